@@ -1,0 +1,51 @@
+"""Which normalization layer should a CNN use, by how much, and why.
+
+>>> import normscope
+>>> comparison = normscope.compare(normscope.Experiment(dataset="shapes"))  # doctest: +SKIP
+>>> comparison.table()  # doctest: +SKIP
+>>> comparison.report()  # doctest: +SKIP
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from normscope.comparison import Comparison
+    from normscope.config import RECIPES, Experiment, Recipe
+    from normscope.data import load_dataset
+    from normscope.errors import NormscopeError, RunError, UsageError
+    from normscope.models.summary import summarize
+    from normscope.study import compare
+
+__all__ = [
+    "RECIPES",
+    "Comparison",
+    "Experiment",
+    "NormscopeError",
+    "Recipe",
+    "RunError",
+    "UsageError",
+    "compare",
+    "load_dataset",
+    "summarize",
+]
+
+_HOMES = {
+    "Comparison": "normscope.comparison",
+    "Experiment": "normscope.config",
+    "RECIPES": "normscope.config",
+    "Recipe": "normscope.config",
+    "NormscopeError": "normscope.errors",
+    "RunError": "normscope.errors",
+    "UsageError": "normscope.errors",
+    "compare": "normscope.study",
+    "load_dataset": "normscope.data",
+    "summarize": "normscope.models.summary",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported on first use (PEP 562): `normscope --help` must not wait for torch.
+    if name not in _HOMES:
+        raise AttributeError(f"module 'normscope' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,5 @@
+"""``python -m normscope``: the same as the command `normscope`."""
+
+from normscope.cli import main
+
+main()

@@ -1,0 +1,307 @@
+"""The command line: parses arguments, calls `study` or `comparison`, prints."""
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from normscope.errors import NormscopeError, RunError
+
+# torch, pandas and matplotlib take seconds to import: each command imports what it needs.
+# typer reads annotations at run time, on Python 3.10 too, hence Optional.
+# ruff: noqa: UP045
+
+INTERRUPTED = 130  # the exit code of a program that was ended by Ctrl-C
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Which normalization layer should your CNN use, by how much, and why.",
+)
+data_app = typer.Typer(no_args_is_help=True, help="List, fetch, add, verify and show data sets.")
+app.add_typer(data_app, name="data")
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+DataDir = Annotated[
+    Optional[Path],
+    typer.Option(help="First folder to look for the data set in; then $NORMSCOPE_DATA, the "
+                 "user's cache folder and ./data.", show_default=False),
+]  # fmt: skip
+
+
+def main() -> None:
+    """Entry point of the `normscope` command."""
+    app(prog_name="normscope")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"normscope {version('normscope')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Which normalization layer should your CNN use, by how much, and why."""
+
+
+@contextmanager
+def _errors_in_one_line(debug: bool) -> Iterator[None]:
+    """Turn what a user can act on into a message on stderr and an exit code, 2 or 3."""
+    try:
+        yield
+    except NormscopeError as error:
+        if debug:
+            raise
+        print(f"normscope: {error}", file=sys.stderr)
+        raise typer.Exit(error.exit_code) from error
+
+
+@app.command()
+def compare(
+    dataset: Annotated[
+        Optional[str], typer.Option(help="shapes (embedded, default), cifar10, cifar100.")
+    ] = None,
+    data_dir: DataDir = None,
+    model: Annotated[Optional[str], typer.Option(help="s8 (default), s8-gap.")] = None,
+    norms: Annotated[
+        Optional[str],
+        typer.Option(help="Comma-separated; the first is the baseline. Default: bn,gn,ln."),
+    ] = None,
+    recipe: Annotated[
+        Optional[str], typer.Option(help="s8, quick. Default: quick on shapes, s8 elsewhere.")
+    ] = None,
+    seeds: Annotated[
+        Optional[int], typer.Option(help="Trials per norm. Default: 5 on shapes, 3 elsewhere.")
+    ] = None,
+    epochs: Annotated[Optional[int], typer.Option(help="Instead of the recipe's.")] = None,
+    batch_size: Annotated[Optional[int], typer.Option(help="Instead of the recipe's.")] = None,
+    train_limit: Annotated[
+        Optional[int], typer.Option(help="Use only the first N training images.")
+    ] = None,
+    test_limit: Annotated[
+        Optional[int], typer.Option(help="Use only the first N test images.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    out: Annotated[
+        Optional[Path], typer.Option(help="The experiment's folder. Default: one in runs/.")
+    ] = None,
+    config: Annotated[
+        Optional[Path], typer.Option(help="TOML file of an experiment; options go before it.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the trials and their cost; train nothing.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the outcome as JSON; progress goes to stderr.")
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Train one network with several norms, over several seeds, and report which norm wins.
+
+    Running the same command again trains only what is missing; more --norms or --seeds extend
+    the experiment in its folder. Ctrl-C stops; what was trained stays.
+    """
+    with _errors_in_one_line(debug):
+        from normscope.config import read_experiment
+
+        experiment = read_experiment(
+            config,
+            dataset=dataset,
+            model=model,
+            norms=norms.split(",") if norms is not None else None,
+            recipe=recipe,
+            seeds=seeds,
+            epochs=epochs,
+            batch_size=batch_size,
+            train_limit=train_limit,
+            test_limit=test_limit,
+        )
+        if dry_run:
+            _show_forecast(experiment, out, device, as_json)
+        else:
+            _run(experiment, out, data_dir, device, as_json)
+
+
+def _run(
+    experiment: Any, out: Path | None, data_dir: Path | None, device: str, as_json: bool
+) -> None:
+    from rich.console import Console
+
+    from normscope.progress import LiveBars, PlainLines
+    from normscope.study import compare as run
+    from normscope.study import folder_of
+
+    stream = sys.stderr if as_json else sys.stdout
+    observer = LiveBars(Console(file=stream)) if stream.isatty() else PlainLines(stream)
+    command = shlex.join(["normscope", *sys.argv[1:]])
+    try:
+        with closing(observer):
+            comparison = run(
+                experiment,
+                out=out,
+                data_dir=data_dir,
+                device=device,
+                observer=observer,
+                command=command,
+            )
+    except KeyboardInterrupt:
+        folder = folder_of(experiment, out)
+        print(
+            f"\nStopped. The trials that ended are kept in {folder}; the same command goes on from "
+            f"there.\n`normscope report {folder}` reports what there is.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(INTERRUPTED) from None
+    _show(comparison, as_json)
+
+
+def _show(comparison: Any, as_json: bool, page: Path | None = None) -> None:
+    """Print the outcome; raise `RunError` if a trial failed, after all else was said."""
+    from normscope.terminal import outcome, show_analysis
+
+    page = page or comparison.folder / "report.html"
+    if as_json:
+        print(json.dumps({**outcome(comparison.analysis), "report": str(page)}, indent=2))
+    else:
+        show_analysis(comparison.analysis)
+        print(f"Report: {page}")
+    failed = [trial.id for trial in comparison.analysis.trials if trial.status == "failed"]
+    if failed:
+        raise RunError(
+            f"{len(failed)} trials failed ({', '.join(failed)}); {page} shows their tracebacks, "
+            "and the same command tries them again"
+        )
+
+
+def _show_forecast(experiment: Any, out: Path | None, device: str, as_json: bool) -> None:
+    from normscope.study import forecast
+    from normscope.terminal import forecast_as_dict, show_forecast
+
+    foreseen = forecast(experiment, out=out, device=device)
+    if as_json:
+        print(json.dumps(forecast_as_dict(foreseen), indent=2))
+    else:
+        show_forecast(foreseen)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(help="The folder of an experiment.")],
+    out: Annotated[
+        Optional[Path], typer.Option(help="Write the report there instead of into FOLDER.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Analyse the results in a folder again and write the report; trains nothing."""
+    with _errors_in_one_line(debug):
+        from normscope.comparison import Comparison
+
+        comparison = Comparison.read(folder)
+        _show(comparison, as_json, comparison.report(out))
+
+
+@app.command()
+def summary(
+    model: Annotated[str, typer.Option(help="s8 or s8-gap.")] = "s8",
+    norm: Annotated[str, typer.Option(help="bn, gn or ln.")] = "bn",
+    classes: Annotated[int, typer.Option(help="Number of classes.", min=1)] = 10,
+    debug: Debug = False,
+) -> None:
+    """Print the table of a model's layers: output shapes, parameters, multiply-adds, sizes."""
+    with _errors_in_one_line(debug):
+        from normscope.models.summary import summarize
+        from normscope.terminal import show_summary
+
+        show_summary(summarize(model, norm, classes))
+
+
+@data_app.command("list")
+def list_datasets(data_dir: DataDir = None, debug: Debug = False) -> None:
+    """Say which data sets there are, and where on this machine."""
+    with _errors_in_one_line(debug):
+        from normscope import data
+
+        for name, source in data.DATASETS.items():
+            place = "made in memory" if source.make else data.find(name, data_dir) or "not here"
+            print(f"{name:10} {place}\n{'':10} {source.description}")
+
+
+@data_app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="cifar10 or cifar100.")],
+    source: Annotated[
+        Optional[list[str]], typer.Option(help="URL to try instead of the known ones; repeatable.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Download a data set into the user's cache folder; goes on where an earlier try ended."""
+    with _errors_in_one_line(debug):
+        from rich.console import Console
+
+        from normscope import data
+        from normscope.progress import LiveBars, PlainLines
+
+        observer = LiveBars(Console()) if sys.stdout.isatty() else PlainLines()
+        with closing(observer):
+            place = data.fetch(name, tuple(source) if source else None, observer.downloaded)
+        print(f"{name} is at {place}")
+
+
+@data_app.command()
+def add(
+    file: Annotated[Path, typer.Argument(help="An archive or an extracted folder you have.")],
+    debug: Debug = False,
+) -> None:
+    """Verify a data set you have and copy it to where normscope looks."""
+    with _errors_in_one_line(debug):
+        from normscope import data
+
+        print(f"verified, and copied to {data.add(file)}")
+
+
+@data_app.command()
+def verify(
+    name: Annotated[str, typer.Argument(help="cifar10 or cifar100.")],
+    data_dir: DataDir = None,
+    debug: Debug = False,
+) -> None:
+    """Check every file of a data set against its official check sum."""
+    with _errors_in_one_line(debug):
+        from normscope import data
+
+        place, rows = data.find(name, data_dir), data.verify(name, data_dir)
+        for file, fault in rows.items():
+            print(f"{fault or 'ok':10} {file}")
+        if any(rows.values()):
+            raise RunError(f"{place} is damaged; restore it, or delete it and fetch it again")
+
+
+@data_app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="shapes, cifar10 or cifar100.")],
+    out: Annotated[Optional[Path], typer.Option(help="Default: NAME.png.")] = None,
+    data_dir: DataDir = None,
+    debug: Debug = False,
+) -> None:
+    """Write a picture of sample images with their class names."""
+    with _errors_in_one_line(debug):
+        from normscope import data
+
+        picture = out or Path(f"{name}.png")
+        data.save_samples(data.load_dataset(name, data_dir), picture)
+        print(f"wrote {picture}")

@@ -1,0 +1,47 @@
+"""An experiment's folder, analysed: what `compare` returns and `normscope report` reads."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from normscope.analysis import Analysis, analyse
+from normscope.report import write_report
+from normscope.store import Store
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The analysis of all that `folder` holds."""
+
+    folder: Path
+    analysis: Analysis
+
+    @classmethod
+    def read(cls, folder: Path | str) -> "Comparison":
+        """Analyse a folder; nothing else is needed, neither the data set nor torch.
+
+        Raises `UsageError` if the folder holds no experiment, `RunError` if it is damaged.
+        """
+        store = Store(Path(folder))
+        analysis = analyse(
+            store.experiment,
+            store.requests,
+            store.facts(),
+            store.models(),
+            store.results(),
+            store.test_labels(),
+        )
+        return cls(store.folder, analysis)
+
+    def table(self) -> pd.DataFrame:
+        """One row per norm: mean, sd and n of every metric, with the unit in the column's name."""
+        return self.analysis.table()
+
+    def report(self, path: Path | str | None = None) -> Path:
+        """Write the report into the folder `path` (default: the experiment's); return the page.
+
+        Raises `RunError` if that folder cannot be written.
+        """
+        out = Path(path) if path else self.folder
+        return write_report(self.analysis, self.folder / "pictures", out)

@@ -1,0 +1,123 @@
+"""Data sets as uint8 arrays (N, H, W, C); `load_dataset` is the way in.
+
+`DATASETS` lists what there is. A data set is either made in memory from a seed (`make`), or read
+from files that are looked for, verified and, if absent, downloaded (`layout`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from normscope.data import cifar, shapes
+from normscope.data.cifar import CIFAR10, CIFAR100, Layout
+from normscope.data.dataset import Dataset
+from normscope.data.download import Progress, cache_dir, download
+from normscope.data.gallery import save_samples
+from normscope.data.shapes import make_shapes
+from normscope.errors import RunError, UsageError, lookup
+
+__all__ = [
+    "DATASETS",
+    "Dataset",
+    "DatasetSource",
+    "add",
+    "cache_dir",
+    "fetch",
+    "find",
+    "load_dataset",
+    "save_samples",
+    "verify",
+]
+
+
+@dataclass(frozen=True)
+class DatasetSource:
+    """A data set that is not in memory yet: exactly one of `make` and `layout` is there."""
+
+    description: str
+    train_size: int
+    test_size: int
+    num_classes: int
+    make: Callable[[], Dataset] | None = None
+    layout: Layout | None = None
+
+
+DATASETS: dict[str, DatasetSource] = {
+    "shapes": DatasetSource(shapes.DESCRIPTION, 5_000, 2_000, 10, make=make_shapes),
+    "cifar10": DatasetSource(CIFAR10.description, 50_000, 10_000, 10, layout=CIFAR10),
+    "cifar100": DatasetSource(CIFAR100.description, 50_000, 10_000, 100, layout=CIFAR100),
+}
+
+
+def load_dataset(
+    name: str,
+    data_dir: Path | None = None,
+    train_limit: int | None = None,
+    test_limit: int | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
+    """The data set `name`, verified, downloaded first if this machine has no copy.
+
+    Raises `UsageError` for an unknown name, a `data_dir` that is no folder or a limit above the
+    size of a split; `RunError` for a damaged copy, or if there is none and no source serves one.
+    """
+    source = lookup(DATASETS, "data set", name)
+    if source.make is not None:
+        dataset = source.make()
+    else:
+        dataset = cifar.read(source.layout, find(name, data_dir) or fetch(name, progress=progress))
+    return dataset.limited(train_limit, test_limit)
+
+
+def find(name: str, data_dir: Path | None = None) -> Path | None:
+    """The folder or archive that `name` would be read from; None if it has no file here."""
+    layout = lookup(DATASETS, "data set", name).layout
+    return cifar.find(layout, data_dir) if layout is not None else None
+
+
+def fetch(
+    name: str, sources: tuple[str, ...] | None = None, progress: Progress | None = None
+) -> Path:
+    """Download the official archive of `name` into `cache_dir`, from `sources` if given.
+
+    Raises `RunError` that says what else can be done if no source serves it.
+    """
+    layout = _layout(name)
+    remote = replace(layout.archive, sources=sources) if sources else layout.archive
+    try:
+        return download(remote, cache_dir(), progress)
+    except RunError as error:
+        raise RunError(
+            f"{name} is not on this machine and could not be downloaded ({error}).\n"
+            f"Put {remote.name} into {cache_dir()} (or pass --data-dir), "
+            "or try `--dataset shapes`, which needs no file."
+        ) from error
+
+
+def add(path: Path) -> Path:
+    """Verify the archive or extracted folder at `path` and copy it into `cache_dir`.
+
+    Returns where it is now, under its official name. Raises `UsageError` if nothing known is at
+    `path`, `RunError` that names the first file that is missing, truncated or altered.
+    """
+    layouts = [source.layout for source in DATASETS.values() if source.layout is not None]
+    return cifar.add(layouts, path, cache_dir())
+
+
+def verify(name: str, data_dir: Path | None = None) -> dict[str, str]:
+    """By file of the copy that is here: "" if intact, else "missing", "altered" or how truncated.
+
+    Raises `RunError` if there is no copy, or only an archive that cannot be opened.
+    """
+    layout = _layout(name)
+    place = cifar.find(layout, data_dir)
+    if place is None:
+        raise RunError(f"{name} is not on this machine; run `normscope data fetch {name}`")
+    return cifar.faults(layout, place)
+
+
+def _layout(name: str) -> Layout:
+    layout = lookup(DATASETS, "data set", name).layout
+    if layout is None:
+        raise UsageError(f"{name} is made in memory and has no file")
+    return layout

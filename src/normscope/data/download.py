@@ -1,0 +1,142 @@
+"""A file from the network into the user cache: resumable, verified, one process at a time."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.client import HTTPException
+from pathlib import Path
+from typing import BinaryIO
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+import platformdirs
+from filelock import FileLock
+
+from normscope.errors import RunError, UsageError
+
+Progress = Callable[[int, int], None]  # downloaded bytes, total bytes
+
+TIMEOUT_S = 30.0  # without a byte from the server
+ATTEMPTS = 4  # per source; each one resumes where the last was cut
+CHUNK_BYTES = 1 << 18
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file by what it must be, and the addresses that serve it, best first."""
+
+    name: str
+    size: int
+    sha256: str
+    sources: tuple[str, ...]
+
+
+def cache_dir() -> Path:
+    """Where data sets are kept for this user, whatever the project they are used in."""
+    return Path(platformdirs.user_cache_dir("normscope")) / "data"
+
+
+def download(
+    remote: RemoteFile, folder: Path, progress: Progress | None = None, timeout_s: float = TIMEOUT_S
+) -> Path:
+    """Bring `remote` into `folder` from the first source that serves it intact.
+
+    What a cut connection leaves stays as ``NAME.part`` and is continued, by the same call or a
+    later one. Raises `RunError` with one short reason per source if all of them fail, and
+    `UsageError` for a source that is not http or https.
+    """
+    for url in remote.sources:
+        if urlsplit(url).scheme not in ("http", "https"):
+            raise UsageError(f"source {url!r} is not an http or https address")
+    folder.mkdir(parents=True, exist_ok=True)
+    target, part = folder / remote.name, folder / f"{remote.name}.part"
+    with FileLock(folder / f"{remote.name}.lock"):
+        if not (target.is_file() and _intact(remote, target)):
+            _from_any_source(remote, part, progress, timeout_s)
+            os.replace(part, target)
+    return target
+
+
+def _from_any_source(
+    remote: RemoteFile, part: Path, progress: Progress | None, timeout_s: float
+) -> None:
+    reasons = []
+    for url in remote.sources:
+        reason = _from_source(remote, url, part, progress, timeout_s)
+        if reason is None:
+            return
+        reasons.append(f"{urlsplit(url).netloc}: {reason}")
+    raise RunError("; ".join(reasons))
+
+
+def _from_source(
+    remote: RemoteFile, url: str, part: Path, progress: Progress | None, timeout_s: float
+) -> str | None:
+    """Complete `part` from one source: None once it is intact, else why it is not."""
+    reason = "it kept cutting the connection"
+    for _ in range(ATTEMPTS):
+        start = _size(part)
+        try:
+            _append_missing(remote, url, part, progress, timeout_s)
+        except (OSError, HTTPException) as error:
+            reason = _short(error)
+            if _size(part) == start:
+                return reason
+        if _size(part) < remote.size:
+            continue
+        if _intact(remote, part):
+            return None
+        part.unlink()
+        if start == 0:  # every byte came from this source: another try would bring the same
+            return "it serves other bytes than the official ones"
+    return reason
+
+
+def _append_missing(
+    remote: RemoteFile, url: str, part: Path, progress: Progress | None, timeout_s: float
+) -> None:
+    """Ask for the bytes that `part` lacks and append them as they come."""
+    size = _size(part)
+    if size >= remote.size:
+        return
+    headers = {"User-Agent": "normscope"} | ({"Range": f"bytes={size}-"} if size else {})
+    try:
+        response = urlopen(Request(url, headers=headers), timeout=timeout_s)
+    except HTTPError as error:
+        if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+            part.unlink()  # the source has a shorter file: what is here cannot be part of it
+        raise
+    resumes = response.status == HTTPStatus.PARTIAL_CONTENT
+    size = size if resumes else 0
+    with response, part.open("ab" if resumes else "wb") as stream:
+        # read1 hands over what has arrived, so that a cut loses nothing of it.
+        while size <= remote.size and (chunk := response.read1(CHUNK_BYTES)):
+            size += stream.write(chunk)
+            if progress is not None:
+                progress(size, remote.size)
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _intact(remote: RemoteFile, path: Path) -> bool:
+    if _size(path) != remote.size:
+        return False
+    with path.open("rb") as stream:
+        return _sha256(stream) == remote.sha256
+
+
+def _sha256(stream: BinaryIO) -> str:
+    digest = hashlib.sha256()
+    while chunk := stream.read(CHUNK_BYTES):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _short(error: Exception) -> str:
+    """The cause alone: urllib wraps it as ``<urlopen error ...>``."""
+    return str(error.reason if type(error) is URLError else error)

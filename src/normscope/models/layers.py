@@ -1,0 +1,99 @@
+"""Layers that draw from a generator they are given, where torch's own use the global state."""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn.utils import skip_init
+
+
+def conv2d(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    *,
+    padding: int = 0,
+    generator: torch.Generator,
+) -> nn.Conv2d:
+    """`torch.nn.Conv2d` without bias, with torch's default initialization drawn from `generator`.
+
+    The default is uniform within +-1/sqrt(fan_in), which torch writes as Kaiming with a = sqrt(5).
+    """
+    layer = skip_init(
+        nn.Conv2d, in_channels, out_channels, kernel_size, padding=padding, bias=False
+    )
+    nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+    assert isinstance(layer, nn.Conv2d)
+    return layer
+
+
+class Dropout(nn.Module):
+    """Zeroes each element with probability `p` and scales the rest by 1/(1-p), in training only.
+
+    Instead of one random number per element it draws the gaps between dropped elements, which are
+    geometric when elements are dropped independently: the same distribution from a share of about p
+    of the random numbers. Elements are counted in memory order. Source of the layer: Srivastava et
+    al. 2014, JMLR 15.
+    """
+
+    def __init__(self, p: float, *, generator: torch.Generator):
+        super().__init__()
+        self.p = p
+        self.generator = generator
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training:
+            return x
+        positions = bernoulli_positions(x.numel(), self.p, self.generator)
+        return _DropPositions.apply(x, positions, 1 / (1 - self.p))
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+def bernoulli_positions(
+    n: int, p: float, generator: torch.Generator, round_size: int | None = None
+) -> torch.Tensor:
+    """Sorted indices of the successes among n independent Bernoulli(p) draws: int64, (K,).
+
+    Draws `round_size` gaps at a time until they pass the end; the default passes it in one round
+    but for about 1 in 10^9 times.
+    """
+    expected = n * p
+    size = round_size or int(expected + 6 * math.sqrt(expected) + 16)
+    rounds = []
+    reached = -1
+    while reached < n:
+        gaps = torch.empty(size, dtype=torch.float64, device=generator.device)
+        rounds.append(reached + gaps.geometric_(p, generator=generator).cumsum(0).long())
+        reached = int(rounds[-1][-1])
+    positions = torch.cat(rounds)
+    return positions[positions < n]
+
+
+class _DropPositions(torch.autograd.Function):
+    """y = scale * x with y[positions] = 0; positions index the elements of y in memory order."""
+
+    @staticmethod
+    def forward(ctx, x, positions, scale):
+        y = x * scale
+        _flat(y).index_fill_(0, positions, 0)
+        ctx.save_for_backward(positions)
+        ctx.scale, ctx.strides = scale, y.stride()
+        return y
+
+    @staticmethod
+    def backward(ctx, *grad_outputs):
+        (positions,) = ctx.saved_tensors
+        # The incoming gradient may be laid out otherwise than y; the positions only fit y's layout.
+        grad = torch.empty_strided(
+            grad_outputs[0].shape, ctx.strides, dtype=grad_outputs[0].dtype, device=positions.device
+        )
+        torch.mul(grad_outputs[0], ctx.scale, out=grad)
+        _flat(grad).index_fill_(0, positions, 0)
+        return grad, None, None
+
+
+def _flat(x: torch.Tensor) -> torch.Tensor:
+    """The elements of a dense tensor in memory order, as a view of shape (numel,)."""
+    return x.as_strided((x.numel(),), (1,))

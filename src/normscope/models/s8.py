@@ -1,0 +1,65 @@
+"""The S8 network: the 31,216-parameter CNN of the published experiment."""
+
+import torch
+from torch import nn
+
+from normscope.models.layers import Dropout, conv2d
+from normscope.norms import MakeNorm
+
+DROPOUT = 0.01  # the probability that an element is zeroed
+
+
+class S8(nn.Module):
+    """Three stages of 3x3 convolutions for images (N, 3, 32, 32); returns logits (N, num_classes).
+
+    A block is convolution, ReLU, norm, dropout, in this order; no layer has a bias. The map shrinks
+    from 32 to 30, 28, 14, 7 and 1. The last pooling, AvgPool2d(4) on a 7x7 map, sees only the
+    top-left 4x4 corner: the experiment was run that way, so this network is too. With
+    `pool_whole_map` the whole map is averaged instead.
+
+    `make_norm(num_channels)` makes each norm; `init` draws the convolution weights, in order, so
+    two networks with equal `init` and other norms start from the same convolutions; `dropout` draws
+    the dropped elements and must live on the device the network runs on.
+    """
+
+    def __init__(
+        self,
+        make_norm: MakeNorm,
+        num_classes: int,
+        init: torch.Generator,
+        dropout: torch.Generator,
+        pool_whole_map: bool = False,
+    ):
+        super().__init__()
+
+        def block(in_channels: int, out_channels: int, padding: int) -> list[nn.Module]:
+            return [
+                conv2d(in_channels, out_channels, 3, padding=padding, generator=init),
+                nn.ReLU(),
+                make_norm(out_channels),
+                Dropout(DROPOUT, generator=dropout),
+            ]
+
+        def narrow(in_channels: int, out_channels: int) -> nn.Module:
+            return conv2d(in_channels, out_channels, 1, generator=init)
+
+        self.layers = nn.Sequential(
+            *block(3, 16, padding=0),  # 32 -> 30
+            *block(16, 20, padding=0),  # 30 -> 28
+            narrow(20, 16),
+            nn.MaxPool2d(2),  # 28 -> 14
+            *block(16, 20, padding=1),
+            *block(20, 24, padding=1),
+            *block(24, 28, padding=1),
+            narrow(28, 16),
+            nn.MaxPool2d(2),  # 14 -> 7
+            *block(16, 20, padding=1),
+            *block(20, 24, padding=1),
+            *block(24, 28, padding=1),
+            nn.AdaptiveAvgPool2d(1) if pool_whole_map else nn.AvgPool2d(4),  # 7 -> 1
+            narrow(28, num_classes),
+            nn.Flatten(),
+        )
+
+    def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        return self.layers(x_NCHW)

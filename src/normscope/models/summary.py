@@ -1,0 +1,53 @@
+"""The table of a model's layers: what users know from torchsummary, and the multiply-adds."""
+
+import torch
+from torch import nn
+
+from normscope.config import LayerSummary, ModelSummary
+from normscope.errors import lookup
+from normscope.models import MODELS
+from normscope.norms import NORMS
+
+INPUT_SHAPE = (3, 32, 32)
+
+
+def summarize(model: str, norm: str, num_classes: int = 10) -> ModelSummary:
+    """Summarize a model of the MODELS table with a norm of the NORMS table, for one 32x32 image.
+
+    Raises `UsageError` if either name is unknown.
+    """
+    make_model, make_norm = lookup(MODELS, "model", model), lookup(NORMS, "norm", norm)
+    network = make_model(make_norm, num_classes, torch.Generator(), torch.Generator()).eval()
+    return ModelSummary(
+        model=model, norm=norm, input_shape=INPUT_SHAPE, layers=tuple(_run_layers(network))
+    )
+
+
+def _run_layers(network: nn.Module) -> list[LayerSummary]:
+    rows: list[LayerSummary] = []
+
+    def record(layer: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
+        kind = type(layer).__name__
+        rows.append(
+            LayerSummary(
+                name=f"{kind}-{len(rows) + 1}",
+                type=kind,
+                output_shape=tuple(output.shape[1:]),
+                parameters=sum(p.numel() for p in layer.parameters() if p.requires_grad),
+                multiply_adds=_multiply_adds(layer, output),
+            )
+        )
+
+    for layer in network.modules():
+        if not list(layer.children()):
+            layer.register_forward_hook(record)
+    with torch.inference_mode():
+        network(torch.zeros(1, *INPUT_SHAPE))
+    return rows
+
+
+def _multiply_adds(layer: nn.Module, output: torch.Tensor) -> int:
+    """Multiply-adds of a convolution: one per weight and output pixel. Other layers count as 0."""
+    if not isinstance(layer, nn.Conv2d):
+        return 0
+    return layer.weight.numel() * output.shape[2] * output.shape[3]

@@ -1,0 +1,35 @@
+"""Figures: their data first, as plain values, then how they are drawn.
+
+Every ``*_data`` function turns an `Analysis` into numbers that can be checked, and every ``draw_*``
+function turns those into a matplotlib `Figure`; `svg` turns that into files and page content.
+"""
+
+from normscope.plots.confusion import Confusion, confusion_data, draw_confusion
+from normscope.plots.curves import METRICS, NormCurves, curves_data, draw_curves, last_third
+from normscope.plots.dots import Row, draw_dots, epochs_to_level_data, final_accuracy_data
+from normscope.plots.drops import NormDrops, draw_drops, drops_data
+from normscope.plots.style import NormStyle, norm_styles
+from normscope.plots.svg import for_page, to_png, to_svg
+
+__all__ = [
+    "METRICS",
+    "Confusion",
+    "NormCurves",
+    "NormDrops",
+    "NormStyle",
+    "Row",
+    "confusion_data",
+    "curves_data",
+    "draw_confusion",
+    "draw_curves",
+    "draw_dots",
+    "draw_drops",
+    "drops_data",
+    "epochs_to_level_data",
+    "final_accuracy_data",
+    "for_page",
+    "last_third",
+    "norm_styles",
+    "to_png",
+    "to_svg",
+]

@@ -1,0 +1,117 @@
+"""Confusion matrices: which classes a norm takes for which, all on one scale."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+
+from normscope.analysis import Analysis
+from normscope.plots.style import COLORS, INK, MUTED, new_panel, styled
+
+MAX_CLASSES_WITH_COUNTS = 20
+LEAST_SHOWN = 0.5  # images per trial; smaller counts would be rounded to a 0 that is not one
+WHITE_TEXT_FROM = 0.8  # of the scale: there, white reads better than ink, in light and in dark
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Mean counts per trial of one norm: float64, shape (classes, classes), rows true.
+
+    `most` is the largest count of mistakes in one cell over all norms: the end of the scale.
+    """
+
+    norm: str
+    n: int
+    counts: np.ndarray
+    class_names: tuple[str, ...]
+    most: float
+
+    @property
+    def mistakes(self) -> np.ndarray:
+        """The counts without those on the diagonal, which are right."""
+        return self.counts * (1 - np.eye(len(self.counts)))
+
+
+def confusion_data(analysis: Analysis) -> tuple[Confusion, ...]:
+    """The matrix of every norm with a finished trial."""
+    confusions = analysis.mistakes.confusions
+    off_diagonal = [c[~np.eye(len(c), dtype=bool)] for c in confusions.values()]
+    most = max((float(cells.max(initial=0)) for cells in off_diagonal), default=0.0)
+    finished = {norm.norm: norm.finished for norm in analysis.norms}
+    names = analysis.facts.class_names
+    return tuple(
+        Confusion(norm, finished[norm], counts, names, most) for norm, counts in confusions.items()
+    )
+
+
+@styled
+def draw_confusion(confusion: Confusion) -> Figure:
+    """Colour shows mistakes only; the diagonal, outlined, holds what was right."""
+    size = len(confusion.counts)
+    inches = 3.9 if size <= 10 else 7.5
+    figure, axes = new_panel(inches * 1.02, inches)
+    axes.set_title(f"{confusion.norm}  n={confusion.n}")
+    axes.grid(visible=False)
+    axes.spines[:].set_visible(False)
+    picture = axes.imshow(
+        confusion.mistakes,
+        cmap=_fading(COLORS[0]),
+        vmin=0,
+        vmax=max(confusion.most, 1e-9),
+        interpolation="none",
+    )
+    _name_classes(axes, confusion.class_names)
+    if size <= MAX_CLASSES_WITH_COUNTS:
+        _write_counts(axes, confusion)
+    _add_scale(figure, axes, picture, confusion.most)
+    return figure
+
+
+def _fading(color: str) -> ListedColormap:
+    """From nothing to `color`: it fades into whatever the page's background is."""
+    return ListedColormap([(*to_rgb(color), alpha) for alpha in np.linspace(0, 1, 256)])
+
+
+def _name_classes(axes: Axes, names: tuple[str, ...]) -> None:
+    every = 1 if len(names) <= MAX_CLASSES_WITH_COUNTS else 10
+    ticks = range(0, len(names), every)
+    shown = [names[tick] for tick in ticks]
+    axes.set_xticks(ticks, shown, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
+    axes.set_yticks(ticks, shown, fontsize=8)
+    axes.tick_params(length=0 if every == 1 else 3)
+    axes.set_xlabel("Predicted class")
+    axes.set_ylabel("True class")
+
+
+def _write_counts(axes: Axes, confusion: Confusion) -> None:
+    for (true, predicted), count in np.ndenumerate(confusion.counts):
+        if count < LEAST_SHOWN:
+            continue
+        right = true == predicted
+        strong = not right and count >= WHITE_TEXT_FROM * confusion.most
+        axes.text(
+            predicted,
+            true,
+            f"{count:.0f}",
+            ha="center",
+            va="center_baseline",
+            fontsize=7,
+            fontweight="bold" if right else "normal",
+            color="#ffffff" if strong else INK,
+            in_layout=False,
+        )
+    for i in range(len(confusion.counts)):
+        x, y = [i - 0.5, i + 0.5, i + 0.5, i - 0.5, i - 0.5], [i - 0.5] * 2 + [i + 0.5] * 2
+        axes.plot(x, [*y, i - 0.5], color=MUTED, linewidth=0.7, clip_on=False)
+
+
+def _add_scale(figure: Figure, axes: Axes, picture: AxesImage, most: float) -> None:
+    bar = figure.colorbar(picture, ax=axes, shrink=0.5, aspect=25, pad=0.02)
+    bar.solids.set_rasterized(True)
+    bar.outline.set_visible(False)
+    bar.set_label("Mistakes per trial (images)", fontsize=8)
+    bar.ax.tick_params(labelsize=8)
+    bar.ax.grid(visible=False)

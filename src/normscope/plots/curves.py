@@ -1,0 +1,206 @@
+"""Curves over epochs: every seed thin, the mean of the finished trials thick."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from normscope.analysis import Analysis
+from normscope.plots.style import INK, PANEL_INCHES, NormStyle, new_panel, norm_styles, styled
+
+MAX_LABELS = 8  # more norms than that are named in a legend below, not at their lines' ends
+MAX_POINTS = 10_000  # of thin curves in one figure; beyond it, a band spans the seeds instead
+
+METRICS = {
+    "test_accuracy_percent": "Test accuracy (%)",
+    "train_accuracy_percent": "Train accuracy (%)",
+    "test_loss_nats": "Test loss (nats per image)",
+    "train_loss_nats": "Train loss (nats per image)",
+}
+
+
+@dataclass(frozen=True)
+class SeedCurve:
+    """One trial: `values` after `epochs`, both of shape (E,); it may have ended early."""
+
+    seed: int
+    finished: bool
+    epochs: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class NormCurves:
+    """One norm: a curve per seed; `mean` of those finished, or None if there is none."""
+
+    norm: str
+    seeds: tuple[SeedCurve, ...]
+    mean: SeedCurve | None
+    finished: int
+
+
+def curves_data(analysis: Analysis, metric: str) -> tuple[NormCurves, ...]:
+    """The curves of every norm that has any; `metric` is a field of `EpochRecord`."""
+    curves = [_norm_curves(analysis, norm, metric) for norm in analysis.experiment.norms]
+    return tuple(norm for norm in curves if norm.seeds)
+
+
+def _norm_curves(analysis: Analysis, norm: str, metric: str) -> NormCurves:
+    seeds = tuple(
+        SeedCurve(
+            seed=result.trial.seed,
+            finished=result.status == "finished",
+            epochs=np.array([record.epoch for record in result.history]),
+            values=np.array([getattr(record, metric) for record in result.history]),
+        )
+        for result in analysis.results
+        if result.trial.norm == norm and result.history
+    )
+    finished = [curve for curve in seeds if curve.finished]
+    mean = None
+    if finished:
+        mean = replace(finished[0], values=np.mean([curve.values for curve in finished], axis=0))
+    return NormCurves(norm, seeds, mean, len(finished))
+
+
+def last_third(curves: Sequence[NormCurves], epochs: int) -> tuple[NormCurves, ...]:
+    """The same curves from the first epoch of the last third of a run of `epochs` epochs on."""
+    first = epochs - max(2, round(epochs / 3)) + 1
+    late = [
+        NormCurves(
+            norm.norm,
+            tuple(_since(curve, first) for curve in norm.seeds if curve.epochs[-1] >= first),
+            norm.mean and _since(norm.mean, first),
+            norm.finished,
+        )
+        for norm in curves
+    ]
+    return tuple(norm for norm in late if norm.seeds)
+
+
+def _since(curve: SeedCurve, first: int) -> SeedCurve:
+    kept = curve.epochs >= first
+    return replace(curve, epochs=curve.epochs[kept], values=curve.values[kept])
+
+
+@styled
+def draw_curves(curves: Sequence[NormCurves], title: str, norms: Sequence[str]) -> Figure:
+    """Draw one panel; `norms` are all norms of the experiment, which fix the styles."""
+    styles = norm_styles(norms)
+    figure, axes = new_panel(height_inches=3.1)
+    axes.set_title(title)
+    axes.set_xlabel("Epoch")
+    as_bands = sum(len(seed.values) for norm in curves for seed in norm.seeds) > MAX_POINTS
+    for norm in curves:
+        (_draw_band if as_bands else _draw_seeds)(axes, norm, styles[norm.norm])
+    for norm in curves:
+        _draw_mean(axes, norm, styles[norm.norm])
+    _fit_epochs(axes, curves)
+    if len(curves) <= MAX_LABELS:
+        _label_ends(axes, curves, styles)
+    else:
+        _add_legend(figure, curves, styles)
+    return figure
+
+
+def _draw_seeds(axes: Axes, norm: NormCurves, style: NormStyle) -> None:
+    """All seeds as one broken line; a cross marks where a trial ended early."""
+    gap = [np.nan]
+    x = np.concatenate([part for seed in norm.seeds for part in (seed.epochs, gap)])
+    y = np.concatenate([part for seed in norm.seeds for part in (seed.values, gap)])
+    single = max(len(seed.values) for seed in norm.seeds) == 1
+    axes.plot(x, y, color=style.color, linewidth=0.8, alpha=0.45, marker="." if single else "")
+    ended = [(seed.epochs[-1], seed.values[-1]) for seed in norm.seeds if not seed.finished]
+    if ended:
+        axes.plot(*zip(*ended, strict=True), linestyle="", marker="x", color=style.color)
+
+
+def _draw_band(axes: Axes, norm: NormCurves, style: NormStyle) -> None:
+    finished = [seed for seed in norm.seeds if seed.finished]
+    if finished:
+        values = np.array([seed.values for seed in finished])
+        low, high = values.min(axis=0), values.max(axis=0)
+        axes.fill_between(finished[0].epochs, low, high, color=style.color, alpha=0.15, linewidth=0)
+
+
+def _draw_mean(axes: Axes, norm: NormCurves, style: NormStyle) -> None:
+    if norm.mean is None:
+        return
+    axes.plot(
+        norm.mean.epochs,
+        norm.mean.values,
+        color=style.color,
+        linewidth=2,
+        dashes=style.dashes or (None, None),
+        marker=style.marker,
+        markersize=4.5,
+        markevery=[-1],
+    )
+
+
+def _fit_epochs(axes: Axes, curves: Sequence[NormCurves]) -> None:
+    """From the first epoch to the last, with whole numbers on the axis."""
+    epochs = np.concatenate([seed.epochs for norm in curves for seed in norm.seeds])
+    room = 0.5 if epochs.min() == epochs.max() else 0.02 * (epochs.max() - epochs.min())
+    axes.set_xlim(epochs.min() - room, epochs.max() + room)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+
+
+def _label(norm: NormCurves) -> str:
+    return f"{norm.norm}  n={norm.finished}"
+
+
+def _label_ends(axes: Axes, curves: Sequence[NormCurves], styles: dict[str, NormStyle]) -> None:
+    """Name each line at its end, moved apart where ends meet."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(low, high)
+    ended = [norm for norm in curves if norm.mean]
+    ends = [norm.mean.values[-1] for norm in ended if norm.mean]
+    heights = spread([(end - low) / (high - low) for end in ends], gap=0.075)
+    for norm, end, height in zip(ended, ends, heights, strict=True):
+        axes.annotate(
+            _label(norm),
+            xy=(axes.get_xlim()[1], end),
+            xytext=(1.045, height),
+            textcoords="axes fraction",
+            va="center",
+            color=styles[norm.norm].color,
+            fontweight="bold",
+            fontsize=8.5,
+            annotation_clip=False,
+            arrowprops={"arrowstyle": "-", "color": styles[norm.norm].color, "linewidth": 0.6,
+                        "shrinkA": 1, "shrinkB": 0},
+        )  # fmt: skip
+
+
+def spread(places: Sequence[float], gap: float) -> np.ndarray:
+    """Move places on [0, 1] apart until neighbours are `gap` or more away; float64, same order."""
+    order = np.argsort(places, kind="stable")
+    moved = np.array(places, dtype=np.float64)[order]
+    for i in range(1, len(moved)):
+        moved[i] = max(moved[i], moved[i - 1] + gap)
+    moved = np.minimum(moved, 1.0 - gap * np.arange(len(moved))[::-1])
+    for i in range(len(moved) - 2, -1, -1):
+        moved[i] = min(moved[i], moved[i + 1] - gap)
+    result = np.empty_like(moved)
+    result[order] = moved
+    return result
+
+
+def _add_legend(figure: Figure, curves: Sequence[NormCurves], styles: dict[str, NormStyle]) -> None:
+    handles = [
+        Line2D([], [], color=s.color, linewidth=2, dashes=s.dashes or (None, None), marker=s.marker,
+               markersize=4, label=_label(norm))
+        for norm in curves
+        for s in [styles[norm.norm]]
+    ]  # fmt: skip
+    widest = max(len(_label(norm)) for norm in curves)
+    columns = max(1, int(PANEL_INCHES * 72 / (widest * 4.5 + 34)))
+    figure.set_figheight(figure.get_figheight() + 0.17 * -(-len(handles) // columns))
+    figure.legend(
+        handles=handles, ncols=columns, loc="outside lower left", labelcolor=INK, handlelength=2.5
+    )

@@ -1,0 +1,148 @@
+"""One dot per trial, one row per norm: final test accuracy, and epochs to the level."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from normscope.analysis import Analysis, NormSummary
+from normscope.plots.style import INK, MUTED, NormStyle, new_panel, norm_styles, styled
+
+MAX_JOINED = 60  # more trials than that are not joined by seed: the lines would hide the dots
+
+
+@dataclass(frozen=True)
+class Row:
+    """One norm: `values` by seed of its finished trials, None where the level was never reached.
+
+    `mean` is None where it is not defined; `note` says it in words, with sd and n.
+    """
+
+    norm: str
+    values: dict[int, float | None]
+    mean: float | None
+    note: str
+
+
+def final_accuracy_data(analysis: Analysis) -> tuple[Row, ...]:
+    """Test accuracy after the last epoch, in percent."""
+    return tuple(
+        Row(
+            norm.norm,
+            _values(analysis, norm.norm, "test_accuracy_percent"),
+            norm.test_accuracy_percent.mean,
+            _note(norm, norm.test_accuracy_percent.mean, norm.test_accuracy_percent.sd, 2),
+        )
+        for norm in analysis.norms
+    )
+
+
+def epochs_to_level_data(analysis: Analysis) -> tuple[Row, ...]:
+    """Epochs until test accuracy first reached the level; no mean unless every trial got there."""
+    rows = []
+    for norm in analysis.norms:
+        estimate = norm.epochs_to_level
+        note = f"reached in {norm.reached} of {norm.finished}"
+        if norm.reached == norm.finished:
+            note = _note(norm, estimate.mean, estimate.sd, 1)
+        values = _values(analysis, norm.norm, "epochs_to_level")
+        rows.append(Row(norm.norm, values, estimate.mean, note))
+    return tuple(rows)
+
+
+def _values(analysis: Analysis, norm: str, metric: str) -> dict[int, float | None]:
+    return {
+        trial.seed: getattr(trial.metrics, metric)
+        for trial in analysis.trials
+        if trial.norm == norm and trial.metrics
+    }
+
+
+def _note(norm: NormSummary, mean: float | None, sd: float | None, decimals: int) -> str:
+    if mean is None:
+        return "no trial finished"
+    spread = "" if sd is None else f"sd {sd:.{decimals}f}, "
+    return f"{mean:.1f} ({spread}n {norm.finished})"
+
+
+@styled
+def draw_dots(
+    rows: Sequence[Row], title: str, xlabel: str, never_after: float | None = None
+) -> Figure:
+    """Draw the rows from top to bottom; None is drawn as "not reached", right of `never_after`."""
+    styles = norm_styles([row.norm for row in rows])
+    figure, axes = new_panel(height_inches=0.95 + 0.34 * max(2, len(rows)))
+    axes.set_title(title)
+    axes.set_xlabel(xlabel)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_yticks(range(len(rows)), [row.norm for row in rows])
+    axes.grid(visible=True, axis="x")
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+    edge = _add_edge(axes, never_after, rows)
+    places = [_places(row, height, edge) for height, row in enumerate(rows)]
+    if sum(len(row.values) for row in rows) <= MAX_JOINED:
+        _join_seeds(axes, rows, places)
+    for height, row in enumerate(rows):
+        _draw_row(axes, row, height, places[height], styles[row.norm])
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+    return figure
+
+
+def _add_edge(axes: Axes, never_after: float | None, rows: Sequence[Row]) -> float:
+    """A strip at the right for what was never reached, when there is any; returns its place."""
+    values = [value for row in rows for value in row.values.values()]
+    if never_after is None or None not in values:
+        return np.nan
+    first = min((value for value in values if value is not None), default=never_after)
+    width = 0.08 * (never_after - first + 1)
+    axes.set_xlim(first - width, never_after + 2 * width)
+    axes.axvline(never_after + 0.4 * width, color=MUTED, linewidth=0.8, linestyle=":")
+    axes.text(
+        1.0, 1.03, "not reached", transform=axes.transAxes, ha="right", fontsize=8, color=MUTED
+    )
+    return never_after + 1.3 * width
+
+
+def _places(row: Row, height: float, edge: float) -> dict[int, tuple[float, float]]:
+    """Where the dot of each seed goes: rows are opened up a little, so that equal values show."""
+    offsets = np.linspace(-0.16, 0.16, len(row.values)) if len(row.values) > 1 else [0.0]
+    return {
+        seed: (edge if value is None else value, height + offset)
+        for (seed, value), offset in zip(sorted(row.values.items()), offsets, strict=False)
+    }
+
+
+def _join_seeds(
+    axes: Axes, rows: Sequence[Row], places: Sequence[dict[int, tuple[float, float]]]
+) -> None:
+    for seed in sorted({seed for row in rows for seed in row.values}):
+        path = [place[seed] for place in places if seed in place]
+        axes.plot(*zip(*path, strict=True), color=MUTED, linewidth=0.7, alpha=0.55, zorder=1)
+
+
+def _draw_row(
+    axes: Axes, row: Row, height: float, places: dict[int, tuple[float, float]], style: NormStyle
+) -> None:
+    for reached in (True, False):
+        dots = [places[seed] for seed, v in row.values.items() if (v is not None) == reached]
+        if dots:
+            axes.plot(
+                *zip(*dots, strict=True),
+                linestyle="",
+                marker=style.marker,
+                markersize=5,
+                color=style.color,
+                alpha=0.8,
+                markerfacecolor=style.color if reached else "none",
+                clip_on=False,
+            )
+    if row.mean is not None and len(row.values) > 1:
+        axes.plot([row.mean] * 2, [height - 0.34, height + 0.34], color=style.color, linewidth=2.2)
+    axes.text(
+        1.02, height, row.note, transform=axes.get_yaxis_transform(), va="center", fontsize=8.5,
+        color=INK,
+    )  # fmt: skip

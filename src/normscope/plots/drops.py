@@ -1,0 +1,84 @@
+"""Where and how deep test accuracy fell from one epoch to the next."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from normscope.analysis import Analysis
+from normscope.plots.style import PANEL_INCHES, NormStyle, norm_styles, styled
+from normscope.stats import drops
+
+
+@dataclass(frozen=True)
+class NormDrops:
+    """One norm: `depths` in points, float64 (finished trials, epochs), 0 where accuracy rose.
+
+    `note` names the mean sum of drops per trial, and the deepest one.
+    """
+
+    norm: str
+    seeds: tuple[int, ...]
+    depths: np.ndarray
+    note: str
+
+
+def drops_data(analysis: Analysis) -> tuple[NormDrops, ...]:
+    """The drops of every norm with a finished trial."""
+    return tuple(
+        _norm_drops(analysis, norm.norm) for norm in analysis.norms if norm.finished
+    )
+
+
+def _norm_drops(analysis: Analysis, norm: str) -> NormDrops:
+    finished = [r for r in analysis.results if r.trial.norm == norm and r.status == "finished"]
+    depths = np.array([drops([e.test_accuracy_percent for e in r.history]) for r in finished])
+    seeds = tuple(result.trial.seed for result in finished)
+    note = "never fell"
+    if depths.any():
+        trial, epoch = np.unravel_index(depths.argmax(), depths.shape)
+        deepest = f"deepest {depths.max():.2f} (epoch {epoch + 1}, seed {seeds[trial]})"
+        note = f"{depths.sum(axis=1).mean():.2f} per trial (n {len(seeds)}), {deepest}"
+    return NormDrops(norm, seeds, depths, note)
+
+
+@styled
+def draw_drops(rows: Sequence[NormDrops]) -> Figure:
+    """A row per norm, on one scale: every drop of every trial hangs down at its epoch."""
+    styles = norm_styles([row.norm for row in rows])
+    figure = Figure(figsize=(PANEL_INCHES, 0.75 + 0.8 * len(rows)))
+    panels = figure.subplots(len(rows), sharex=True, sharey=True, squeeze=False)[:, 0]
+    deepest = max(float(row.depths.max()) for row in rows)
+    panels[0].set_ylim(deepest * 1.08, 0)
+    panels[0].set_xlim(0.5, rows[0].depths.shape[1] + 0.5)
+    panels[0].yaxis.set_major_locator(MaxNLocator(nbins=2, min_n_ticks=2))
+    panels[-1].xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    panels[-1].set_xlabel("Epoch")
+    heading = "Fall of test accuracy since the epoch before (points)"
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=10, fontweight="bold")
+    for panel, row in zip(panels, rows, strict=True):
+        _draw_row(panel, row, styles[row.norm])
+    return figure
+
+
+def _draw_row(panel: Axes, row: NormDrops, style: NormStyle) -> None:
+    panel.spines["top"].set_visible(True)
+    panel.spines["bottom"].set_visible(False)
+    panel.tick_params(axis="x", length=0)
+    trials, epochs = np.nonzero(row.depths)
+    step = min(0.12, 0.6 / len(row.seeds))
+    x = epochs + 1 + step * (trials - (len(row.seeds) - 1) / 2)
+    y = row.depths[trials, epochs]
+    nothing = np.full_like(y, np.nan)
+    panel.plot(
+        np.column_stack([x, x, nothing]).ravel(),
+        np.column_stack([np.zeros_like(y), y, nothing]).ravel(),
+        color=style.color,
+        linewidth=max(0.8, min(2.5, 18 * step)),
+        solid_capstyle="butt",
+    )
+    panel.set_title(row.norm, color=style.color, fontsize=8.5, pad=4)
+    panel.set_title(row.note, loc="right", fontsize=8.5, fontweight="normal", pad=4)

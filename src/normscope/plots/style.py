@@ -1,0 +1,120 @@
+"""How every figure looks: one colour, line style and marker per norm, and one ink.
+
+The ink colours are names as much as colours: in a figure that is placed in a page, `svg.for_page`
+replaces them by the colours of the page, light or dark.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import ParamSpec
+
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK = "#1c1b1a"
+MUTED = "#62605c"
+GRID = "#dedbd5"
+PAPER = "#fefefe"
+
+PANEL_INCHES = 4.7  # two panels make the width of a page, one that of a phone
+
+STYLE = {
+    "axes.edgecolor": MUTED,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.labelcolor": INK,
+    "axes.labelsize": 9,
+    "axes.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 8,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "figure.constrained_layout.use": True,
+    "figure.facecolor": PAPER,
+    "axes.facecolor": "none",
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans", "Arial", "Helvetica"],
+    "font.size": 9,
+    "grid.color": GRID,
+    "grid.linewidth": 0.8,
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.solid_capstyle": "round",
+    "path.simplify_threshold": 0.2,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "text.parse_math": False,  # a class name may hold dollar signs
+    "xtick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "xtick.labelsize": 8.5,
+    "ytick.color": MUTED,
+    "ytick.labelcolor": INK,
+    "ytick.labelsize": 8.5,
+    "ytick.major.size": 0,
+}
+
+Parameters = ParamSpec("Parameters")
+
+
+def styled(draw: Callable[Parameters, Figure]) -> Callable[Parameters, Figure]:
+    """Draw in this style over matplotlib's defaults, whatever the settings of the process are.
+
+    The figure is laid out once, here, and then looks the same in every format.
+    """
+
+    @wraps(draw)
+    def draw_in_style(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Figure:
+        with matplotlib.style.context(["default", STYLE]):
+            figure = draw(*args, **kwargs)
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
+            return figure
+
+    return draw_in_style
+
+
+@dataclass(frozen=True)
+class NormStyle:
+    """How a norm is drawn: `dashes` are lengths of stroke and gap, in line widths; () is solid."""
+
+    color: str
+    dashes: tuple[float, ...]
+    marker: str
+
+
+# Okabe and Ito's palette (its yellow darkened, its black a grey: both must show on white and on
+# black), then darker and lighter relatives that differ from their neighbours in line and marker.
+COLORS = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8F7A00", "#7A7A7A"),
+    *("#5B61C4", "#A8500A", "#1F7A5C", "#A34D7E", "#A8741A", "#2C7FB8", "#B04A4A", "#5E8C31"),
+    *("#8A5FB0", "#8C6D5A", "#3D8C95", "#B5651D"),
+)
+DASHES = ((), (4, 1.5), (6, 1.5, 1.2, 1.5), (1.2, 1.3))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_FIXED = ("bn", "gn", "ln")
+
+
+def norm_styles(norms: Sequence[str]) -> dict[str, NormStyle]:
+    """The style of each norm. bn, gn and ln always look the same; others follow in their order."""
+    others = [norm for norm in norms if norm not in _FIXED]
+    numbers = {norm: number for number, norm in enumerate((*_FIXED, *others))}
+    return {norm: _style(numbers[norm]) for norm in norms}
+
+
+def _style(number: int) -> NormStyle:
+    return NormStyle(
+        color=COLORS[number % len(COLORS)],
+        dashes=DASHES[number % len(DASHES)],
+        marker=MARKERS[number % len(MARKERS)],
+    )
+
+
+def new_panel(height_inches: float, width_inches: float = PANEL_INCHES) -> tuple[Figure, Axes]:
+    """A figure with one pair of axes, in the style of the caller's `styled` context."""
+    figure = Figure(figsize=(width_inches, height_inches))
+    return figure, figure.add_subplot()

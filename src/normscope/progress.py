@@ -1,0 +1,182 @@
+"""What a user sees while an experiment runs: live bars in a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from typing import Protocol, TextIO
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from normscope.config import EpochRecord, Result, Trial
+
+
+class Observer(Protocol):
+    """Told what happens while an experiment runs."""
+
+    def downloaded(self, received: int, total: int) -> None:
+        """`received` of `total` bytes of the data set are here."""
+
+    def started(self, todo: list[Trial], stored: int) -> None:
+        """The trials to be run, in order, and how many more are stored already."""
+
+    def trial_started(self, trial: Trial) -> None: ...
+
+    def epoch_ended(self, trial: Trial, record: EpochRecord) -> None: ...
+
+    def trial_ended(self, result: Result) -> None: ...
+
+    def close(self) -> None:
+        """Nothing more will come, because the experiment ended or was stopped."""
+
+
+def duration(seconds: float) -> str:
+    """A time span in words: "45 s", "12 min", "3 h 05 min"."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class _Clock:
+    """How far an experiment is, in epochs, and when it will end."""
+
+    def __init__(self, todo: list[Trial]):
+        self.trials = len(todo)
+        self.epochs = sum(trial.recipe.epochs for trial in todo)
+        self.trial = self.epochs_ended = self.epochs_skipped = 0
+        self.started = time.monotonic()
+
+    def left(self) -> str:
+        """The time left, from the mean time of the epochs so far; "" before the first."""
+        if not self.epochs_ended:
+            return ""
+        mean = (time.monotonic() - self.started) / self.epochs_ended
+        remaining = self.epochs - self.epochs_ended - self.epochs_skipped
+        return f"{duration(mean * remaining)} left"
+
+    def skip(self, result: Result) -> None:
+        """Epochs that will not come, since the trial ended early."""
+        self.epochs_skipped += result.trial.recipe.epochs - len(result.history)
+
+
+def _ending(result: Result) -> str:
+    """How a trial ended, in one line."""
+    name = f"{result.trial.norm} seed {result.trial.seed}"
+    if result.error is not None:
+        return f"{name} {result.status}: {result.error.strip().splitlines()[-1]}"
+    accuracy = result.history[-1].test_accuracy_percent
+    return f"{name}: test {accuracy:.1f} % in {duration(result.seconds)}"
+
+
+class PlainLines:
+    """One line per epoch, for logs and notebooks, and every tenth of a download."""
+
+    def __init__(self, stream: TextIO | None = None):
+        self.stream = stream or sys.stdout
+        self.tenths = 0
+        self.clock = _Clock([])
+
+    def _say(self, line: str) -> None:
+        print(line, file=self.stream, flush=True)
+
+    def downloaded(self, received: int, total: int) -> None:
+        tenths = 10 * received // total
+        if tenths > self.tenths:
+            self.tenths = tenths
+            self._say(f"downloading: {10 * tenths} % of {total / 1e6:.0f} MB")
+
+    def started(self, todo: list[Trial], stored: int) -> None:
+        self.clock = _Clock(todo)
+        self._say(f"{len(todo)} trials to run, {stored} stored")
+
+    def trial_started(self, trial: Trial) -> None:
+        self.clock.trial += 1
+
+    def epoch_ended(self, trial: Trial, record: EpochRecord) -> None:
+        self.clock.epochs_ended += 1
+        self._say(
+            f"trial {self.clock.trial}/{self.clock.trials}  {trial.norm} seed {trial.seed}  "
+            f"epoch {record.epoch}/{trial.recipe.epochs}  "
+            f"train {record.train_accuracy_percent:.1f} %  "
+            f"test {record.test_accuracy_percent:.1f} %  "
+            f"{record.train_seconds + record.test_seconds:.1f} s  {self.clock.left()}"
+        )
+
+    def trial_ended(self, result: Result) -> None:
+        self.clock.skip(result)
+        self._say(_ending(result))
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+class LiveBars:
+    """Bars that move in place: a download, then the experiment and its present trial."""
+
+    def __init__(self, console: Console):
+        self.console = console
+        self.download: Progress | None = None
+        self.download_task = self.whole = self.present = TaskID(0)
+        self.clock = _Clock([])
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}"),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+        )
+
+    def downloaded(self, received: int, total: int) -> None:
+        if self.download is None:
+            columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+            self.download = Progress("downloading", *columns, console=self.console)
+            self.download_task = self.download.add_task("", total=total)
+            self.download.start()
+        self.download.update(self.download_task, completed=received)
+        if received >= total:
+            self.download.stop()
+
+    def started(self, todo: list[Trial], stored: int) -> None:
+        self.console.print(f"{len(todo)} trials to run, {stored} stored")
+        self.clock = _Clock(todo)
+        self.whole = self.bars.add_task("all", total=len(todo), unit="trials", note="")
+        self.present = self.bars.add_task("", total=1, unit="epochs", note="", visible=False)
+        if todo:
+            self.bars.start()
+
+    def trial_started(self, trial: Trial) -> None:
+        self.clock.trial += 1
+        self.bars.reset(
+            self.present,
+            description=f"{trial.norm} seed {trial.seed}",
+            total=trial.recipe.epochs,
+            visible=True,
+            note="",
+        )
+
+    def epoch_ended(self, trial: Trial, record: EpochRecord) -> None:
+        self.clock.epochs_ended += 1
+        accuracy = f"test {record.test_accuracy_percent:.1f} %"
+        self.bars.update(self.present, completed=record.epoch, note=accuracy)
+        self.bars.update(self.whole, note=self.clock.left())
+
+    def trial_ended(self, result: Result) -> None:
+        self.clock.skip(result)
+        self.bars.update(self.whole, advance=1, note=self.clock.left())
+        self.console.print(_ending(result), highlight=False)
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        self.bars.stop()
+        if self.download:
+            self.download.stop()

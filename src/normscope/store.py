@@ -1,0 +1,280 @@
+"""The folder of an experiment: one record per trial, added atomically, and all a report needs.
+
+::
+
+    experiment.json         what was asked for, and every time it was asked
+    dataset.json            facts of the data set; test_labels.npy: its test labels
+    models.json             the layer table of every norm
+    pictures/INDEX.png      the test images a report shows
+    trials/ID/record.json   a result: trial, status, history per epoch, environment
+    trials/ID/predictions.npz, weights.safetensors
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from PIL import Image
+from pydantic import ValidationError
+
+from normscope.config import (
+    RESULT_FORMAT,
+    DatasetFacts,
+    Experiment,
+    Frozen,
+    ModelSummary,
+    Predictions,
+    Request,
+    Result,
+    Trial,
+)
+from normscope.errors import RunError, UsageError
+
+
+class Header(Frozen):
+    """The content of `experiment.json`."""
+
+    result_format: int
+    experiment: Experiment
+    requests: tuple[Request, ...]
+
+
+class Store:
+    """Holds the results of one experiment in one folder.
+
+    `Store.open` makes or extends a folder; `Store(folder)` reads one that exists, and raises
+    `UsageError` if it holds no experiment or was written in another result format.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.header = _read_header(folder)
+
+    @classmethod
+    def open(cls, folder: Path, experiment: Experiment, request: Request) -> "Store":
+        """Make the folder, or extend the experiment in it by new norms and seeds.
+
+        What is there stays: the norms asked for are added to those in the folder, and the number of
+        seeds never shrinks. `request` is appended to the record of what was asked when. Raises
+        `UsageError` if the folder cannot be written, or holds an experiment that differs in more
+        than norms and seeds.
+        """
+        merged = preview(folder, experiment)
+        earlier = _read_header(folder).requests if cls.exists(folder) else ()
+        header = Header(
+            result_format=RESULT_FORMAT, experiment=merged, requests=(*earlier, request)
+        )
+        try:
+            (folder / "trials").mkdir(parents=True, exist_ok=True)
+            _write_atomically(folder / "experiment.json", header.model_dump_json(indent=2))
+        except OSError as error:
+            raise UsageError(
+                f"cannot write the folder {folder} ({error.strerror}); choose another with --out"
+            ) from error
+        return cls(folder)
+
+    @staticmethod
+    def exists(folder: Path) -> bool:
+        """Whether `folder` holds an experiment."""
+        return (folder / "experiment.json").exists()
+
+    @property
+    def experiment(self) -> Experiment:
+        return self.header.experiment
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        return self.header.requests
+
+    def lock(self) -> "_StoreLock":
+        """Only one process trains into a folder at a time; raises `RunError` if another does."""
+        return _StoreLock(self.folder)
+
+    # -- results -----------------------------------------------------------------------------------
+
+    def missing(self, trials: Iterable[Trial]) -> list[Trial]:
+        """The trials still to be run: without a record, or failed when they last were.
+
+        A diverged trial is an outcome and is not run again.
+        """
+        return [trial for trial in trials if self._status(trial) in (None, "failed")]
+
+    def add(self, result: Result) -> None:
+        """Write one record; a reader sees all of it or nothing. Replaces an earlier failed try."""
+        target = self._folder_of(result.trial)
+        partial = target.with_name(f".{target.name}.{os.getpid()}")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir()
+        (partial / "record.json").write_text(result.model_dump_json(indent=2), encoding="utf-8")
+        if result.predictions is not None:
+            np.savez_compressed(
+                partial / "predictions.npz",
+                classes=result.predictions.classes,
+                logits=result.predictions.logits,
+            )
+        if result.weights is not None:
+            from safetensors.numpy import save_file  # it is not needed to read a folder
+
+            save_file(result.weights, partial / "weights.safetensors")
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+
+    def results(self) -> list[Result]:
+        """Every result of the experiment, by seed and then by norm in the experiment's order."""
+        norms = self.experiment.norms
+        records = [
+            self._read(path) for path in sorted(self.folder.glob("trials/[!.]*/record.json"))
+        ]
+        return sorted(records, key=lambda r: (r.trial.seed, norms.index(r.trial.norm)))
+
+    def _status(self, trial: Trial) -> str | None:
+        record = self._folder_of(trial) / "record.json"
+        return self._read(record).status if record.exists() else None
+
+    def _read(self, record: Path) -> Result:
+        try:
+            result = Result.model_validate_json(record.read_text(encoding="utf-8"))
+            predictions = record.with_name("predictions.npz")
+            if not predictions.exists():
+                return result
+            with np.load(predictions, allow_pickle=False) as arrays:
+                kept = Predictions(classes=arrays["classes"], logits=arrays["logits"])
+        except (OSError, ValueError, KeyError) as error:
+            raise RunError(
+                f"the record {record.parent} cannot be read ({type(error).__name__}); remove that "
+                "folder and run the experiment again: only this trial is repeated"
+            ) from error
+        return result.model_copy(update={"predictions": kept})
+
+    def _folder_of(self, trial: Trial) -> Path:
+        return self.folder / "trials" / trial.id
+
+    # -- what a report needs besides ---------------------------------------------------------------
+
+    def describe(
+        self, facts: DatasetFacts, test_labels: np.ndarray, models: Iterable[ModelSummary]
+    ) -> None:
+        """Keep the facts of the data set, its test labels, and the layer tables.
+
+        Raises `RunError` if results are there that were trained on other data.
+        """
+        path = self.folder / "dataset.json"
+        if path.exists() and self.facts().checksums != facts.checksums and self.results():
+            raise RunError(
+                f"the results in {self.folder} come from other {facts.name} data than is loaded "
+                "now (the check sums differ); choose another folder with --out"
+            )
+        _write_atomically(path, facts.model_dump_json(indent=2))
+        np.save(self.folder / "test_labels.npy", test_labels)
+        tables = {summary.norm: summary.model_dump() for summary in models}
+        _write_atomically(self.folder / "models.json", json.dumps(tables, indent=2))
+
+    def facts(self) -> DatasetFacts:
+        return DatasetFacts.model_validate_json(self._text("dataset.json"))
+
+    def test_labels(self) -> np.ndarray:
+        """The true classes of the test images: int64, shape (N,)."""
+        return np.load(self.folder / "test_labels.npy", allow_pickle=False)
+
+    def models(self) -> dict[str, ModelSummary]:
+        tables: dict[str, Any] = json.loads(self._text("models.json"))
+        return {norm: ModelSummary.model_validate(table) for norm, table in tables.items()}
+
+    def add_pictures(self, images: np.ndarray, indexes: Iterable[int]) -> None:
+        """Keep those test images (uint8, N H W 3) as PNG files, so that a report can show them."""
+        self.pictures.mkdir(exist_ok=True)
+        for index in indexes:
+            path = self.pictures / f"{index}.png"
+            if not path.exists():
+                Image.fromarray(images[index]).save(path)
+
+    @property
+    def pictures(self) -> Path:
+        return self.folder / "pictures"
+
+    def _text(self, name: str) -> str:
+        try:
+            return (self.folder / name).read_text(encoding="utf-8")
+        except OSError as error:
+            raise RunError(
+                f"{self.folder / name} is missing; run the experiment again, it keeps what is there"
+            ) from error
+
+
+class _StoreLock:
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.file = FileLock(folder / ".lock", timeout=0)
+
+    def __enter__(self) -> None:
+        try:
+            self.file.acquire()
+        except Timeout as error:
+            raise RunError(
+                f"another normscope is training into {self.folder}; wait for it"
+            ) from error
+
+    def __exit__(self, *exception: object) -> None:
+        self.file.release()
+
+
+def preview(folder: Path, experiment: Experiment) -> Experiment:
+    """The experiment that `folder` would hold after `Store.open`; writes nothing.
+
+    Raises `UsageError` as `Store.open` does.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; --out needs a folder")
+    if not Store.exists(folder):
+        return experiment
+    kept = _read_header(folder).experiment
+    if not kept.same_but_for_size(experiment):
+        raise UsageError(
+            f"{folder} holds another experiment ({_difference(kept, experiment)}); choose another "
+            "folder with --out"
+        )
+    new_norms = [norm for norm in experiment.norms if norm not in kept.norms]
+    return kept.model_copy(
+        update={"norms": (*kept.norms, *new_norms), "seeds": max(kept.seeds, experiment.seeds)}
+    )
+
+
+def _difference(kept: Experiment, asked: Experiment) -> str:
+    before, now = _flat(kept), _flat(asked)
+    return ", ".join(
+        f"{key} {before[key]}, not {now[key]}" for key in before if before[key] != now[key]
+    )
+
+
+def _flat(experiment: Experiment) -> dict[str, Any]:
+    values = experiment.model_dump(exclude={"norms", "seeds", "recipe"})
+    recipe = {f"recipe.{key}": value for key, value in experiment.recipe.model_dump().items()}
+    return {**values, **recipe}
+
+
+def _read_header(folder: Path) -> Header:
+    path = folder / "experiment.json"
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        found = values.get("result_format")
+        if found != RESULT_FORMAT:
+            raise UsageError(
+                f"{folder} was written in result format {found}, this normscope reads "
+                f"{RESULT_FORMAT}; choose another folder with --out"
+            )
+        return Header.model_validate(values)
+    except OSError as error:
+        raise UsageError(f"{folder} holds no normscope experiment") from error
+    except (ValueError, AttributeError, ValidationError) as error:
+        raise UsageError(f"{path} is damaged; restore it or choose another folder") from error
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

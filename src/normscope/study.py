@@ -1,0 +1,142 @@
+"""The whole pipeline: experiment -> plan -> what is missing -> run -> store -> analyse -> report.
+
+This is the file to open first; the one to open second is `run.py`, which trains one trial.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from functools import partial
+from pathlib import Path
+
+from normscope.comparison import Comparison
+from normscope.config import Experiment, ModelSummary, Request
+from normscope.data import DATASETS, Dataset, load_dataset
+from normscope.errors import UsageError, lookup
+from normscope.models import MODELS
+from normscope.models.summary import summarize
+from normscope.norms import NORMS
+from normscope.plan import Forecast, plan
+from normscope.progress import Observer, PlainLines
+from normscope.run import choose_device, estimate_trial, run_trial
+from normscope.store import Store, preview
+
+
+def compare(
+    experiment: Experiment,
+    *,
+    out: Path | str | None = None,
+    data_dir: Path | str | None = None,
+    device: str = "auto",
+    observer: Observer | None = None,
+    command: str | None = None,
+) -> Comparison:
+    """Train what is missing of an experiment, then analyse and report all that its folder holds.
+
+    `out` is the experiment's folder (default: ``runs/`` and the experiment's name), `data_dir` the
+    first place to look for the data set, `device` "auto", "cpu" or "cuda"; `observer` is told of
+    the progress (default: it prints a line per epoch); `command` is what the report gives as the
+    way to repeat the experiment (default: this call). Raises `UsageError` or `RunError`, in one
+    line that says what to do; every trial that ended before that, or before a KeyboardInterrupt,
+    stays in the folder, and the next call goes on from there.
+    """
+    observer = observer or PlainLines()
+    check_names(experiment)
+    where = choose_device(device)
+    folder = folder_of(experiment, out)
+    preview(folder, experiment)  # refuse an unfit folder before a data set is downloaded
+    dataset = _load(experiment, data_dir, observer)
+    store = Store.open(folder, experiment, _request(experiment, command))
+    with store.lock():
+        trials = plan(store.experiment)
+        todo = store.missing(trials)
+        store.describe(dataset.facts(), dataset.test_labels, _summaries(store.experiment, dataset))
+        observer.started(todo, stored=len(trials) - len(todo))
+        with _pictures_kept(store, dataset):
+            for trial in todo:
+                observer.trial_started(trial)
+                result = run_trial(trial, dataset, where, partial(observer.epoch_ended, trial))
+                store.add(result)
+                observer.trial_ended(result)
+    comparison = Comparison.read(store.folder)
+    comparison.report()
+    return comparison
+
+
+def folder_of(experiment: Experiment, out: Path | str | None) -> Path:
+    """Where an experiment is kept: `out`, or a folder named after it in ``runs/``."""
+    return Path(out) if out else Path("runs") / experiment.slug
+
+
+def check_names(experiment: Experiment) -> None:
+    """Raise `UsageError`, listing the known names, if the experiment uses one that is unknown."""
+    lookup(DATASETS, "data set", experiment.dataset)
+    lookup(MODELS, "model", experiment.model)
+    for norm in experiment.norms:
+        lookup(NORMS, "norm", norm)
+
+
+def forecast(
+    experiment: Experiment, *, out: Path | str | None = None, device: str = "auto"
+) -> Forecast:
+    """Foresee a `compare` without training or writing anything.
+
+    The time is measured on a few steps of each norm on this machine, right now. Raises `UsageError`
+    as `compare` does.
+    """
+    check_names(experiment)
+    where = choose_device(device)
+    folder = folder_of(experiment, out)
+    trials = plan(preview(folder, experiment))
+    todo = Store(folder).missing(trials) if Store.exists(folder) else trials
+    source = DATASETS[experiment.dataset]
+    sizes = (
+        min(experiment.train_limit or source.train_size, source.train_size),
+        min(experiment.test_limit or source.test_size, source.test_size),
+    )
+    costs = {t.norm: estimate_trial(t, *sizes, source.num_classes, where) for t in todo[::-1]}
+    return Forecast(
+        folder=folder,
+        trials=tuple(trials),
+        todo=tuple(todo),
+        seconds=sum(costs[trial.norm].seconds for trial in todo),
+        disk_bytes=sum(costs[trial.norm].disk_bytes for trial in todo),
+    )
+
+
+def _load(experiment: Experiment, data_dir: Path | str | None, observer: Observer) -> Dataset:
+    dataset = load_dataset(
+        experiment.dataset,
+        Path(data_dir) if data_dir else None,
+        experiment.train_limit,
+        experiment.test_limit,
+        progress=observer.downloaded,
+    )
+    images, batch = len(dataset.train_images), experiment.recipe.batch_size
+    if batch > images:
+        raise UsageError(f"a batch of {batch} is larger than the training set of {images} images")
+    return dataset
+
+
+def _request(experiment: Experiment, command: str | None) -> Request:
+    return Request(
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        command=command or f"normscope.compare({experiment!r})",
+        norms=experiment.norms,
+        seeds=experiment.seeds,
+    )
+
+
+def _summaries(experiment: Experiment, dataset: Dataset) -> list[ModelSummary]:
+    classes = len(dataset.class_names)
+    return [summarize(experiment.model, norm, classes) for norm in experiment.norms]
+
+
+@contextmanager
+def _pictures_kept(store: Store, dataset: Dataset) -> Iterator[None]:
+    """Leave in the folder the pictures its report shows, however the training ends."""
+    try:
+        yield
+    finally:
+        mistakes = Comparison.read(store.folder).analysis.mistakes
+        store.add_pictures(dataset.test_images, mistakes.pictures())

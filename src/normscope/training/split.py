@@ -1,0 +1,46 @@
+"""One split of a data set on the device, turned into normalized batches on the fly."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+
+@dataclass(frozen=True)
+class Split:
+    """`images_NHWC`: uint8; `labels`: int64 (N,); `mean`, `std`: float32 (3,), pixels in [0, 1]."""
+
+    images_NHWC: torch.Tensor
+    labels: torch.Tensor
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    @classmethod
+    def from_numpy(
+        cls,
+        images: np.ndarray,
+        labels: np.ndarray,
+        mean: Sequence[float],
+        std: Sequence[float],
+        device: torch.device,
+    ) -> "Split":
+        return cls(
+            torch.from_numpy(images).to(device),
+            torch.from_numpy(labels).to(device),
+            torch.tensor(mean, device=device),
+            torch.tensor(std, device=device),
+        )
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def batch(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Inputs x_NCHW (float32) and labels of the images in `index`.
+
+        The images lie in memory as N, H, W, C, so x comes out in torch's channels_last layout,
+        in which the convolutions on a CPU take two thirds of the time.
+        """
+        pixels = self.images_NHWC[index].float().div_(255)
+        x_NHWC = pixels.sub_(self.mean).div_(self.std)
+        return x_NHWC.permute(0, 3, 1, 2), self.labels[index]

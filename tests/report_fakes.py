@@ -1,0 +1,173 @@
+"""Made-up experiments with plausible curves, for looking at reports without training anything."""
+
+import numpy as np
+
+from normscope.analysis import Analysis, analyse
+from normscope.config import (
+    RECIPES,
+    DatasetFacts,
+    Environment,
+    EpochRecord,
+    Experiment,
+    LayerSummary,
+    ModelSummary,
+    Predictions,
+    Request,
+    Result,
+    Trial,
+)
+
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+MACHINE = Environment(
+    normscope="0.1.0",
+    python="3.11.7",
+    torch="2.13.0+cpu",
+    numpy="2.2.6",
+    platform="Linux x86_64",
+    processor="AMD EPYC, 2 cores, AVX512",
+    device="cpu",
+    threads=2,
+    precision="float32",
+)
+
+
+def make_experiment(norms=("bn", "gn", "ln"), seeds=3, epochs=15) -> Experiment:
+    recipe = RECIPES["s8"].model_copy(update={"epochs": epochs})
+    return Experiment(dataset="cifar10", norms=tuple(norms), recipe=recipe, seeds=seeds)
+
+
+def make_history(norm_number: int, seed: int, epochs: int) -> tuple[EpochRecord, ...]:
+    """A curve that climbs to about 75 % less half a point per norm, and stumbles on the way."""
+    rng = np.random.default_rng([norm_number, seed])
+    progress = np.arange(1, epochs + 1) / max(epochs, 2)
+    noise = rng.normal(0, 2.5, epochs) * (1 - progress)
+    test = 76 - 0.5 * norm_number + rng.normal(0, 0.25) - 45 * np.exp(-4 * progress) + noise
+    train = test + 6 * progress - 2
+    return tuple(
+        EpochRecord(
+            epoch=i + 1,
+            train_loss_nats=float(2.3 - 1.7 * train[i] / 100),
+            train_accuracy_percent=float(train[i]),
+            test_loss_nats=float(2.3 - 2.0 * test[i] / 100),
+            test_accuracy_percent=float(test[i]),
+            learning_rate=0.02 * (1 - i / epochs),
+            train_seconds=12.0 + norm_number + 0.1 * seed,
+            test_seconds=0.8,
+        )
+        for i in range(epochs)
+    )
+
+
+def make_predictions(labels: np.ndarray, classes: int, error: float, rng) -> Predictions:
+    """Right but for a share of errors, most of them at images that are hard for everyone."""
+    hard = np.arange(len(labels)) % 7 == 0
+    wrong = rng.random(len(labels)) < np.where(hard, 0.8, error)
+    predicted = np.where(wrong, (labels + 1 + rng.integers(0, 2, len(labels))) % classes, labels)
+    logits = rng.normal(0, 1, (len(labels), classes))
+    logits[np.arange(len(labels)), predicted] += 4
+    return Predictions(logits.argmax(axis=1), logits.astype(np.float16))
+
+
+def make_result(experiment: Experiment, norm: str, seed: int, labels, classes=10) -> Result:
+    number = experiment.norms.index(norm)
+    rng = np.random.default_rng([7, number, seed])
+    trial = Trial(
+        dataset=experiment.dataset,
+        train_limit=experiment.train_limit,
+        test_limit=experiment.test_limit,
+        model=experiment.model,
+        norm=norm,
+        recipe=experiment.recipe,
+        seed=seed,
+    )
+    return Result(
+        trial=trial,
+        status="finished",
+        history=make_history(number, seed, experiment.recipe.epochs),
+        started=f"2026-01-01T{seed:02d}:{number:02d}:00+00:00",
+        seconds=200.0,
+        environment=MACHINE,
+        predictions=make_predictions(labels, classes, 0.1 + 0.01 * number, rng),
+    )
+
+
+def make_results(experiment: Experiment, labels: np.ndarray, classes: int = 10) -> list[Result]:
+    """Every trial of the experiment, finished; by seed, then by norm."""
+    return [
+        make_result(experiment, norm, seed, labels, classes)
+        for seed in range(experiment.seeds)
+        for norm in experiment.norms
+    ]
+
+
+def diverged(result: Result, after: int) -> Result:
+    """The same trial, had its loss left the finite numbers after so many epochs."""
+    return result.model_copy(
+        update={
+            "status": "diverged",
+            "history": result.history[:after],
+            "error": f"the training loss was nan in epoch {after + 1}",
+            "predictions": None,
+        }
+    )
+
+
+def failed(result: Result, error: str) -> Result:
+    return result.model_copy(
+        update={"status": "failed", "history": (), "error": error, "predictions": None}
+    )
+
+
+def make_facts(class_names=CIFAR10, synthetic=False, test_size=1000) -> DatasetFacts:
+    return DatasetFacts(
+        name="cifar10",
+        description="CIFAR-10: 60,000 photographs of 10 classes of things and animals",
+        synthetic=synthetic,
+        class_names=tuple(class_names),
+        train_size=50000,
+        test_size=test_size,
+        image_shape=(32, 32, 3),
+        checksums={"train_images": "ab" * 32, "test_images": "cd" * 32},
+    )
+
+
+def make_model(norm: str, classes: int = 10) -> ModelSummary:
+    layers = (
+        LayerSummary(name="Conv2d-1", type="Conv2d", output_shape=(16, 30, 30), parameters=432,
+                     multiply_adds=388_800),
+        LayerSummary(name="Norm-2", type=f"Norm of {norm}", output_shape=(16, 30, 30),
+                     parameters=32, multiply_adds=0),
+        LayerSummary(name="Conv2d-3", type="Conv2d", output_shape=(classes, 1, 1),
+                     parameters=280, multiply_adds=280),
+    )  # fmt: skip
+    return ModelSummary(model="s8", norm=norm, input_shape=(3, 32, 32), layers=layers)
+
+
+def make_labels(test_size: int = 1000, classes: int = 10) -> np.ndarray:
+    return np.arange(test_size, dtype=np.int64) * 7 % classes
+
+
+def make_analysis(
+    norms=("bn", "gn", "ln"),
+    seeds=3,
+    epochs=15,
+    class_names=CIFAR10,
+    synthetic=False,
+    command="normscope compare --dataset cifar10",
+    change=lambda results: results,
+    test_size=1000,
+) -> Analysis:
+    """A whole made-up experiment, analysed; `change` may alter the list of results before."""
+    experiment = make_experiment(norms, seeds, epochs)
+    labels = make_labels(test_size, len(class_names))
+    request = Request(date="2026-01-01T00:00:00+00:00", command=command, norms=experiment.norms,
+                      seeds=seeds)  # fmt: skip
+    return analyse(
+        experiment,
+        [request],
+        make_facts(class_names, synthetic, test_size),
+        {norm: make_model(norm, len(class_names)) for norm in norms},
+        change(make_results(experiment, labels, len(class_names))),
+        labels,
+    )

@@ -1,0 +1,237 @@
+"""Downloads from real servers on this machine: whole, cut, corrupted, dead."""
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from normscope import data
+from normscope.data.download import RemoteFile, download
+from normscope.errors import RunError, UsageError
+
+CONTENT = hashlib.shake_256(b"normscope").digest(300_000)
+NAME = "file.tar.gz"
+
+
+class Source(ThreadingHTTPServer):
+    """Serves `content`; request number i is cut after ``cuts[i]`` bytes; `asked` is what came in.
+
+    `declared` is the Content-Length of a whole answer, `hang` answers nothing until it is shut.
+    """
+
+    daemon_threads = True
+
+    def __init__(
+        self, content: bytes = CONTENT, ranges: bool = True, cuts: tuple = (), hang: bool = False
+    ):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.content, self.ranges, self.cuts, self.hang = content, ranges, cuts, hang
+        self.asked: list[str | None] = []
+        self.closing = threading.Event()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/{NAME}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Source
+
+    def do_GET(self) -> None:
+        source, asked = self.server, self.headers["Range"]
+        cut = dict(enumerate(source.cuts)).get(len(source.asked))
+        source.asked.append(asked)
+        if source.hang:
+            source.closing.wait(10)
+            return
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+        if source.ranges and start >= len(source.content):
+            self.send_error(416)
+            return
+        self.send_response(206 if source.ranges and asked else 200)
+        body = source.content[start:] if source.ranges else source.content
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[:cut])
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Source]]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    running: list[Source] = []
+
+    def start(*args, **kwargs) -> Source:
+        source = Source(*args, **kwargs)
+        threading.Thread(target=source.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        running.append(source)
+        return source
+
+    yield start
+    for source in running:
+        source.closing.set()
+        source.shutdown()
+        source.server_close()
+
+
+@pytest.fixture
+def dead_url() -> str:
+    """An address where nobody listens any more."""
+    with Source() as source:
+        return source.url
+
+
+def remote(*urls: str) -> RemoteFile:
+    return RemoteFile(NAME, len(CONTENT), hashlib.sha256(CONTENT).hexdigest(), urls)
+
+
+def part_in(folder: Path) -> Path:
+    return folder / f"{NAME}.part"
+
+
+def test_whole_file(serve, tmp_path):
+    seen: list[tuple[int, int]] = []
+    source = serve()
+    place = download(remote(source.url), tmp_path / "cache", lambda *now: seen.append(now))
+    assert place == tmp_path / "cache" / NAME
+    assert place.read_bytes() == CONTENT
+    assert source.asked == [None]
+    assert seen[-1] == (300_000, 300_000)
+    assert not part_in(tmp_path / "cache").exists()
+
+
+def test_cut_connection_is_resumed_where_it_broke(serve, tmp_path):
+    source = serve(cuts=(1_000, 2_000))
+    assert download(remote(source.url), tmp_path).read_bytes() == CONTENT
+    assert source.asked == [None, "bytes=1000-", "bytes=3000-"]
+
+
+def test_part_is_kept_after_failure_and_resumed_by_the_next_call(serve, tmp_path):
+    source = serve(cuts=(1_000, 0))
+    with pytest.raises(RunError, match="cut"):
+        download(remote(source.url), tmp_path)
+    assert part_in(tmp_path).read_bytes() == CONTENT[:1_000]
+    assert download(remote(source.url), tmp_path).read_bytes() == CONTENT
+    assert source.asked[-1] == "bytes=1000-"
+
+
+def test_next_source_continues_what_the_first_began(serve, tmp_path):
+    first, second = serve(cuts=(1_000, 0)), serve()
+    assert download(remote(first.url, second.url), tmp_path).read_bytes() == CONTENT
+    assert second.asked == ["bytes=1000-"]
+
+
+def test_server_without_range_starts_over(serve, tmp_path):
+    part_in(tmp_path).write_bytes(CONTENT[:1_000])
+    source = serve(ranges=False)
+    assert download(remote(source.url), tmp_path).read_bytes() == CONTENT
+    assert source.asked == ["bytes=1000-"]
+
+
+def test_complete_part_needs_no_request(serve, tmp_path):
+    part_in(tmp_path).write_bytes(CONTENT)
+    source = serve()
+    assert download(remote(source.url), tmp_path).read_bytes() == CONTENT
+    assert source.asked == []
+
+
+def test_corrupted_first_source_then_good_second(serve, tmp_path):
+    bad, good = serve(CONTENT[:-1] + b"!"), serve()
+    assert download(remote(bad.url, good.url), tmp_path).read_bytes() == CONTENT
+    assert bad.asked == [None]
+    assert good.asked == [None]
+
+
+def test_corrupted_and_cut_first_source_does_not_spoil_the_second(serve, tmp_path):
+    bad, good = serve(b"!" + CONTENT[1:], cuts=(1_000, 0)), serve()
+    assert download(remote(bad.url, good.url), tmp_path).read_bytes() == CONTENT
+    assert good.asked == ["bytes=1000-", None]
+
+
+def test_wrong_bytes_leave_nothing_behind(serve, tmp_path):
+    source = serve(CONTENT[::-1])
+    with pytest.raises(RunError, match="other bytes than the official ones"):
+        download(remote(source.url), tmp_path)
+    assert not part_in(tmp_path).exists()
+    assert not (tmp_path / NAME).exists()
+
+
+def test_longer_file_is_refused_without_reading_all_of_it(serve, tmp_path):
+    source, seen = serve(CONTENT * 20), []
+    with pytest.raises(RunError, match="other bytes"):
+        download(remote(source.url), tmp_path, lambda now, total: seen.append(now))
+    assert max(seen) < 3 * len(CONTENT)
+
+
+def test_shorter_file_is_left_for_the_next_source(serve, tmp_path):
+    page, good = serve(b"<html>moved</html>"), serve()
+    assert download(remote(page.url, good.url), tmp_path).read_bytes() == CONTENT
+    assert "bytes=18-" in page.asked
+
+
+def test_dead_sources_are_each_named(dead_url, serve, tmp_path):
+    hanging = serve(hang=True)
+    with pytest.raises(RunError) as caught:
+        download(remote(dead_url, hanging.url), tmp_path, timeout_s=0.2)
+    dead, silent = str(caught.value).split("; ")
+    assert "127.0.0.1" in dead
+    assert "refused" in dead
+    assert "timed out" in silent
+
+
+def test_intact_file_is_not_downloaded_again_but_a_damaged_one_is(serve, tmp_path):
+    source = serve()
+    (tmp_path / NAME).write_bytes(CONTENT)
+    download(remote(source.url), tmp_path)
+    assert source.asked == []
+    (tmp_path / NAME).write_bytes(CONTENT[:-1])
+    assert download(remote(source.url), tmp_path).read_bytes() == CONTENT
+
+
+def test_two_at_once_download_once(serve, tmp_path):
+    source, results = serve(), []
+    wanted = remote(source.url)
+    threads = [
+        threading.Thread(target=lambda: results.append(download(wanted, tmp_path).read_bytes()))
+        for _ in range(4)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [CONTENT] * 4
+    assert source.asked == [None]
+
+
+def test_source_that_is_no_web_address(tmp_path):
+    with pytest.raises(UsageError, match="'/etc/hosts' is not an http"):
+        download(remote("/etc/hosts"), tmp_path)
+
+
+def test_fetch_says_what_else_can_be_done(dead_url, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(RunError) as caught:
+        data.fetch("cifar10", sources=(dead_url,))
+    happened, advice = str(caught.value).split("\n")
+    assert happened.startswith("cifar10 is not on this machine and could not be downloaded (127.0.")
+    assert str(data.cache_dir()) in advice
+    assert "cifar-10-python.tar.gz" in advice
+    assert "--dataset shapes" in advice
+
+
+def test_fetch_takes_only_the_official_archive(serve, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    # As long as the official archive, other bytes: cut short by 416 and 200 answers would do less.
+    with pytest.raises(RunError, match="could not be downloaded"):
+        data.fetch("cifar10", sources=(serve().url,))
+    assert not (data.cache_dir() / "cifar-10-python.tar.gz").exists()
+
+
+def test_what_is_made_in_memory_cannot_be_fetched():
+    with pytest.raises(UsageError, match="no file"):
+        data.fetch("shapes")

@@ -1,0 +1,166 @@
+"""The S8 network against its published description, and its layers against brute force."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from normscope.errors import UsageError
+from normscope.models import MODELS
+from normscope.models.layers import Dropout, bernoulli_positions, conv2d
+from normscope.models.summary import summarize
+from normscope.norms import NORMS
+from normscope.seeds import generator
+
+
+def build(model="s8", norm="bn", seed=0, classes=10):
+    return MODELS[model](
+        NORMS[norm], classes, generator(seed, "init"), generator(seed, "dropout")
+    )
+
+
+def convolutions(network):
+    return [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
+
+
+# -- the network ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("model", MODELS)
+def test_parameters_and_output_shape(model, norm):
+    network = build(model, norm)
+    assert sum(p.numel() for p in network.parameters()) == 31_216
+    assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_layers_are_the_published_ones_in_order():
+    conv = [(c.in_channels, c.out_channels, c.kernel_size[0], c.padding[0], c.bias) for c in
+            convolutions(build())]  # fmt: skip
+    widths = [(3, 16, 3, 0), (16, 20, 3, 0), (20, 16, 1, 0)]
+    widths += [(16, 20, 3, 1), (20, 24, 3, 1), (24, 28, 3, 1), (28, 16, 1, 0)]
+    widths += [(16, 20, 3, 1), (20, 24, 3, 1), (24, 28, 3, 1), (28, 10, 1, 0)]
+    assert conv == [(*width, None) for width in widths]
+    kinds = [type(layer).__name__ for layer in build().layers]
+    block = ["Conv2d", "ReLU", "BatchNorm2d", "Dropout"]
+    assert kinds == [
+        *block * 2, "Conv2d", "MaxPool2d",
+        *block * 3, "Conv2d", "MaxPool2d",
+        *block * 3, "AvgPool2d", "Conv2d", "Flatten",
+    ]  # fmt: skip
+
+
+def test_s8_pools_only_the_top_left_corner_and_s8_gap_all_of_it():
+    for model, sees_all in [("s8", False), ("s8-gap", True)]:
+        pooling = build(model).layers[-3]
+        map_NCHW = torch.zeros(1, 1, 7, 7)
+        map_NCHW[:, :, 4:, :] = 1.0
+        assert (pooling(map_NCHW) > 0).item() is sees_all
+
+
+def test_equal_seeds_give_equal_convolutions_whatever_the_norm():
+    torch.manual_seed(5)
+    first = convolutions(build(norm="bn"))
+    torch.manual_seed(6)
+    for norm in NORMS:
+        for one, other in zip(first, convolutions(build(norm=norm)), strict=True):
+            assert torch.equal(one.weight, other.weight)
+    others = convolutions(build(norm="bn", seed=1))
+    assert not any(torch.equal(a.weight, b.weight) for a, b in zip(first, others, strict=True))
+
+
+def test_building_leaves_the_global_state_alone():
+    before = torch.get_rng_state()
+    build()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_convolution_weights_start_as_torch_starts_them():
+    weights = conv2d(64, 64, 3, generator=generator(0, "init")).weight.detach()
+    bound = 1 / math.sqrt(64 * 9)
+    assert weights.abs().max() <= bound
+    assert weights.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.02)
+    torch.manual_seed(0)
+    usual = nn.Conv2d(64, 64, 3, bias=False).weight.detach()
+    assert weights.std().item() == pytest.approx(usual.std().item(), rel=0.02)
+
+
+# -- dropout -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("round_size", [None, 3])
+def test_dropped_positions_are_independent_bernoulli_draws(round_size):
+    n, p, repeats = 200, 0.05, 4000
+    stream = generator(0, "dropout")
+    dropped = np.zeros((repeats, n), dtype=bool)
+    for row in dropped:
+        row[bernoulli_positions(n, p, stream, round_size).numpy()] = True
+    counts = dropped.sum(axis=1)
+    assert counts.mean() == pytest.approx(n * p, rel=0.02)
+    assert counts.var() == pytest.approx(n * p * (1 - p), rel=0.1)
+    # The share per position, each within 5 standard errors, ends of the range included.
+    error = math.sqrt(p * (1 - p) / repeats)
+    assert np.abs(dropped.mean(axis=0) - p).max() < 5 * error
+    # Neighbours are uncorrelated.
+    joint = (dropped[:, 1:] & dropped[:, :-1]).mean()
+    assert joint == pytest.approx(p * p, rel=0.05)
+
+
+@pytest.mark.parametrize("n", [1, 3, 100])
+def test_every_element_can_be_dropped(n):
+    stream = generator(1, "dropout")
+    seen = torch.cat([bernoulli_positions(n, 0.5, stream) for _ in range(500)])
+    assert set(seen.tolist()) == set(range(n))
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_dropout_zeroes_in_forward_and_backward_alike_and_scales_the_rest(memory_format):
+    x = torch.rand(4, 8, 5, 5).add(1).to(memory_format=memory_format).requires_grad_()
+    y = Dropout(0.2, generator=generator(0, "dropout"))(x)
+    kept = y != 0
+    assert 0.6 < kept.float().mean() < 0.95
+    torch.testing.assert_close(y[kept], x[kept] / 0.8)
+    # A gradient in another memory layout must meet the same elements.
+    (grad,) = torch.autograd.grad(y, x, torch.ones(4, 8, 5, 5))
+    torch.testing.assert_close(grad, kept / 0.8)
+
+
+def test_dropout_does_nothing_in_evaluation():
+    x = torch.rand(2, 3)
+    assert Dropout(0.5, generator=generator(0, "dropout")).eval()(x) is x
+
+
+# -- the summary ---------------------------------------------------------------------------------
+
+
+def test_summary_counts_as_torchinfo_counts():
+    torchinfo = pytest.importorskip("torchinfo")
+    oracle = torchinfo.summary(build(norm="gn"), (1, 3, 32, 32), verbose=0)
+    summary = summarize("s8", "gn")
+    assert summary.parameters == oracle.total_params == 31_216
+    leaves = [layer for layer in oracle.summary_list if layer.is_leaf_layer]
+    madds = sum(layer.macs for layer in leaves if layer.class_name == "Conv2d")
+    assert summary.multiply_adds == madds == 6_231_448
+    shapes = [tuple(layer.output_size[1:]) for layer in leaves]
+    assert [layer.output_shape for layer in summary.layers] == shapes
+
+
+def test_summary_sizes_are_those_of_torchsummary():
+    sizes = summarize("s8", "bn").size_mib()
+    # 3*32*32 floats in, 105,264 floats out over all layers, kept forward and backward.
+    assert sizes["input"] == pytest.approx(3072 * 4 / 2**20)
+    assert sizes["parameters"] == pytest.approx(31_216 * 4 / 2**20)
+    assert sizes["total"] == pytest.approx(sum(list(sizes.values())[:3]))
+    by_hand = 4 * (14_400 + 15_680) + 12_544 + 3_136
+    by_hand += 4 * (3_920 + 4_704 + 5_488) + 3_136 + 784
+    by_hand += 4 * (980 + 1_176 + 1_372) + 28 + 10 + 10
+    assert sizes["forward and backward"] == pytest.approx(2 * by_hand * 4 / 2**20)
+
+
+def test_summary_names_what_it_knows():
+    with pytest.raises(UsageError, match=r"unknown norm 'batch'; known: bn, gn, ln"):
+        summarize("s8", "batch")
+    with pytest.raises(UsageError, match=r"unknown model 'resnet'; known: s8, s8-gap"):
+        summarize("resnet", "bn")

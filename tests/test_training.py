@@ -1,0 +1,137 @@
+"""The training loop against the plain one that everybody writes."""
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from normscope.config import Recipe
+from normscope.models import MODELS
+from normscope.models.layers import Dropout
+from normscope.norms import NORMS
+from normscope.seeds import generator
+from normscope.training import Diverged, Split, evaluate, fit
+
+RECIPE = Recipe(name="test", epochs=2, batch_size=100, max_lr=0.05)
+
+
+def split(images, labels, dataset):
+    return Split.from_numpy(images, labels, dataset.mean, dataset.std, torch.device("cpu"))
+
+
+@pytest.fixture
+def train(shapes):
+    return split(shapes.train_images, shapes.train_labels, shapes)
+
+
+@pytest.fixture
+def test(shapes):
+    return split(shapes.test_images, shapes.test_labels, shapes)
+
+
+def network(norm, dropout=True):
+    model = MODELS["s8"](NORMS[norm], 10, generator(0, "init"), generator(0, "dropout"))
+    if not dropout:
+        for i, layer in enumerate(model.layers):
+            model.layers[i] = nn.Identity() if isinstance(layer, Dropout) else layer
+    return model.to(memory_format=torch.channels_last)
+
+
+def plain_training(model, dataset, order):
+    """Images as everybody prepares them, NCHW, `.item()` every step, in float64 where it counts."""
+    scale = np.array(dataset.mean, np.float32), np.array(dataset.std, np.float32)
+    images = (dataset.train_images.astype(np.float32) / 255 - scale[0]) / scale[1]
+    x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+    y = torch.from_numpy(dataset.train_labels)
+    steps = math.ceil(len(x) / RECIPE.batch_size)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=RECIPE.max_lr, epochs=RECIPE.epochs, steps_per_epoch=steps
+    )
+    rows = []
+    for _ in range(RECIPE.epochs):
+        order_of_epoch = torch.randperm(len(x), generator=order)
+        losses, correct = 0.0, 0
+        for start in range(0, len(x), RECIPE.batch_size):
+            index = order_of_epoch[start : start + RECIPE.batch_size]
+            logits = model(x[index])
+            loss = cross_entropy(logits, y[index])
+            optimizer.zero_grad()
+            loss.backward()
+            rate = optimizer.param_groups[0]["lr"]
+            optimizer.step()
+            schedule.step()
+            losses += loss.item() * len(index)
+            correct += int((logits.argmax(1) == y[index]).sum())
+        rows.append((losses / len(x), 100 * correct / len(x), rate))
+    return rows
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_agrees_with_the_plain_loop(norm, shapes, train, test):
+    model = network(norm, dropout=False)
+    plain = copy.deepcopy(model).to(memory_format=torch.contiguous_format).train()
+    records = []
+    fit(model, train, test, RECIPE, generator(0, "order"), records.append)
+    expected = plain_training(plain, shapes, generator(0, "order"))
+    found = [
+        (r.train_loss_nats, r.train_accuracy_percent, r.learning_rate) for r in records
+    ]
+    assert [row[0] for row in found] == pytest.approx([row[0] for row in expected], rel=1e-3)
+    assert [row[1] for row in found] == pytest.approx([row[1] for row in expected], abs=1.0)
+    assert [row[2] for row in found] == pytest.approx([row[2] for row in expected], rel=1e-12)
+
+
+def test_the_last_batch_of_an_epoch_may_be_smaller(train, test):
+    sizes = []
+    model = network("gn", dropout=False)
+    model.register_forward_hook(lambda m, i, out: sizes.append(len(out)) if m.training else None)
+    fit(model, train, test, RECIPE, generator(0, "order"), lambda record: None)
+    assert sizes == [100, 100, 56] * 2
+
+
+def test_the_records_describe_the_network_as_it_was_after_each_epoch(train, test, shapes):
+    model = network("bn")
+    records, by_hand = [], []
+
+    def on_epoch(record):
+        logits = evaluate(model, test).numpy().astype(np.float64)
+        log_softmax = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        loss = -log_softmax[np.arange(len(logits)), shapes.test_labels].mean()
+        by_hand.append((loss, 100 * (logits.argmax(1) == shapes.test_labels).mean()))
+        records.append((record.test_loss_nats, record.test_accuracy_percent))
+
+    logits = fit(model, train, test, RECIPE, generator(0, "order"), on_epoch)
+    np.testing.assert_allclose(records, by_hand, rtol=1e-5)
+    assert torch.equal(logits, evaluate(model, test))
+
+
+def test_batches_are_scaled_then_normalized_and_channels_last(shapes, train):
+    x, labels = train.batch(torch.tensor([3, 1]))
+    pixels = shapes.train_images[[3, 1]].astype(np.float64) / 255
+    expected = ((pixels - shapes.mean) / shapes.std).transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(x.numpy(), expected, rtol=1e-5, atol=1e-6)
+    assert labels.tolist() == shapes.train_labels[[3, 1]].tolist()
+    assert x.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_evaluation_goes_over_everything_in_order_and_changes_nothing(test):
+    model = network("bn")
+    before = copy.deepcopy(model.state_dict())
+    logits = evaluate(model, test)
+    with torch.inference_mode():
+        one_by_one = torch.cat([model(test.batch(torch.tensor([i]))[0]) for i in range(len(test))])
+    torch.testing.assert_close(logits, one_by_one, rtol=1e-4, atol=1e-5)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+
+
+def test_a_loss_that_is_not_finite_is_divergence(train, test):
+    records = []
+    wild = RECIPE.model_copy(update={"max_lr": 1e12, "epochs": 4})
+    with pytest.raises(Diverged, match=r"not finite in epoch \d"):
+        fit(network("gn"), train, test, wild, generator(0, "order"), records.append)
+    assert all(math.isfinite(record.train_loss_nats) for record in records)
