@@ -17,9 +17,9 @@ NAME = "file.tar.gz"
 
 
 class Source(ThreadingHTTPServer):
-    """Serves `content`; request number i is cut after ``cuts[i]`` bytes; `asked` is what came in.
+    """Serves `content`, or nothing at all if it is to `hang`.
 
-    `declared` is the Content-Length of a whole answer, `hang` answers nothing until it is shut.
+    Request number i is cut after ``cuts[i]`` bytes. `asked` holds the Range header of each one.
     """
 
     daemon_threads = True
@@ -226,7 +226,6 @@ def test_fetch_says_what_else_can_be_done(dead_url, tmp_path, monkeypatch):
 
 def test_fetch_takes_only_the_official_archive(serve, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    # As long as the official archive, other bytes: cut short by 416 and 200 answers would do less.
     with pytest.raises(RunError, match="could not be downloaded"):
         data.fetch("cifar10", sources=(serve().url,))
     assert not (data.cache_dir() / "cifar-10-python.tar.gz").exists()

@@ -76,15 +76,15 @@ def _from_source(
     remote: RemoteFile, url: str, part: Path, progress: Progress | None, timeout_s: float
 ) -> str | None:
     """Complete `part` from one source: None once it is intact, else why it is not."""
-    reason = "it kept cutting the connection"
+    reason = "it cuts the connection"
     for _ in range(ATTEMPTS):
         start = _size(part)
         try:
             _append_missing(remote, url, part, progress, timeout_s)
         except (OSError, HTTPException) as error:
             reason = _short(error)
-            if _size(part) == start:
-                return reason
+        if _size(part) == start < remote.size:
+            return reason
         if _size(part) < remote.size:
             continue
         if _intact(remote, part):

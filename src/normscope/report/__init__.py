@@ -1,0 +1,43 @@
+"""An `Analysis` -> files that a person reads: one HTML page, two CSV files, Markdown, figures."""
+
+from pathlib import Path
+
+from normscope.analysis import Analysis
+from normscope.errors import RunError
+from normscope.plots import to_png
+from normscope.report.figures import make_figures
+from normscope.report.html import render_page
+from normscope.report.markdown import render_markdown
+from normscope.report.tables import epochs_table, trials_table
+
+__all__ = ["write_report"]
+
+
+def write_report(analysis: Analysis, pictures: Path, out: Path) -> Path:
+    """Write the whole report into the folder `out`; return the path of ``report.html``.
+
+    `pictures` holds the test images to be shown as ``INDEX.png``. Every file is replaced at once,
+    so a reader never meets half of one. Raises `RunError` if `out` cannot be written.
+    """
+    figures = make_figures(analysis)
+    files: dict[str, bytes] = {}
+    for figure in figures:
+        files[f"figures/{figure.name}.png"] = to_png(figure.drawing)
+        files[f"figures/{figure.name}.svg"] = figure.svg.encode()
+    files["results.csv"] = epochs_table(analysis).to_csv(index=False).encode()
+    files["trials.csv"] = trials_table(analysis).to_csv(index=False).encode()
+    files["summary.md"] = render_markdown(analysis, figures).encode()
+    files["report.html"] = render_page(analysis, figures, pictures).encode()
+    try:
+        for name, content in files.items():
+            _write(out / name, content)
+    except OSError as error:
+        raise RunError(f"cannot write the report into {out}: {error.strerror}") from error
+    return out / "report.html"
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    partial.replace(path)

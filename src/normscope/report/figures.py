@@ -1,0 +1,130 @@
+"""The figures of a report: what each is called, what it shows, and the words that go with it."""
+
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from normscope.analysis import Analysis
+from normscope.plots import (
+    METRICS,
+    NormCurves,
+    confusion_data,
+    curves_data,
+    draw_confusion,
+    draw_curves,
+    draw_dots,
+    draw_drops,
+    drops_data,
+    epochs_to_level_data,
+    final_accuracy_data,
+    last_third,
+    to_svg,
+)
+
+CURVES = "curves"
+CONVERGENCE = "convergence"
+MISTAKES = "mistakes"
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """One figure: `alt` says its main numbers, `caption` what to see in it."""
+
+    name: str
+    section: str
+    drawing: Figure
+    alt: str
+    caption: str
+
+    @property
+    def svg(self) -> str:
+        return to_svg(self.drawing, self.name, self.alt)
+
+
+def make_figures(analysis: Analysis) -> list[ReportFigure]:
+    """Every figure for which there is something to draw, in the order of the page."""
+    figures = _curve_figures(analysis)
+    if any(norm.finished for norm in analysis.norms):
+        figures += [*_dot_figures(analysis), _drop_figure(analysis), *_confusion_figures(analysis)]
+    return figures
+
+
+def _curve_figures(analysis: Analysis) -> list[ReportFigure]:
+    norms, figures = analysis.experiment.norms, []
+    for metric, title in METRICS.items():
+        curves = curves_data(analysis, metric)
+        if curves:
+            caption = f"{title} by epoch: every seed thin, the mean of the finished trials thick."
+            drawing = draw_curves(curves, title, norms)
+            figures.append(
+                ReportFigure(metric, CURVES, drawing, _ends(title, curves), caption)
+            )
+    epochs = analysis.experiment.recipe.epochs
+    late = last_third(curves_data(analysis, "test_accuracy_percent"), epochs)
+    if late and epochs >= 3:
+        title = "Test accuracy (%), the last third"
+        caption = "The last third of the epochs, where the curves separate, if they do."
+        drawing = draw_curves(late, title, norms)
+        figures.append(
+            ReportFigure("test_accuracy_late", CURVES, drawing, _ends(title, late), caption)
+        )
+    return figures
+
+
+def _ends(title: str, curves: tuple[NormCurves, ...]) -> str:
+    ends = [f"{c.norm} {c.mean.values[-1]:.2f} (n {c.finished})" for c in curves if c.mean]
+    return f"{title} by epoch. At the end: {', '.join(ends) or 'no trial finished'}."
+
+
+def _dot_figures(analysis: Analysis) -> list[ReportFigure]:
+    final, speed = final_accuracy_data(analysis), epochs_to_level_data(analysis)
+    level = f"{analysis.level_percent:.0f} %"
+    return [
+        ReportFigure(
+            "final_accuracy",
+            CURVES,
+            draw_dots(final, "Test accuracy after the last epoch", "Test accuracy (%)"),
+            "Final test accuracy: " + "; ".join(f"{r.norm} {r.note}" for r in final) + ".",
+            "One dot per seed, the mean as a bar; a thin line joins the trials of one seed.",
+        ),
+        ReportFigure(
+            "epochs_to_level",
+            CONVERGENCE,
+            draw_dots(
+                speed,
+                f"Epochs until test accuracy reached {level}",
+                "Epochs",
+                never_after=float(analysis.experiment.recipe.epochs),
+            ),
+            f"Epochs to {level}: " + "; ".join(f"{r.norm} {r.note}" for r in speed) + ".",
+            f"Interpolated between evaluations; further left means {level} was reached earlier.",
+        ),
+    ]
+
+
+def _drop_figure(analysis: Analysis) -> ReportFigure:
+    rows = drops_data(analysis)
+    return ReportFigure(
+        "drops",
+        CONVERGENCE,
+        draw_drops(rows),
+        "Falls of test accuracy: " + "; ".join(f"{r.norm} {r.note}" for r in rows) + ".",
+        "Every fall of a trial's test accuracy hangs down at its epoch: fewer and shorter is "
+        "smoother.",
+    )
+
+
+def _confusion_figures(analysis: Analysis) -> list[ReportFigure]:
+    figures = []
+    for number, confusion in enumerate(confusion_data(analysis)):
+        mistakes = confusion.mistakes
+        true, predicted = divmod(int(mistakes.argmax()), len(mistakes))
+        names = confusion.class_names
+        alt = (
+            f"Confusion matrix of {confusion.norm}. Most frequent mistake: {names[true]} taken for "
+            f"{names[predicted]}, {mistakes.max():.1f} images per trial."
+        )
+        caption = "Rows are true classes; all matrices share one scale; counts are per trial."
+        drawing = draw_confusion(confusion)
+        figures.append(ReportFigure(f"confusion_{number}", MISTAKES, drawing, alt, caption))
+    return figures

@@ -1,0 +1,86 @@
+"""The page: one HTML file that needs no script, no network and no other file."""
+
+import base64
+from collections.abc import Iterable
+from pathlib import Path
+
+from jinja2 import Environment as Templates
+from jinja2 import PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from normscope.analysis import Analysis, NormSummary
+from normscope.config import Environment, ModelSummary
+from normscope.mistakes import Mistake
+from normscope.plots import for_page, norm_styles
+from normscope.report.figures import CONVERGENCE, CURVES, MISTAKES, ReportFigure
+from normscope.report.tables import last_line
+from normscope.report.words import headings, number, result_row
+
+_TEMPLATES = Templates(
+    loader=PackageLoader("normscope.report", "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters["number"] = number
+
+
+def render_page(analysis: Analysis, figures: list[ReportFigure], pictures: Path) -> str:
+    """The whole page as a string; all text from data is escaped by the template engine."""
+    styles = norm_styles(analysis.experiment.norms)
+    return _TEMPLATES.get_template("report.html.j2").render(
+        analysis=analysis,
+        experiment=analysis.experiment,
+        headings=headings(analysis),
+        rows=[(norm, result_row(norm)) for norm in analysis.norms],
+        best=_best(analysis.norms),
+        colors={norm: style.color for norm, style in styles.items()},
+        curves=_inline(figures, CURVES),
+        convergence=_inline(figures, CONVERGENCE),
+        confusions=_inline(figures, MISTAKES),
+        picture=lambda mistake: _picture(mistake, pictures),
+        models=_distinct_models(analysis),
+        environments=_distinct(result.environment for result in analysis.results),
+        last_line=last_line,
+    )
+
+
+def _inline(figures: list[ReportFigure], section: str) -> list[tuple[ReportFigure, Markup]]:
+    return [(f, Markup(for_page(f.svg))) for f in figures if f.section == section]
+
+
+def _best(norms: Iterable[NormSummary]) -> str | None:
+    """The norm with the best accuracy, if every comparison with the baseline is decided.
+
+    Only the baseline or the one norm that is better than it can be marked: the intervals compare
+    with the baseline, not among the others.
+    """
+    verdicts = {norm.norm: norm.verdict for norm in norms}
+    outcomes = {name: verdict.outcome for name, verdict in verdicts.items() if verdict}
+    if not outcomes or "undecided" in outcomes.values():
+        return None
+    better = [name for name, outcome in outcomes.items() if outcome == "better"]
+    if not better:
+        return next(name for name, verdict in verdicts.items() if verdict is None)
+    return better[0] if len(better) == 1 else None
+
+
+def _picture(mistake: Mistake, pictures: Path) -> str | None:
+    """The image as a data URI; None if it is not in the folder."""
+    path = pictures / f"{mistake.index}.png"
+    if not path.exists():
+        return None
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+
+
+def _distinct_models(analysis: Analysis) -> list[ModelSummary]:
+    return [analysis.models[norm] for norm in analysis.experiment.norms if norm in analysis.models]
+
+
+def _distinct(environments: Iterable[Environment]) -> list[tuple[Environment, int]]:
+    """Every environment with the number of trials that ran in it, in order of appearance."""
+    counts: dict[Environment, int] = {}
+    for environment in environments:
+        counts[environment] = counts.get(environment, 0) + 1
+    return list(counts.items())

@@ -1,0 +1,42 @@
+"""The report in Markdown: what fits into a message or a repository."""
+
+import re
+
+from normscope.analysis import Analysis
+from normscope.report.figures import ReportFigure
+from normscope.report.words import headings, result_row
+
+
+def render_markdown(analysis: Analysis, figures: list[ReportFigure]) -> str:
+    """Answers, result table, findings, limits, the command to repeat it, links to the figures."""
+    experiment = analysis.experiment
+    seeds = f"{experiment.seeds} seed{'s' if experiment.seeds > 1 else ''}"
+    parts = [
+        f"# {', '.join(experiment.norms)} on {experiment.dataset}",
+        f"Model {experiment.model}, recipe {experiment.recipe.name}, "
+        f"{experiment.recipe.epochs} epochs, {seeds}. {_escape(analysis.facts.description)}.",
+        _bullets(analysis.answers),
+        _table([headings(analysis), *[result_row(norm) for norm in analysis.norms]]),
+        "## Findings\n\n" + _bullets(analysis.findings) if analysis.findings else "",
+        "## Limits\n\n" + _bullets(analysis.caveats) if analysis.caveats else "",
+        "## Figures\n\n" + "\n\n".join(f"![{_escape(f.alt)}](figures/{f.name}.png)" for f in figures)
+        if figures
+        else "",
+        "## Repeat it\n\n" + "\n\n".join(f"    {r.command}" for r in analysis.requests),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _bullets(sentences: tuple[str, ...]) -> str:
+    return "\n".join(f"- {_escape(sentence)}" for sentence in sentences)
+
+
+def _table(rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(_escape(cell) for cell in row) + " |" for row in rows]
+    return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
+
+
+def _escape(text: str) -> str:
+    """Text from data stays text: no markup of Markdown or HTML in it takes effect."""
+    text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|$])", r"\\\1", " ".join(text.split()))

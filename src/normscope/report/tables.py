@@ -1,0 +1,71 @@
+"""The CSV files: one row per trial and epoch, and one row per trial."""
+
+from dataclasses import fields
+from typing import Any
+
+import pandas as pd
+
+from normscope.analysis import Analysis, TrialMetrics, TrialSummary
+from normscope.config import EpochRecord, Result
+
+_KEYS = ["trial", "dataset", "model", "norm", "batch_size", "seed"]
+
+
+def epochs_table(analysis: Analysis) -> pd.DataFrame:
+    """Tidy: a row per trial and epoch; the columns after `epoch` are metrics with their units."""
+    rows = [
+        {**_keys(result), **record.model_dump()}
+        for result in analysis.results
+        for record in result.history
+    ]
+    return pd.DataFrame(rows, columns=[*_KEYS, *EpochRecord.model_fields])
+
+
+def trials_table(analysis: Analysis) -> pd.DataFrame:
+    """A row per trial that was run, whatever became of it."""
+    level = f"epochs_to_{analysis.level_percent:g}_percent"
+    metrics = [f.name if f.name != "epochs_to_level" else level for f in fields(TrialMetrics)]
+    rows = [
+        _trial_row(result, trial, metrics)
+        for result, trial in zip(analysis.results, analysis.trials, strict=True)
+    ]
+    columns = [*_KEYS, "status", *metrics, "epochs", "max_lr", "train_limit", "test_limit"]
+    table = pd.DataFrame(rows, columns=[*columns, "started", "seconds", "device", "error"])
+    whole = ["largest_drop_epoch", "train_limit", "test_limit"]
+    return table.astype({column: "Int64" for column in whole})
+
+
+def _trial_row(result: Result, trial: TrialSummary, metrics: list[str]) -> dict[str, Any]:
+    values = [getattr(trial.metrics, field.name, None) for field in fields(TrialMetrics)]
+    return {
+        **_keys(result),
+        "status": result.status,
+        **dict(zip(metrics, values, strict=True)),
+        "epochs": result.trial.recipe.epochs,
+        "max_lr": result.trial.recipe.max_lr,
+        "train_limit": result.trial.train_limit,
+        "test_limit": result.trial.test_limit,
+        "started": result.started,
+        "seconds": result.seconds,
+        "device": result.environment.device,
+        "error": last_line(result),
+    }
+
+
+def last_line(result: Result) -> str:
+    """Why a trial did not finish, in one line; empty if it did."""
+    lines = (result.error or "").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def _keys(result: Result) -> dict[str, Any]:
+    trial = result.trial
+    values = (
+        trial.id,
+        trial.dataset,
+        trial.model,
+        trial.norm,
+        trial.recipe.batch_size,
+        trial.seed,
+    )
+    return dict(zip(_KEYS, values, strict=True))
