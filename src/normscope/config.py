@@ -61,7 +61,7 @@ RECIPES = {
     # The published experiment; OneCycleLR replaced the lr=0.01 and momentum=0.9 of its SGD.
     "s8": Recipe(name="s8", epochs=15, batch_size=512, max_lr=0.02),
     # The first run: a verdict on the embedded data in a few minutes on two CPU cores.
-    "quick": Recipe(name="quick", epochs=5, batch_size=64, max_lr=0.1),
+    "quick": Recipe(name="quick", epochs=3, batch_size=64, max_lr=0.1),
 }
 
 

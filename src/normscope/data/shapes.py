@@ -21,8 +21,8 @@ SHIFT = 0.25  # of the centre, at most, each way
 TURN = 0.5  # radians from upright, at most, each way
 GROUND = (0.0, 0.6)  # colours of the background; the outline's are above `INK`, so they overlap
 INK = (0.4, 1.0)
-BARS = 2  # over each image, at most
-NOISE = 0.08  # standard deviation, at most
+BARS = 3  # over each image, at most
+NOISE = 0.12  # standard deviation, at most
 
 
 def make_shapes(seed: int = 0, train_size: int = 5_000, test_size: int = 2_000) -> Dataset:
@@ -42,8 +42,8 @@ def make_shapes(seed: int = 0, train_size: int = 5_000, test_size: int = 2_000) 
         test_images=test_images,
         test_labels=test_labels,
         class_names=tuple(OUTLINES),
-        mean=(0.48, 0.48, 0.48),
-        std=(0.25, 0.25, 0.25),
+        mean=(0.40, 0.40, 0.40),
+        std=(0.21, 0.21, 0.21),
         synthetic=True,
         description=DESCRIPTION,
     )

@@ -52,7 +52,7 @@ def draw_drops(rows: Sequence[NormDrops]) -> Figure:
     figure = Figure(figsize=(PANEL_INCHES, 0.75 + 0.8 * len(rows)))
     panels = figure.subplots(len(rows), sharex=True, sharey=True, squeeze=False)[:, 0]
     deepest = max(float(row.depths.max()) for row in rows)
-    panels[0].set_ylim(deepest * 1.08, 0)
+    panels[0].set_ylim(deepest * 1.08 or 1.0, 0)
     panels[0].set_xlim(0.5, rows[0].depths.shape[1] + 0.5)
     panels[0].yaxis.set_major_locator(MaxNLocator(nbins=2, min_n_ticks=2))
     panels[-1].xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))

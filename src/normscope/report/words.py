@@ -1,5 +1,7 @@
 """How numbers are written, and the result table as text: the same in the page and in Markdown."""
 
+from dataclasses import dataclass
+
 from normscope.analysis import Analysis, NormSummary
 from normscope.stats import Estimate
 
@@ -13,10 +15,21 @@ def number(value: float | None, digits: int, signed: bool = False) -> str:
     return f"{value:{'+' if signed else ''},.{digits}f}".replace("-", "−")
 
 
-def mean_sd(estimate: Estimate, digits: int) -> str:
-    """``75.8 (sd 0.12)``; the mean alone for one value."""
-    spread = "" if estimate.sd is None else f" (sd {number(estimate.sd, digits + 1)})"
-    return number(estimate.mean, digits) + spread
+@dataclass(frozen=True)
+class Cell:
+    """A number and, in smaller type, what qualifies it: its sd, or its interval."""
+
+    text: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.text} ({self.detail})" if self.detail else self.text
+
+
+def mean_sd(estimate: Estimate, digits: int) -> Cell:
+    """The mean, qualified by the standard deviation where there is one."""
+    detail = "" if estimate.sd is None else f"sd {number(estimate.sd, 2)}"
+    return Cell(number(estimate.mean, digits), detail)
 
 
 def headings(analysis: Analysis) -> list[str]:
@@ -25,7 +38,7 @@ def headings(analysis: Analysis) -> list[str]:
         "Norm",
         "n",
         "Test accuracy (%)",
-        f"Points to {analysis.experiment.baseline} (95 % interval)",
+        f"Points to {analysis.experiment.baseline}",
         "Train accuracy (%)",
         "Train − test (points)",
         f"Epochs to {analysis.level_percent:.0f} %",
@@ -36,11 +49,11 @@ def headings(analysis: Analysis) -> list[str]:
     ]
 
 
-def result_row(norm: NormSummary) -> list[str]:
+def result_row(norm: NormSummary) -> list[Cell]:
     """One norm in the order of `headings`."""
     return [
-        norm.norm,
-        f"{norm.finished} of {norm.trials}",
+        Cell(norm.norm),
+        Cell(f"{norm.finished} of {norm.trials}"),
         mean_sd(norm.test_accuracy_percent, 1),
         _difference(norm),
         mean_sd(norm.train_accuracy_percent, 1),
@@ -49,24 +62,24 @@ def result_row(norm: NormSummary) -> list[str]:
         mean_sd(norm.drop_sum_points, 2),
         mean_sd(norm.largest_drop_points, 2),
         mean_sd(norm.seconds_per_epoch, 1),
-        norm.verdict.outcome if norm.verdict else "baseline",
+        Cell(norm.verdict.outcome if norm.verdict else "baseline"),
     ]
 
 
-def _difference(norm: NormSummary) -> str:
+def _difference(norm: NormSummary) -> Cell:
     if norm.verdict is None:
-        return ""
+        return Cell("")
     difference = norm.verdict.difference
     mean = number(difference.mean, 2, signed=True)
     if difference.low is None:
-        return mean
+        return Cell(mean)
     low, high = number(difference.low, 2, signed=True), number(difference.high, 2, signed=True)
-    return f"{mean} ({low} to {high})"
+    return Cell(mean, f"{low} to {high}")
 
 
-def _epochs(norm: NormSummary) -> str:
+def _epochs(norm: NormSummary) -> Cell:
     if norm.finished == 0:
-        return NONE
+        return Cell(NONE)
     if norm.reached < norm.finished:
-        return f"reached in {norm.reached} of {norm.finished}"
+        return Cell(f"{norm.reached} of {norm.finished}", "the others never")
     return mean_sd(norm.epochs_to_level, 1)
