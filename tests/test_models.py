@@ -16,9 +16,7 @@ from normscope.seeds import generator
 
 
 def build(model="s8", norm="bn", seed=0, classes=10):
-    return MODELS[model](
-        NORMS[norm], classes, generator(seed, "init"), generator(seed, "dropout")
-    )
+    return MODELS[model](NORMS[norm], classes, generator(seed, "init"), generator(seed, "dropout"))
 
 
 def convolutions(network):

@@ -27,7 +27,9 @@ def trial(norm="bn", seed=0, **recipe):
 
 
 def without_times(result):
-    return [record.model_dump(exclude={"train_seconds", "test_seconds"}) for record in result.history]
+    return [
+        record.model_dump(exclude={"train_seconds", "test_seconds"}) for record in result.history
+    ]
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -68,7 +70,9 @@ def test_norms_of_a_block_start_alike_and_see_the_same_images_in_the_same_order(
                 log.append(arguments[0].sum(dim=(1, 2, 3)).numpy(force=True))
 
         model = build_model(trial(norm), 10, CPU)
-        convolutions = [m.weight.detach().clone() for m in model.modules() if isinstance(m, nn.Conv2d)]
+        convolutions = [
+            m.weight.detach().clone() for m in model.modules() if isinstance(m, nn.Conv2d)
+        ]
         model.register_forward_pre_hook(watch)
         monkeypatch.setattr("normscope.run.build_model", lambda *_, model=model: model)
         run_trial(trial(norm), shapes, CPU)

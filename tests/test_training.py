@@ -78,9 +78,7 @@ def test_agrees_with_the_plain_loop(norm, shapes, train, test):
     records = []
     fit(model, train, test, RECIPE, generator(0, "order"), records.append)
     expected = plain_training(plain, shapes, generator(0, "order"))
-    found = [
-        (r.train_loss_nats, r.train_accuracy_percent, r.learning_rate) for r in records
-    ]
+    found = [(r.train_loss_nats, r.train_accuracy_percent, r.learning_rate) for r in records]
     assert [row[0] for row in found] == pytest.approx([row[0] for row in expected], rel=1e-3)
     assert [row[1] for row in found] == pytest.approx([row[1] for row in expected], abs=1.0)
     assert [row[2] for row in found] == pytest.approx([row[2] for row in expected], rel=1e-12)

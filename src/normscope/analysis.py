@@ -242,6 +242,12 @@ def _verdict(norm: str, experiment: Experiment, trials: Sequence[TrialSummary]) 
             f"that did differ by {difference.mean:+.2f} points ({interval})."
         )
         return Verdict("undecided", difference, sentence)
+    if difference.sd == 0:
+        sentence = (
+            f"{against} is undecided: {difference.mean:+.2f} points in every one of "
+            f"{difference.n} seeds, which leaves no spread to judge by."
+        )
+        return Verdict("undecided", difference, sentence)
     if difference.low > 0 or difference.high < 0:
         outcome = "better" if difference.low > 0 else "worse"
         size = f"{abs(difference.mean):.2f} points {outcome} than {baseline}"

@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -120,7 +121,9 @@ class Store:
         if result.weights is not None:
             from safetensors.numpy import save_file  # it is not needed to read a folder
 
-            save_file(result.weights, partial / "weights.safetensors")
+            # safetensors writes memory as it lies; a channels_last weight lies in another order.
+            in_order = {name: np.ascontiguousarray(w) for name, w in result.weights.items()}
+            save_file(in_order, partial / "weights.safetensors")
         shutil.rmtree(target, ignore_errors=True)
         partial.rename(target)
 
@@ -142,9 +145,9 @@ class Store:
             predictions = record.with_name("predictions.npz")
             if not predictions.exists():
                 return result
-            with np.load(predictions, allow_pickle=False) as arrays:
+            with predictions.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 kept = Predictions(classes=arrays["classes"], logits=arrays["logits"])
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise RunError(
                 f"the record {record.parent} cannot be read ({type(error).__name__}); remove that "
                 "folder and run the experiment again: only this trial is repeated"

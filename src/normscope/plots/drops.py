@@ -28,9 +28,7 @@ class NormDrops:
 
 def drops_data(analysis: Analysis) -> tuple[NormDrops, ...]:
     """The drops of every norm with a finished trial."""
-    return tuple(
-        _norm_drops(analysis, norm.norm) for norm in analysis.norms if norm.finished
-    )
+    return tuple(_norm_drops(analysis, norm.norm) for norm in analysis.norms if norm.finished)
 
 
 def _norm_drops(analysis: Analysis, norm: str) -> NormDrops:

@@ -56,9 +56,7 @@ def _curve_figures(analysis: Analysis) -> list[ReportFigure]:
         if curves:
             caption = f"{title} by epoch: every seed thin, the mean of the finished trials thick."
             drawing = draw_curves(curves, title, norms)
-            figures.append(
-                ReportFigure(metric, CURVES, drawing, _ends(title, curves), caption)
-            )
+            figures.append(ReportFigure(metric, CURVES, drawing, _ends(title, curves), caption))
     epochs = analysis.experiment.recipe.epochs
     late = last_third(curves_data(analysis, "test_accuracy_percent"), epochs)
     if late and epochs >= 3:

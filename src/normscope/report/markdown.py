@@ -16,10 +16,16 @@ def render_markdown(analysis: Analysis, figures: list[ReportFigure]) -> str:
         f"Model {experiment.model}, recipe {experiment.recipe.name}, "
         f"{experiment.recipe.epochs} epochs, {seeds}. {_escape(analysis.facts.description)}.",
         _bullets(analysis.answers),
-        _table([headings(analysis), *[[str(cell) for cell in result_row(norm)] for norm in analysis.norms]]),
+        _table(
+            [
+                headings(analysis),
+                *[[str(cell) for cell in result_row(norm)] for norm in analysis.norms],
+            ]
+        ),
         "## Findings\n\n" + _bullets(analysis.findings) if analysis.findings else "",
         "## Limits\n\n" + _bullets(analysis.caveats) if analysis.caveats else "",
-        "## Figures\n\n" + "\n\n".join(f"![{_escape(f.alt)}](figures/{f.name}.png)" for f in figures)
+        "## Figures\n\n"
+        + "\n\n".join(f"![{_escape(f.alt)}](figures/{f.name}.png)" for f in figures)
         if figures
         else "",
         "## Repeat it\n\n" + "\n\n".join(f"    {r.command}" for r in analysis.requests),

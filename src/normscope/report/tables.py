@@ -32,7 +32,7 @@ def trials_table(analysis: Analysis) -> pd.DataFrame:
     columns = [*_KEYS, "status", *metrics, "epochs", "max_lr", "train_limit", "test_limit"]
     table = pd.DataFrame(rows, columns=[*columns, "started", "seconds", "device", "error"])
     whole = ["largest_drop_epoch", "train_limit", "test_limit"]
-    return table.astype({column: "Int64" for column in whole})
+    return table.astype(dict.fromkeys(whole, "Int64"))
 
 
 def _trial_row(result: Result, trial: TrialSummary, metrics: list[str]) -> dict[str, Any]:

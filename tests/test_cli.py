@@ -1,0 +1,241 @@
+"""The command as a user types it: real processes, their output and their exit codes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+COMMAND = [sys.executable, "-m", "normscope"]
+SMALL = ["--epochs", "1", "--train-limit", "192", "--test-limit", "100", "--norms", "bn,gn"]
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """No data set but the embedded one, and no network: a proxy that refuses every connection."""
+    (tmp_path / "cache").mkdir()
+    kept = {
+        k: v for k, v in os.environ.items() if k not in ("NORMSCOPE_DATA", "no_proxy", "NO_PROXY")
+    }
+    refused = "http://127.0.0.1:9"
+    return {
+        **kept,
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "http_proxy": refused,
+        "https_proxy": refused,
+        "COLUMNS": "80",
+    }
+
+
+@pytest.fixture
+def normscope(tmp_path, environment):
+    def run(*arguments):
+        return subprocess.run(
+            [*COMMAND, *map(str, arguments)],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run
+
+
+def one_line(done, code):
+    """The one message of a command that ended with `code`."""
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("normscope: ")
+    return done.stderr
+
+
+# -- what works ----------------------------------------------------------------------------------
+
+
+def test_version_and_help(normscope):
+    assert normscope("--version").stdout.startswith("normscope 0.")
+    shown = normscope("compare", "--help").stdout
+    for option in ("--dataset", "--data-dir", "--model", "--norms", "--recipe", "--seeds", "--epochs",
+                   "--batch-size", "--train-limit", "--test-limit", "--device", "--out", "--config",
+                   "--dry-run", "--json", "--debug"):  # fmt: skip
+        assert option in shown
+
+
+def test_compare_then_report(normscope, tmp_path):
+    dry = normscope("compare", *SMALL, "--seeds", 2, "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert dry.stdout.count("to run ") == 4
+    assert "4 of 4 trials to run in runs/shapes-s8-quick-epochs1-train192-test100" in dry.stdout
+    assert not (tmp_path / "runs").exists()
+
+    done = normscope("compare", *SMALL, "--seeds", 2)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "trial 1/4  bn seed 0  epoch 1/1  train" in done.stdout
+    assert "gn against bn" in done.stdout
+    assert "shapes is synthetic" in done.stdout
+    folder = tmp_path / "runs" / "shapes-s8-quick-epochs1-train192-test100"
+    assert (folder / "report.html").exists()
+    table = done.stdout[done.stdout.index("shapes, s8, recipe quick") :]
+    assert max(map(len, table.splitlines())) <= 80
+
+    again = normscope("compare", *SMALL, "--seeds", 2, "--json")
+    assert again.returncode == 0, again.stderr
+    assert "0 trials to run, 4 stored" in again.stderr
+    values = json.loads(again.stdout)
+    assert [norm["norm"] for norm in values["norms"]] == ["bn", "gn"]
+    assert values["synthetic"] is True
+
+    (folder / "report.html").unlink()
+    report = normscope("report", folder)
+    assert report.returncode == 0, report.stderr
+    assert (folder / "report.html").exists()
+    assert normscope("compare", *SMALL, "--seeds", 2, "--dry-run").stdout.count("stored ") == 4
+
+
+def test_one_seed_says_so_in_the_terminal_and_in_json(normscope):
+    done = normscope("compare", *SMALL, "--seeds", 1)
+    assert "One seed: no conclusion about the norm" in done.stdout
+    values = json.loads(normscope("compare", *SMALL, "--seeds", 1, "--json").stdout)
+    assert "One seed: no conclusion about the norm." in values["caveats"]
+
+
+def test_summary(normscope):
+    done = normscope("summary", "--model", "s8", "--norm", "bn")
+    assert done.returncode == 0, done.stderr
+    assert "31,216" in done.stdout
+    assert "6,231,448" in done.stdout
+    assert "16 x 30 x 30" in done.stdout
+
+
+def test_data_commands(normscope, tmp_path):
+    listed = normscope("data", "list").stdout
+    assert "made in memory" in listed
+    assert listed.count("not here") == 2
+    assert normscope("data", "show", "shapes", "--out", "s.png").returncode == 0
+    assert (tmp_path / "s.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_ctrl_c_keeps_what_was_trained_and_says_how_to_go_on(tmp_path, environment):
+    command = [*COMMAND, "compare", *SMALL, "--seeds", "40", "--out", "e"]
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    records = tmp_path / "e" / "trials"
+    deadline = time.monotonic() + 120
+    while len(list(records.glob("[!.]*/record.json"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Stopped." in stderr
+    assert "normscope report e" in stderr
+    assert "Traceback" not in stderr
+    assert 2 <= len(list(records.glob("[!.]*/record.json"))) < 80
+    assert not list(records.glob(".*"))
+
+
+# -- bad input: one message, exit code 2 or 3, nothing lost --------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--norms", "bn,foo"], "unknown norm 'foo'; known: bn, gn, ln"),
+        (["--norms", ""], "unknown norm ''"),
+        (["--model", "vgg"], "unknown model 'vgg'; known: s8, s8-gap"),
+        (["--dataset", "mnist"], "unknown data set 'mnist'; known: shapes, cifar10, cifar100"),
+        (["--recipe", "fast"], "unknown recipe 'fast'; known: s8, quick"),
+        (["--device", "tpu"], "unknown device 'tpu'; known: auto, cpu, cuda"),
+        (["--epochs", "0"], "epochs = 0"),
+        (["--batch-size", "0"], "batch_size = 0"),
+        (["--batch-size", "6000"], "a batch of 6000 is larger than the training set of 5000"),
+        (["--train-limit", "99999"], "5,000"),
+        (["--data-dir", "nowhere", "--dataset", "cifar10"], "nowhere"),
+        (["--config", "none.toml"], "cannot read the config file none.toml"),
+        (["--out", "a-file"], "a-file is a file"),
+    ],
+)
+def test_bad_usage(normscope, tmp_path, arguments, message):
+    (tmp_path / "a-file").write_text("mine", encoding="utf-8")
+    error = one_line(normscope("compare", *arguments), 2)
+    assert message in error
+    assert error.count("\n") == 1
+    assert (tmp_path / "a-file").read_text(encoding="utf-8") == "mine"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_config_file_with_an_unknown_key(normscope, tmp_path):
+    (tmp_path / "e.toml").write_text("sedes = 3", encoding="utf-8")
+    error = one_line(normscope("compare", "--config", "e.toml"), 2)
+    assert "e.toml: unknown key 'sedes'; known: dataset, model, norms" in error
+
+
+def test_debug_shows_the_traceback(normscope):
+    done = normscope("compare", "--model", "vgg", "--debug")
+    assert "Traceback" in done.stderr
+    assert "UsageError" in done.stderr
+
+
+def test_without_network_two_lines_say_what_to_do(normscope):
+    error = one_line(normscope("compare", "--dataset", "cifar10"), 3)
+    assert error.count("\n") == 2
+    assert "cifar-10-python.tar.gz" in error
+    assert "--dataset shapes" in error
+
+
+def test_a_folder_that_lacks_a_batch(normscope, tmp_path):
+    (tmp_path / "data" / "cifar-10-batches-py").mkdir(parents=True)
+    (tmp_path / "data" / "cifar-10-batches-py" / "data_batch_1").write_bytes(b"short")
+    error = one_line(normscope("compare", "--dataset", "cifar10", "--data-dir", "data"), 3)
+    assert "data_batch_1 is truncated" in error or "missing" in error
+
+
+def test_report_of_what_is_no_experiment(normscope, tmp_path):
+    assert "holds no normscope experiment" in one_line(normscope("report", tmp_path), 2)
+
+
+def test_a_folder_of_another_version(normscope, tmp_path):
+    (tmp_path / "e").mkdir()
+    (tmp_path / "e" / "experiment.json").write_text('{"result_format": 99}', encoding="utf-8")
+    for command in (["report", "e"], ["compare", *SMALL, "--out", "e"]):
+        assert "result format 99" in one_line(normscope(*command), 2)
+
+
+def test_a_trial_that_failed_ends_with_3_and_the_report_shows_why(tmp_path):
+    """The real command line with a norm that raises in training, added to the table for the test."""
+    script = tmp_path / "broken.py"
+    script.write_text(
+        "import sys\n"
+        "from torch import nn\n"
+        "from normscope.norms import NORMS\n"
+        "class Broken(nn.Module):\n"
+        "    def forward(self, x):\n"
+        "        if self.training: raise RuntimeError('out of patience')\n"
+        "        return x\n"
+        "NORMS['broken'] = lambda channels: Broken()\n"
+        "from normscope.cli import main\n"
+        "main()\n",
+        encoding="utf-8",
+    )
+    arguments = ["compare", *SMALL[:-1], "bn,broken", "--seeds", "1", "--out", "e"]
+    done = subprocess.run(
+        [sys.executable, script, *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 trials failed" in one_line(done, 3)
+    assert "RuntimeError: out of patience" in done.stdout
+    page = (tmp_path / "e" / "report.html").read_text(encoding="utf-8")
+    assert "RuntimeError: out of patience" in page

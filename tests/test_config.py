@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from normscope.config import RECIPES, Experiment, Predictions, Recipe, Trial, read_experiment
+from normscope.errors import UsageError
+
+
+def write(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# -- defaults and overrides ----------------------------------------------------------------------
+
+
+def test_defaults_depend_on_the_data_set():
+    shapes, cifar = Experiment(), Experiment(dataset="cifar10")
+    assert (shapes.recipe, shapes.seeds) == (RECIPES["quick"], 5)
+    assert (cifar.recipe, cifar.seeds) == (RECIPES["s8"], 3)
+    assert shapes.norms == ("bn", "gn", "ln")
+    assert shapes.baseline == "bn"
+
+
+def test_the_s8_recipe_is_the_published_one():
+    assert RECIPES["s8"] == Recipe(name="s8", epochs=15, batch_size=512, max_lr=0.02)
+
+
+def test_options_change_the_recipe_and_keep_the_rest():
+    recipe = read_experiment(dataset="cifar10", epochs=2, batch_size=None).recipe
+    assert recipe == RECIPES["s8"].model_copy(update={"epochs": 2})
+
+
+@pytest.mark.parametrize(
+    "recipe", ['recipe = "s8"', '[recipe]\nname = "s8"', 'recipe = {name = "s8", epochs = 15}']
+)
+def test_a_file_names_a_recipe_or_changes_one(tmp_path, recipe):
+    path = write(tmp_path / "e.toml", f'seeds = 2\nnorms = ["ln", "bn"]\n{recipe}\n')
+    experiment = read_experiment(path)
+    assert experiment.recipe == RECIPES["s8"]
+    assert experiment.norms == ("ln", "bn")
+
+
+def test_options_go_before_the_file(tmp_path):
+    path = write(
+        tmp_path / "e.toml", 'seeds = 2\nrecipe = {name = "s8", epochs = 4, max_lr = 0.5}\n'
+    )
+    experiment = read_experiment(path, seeds=7, batch_size=32)
+    expected = RECIPES["s8"].model_copy(update={"epochs": 4, "max_lr": 0.5, "batch_size": 32})
+    assert (experiment.seeds, experiment.recipe) == (7, expected)
+
+
+def test_another_recipe_on_the_command_line_replaces_the_files(tmp_path):
+    path = write(tmp_path / "e.toml", 'recipe = {name = "s8", epochs = 4}\n')
+    assert read_experiment(path, recipe="quick").recipe == RECIPES["quick"]
+
+
+# -- bad input -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("epoch = 3", "unknown key 'epoch'; known: dataset, model, norms, recipe"),
+        ("[recipe]\nlr = 3", "unknown key 'recipe.lr'; known: name, epochs, batch_size, max_lr"),
+        ('seeds = "3"', "seeds = '3': Input should be a valid integer"),
+        ("seeds = true", "seeds = True: Input should be a valid integer"),
+        ("seeds = 0", "seeds = 0: Input should be greater than or equal to 1"),
+        ("dataset = 5", "dataset = 5: Input should be a valid string"),
+        ("norms = []", "norms"),
+        ('norms = ["bn", "bn"]', "names a norm twice"),
+        ('norms = "bn"', "norms = 'bn'"),
+        ('recipe = "s9"', "unknown recipe 's9'; known: s8, quick"),
+        ("recipe = 5", "recipe"),
+        ("[recipe]\nmax_lr = 0", "recipe.max_lr = 0"),
+        ("seeds = ", "not valid TOML"),
+    ],
+)
+def test_a_bad_file_is_one_line(tmp_path, text, message):
+    with pytest.raises(UsageError) as caught:
+        read_experiment(write(tmp_path / "e.toml", text))
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(UsageError, match=r"cannot read the config file .*No such file"):
+        read_experiment(tmp_path / "none.toml")
+
+
+def test_bytes_that_are_no_text(tmp_path):
+    (tmp_path / "e.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(UsageError, match="not valid TOML"):
+        read_experiment(tmp_path / "e.toml")
+
+
+@pytest.mark.parametrize("option", ["epochs", "batch_size", "seeds", "train_limit", "test_limit"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_counts_are_positive(option, value):
+    with pytest.raises(UsageError, match=f"{option} = {value}: .* greater than or equal to 1"):
+        read_experiment(**{option: value})
+
+
+def test_values_are_frozen():
+    with pytest.raises(ValidationError):
+        Experiment().seeds = 4
+
+
+# -- names and ids -------------------------------------------------------------------------------
+
+
+def test_the_folder_names_what_differs_from_the_recipe():
+    assert Experiment(dataset="cifar10").slug == "cifar10-s8-s8"
+    experiment = read_experiment(epochs=2, batch_size=32, train_limit=1000, test_limit=50)
+    assert experiment.slug == "shapes-s8-quick-epochs2-batchsize32-train1000-test50"
+
+
+def trial(**changes):
+    values = {"dataset": "cifar10", "train_limit": None, "test_limit": None, "model": "s8",
+              "norm": "bn", "recipe": RECIPES["s8"], "seed": 0}  # fmt: skip
+    return Trial(**{**values, **changes})
+
+
+def test_an_id_is_stable_between_versions():
+    # A change here orphans every stored result: raise RESULT_FORMAT if it is meant.
+    assert trial().id == "bn-seed0-96f145d91714"
+
+
+def test_whatever_can_change_a_result_changes_the_id():
+    changes = [
+        {},
+        {"dataset": "shapes"},
+        {"train_limit": 100},
+        {"test_limit": 100},
+        {"model": "s8-gap"},
+        {"norm": "gn"},
+        {"seed": 1},
+        *({"recipe": RECIPES["s8"].model_copy(update=u)} for u in (
+            {"epochs": 14}, {"batch_size": 256}, {"max_lr": 0.03})),
+    ]  # fmt: skip
+    assert len({trial(**change).id for change in changes}) == len(changes)
+
+
+def test_confidences_are_softmax_probabilities():
+    logits = np.array([[1.0, 2.0, 0.5], [60000.0, -60000.0, 0.0]], dtype=np.float16)
+    confidences = Predictions(np.array([1, 0]), logits).confidences()
+    first = np.exp(2.0) / np.exp([1.0, 2.0, 0.5]).sum()
+    np.testing.assert_allclose(confidences, [first, 1.0])

@@ -1,0 +1,93 @@
+"""The arrows between modules: who may import whom (see docs/architecture.md)."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import normscope
+
+PACKAGE = Path(normscope.__file__).parent
+
+# What each part of the package may import from it, besides itself.
+LEAVES = {"config", "errors"}
+RESULTS = LEAVES | {"stats", "analysis", "mistakes", "plots", "report", "store", "plan", "progress"}
+ALLOWED = {
+    "errors": set(),
+    "config": {"errors"},
+    "seeds": LEAVES,
+    "stats": LEAVES,
+    "norms": LEAVES,
+    "plan": LEAVES,
+    "store": LEAVES,
+    "progress": LEAVES,
+    "data": LEAVES,
+    "mistakes": LEAVES,
+    "models": LEAVES | {"norms"},
+    "training": LEAVES,
+    "run": LEAVES | {"data", "models", "norms", "seeds", "training"},
+    "analysis": LEAVES | {"stats", "mistakes"},
+    "plots": LEAVES | {"stats", "analysis"},
+    "report": LEAVES | {"stats", "mistakes", "analysis", "plots"},
+    "comparison": RESULTS,
+    "terminal": RESULTS,
+    "study": RESULTS | {"comparison", "data", "models", "norms", "run"},
+    "cli": {"errors", "config", "comparison", "data", "models", "progress", "study", "terminal"},
+    "__main__": {"cli"},
+    "__init__": {"comparison", "config", "data", "errors", "models", "study"},
+}
+
+
+def part_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from names if node.module == "normscope" else [node.module]
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("part", sorted({part_of(path) for path in PACKAGE.rglob("*.py")}))
+def test_each_part_imports_only_what_it_may(part):
+    for path in PACKAGE.rglob("*.py"):
+        if part_of(path) == part:
+            own = {m.split(".")[1] for m in imports_of(path) if m.startswith("normscope.")}
+            assert own - {part} <= ALLOWED[part], path
+
+
+@pytest.mark.parametrize("part", sorted(RESULTS | {"comparison", "terminal", "data", "cli"}))
+def test_results_side_starts_without_torch(part):
+    code = f"import sys, normscope.{part}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys, normscope.cli\n"
+        "heavy = {'torch', 'pandas', 'matplotlib', 'numpy', 'scipy', 'pydantic'}\n"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("module", ["torchvision", "timm", "torchmetrics", "lightning"])
+def test_the_package_never_imports(module):
+    for path in PACKAGE.rglob("*.py"):
+        assert not any(name.split(".")[0] == module for name in imports_of(path)), path
+
+
+@pytest.mark.parametrize("name", normscope.__all__)
+def test_every_public_name_is_there(name):
+    assert getattr(normscope, name).__name__ if name != "RECIPES" else normscope.RECIPES
+
+
+def test_an_unknown_public_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'compere'"):
+        _ = normscope.compere

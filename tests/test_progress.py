@@ -1,0 +1,78 @@
+import io
+
+import pytest
+from report_fakes import diverged, make_experiment, make_labels, make_result
+from rich.console import Console
+
+from normscope.plan import plan
+from normscope.progress import LiveBars, PlainLines, duration
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.4, "0 s"),
+        (89, "89 s"),
+        (90, "2 min"),
+        (5399, "90 min"),
+        (5430, "1 h 30 min"),
+        (36000, "10 h 00 min"),
+    ],
+)
+def test_durations(seconds, words):
+    assert duration(seconds) == words
+
+
+def replay(observer, results):
+    observer.downloaded(50, 100)
+    observer.downloaded(100, 100)
+    observer.started([result.trial for result in results], stored=7)
+    for result in results:
+        observer.trial_started(result.trial)
+        for record in result.history:
+            observer.epoch_ended(result.trial, record)
+        observer.trial_ended(result)
+    observer.close()
+
+
+@pytest.fixture
+def results():
+    experiment = make_experiment(norms=("bn", "gn"), seeds=1, epochs=3)
+    assert len(plan(experiment)) == 2
+    bn, gn = (make_result(experiment, norm, 0, make_labels(20)) for norm in ("bn", "gn"))
+    return [bn, diverged(gn, after=1)]
+
+
+def test_plain_lines_name_every_epoch_and_every_ending(results):
+    stream = io.StringIO()
+    replay(PlainLines(stream), results)
+    lines = stream.getvalue().splitlines()
+    assert lines[:2] == ["downloading: 50 % of 0 MB", "downloading: 100 % of 0 MB"]
+    assert lines[2] == "2 trials to run, 7 stored"
+    epochs = [line for line in lines if "epoch" in line and line.startswith("trial")]
+    assert [line.split("  ")[:3] for line in epochs] == [
+        ["trial 1/2", "bn seed 0", "epoch 1/3"],
+        ["trial 1/2", "bn seed 0", "epoch 2/3"],
+        ["trial 1/2", "bn seed 0", "epoch 3/3"],
+        ["trial 2/2", "gn seed 0", "epoch 1/3"],
+    ]
+    assert all(line.endswith("left") for line in epochs)
+    assert lines[-1].startswith("gn seed 0 diverged: the training loss was nan")
+
+
+def test_live_bars_end_and_leave_a_line_per_trial(results):
+    stream = io.StringIO()
+    replay(LiveBars(Console(file=stream, force_terminal=True, width=80)), results)
+    shown = stream.getvalue()
+    final = results[0].history[-1].test_accuracy_percent
+    assert f"bn seed 0: test {final:.1f} %" in shown
+    assert "gn seed 0 diverged" in shown
+    assert "2/2 trials" in shown
+    assert shown.rstrip().endswith("\x1b[?25h")  # the cursor is given back
+
+
+def test_live_bars_can_be_closed_at_any_time():
+    observer = LiveBars(Console(file=io.StringIO(), force_terminal=True))
+    observer.downloaded(1, 100)
+    observer.close()
+    LiveBars(Console(file=io.StringIO())).close()

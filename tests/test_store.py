@@ -1,0 +1,198 @@
+"""The folder of an experiment: atomic, resumable, extendable, and safe to move."""
+
+import json
+
+import numpy as np
+import pytest
+from report_fakes import (
+    diverged,
+    failed,
+    make_experiment,
+    make_facts,
+    make_labels,
+    make_model,
+    make_result,
+)
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
+
+from normscope.config import Request
+from normscope.errors import RunError, UsageError
+from normscope.plan import plan
+from normscope.store import Store, preview
+
+
+def request(experiment):
+    return Request(date="2026-01-01", command="x", norms=experiment.norms, seeds=experiment.seeds)
+
+
+def opened(folder, experiment):
+    return Store.open(folder, experiment, request(experiment))
+
+
+@pytest.fixture
+def experiment():
+    return make_experiment(norms=("bn", "gn"), seeds=2, epochs=3)
+
+
+@pytest.fixture
+def store(tmp_path, experiment):
+    return opened(tmp_path / "runs" / "e", experiment)
+
+
+def result(experiment, norm="bn", seed=0):
+    return make_result(experiment, norm, seed, make_labels(50))
+
+
+def test_what_is_added_is_read_back(store, experiment):
+    weights = {
+        "plain": np.arange(6, dtype=np.float32).reshape(2, 3),
+        "channels_last": np.arange(24, dtype=np.float32).reshape(2, 3, 2, 2).transpose(0, 3, 1, 2),
+    }
+    added = result(experiment).model_copy(update={"weights": weights})
+    store.add(added)
+    (read,) = Store(store.folder).results()
+    assert read.model_dump() == added.model_dump()
+    np.testing.assert_array_equal(read.predictions.classes, added.predictions.classes)
+    np.testing.assert_array_equal(read.predictions.logits, added.predictions.logits)
+    kept = load_file(store.folder / "trials" / added.trial.id / "weights.safetensors")
+    for name, value in weights.items():
+        np.testing.assert_array_equal(kept[name], value)
+
+
+def test_missing_is_what_has_no_record_or_failed(store, experiment):
+    trials = plan(experiment)
+    assert store.missing(trials) == trials
+    store.add(result(experiment, "bn", 0))
+    store.add(diverged(result(experiment, "gn", 0), after=1))
+    store.add(failed(result(experiment, "bn", 1), "Traceback\nRuntimeError: no memory"))
+    assert [(t.norm, t.seed) for t in store.missing(trials)] == [("bn", 1), ("gn", 1)]
+    store.add(result(experiment, "bn", 1))
+    assert [(t.norm, t.seed) for t in store.missing(trials)] == [("gn", 1)]
+
+
+def test_a_half_written_record_is_no_record(store, experiment):
+    partial = store.folder / "trials" / ".bn-seed0-abc.77"
+    partial.mkdir()
+    (partial / "record.json").write_text("{", encoding="utf-8")
+    assert store.results() == []
+    assert store.missing(plan(experiment)) == plan(experiment)
+
+
+def test_a_write_that_fails_leaves_the_earlier_record(store, experiment):
+    store.add(result(experiment))
+    before = Store(store.folder).results()[0].model_dump()
+    broken = result(experiment).model_copy(update={"weights": {"w": "no array"}, "seconds": 1.0})
+    with pytest.raises(SafetensorError):
+        store.add(broken)
+    assert Store(store.folder).results()[0].model_dump() == before
+
+
+def test_a_damaged_record_names_its_folder(store, experiment):
+    store.add(result(experiment))
+    record = next(store.folder.glob("trials/*/record.json"))
+    record.write_text(record.read_text(encoding="utf-8")[:100], encoding="utf-8")
+    with pytest.raises(RunError, match=f"{record.parent.name} cannot be read.*remove that folder"):
+        store.results()
+
+
+def test_truncated_predictions_name_the_folder(store, experiment):
+    store.add(result(experiment))
+    path = next(store.folder.glob("trials/*/predictions.npz"))
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(RunError, match="cannot be read"):
+        store.results()
+
+
+def test_extending_keeps_what_is_there_and_remembers_every_request(store):
+    wider = make_experiment(norms=("ln", "bn"), seeds=1, epochs=3)
+    extended = opened(store.folder, wider)
+    assert extended.experiment.norms == ("bn", "gn", "ln")
+    assert extended.experiment.seeds == 2
+    assert [r.seeds for r in extended.requests] == [2, 1]
+
+
+def test_another_experiment_in_the_folder_is_refused(store):
+    other = make_experiment(norms=("bn", "gn"), seeds=2, epochs=4)
+    before = (store.folder / "experiment.json").read_bytes()
+    with pytest.raises(UsageError, match=r"recipe.epochs 3, not 4.*--out"):
+        opened(store.folder, other)
+    assert (store.folder / "experiment.json").read_bytes() == before
+
+
+def test_another_result_format_is_refused(store, experiment):
+    path = store.folder / "experiment.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**values, "result_format": 99}), encoding="utf-8")
+    for use in (lambda: Store(store.folder), lambda: opened(store.folder, experiment)):
+        with pytest.raises(UsageError, match="result format 99, this normscope reads 1"):
+            use()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"result_format": 1}'])
+def test_a_damaged_header(store, text):
+    (store.folder / "experiment.json").write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"damaged|result format None"):
+        Store(store.folder)
+
+
+def test_no_experiment_here(tmp_path):
+    with pytest.raises(UsageError, match="holds no normscope experiment"):
+        Store(tmp_path)
+
+
+def test_a_file_is_no_folder(tmp_path, experiment):
+    (tmp_path / "out").write_text("mine", encoding="utf-8")
+    with pytest.raises(UsageError, match="is a file; --out needs a folder"):
+        opened(tmp_path / "out", experiment)
+    assert (tmp_path / "out").read_text(encoding="utf-8") == "mine"
+
+
+def test_a_folder_that_cannot_be_made(tmp_path, experiment):
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(UsageError, match="cannot write the folder"):
+        opened(tmp_path / "file" / "out", experiment)
+
+
+def test_preview_writes_nothing(tmp_path, experiment):
+    assert preview(tmp_path / "new", experiment) == experiment
+    assert not (tmp_path / "new").exists()
+
+
+def test_one_process_at_a_time(store):
+    other = Store(store.folder)
+    with store.lock(), pytest.raises(RunError, match="another normscope"), other.lock():
+        pass
+    with other.lock():
+        pass
+
+
+def test_what_a_report_needs_is_in_the_folder(store, experiment, tmp_path):
+    facts, labels = make_facts(test_size=50), make_labels(50)
+    store.describe(facts, labels, [make_model("bn"), make_model("gn")])
+    images = np.random.default_rng(0).integers(0, 256, (50, 32, 32, 3), dtype=np.uint8)
+    store.add_pictures(images, [3, 7])
+    moved = tmp_path / "elsewhere"
+    store.folder.rename(moved)
+    store = Store(moved)
+    assert store.facts() == facts
+    assert store.models() == {"bn": make_model("bn"), "gn": make_model("gn")}
+    np.testing.assert_array_equal(store.test_labels(), labels)
+    from PIL import Image
+
+    with Image.open(store.pictures / "7.png") as picture:
+        np.testing.assert_array_equal(np.asarray(picture), images[7])
+
+
+def test_results_of_other_data_are_not_mixed(store, experiment):
+    facts = make_facts(test_size=50)
+    store.describe(facts, make_labels(50), [])
+    store.add(result(experiment))
+    other = facts.model_copy(update={"checksums": {"train_images": "00"}})
+    with pytest.raises(RunError, match="come from other cifar10 data"):
+        store.describe(other, make_labels(50), [])
+
+
+def test_a_folder_without_facts_says_what_to_do(store):
+    with pytest.raises(RunError, match=r"dataset.json is missing; run the experiment again"):
+        store.facts()

@@ -1,0 +1,186 @@
+"""The whole pipeline on small experiments: repeat, resume, extend, interrupt, report elsewhere."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+
+import normscope
+from normscope.config import read_experiment
+from normscope.errors import UsageError
+from normscope.progress import PlainLines
+from normscope.study import compare, forecast
+
+SMALL = {"epochs": 1, "train_limit": 192, "test_limit": 100}
+
+
+def small(**changes):
+    return read_experiment(**{**SMALL, "norms": ["bn", "gn"], "seeds": 2, **changes})
+
+
+def records(folder):
+    return {p.parent.name: p.read_bytes() for p in folder.glob("trials/*/record.json")}
+
+
+class Watcher(PlainLines):
+    """Remembers which trials were started."""
+
+    def __init__(self):
+        super().__init__()
+        self.trials = []
+
+    def trial_started(self, trial):
+        super().trial_started(trial)
+        self.trials.append((trial.norm, trial.seed))
+
+
+def run(experiment, folder):
+    watcher = Watcher()
+    return compare(experiment, out=folder, observer=watcher), watcher.trials
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study") / "e"
+    comparison, trials = run(small(), folder)
+    return comparison, trials
+
+
+@pytest.fixture
+def copied(done, tmp_path):
+    return shutil.copytree(done[0].folder, tmp_path / "copy")
+
+
+def test_blocks_are_run_in_order_and_everything_is_written(done):
+    comparison, trials = done
+    assert trials == [("bn", 0), ("gn", 0), ("bn", 1), ("gn", 1)]
+    names = {path.name for path in comparison.folder.iterdir()}
+    assert {"report.html", "results.csv", "trials.csv", "summary.md", "figures", "pictures",
+            "experiment.json", "dataset.json", "models.json", "test_labels.npy"} <= names  # fmt: skip
+    assert len(pd.read_csv(comparison.folder / "results.csv")) == 4
+
+
+def test_the_table_is_computed_from_the_stored_predictions(done):
+    comparison, _ = done
+    labels = np.load(comparison.folder / "test_labels.npy")
+    table = comparison.table().set_index("norm")
+    for norm in ("bn", "gn"):
+        accuracies = []
+        for path in comparison.folder.glob(f"trials/{norm}-*/predictions.npz"):
+            with np.load(path) as arrays:
+                accuracies.append(100 * (arrays["classes"] == labels).mean())
+        assert len(accuracies) == 2
+        mean, sd = np.mean(accuracies), np.std(accuracies, ddof=1)
+        assert table.loc[norm, "test_accuracy_percent_mean"] == pytest.approx(mean)
+        assert table.loc[norm, "test_accuracy_percent_sd"] == pytest.approx(sd)
+
+
+def test_the_same_again_trains_nothing(copied):
+    before = records(copied)
+    _, trials = run(small(), copied)
+    assert trials == []
+    assert records(copied) == before
+
+
+def test_another_norm_later_leaves_the_old_records_and_starts_alike(copied):
+    before = records(copied)
+    comparison, trials = run(small(norms=["ln"]), copied)
+    assert trials == [("ln", 0), ("ln", 1)]
+    after = records(copied)
+    assert {name: after[name] for name in before} == before
+    assert list(comparison.table()["norm"]) == ["bn", "gn", "ln"]
+
+
+def test_a_trial_is_the_same_alone_as_in_company(copied, tmp_path):
+    """ln added later to a folder equals ln trained in a folder of its own."""
+    run(small(norms=["ln"]), copied)
+    alone, _ = run(small(norms=["ln"]), tmp_path / "alone")
+    for own in alone.folder.glob("trials/ln-*"):
+        other = copied / "trials" / own.name
+        for name, value in load_file(own / "weights.safetensors").items():
+            assert np.array_equal(value, load_file(other / "weights.safetensors")[name])
+
+
+def test_more_seeds_train_only_the_new_block(copied):
+    _, trials = run(small(seeds=3), copied)
+    assert trials == [("bn", 2), ("gn", 2)]
+    requests = json.loads((copied / "experiment.json").read_text())["requests"]
+    assert [request["seeds"] for request in requests] == [2, 3]
+
+
+def test_an_interrupted_experiment_goes_on(tmp_path):
+    class Impatient(Watcher):
+        def trial_started(self, trial):
+            super().trial_started(trial)
+            if len(self.trials) == 3:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compare(small(), out=tmp_path / "e", observer=Impatient())
+    kept = records(tmp_path / "e")
+    assert len(kept) == 2
+    partial = normscope.Comparison.read(tmp_path / "e")
+    page = partial.report().read_text(encoding="utf-8")
+    assert "1 of 2 trials finished" in page
+    assert "lacks this picture" not in page
+    _, trials = run(small(), tmp_path / "e")
+    assert trials == [("bn", 1), ("gn", 1)]
+    assert kept.items() <= records(tmp_path / "e").items()
+
+
+def test_a_folder_alone_is_enough_for_the_report(done, copied, tmp_path):
+    shutil.rmtree(copied / "figures")
+    (copied / "report.html").unlink()
+    page = normscope.Comparison.read(copied).report(tmp_path / "out")
+    assert page.read_bytes() == (done[0].folder / "report.html").read_bytes()
+
+
+def test_a_batch_larger_than_the_set_leaves_no_folder(tmp_path):
+    with pytest.raises(UsageError, match="a batch of 500 is larger than the training set of 192"):
+        compare(small(batch_size=500), out=tmp_path / "e")
+    assert not (tmp_path / "e").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"norms": ["bn", "batch"]}, "unknown norm 'batch'; known: bn, gn, ln"),
+        ({"model": "vgg"}, "unknown model 'vgg'; known: s8, s8-gap"),
+        ({"dataset": "mnist"}, "unknown data set 'mnist'; known: shapes, cifar10, cifar100"),
+    ],
+)
+def test_unknown_names_list_the_known(change, message, tmp_path):
+    for use in (compare, forecast):
+        with pytest.raises(UsageError) as caught:
+            use(small(**change), out=tmp_path / "e")
+        assert message in str(caught.value)
+
+
+def test_the_forecast_knows_what_is_stored_and_writes_nothing(copied):
+    before = sorted(copied.rglob("*"))
+    foreseen = forecast(small(norms=["bn", "ln"]), out=copied)
+    assert [t.norm for t in foreseen.todo] == ["ln", "ln"]
+    assert len(foreseen.trials) == 6
+    assert foreseen.seconds > 0
+    assert foreseen.disk_bytes == 2 * 100 * (2 * 10 + 8)
+    assert sorted(copied.rglob("*")) == before
+
+
+def test_one_seed_says_so_in_every_output(tmp_path):
+    comparison = compare(small(seeds=1, norms=["bn", "gn"]), out=tmp_path / "e")
+    for name in ("report.html", "summary.md"):
+        text = (tmp_path / "e" / name).read_text(encoding="utf-8").lower()
+        assert "one seed: no conclusion about the norm" in text
+    assert comparison.analysis.norms[1].verdict.outcome == "undecided"
+
+
+def test_real_cifar10_trains_from_python(cifar10, tmp_path):
+    experiment = read_experiment(
+        dataset="cifar10", norms=["bn"], seeds=1, epochs=1, train_limit=1024, test_limit=500
+    )
+    comparison = compare(experiment, out=tmp_path / "e")
+    assert comparison.analysis.facts.class_names[:2] == ("airplane", "automobile")
+    assert comparison.table()["finished"].tolist() == [1]
