@@ -68,7 +68,7 @@ def test_version_and_help(normscope):
 def test_compare_then_report(normscope, tmp_path):
     dry = normscope("compare", *SMALL, "--seeds", 2, "--dry-run")
     assert dry.returncode == 0, dry.stderr
-    assert dry.stdout.count("to run ") == 4
+    assert dry.stdout.count("to run  ") == 4
     assert "4 of 4 trials to run in runs/shapes-s8-quick-epochs1-train192-test100" in dry.stdout
     assert not (tmp_path / "runs").exists()
 
@@ -159,7 +159,7 @@ def test_ctrl_c_keeps_what_was_trained_and_says_how_to_go_on(tmp_path, environme
         (["--epochs", "0"], "epochs = 0"),
         (["--batch-size", "0"], "batch_size = 0"),
         (["--batch-size", "6000"], "a batch of 6000 is larger than the training set of 5000"),
-        (["--train-limit", "99999"], "5,000"),
+        (["--train-limit", "99999"], "99999 training images of shapes were asked for; there are 5000"),
         (["--data-dir", "nowhere", "--dataset", "cifar10"], "nowhere"),
         (["--config", "none.toml"], "cannot read the config file none.toml"),
         (["--out", "a-file"], "a-file is a file"),

@@ -14,7 +14,7 @@ from normscope.progress import LiveBars, PlainLines, duration
         (0.4, "0 s"),
         (89, "89 s"),
         (90, "2 min"),
-        (5399, "90 min"),
+        (5300, "88 min"),
         (5430, "1 h 30 min"),
         (36000, "10 h 00 min"),
     ],

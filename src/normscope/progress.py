@@ -161,6 +161,7 @@ class LiveBars:
             description=f"{trial.norm} seed {trial.seed}",
             total=trial.recipe.epochs,
             visible=True,
+            unit="epochs",
             note="",
         )
 
