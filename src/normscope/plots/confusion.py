@@ -52,7 +52,7 @@ def draw_confusion(confusion: Confusion) -> Figure:
     """Colour shows mistakes only; the diagonal, outlined, holds what was right."""
     size = len(confusion.counts)
     inches = 3.9 if size <= 10 else 7.5
-    figure, axes = new_panel(inches * 1.02, inches)
+    figure, axes = new_panel(inches * 0.93, inches)
     axes.set_title(f"{confusion.norm}  n={confusion.n}")
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)

@@ -7,10 +7,17 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
 
 from normscope.analysis import Analysis
-from normscope.plots.style import INK, PANEL_INCHES, NormStyle, new_panel, norm_styles, styled
+from normscope.plots.style import (
+    INK,
+    PANEL_INCHES,
+    NormStyle,
+    epoch_ticks,
+    new_panel,
+    norm_styles,
+    styled,
+)
 
 MAX_LABELS = 8  # more norms than that are named in a legend below, not at their lines' ends
 MAX_POINTS = 10_000  # of thin curves in one figure; beyond it, a band spans the seeds instead
@@ -147,7 +154,7 @@ def _fit_epochs(axes: Axes, curves: Sequence[NormCurves]) -> None:
     epochs = np.concatenate([seed.epochs for norm in curves for seed in norm.seeds])
     room = 0.5 if epochs.min() == epochs.max() else 0.02 * (epochs.max() - epochs.min())
     axes.set_xlim(epochs.min() - room, epochs.max() + room)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
+    axes.set_xticks(epoch_ticks(int(epochs.min()), int(epochs.max())))
 
 
 def _label(norm: NormCurves) -> str:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from normscope.analysis import Analysis
-from normscope.plots.style import PANEL_INCHES, NormStyle, norm_styles, styled
+from normscope.plots.style import PANEL_INCHES, NormStyle, epoch_ticks, norm_styles, styled
 from normscope.stats import drops
 
 
@@ -53,7 +53,7 @@ def draw_drops(rows: Sequence[NormDrops]) -> Figure:
     panels[0].set_ylim(deepest * 1.08 or 1.0, 0)
     panels[0].set_xlim(0.5, rows[0].depths.shape[1] + 0.5)
     panels[0].yaxis.set_major_locator(MaxNLocator(nbins=2, min_n_ticks=2))
-    panels[-1].xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    panels[-1].set_xticks(epoch_ticks(1, rows[0].depths.shape[1]))
     panels[-1].set_xlabel("Epoch")
     heading = "Fall of test accuracy since the epoch before (points)"
     figure.suptitle(heading, x=0.01, ha="left", fontsize=10, fontweight="bold")

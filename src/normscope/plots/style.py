@@ -114,6 +114,15 @@ def _style(number: int) -> NormStyle:
     )
 
 
+def epoch_ticks(first: int, last: int) -> list[int]:
+    """Whole epochs to mark on an axis: its first and last where there is room, few between."""
+    steps = [size * 10**power for power in range(5) for size in (1, 2, 5)]
+    step = next(step for step in steps if (last - first) / step <= 7)
+    inner = [epoch for epoch in range(first, last) if epoch % step == 0]
+    apart = [epoch for epoch in inner if first + step / 2 <= epoch < last - step / 2]
+    return sorted({first, *apart, last})
+
+
 def new_panel(height_inches: float, width_inches: float = PANEL_INCHES) -> tuple[Figure, Axes]:
     """A figure with one pair of axes, in the style of the caller's `styled` context."""
     figure = Figure(figsize=(width_inches, height_inches))

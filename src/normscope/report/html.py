@@ -8,13 +8,13 @@ from jinja2 import Environment as Templates
 from jinja2 import PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from normscope.analysis import Analysis, NormSummary
+from normscope.analysis import ONE_SEED, Analysis, NormSummary
 from normscope.config import Environment, ModelSummary
 from normscope.mistakes import Mistake
 from normscope.plots import for_page, norm_styles
 from normscope.report.figures import CONVERGENCE, CURVES, MISTAKES, ReportFigure
 from normscope.report.tables import last_line
-from normscope.report.words import headings, number, result_row
+from normscope.report.words import headings, moment, number, result_row, title, typeset
 
 _TEMPLATES = Templates(
     loader=PackageLoader("normscope.report", "templates"),
@@ -23,7 +23,7 @@ _TEMPLATES = Templates(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters["number"] = number
+_TEMPLATES.filters |= {"number": number, "typeset": typeset, "moment": moment}
 
 
 def render_page(analysis: Analysis, figures: list[ReportFigure], pictures: Path) -> str:
@@ -32,6 +32,9 @@ def render_page(analysis: Analysis, figures: list[ReportFigure], pictures: Path)
     return _TEMPLATES.get_template("report.html.j2").render(
         analysis=analysis,
         experiment=analysis.experiment,
+        title=title(analysis),
+        one_seed=ONE_SEED if analysis.experiment.seeds == 1 else None,
+        answers=_answers(analysis),
         headings=headings(analysis),
         rows=[(norm, result_row(norm)) for norm in analysis.norms],
         best=_best(analysis.norms),
@@ -44,6 +47,12 @@ def render_page(analysis: Analysis, figures: list[ReportFigure], pictures: Path)
         environments=_distinct(result.environment for result in analysis.results),
         last_line=last_line,
     )
+
+
+def _answers(analysis: Analysis) -> list[tuple[str | None, str]]:
+    """The answers in their order, each with the norm that it speaks of (None: of no single one)."""
+    norms = {norm.verdict.sentence: norm.norm for norm in analysis.norms if norm.verdict}
+    return [(norms.get(sentence), sentence) for sentence in analysis.answers]
 
 
 def _inline(figures: list[ReportFigure], section: str) -> list[tuple[ReportFigure, Markup]]:

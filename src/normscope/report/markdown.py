@@ -2,9 +2,9 @@
 
 import re
 
-from normscope.analysis import Analysis
+from normscope.analysis import ONE_SEED, Analysis
 from normscope.report.figures import ReportFigure
-from normscope.report.words import headings, result_row
+from normscope.report.words import headings, result_row, title
 
 
 def render_markdown(analysis: Analysis, figures: list[ReportFigure]) -> str:
@@ -12,7 +12,9 @@ def render_markdown(analysis: Analysis, figures: list[ReportFigure]) -> str:
     experiment = analysis.experiment
     seeds = f"{experiment.seeds} seed{'s' if experiment.seeds > 1 else ''}"
     parts = [
-        f"# {', '.join(experiment.norms)} on {experiment.dataset}",
+        f"# {_escape(title(analysis))}",
+        "**Synthetic data.**" if analysis.facts.synthetic else "",
+        f"**Take care:** {ONE_SEED}." if experiment.seeds == 1 else "",
         f"Model {experiment.model}, recipe {experiment.recipe.name}, "
         f"{experiment.recipe.epochs} epochs, {seeds}. {_escape(analysis.facts.description)}.",
         _bullets(analysis.answers),

@@ -1,6 +1,8 @@
 """How numbers are written, and the result table as text: the same in the page and in Markdown."""
 
+import re
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 from normscope.analysis import Analysis, NormSummary
 from normscope.stats import Estimate
@@ -12,7 +14,25 @@ def number(value: float | None, digits: int, signed: bool = False) -> str:
     """A number with so many decimals; a true minus sign, and thousands separated."""
     if value is None:
         return NONE
+    value = round(value, digits) + 0.0  # and no negative zero
     return f"{value:{'+' if signed else ''},.{digits}f}".replace("-", "−")
+
+
+def typeset(sentence: str) -> str:
+    """A sentence of the analysis with true minus signs, and no line break before a percent sign."""
+    return re.sub(r"(?<![\w-])-(?=\d)", "−", sentence).replace(" %", "\u00a0%")
+
+
+def moment(iso: str) -> str:
+    """``2026-11-23 09:31 UTC`` from an ISO date with its offset."""
+    return f"{datetime.fromisoformat(iso).astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
+
+
+def title(analysis: Analysis) -> str:
+    """What was compared, and on what."""
+    norms = analysis.experiment.norms
+    named = norms[0] if len(norms) == 1 else f"{', '.join(norms[:-1])} and {norms[-1]}"
+    return f"{named if len(norms) <= 6 else f'{len(norms)} norms'} on {analysis.facts.name}"
 
 
 @dataclass(frozen=True)
@@ -38,14 +58,14 @@ def headings(analysis: Analysis) -> list[str]:
         "Norm",
         "n",
         "Test accuracy (%)",
-        f"Points to {analysis.experiment.baseline}",
+        f"Difference to {analysis.experiment.baseline} (points)",
+        "Verdict",
         "Train accuracy (%)",
         "Train − test (points)",
         f"Epochs to {analysis.level_percent:.0f} %",
         "Sum of drops (points)",
         "Largest drop (points)",
         "Seconds per epoch",
-        "Verdict",
     ]
 
 
@@ -56,13 +76,13 @@ def result_row(norm: NormSummary) -> list[Cell]:
         Cell(f"{norm.finished} of {norm.trials}"),
         mean_sd(norm.test_accuracy_percent, 1),
         _difference(norm),
+        Cell(norm.verdict.outcome if norm.verdict else "baseline"),
         mean_sd(norm.train_accuracy_percent, 1),
         mean_sd(norm.gap_points, 1),
         _epochs(norm),
         mean_sd(norm.drop_sum_points, 2),
         mean_sd(norm.largest_drop_points, 2),
         mean_sd(norm.seconds_per_epoch, 1),
-        Cell(norm.verdict.outcome if norm.verdict else "baseline"),
     ]
 
 
@@ -72,9 +92,9 @@ def _difference(norm: NormSummary) -> Cell:
     difference = norm.verdict.difference
     mean = number(difference.mean, 2, signed=True)
     if difference.low is None:
-        return Cell(mean)
+        return Cell(mean, f"n {difference.n}")
     low, high = number(difference.low, 2, signed=True), number(difference.high, 2, signed=True)
-    return Cell(mean, f"{low} to {high}")
+    return Cell(mean, f"{low} to {high}, n {difference.n}")
 
 
 def _epochs(norm: NormSummary) -> Cell:

@@ -1,0 +1,258 @@
+"""CIFAR files: verified before they are opened, read without running anything, real ones included."""
+
+import hashlib
+import io
+import pickle
+import tarfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from normscope import data
+from normscope.data import cifar
+from normscope.data.cifar import CIFAR10, CIFAR100, FileFacts
+from normscope.errors import RunError, UsageError
+
+NAMES = ("cat", "dog")
+
+
+def pickled(content):
+    """As Python 2 and an old numpy wrote it."""
+    return pickle.dumps(content, protocol=2).replace(b"numpy._core.multi", b"numpy.core.multi")
+
+
+@pytest.fixture
+def files():
+    """Two training files of three images each and a test file of two, with known pixels."""
+    rng = np.random.default_rng(0)
+    contents = {}
+    for name, count in (("data_batch_1", 3), ("data_batch_2", 3), ("test_batch", 2)):
+        rows = rng.integers(0, 256, (count, 3072), dtype=np.uint8)
+        contents[name] = {b"data": rows, b"labels": [i % 2 for i in range(count)]}
+    contents["batches.meta"] = {b"label_names": [name.encode() for name in NAMES]}
+    return {name: pickled(content) for name, content in contents.items()}
+
+
+@pytest.fixture
+def layout(files):
+    return replace(
+        CIFAR10,
+        name="tiny",
+        files={n: FileFacts(hashlib.md5(c).hexdigest(), len(c)) for n, c in files.items()},
+        train=("data_batch_1", "data_batch_2"),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path, files):
+    place = tmp_path / "cifar-10-batches-py"
+    place.mkdir()
+    for name, content in files.items():
+        (place / name).write_bytes(content)
+    return place
+
+
+def archive_of(path, members):
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return path
+
+
+@pytest.fixture
+def archive(tmp_path, files):
+    members = [(f"cifar-10-batches-py/{name}", content) for name, content in files.items()]
+    return archive_of(tmp_path / "cifar-10-python.tar.gz", members)
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+
+def test_planes_become_pixels(layout, folder, files):
+    dataset = cifar.read(layout, folder)
+    row = pickle.loads(
+        files["data_batch_2"].replace(b"numpy.core", b"numpy._core"), encoding="bytes"
+    )
+    row = row[b"data"][1]
+    image = dataset.train_images[4]
+    assert image.shape == (32, 32, 3)
+    for channel in range(3):
+        expected = row[1024 * channel : 1024 * (channel + 1)].reshape(32, 32)
+        np.testing.assert_array_equal(image[:, :, channel], expected)
+    assert dataset.train_labels.tolist() == [0, 1, 0, 0, 1, 0]
+    assert dataset.test_images.shape == (2, 32, 32, 3)
+    assert dataset.class_names == NAMES
+
+
+def test_archive_and_folder_hold_the_same(layout, folder, archive):
+    assert cifar.read(layout, folder).facts() == cifar.read(layout, archive).facts()
+
+
+def test_members_that_are_not_expected_are_not_read(layout, tmp_path, files):
+    outside = tmp_path / "outside"
+    members = [("../outside", b"x"), ("/etc/evil", b"x"), ("data_batch_1", b"x")]
+    members += [(f"cifar-10-batches-py/{name}", content) for name, content in files.items()]
+    archive = archive_of(tmp_path / "a" if outside.exists() else tmp_path / "a.tar.gz", members)
+    assert len(cifar.read(layout, archive).train_labels) == 6
+    assert not outside.exists()
+
+
+def test_a_link_in_the_place_of_a_file_counts_as_missing(layout, tmp_path, files):
+    path = tmp_path / "a.tar.gz"
+    with tarfile.open(path, "w:gz") as tar:
+        for name, content in files.items():
+            info = tarfile.TarInfo(f"cifar-10-batches-py/{name}")
+            if name == "test_batch":
+                info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+                tar.addfile(info)
+            else:
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+    with pytest.raises(RunError, match="test_batch is missing"):
+        cifar.read(layout, path)
+
+
+# -- damage --------------------------------------------------------------------------------------
+
+
+def test_a_missing_file_is_named(layout, folder):
+    (folder / "data_batch_2").unlink()
+    with pytest.raises(RunError, match="data_batch_2 is missing; restore it"):
+        cifar.read(layout, folder)
+
+
+def test_a_truncated_file_is_named_with_its_size(layout, folder, files):
+    whole = files["test_batch"]
+    (folder / "test_batch").write_bytes(whole[:1000])
+    with pytest.raises(RunError, match=rf"test_batch is truncated \(1000 of {len(whole)} bytes\)"):
+        cifar.read(layout, folder)
+
+
+@pytest.mark.parametrize("tail", [b"", b"x"])
+def test_an_altered_file_is_named(layout, folder, files, tail):
+    altered = bytearray(files["data_batch_1"])
+    altered[500] ^= 1
+    (folder / "data_batch_1").write_bytes(bytes(altered) + tail)
+    with pytest.raises(RunError, match="data_batch_1 is altered"):
+        cifar.read(layout, folder)
+    assert cifar.faults(layout, folder)["data_batch_1"] == "altered"
+    assert cifar.faults(layout, folder)["test_batch"] == ""
+
+
+@pytest.mark.parametrize("keep", [0.5, 0.0])
+def test_a_damaged_archive_is_one_message(layout, archive, keep):
+    content = archive.read_bytes()
+    archive.write_bytes(content[: int(len(content) * keep)] or b"no archive at all")
+    with pytest.raises(RunError, match=r"cifar-10-python.tar.gz is truncated"):
+        cifar.read(layout, archive)
+
+
+# -- code in a pickle ----------------------------------------------------------------------------
+
+
+class Evil:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return (open, (self.path, "w"))
+
+
+def test_a_pickle_that_runs_code_never_gets_to_run(layout, folder, tmp_path):
+    trace = tmp_path / "trace"
+    evil = pickle.dumps({b"data": Evil(str(trace))}, protocol=2)
+    (folder / "data_batch_1").write_bytes(evil)
+    with pytest.raises(RunError, match="data_batch_1 is"):
+        cifar.read(layout, folder)
+    with pytest.raises(RunError, match=r"refused to unpickle io.open"):
+        cifar.unpickle(evil)
+    assert not trace.exists()
+
+
+# -- where it is looked for ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """The four places, each an empty folder: option, variable, cache, ./data."""
+    named = {name: tmp_path / name for name in ("option", "variable", "data")}
+    for path in named.values():
+        path.mkdir()
+    monkeypatch.setenv("NORMSCOPE_DATA", str(named["variable"]))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    named["cache"] = data.cache_dir()
+    named["cache"].mkdir(parents=True)
+    return named
+
+
+def test_places_are_searched_in_their_order(places):
+    for place in ("data", "cache", "variable", "option"):
+        (places[place] / "cifar-10-python.tar.gz").touch()
+        found = data.find("cifar10", places["option"])
+        assert found.resolve() == (places[place] / "cifar-10-python.tar.gz").resolve()
+
+
+def test_the_folder_itself_may_be_named(places, folder):
+    assert data.find("cifar10", folder) == folder
+
+
+def test_nothing_is_found_where_there_is_nothing(places):
+    assert data.find("cifar10", places["option"]) is None
+    assert data.find("shapes") is None
+
+
+def test_a_data_folder_that_is_not_there(places):
+    with pytest.raises(UsageError, match="the data folder nowhere is not a folder"):
+        data.find("cifar10", cifar.Path("nowhere"))
+
+
+def test_a_damaged_copy_is_not_passed_over(places, layout, folder):
+    (places["option"] / "cifar-10-batches-py").mkdir()
+    with pytest.raises(RunError, match="is missing"):
+        data.load_dataset("cifar10", places["option"])
+
+
+# -- add -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["folder", "archive"])
+def test_add_verifies_and_copies(kind, layout, folder, archive, tmp_path):
+    source = folder if kind == "folder" else archive
+    target = cifar.add([CIFAR100, layout], source, tmp_path / "cache")
+    assert target.parent == tmp_path / "cache"
+    assert len(cifar.read(layout, target).train_labels) == 6
+    assert [path.name for path in target.parent.iterdir()] == [source.name]
+
+
+def test_add_refuses_what_is_damaged_or_strange(layout, folder, tmp_path):
+    (folder / "data_batch_1").write_bytes(b"other")
+    with pytest.raises(RunError, match="data_batch_1 is truncated"):
+        cifar.add([layout], folder, tmp_path / "cache")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="holds no file of tiny"):
+        cifar.add([layout], tmp_path / "empty", tmp_path / "cache")
+    with pytest.raises(UsageError, match="does not exist"):
+        cifar.add([layout], tmp_path / "none", tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
+
+
+# -- the real data -------------------------------------------------------------------------------
+
+
+def test_real_cifar10_is_the_official_one(cifar10):
+    assert cifar10.train_images.shape == (50_000, 32, 32, 3)
+    assert cifar10.test_images.shape == (10_000, 32, 32, 3)
+    assert np.bincount(cifar10.train_labels).tolist() == [5000] * 10
+    assert np.bincount(cifar10.test_labels).tolist() == [1000] * 10
+    assert cifar10.class_names[3] == "cat"
+    assert cifar10.test_labels[:4].tolist() == [3, 8, 8, 0]
+    pixels = cifar10.train_images.reshape(-1, 3) / np.float32(255)
+    np.testing.assert_allclose(pixels.mean(axis=0), cifar10.mean, atol=2e-3)
+
+
+def test_real_cifar10_verifies(cifar10):
+    assert set(data.verify("cifar10").values()) == {""}
