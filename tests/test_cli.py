@@ -59,8 +59,8 @@ def one_line(done, code):
 def test_version_and_help(normscope):
     assert normscope("--version").stdout.startswith("normscope 0.")
     shown = normscope("compare", "--help").stdout
-    for option in ("--dataset", "--data-dir", "--model", "--norms", "--recipe", "--seeds", "--epochs",
-                   "--batch-size", "--train-limit", "--test-limit", "--device", "--out", "--config",
+    for option in ("--dataset", "--data-dir", "--model", "--norms", "--recipe", "--seeds",
+                   "--epochs", "--batch-size", "--train-limit", "--test-limit", "--device", "--out", "--config",
                    "--dry-run", "--json", "--debug"):  # fmt: skip
         assert option in shown
 
@@ -159,7 +159,10 @@ def test_ctrl_c_keeps_what_was_trained_and_says_how_to_go_on(tmp_path, environme
         (["--epochs", "0"], "epochs = 0"),
         (["--batch-size", "0"], "batch_size = 0"),
         (["--batch-size", "6000"], "a batch of 6000 is larger than the training set of 5000"),
-        (["--train-limit", "99999"], "99999 training images of shapes were asked for; there are 5000"),
+        (
+            ["--train-limit", "99999"],
+            "99999 training images of shapes were asked for; there are 5000",
+        ),
         (["--data-dir", "nowhere", "--dataset", "cifar10"], "nowhere"),
         (["--config", "none.toml"], "cannot read the config file none.toml"),
         (["--out", "a-file"], "a-file is a file"),
@@ -212,7 +215,7 @@ def test_a_folder_of_another_version(normscope, tmp_path):
 
 
 def test_a_trial_that_failed_ends_with_3_and_the_report_shows_why(tmp_path):
-    """The real command line with a norm that raises in training, added to the table for the test."""
+    """The real command line, with a norm that raises in training added to its table."""
     script = tmp_path / "broken.py"
     script.write_text(
         "import sys\n"

@@ -1,4 +1,4 @@
-"""The embedded data set: repeatable, balanced, honest about being synthetic, and no trivial task."""
+"""The embedded data set: repeatable, balanced, said to be synthetic, and no trivial task."""
 
 import time
 

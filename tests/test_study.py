@@ -59,7 +59,8 @@ def test_blocks_are_run_in_order_and_everything_is_written(done):
     assert trials == [("bn", 0), ("gn", 0), ("bn", 1), ("gn", 1)]
     names = {path.name for path in comparison.folder.iterdir()}
     assert {"report.html", "results.csv", "trials.csv", "summary.md", "figures", "pictures",
-            "experiment.json", "dataset.json", "models.json", "test_labels.npy"} <= names  # fmt: skip
+            "experiment.json", "dataset.json", "models.json", "test_labels.npy",
+            } <= names  # fmt: skip
     assert len(pd.read_csv(comparison.folder / "results.csv")) == 4
 
 

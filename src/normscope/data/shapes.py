@@ -128,7 +128,7 @@ def _background(rng: np.random.Generator) -> np.ndarray:
 
 
 def _clouds(rng: np.random.Generator) -> np.ndarray:
-    """Smooth noise in [0, 1]: a coarse random grid, linearly interpolated to (CHUNK, SIDE, SIDE)."""
+    """Smooth noise in [0, 1]: a coarse random grid, interpolated to (CHUNK, SIDE, SIDE)."""
     cells = 6
     at = np.linspace(0, cells - 1, SIDE, dtype=np.float32)
     weight = np.clip(1 - abs(at[:, None] - np.arange(cells, dtype=np.float32)), 0, 1)

@@ -5,7 +5,14 @@ function turns those into a matplotlib `Figure`; `svg` turns that into files and
 """
 
 from normscope.plots.confusion import Confusion, confusion_data, draw_confusion
-from normscope.plots.curves import METRICS, NormCurves, curves_data, draw_curves, last_third
+from normscope.plots.curves import (
+    METRICS,
+    NormCurves,
+    curves_data,
+    draw_curves,
+    last_third,
+    seeds_as_bands,
+)
 from normscope.plots.dots import Row, draw_dots, epochs_to_level_data, final_accuracy_data
 from normscope.plots.drops import NormDrops, draw_drops, drops_data
 from normscope.plots.style import NormStyle, norm_styles
@@ -30,6 +37,7 @@ __all__ = [
     "for_page",
     "last_third",
     "norm_styles",
+    "seeds_as_bands",
     "to_png",
     "to_svg",
 ]

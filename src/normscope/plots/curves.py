@@ -101,9 +101,9 @@ def draw_curves(curves: Sequence[NormCurves], title: str, norms: Sequence[str]) 
     figure, axes = new_panel(height_inches=3.1)
     axes.set_title(title)
     axes.set_xlabel("Epoch")
-    as_bands = sum(len(seed.values) for norm in curves for seed in norm.seeds) > MAX_POINTS
+    draw_one = _draw_band if seeds_as_bands(curves) else _draw_seeds
     for norm in curves:
-        (_draw_band if as_bands else _draw_seeds)(axes, norm, styles[norm.norm])
+        draw_one(axes, norm, styles[norm.norm])
     for norm in curves:
         _draw_mean(axes, norm, styles[norm.norm])
     _fit_epochs(axes, curves)
@@ -112,6 +112,11 @@ def draw_curves(curves: Sequence[NormCurves], title: str, norms: Sequence[str]) 
     else:
         _add_legend(figure, curves, styles)
     return figure
+
+
+def seeds_as_bands(curves: Sequence[NormCurves]) -> bool:
+    """Whether the curves of single seeds are too many to be drawn one by one."""
+    return sum(len(seed.values) for norm in curves for seed in norm.seeds) > MAX_POINTS
 
 
 def _draw_seeds(axes: Axes, norm: NormCurves, style: NormStyle) -> None:
@@ -175,11 +180,9 @@ def _label_ends(axes: Axes, curves: Sequence[NormCurves], styles: dict[str, Norm
             xytext=(1.045, height),
             textcoords="axes fraction",
             va="center",
-            color=styles[norm.norm].color,
-            fontweight="bold",
             fontsize=8.5,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": styles[norm.norm].color, "linewidth": 0.6,
+            arrowprops={"arrowstyle": "-", "color": styles[norm.norm].color, "linewidth": 1.2,
                         "shrinkA": 1, "shrinkB": 0},
         )  # fmt: skip
 

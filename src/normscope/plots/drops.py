@@ -78,5 +78,5 @@ def _draw_row(panel: Axes, row: NormDrops, style: NormStyle) -> None:
         linewidth=max(0.8, min(2.5, 18 * step)),
         solid_capstyle="butt",
     )
-    panel.set_title(row.norm, color=style.color, fontsize=8.5, pad=4)
+    panel.set_title(row.norm, fontsize=8.5, pad=4)
     panel.set_title(row.note, loc="right", fontsize=8.5, fontweight="normal", pad=4)

@@ -45,7 +45,10 @@ def make_figures(analysis: Analysis) -> list[ReportFigure]:
     """Every figure for which there is something to draw, in the order of the page."""
     figures = _curve_figures(analysis)
     if any(norm.finished for norm in analysis.norms):
-        figures += [*_dot_figures(analysis), _drop_figure(analysis), *_confusion_figures(analysis)]
+        figures += _dot_figures(analysis)
+        if analysis.experiment.recipe.epochs > 1:
+            figures.append(_drop_figure(analysis))
+        figures += _confusion_figures(analysis)
     return figures
 
 
@@ -54,24 +57,28 @@ def _curve_figures(analysis: Analysis) -> list[ReportFigure]:
     for metric, title in METRICS.items():
         curves = curves_data(analysis, metric)
         if curves:
-            caption = f"{title} by epoch: every seed thin, the mean of the finished trials thick."
+            alt = f"{title} by epoch, every seed and the mean. {_ends(curves)}"
             drawing = draw_curves(curves, title, norms)
-            figures.append(ReportFigure(metric, CURVES, drawing, _ends(title, curves), caption))
+            figures.append(ReportFigure(metric, CURVES, drawing, alt, _ends(curves)))
     epochs = analysis.experiment.recipe.epochs
     late = last_third(curves_data(analysis, "test_accuracy_percent"), epochs)
     if late and epochs >= 3:
         title = "Test accuracy (%), the last third"
-        caption = "The last third of the epochs, where the curves separate, if they do."
+        alt = f"{title} of the epochs, enlarged. {_ends(late)}"
+        caption = "The same test accuracy, enlarged: where the curves separate, if they do."
         drawing = draw_curves(late, title, norms)
-        figures.append(
-            ReportFigure("test_accuracy_late", CURVES, drawing, _ends(title, late), caption)
-        )
+        figures.append(ReportFigure("test_accuracy_late", CURVES, drawing, alt, caption))
     return figures
 
 
-def _ends(title: str, curves: tuple[NormCurves, ...]) -> str:
-    ends = [f"{c.norm} {c.mean.values[-1]:.2f} (n {c.finished})" for c in curves if c.mean]
-    return f"{title} by epoch. At the end: {', '.join(ends) or 'no trial finished'}."
+def _ends(curves: tuple[NormCurves, ...]) -> str:
+    """The mean of every norm at the end of its curve, in words."""
+    ends = [
+        f"{norm.norm} {norm.mean.values[-1]:.2f} (n {norm.finished})"
+        for norm in curves
+        if norm.mean
+    ]
+    return f"Mean after the last epoch: {', '.join(ends)}." if ends else "No trial finished."
 
 
 def _dot_figures(analysis: Analysis) -> list[ReportFigure]:
@@ -118,11 +125,13 @@ def _confusion_figures(analysis: Analysis) -> list[ReportFigure]:
         mistakes = confusion.mistakes
         true, predicted = divmod(int(mistakes.argmax()), len(mistakes))
         names = confusion.class_names
-        alt = (
-            f"Confusion matrix of {confusion.norm}. Most frequent mistake: {names[true]} taken for "
-            f"{names[predicted]}, {mistakes.max():.1f} images per trial."
+        caption = (
+            f"{confusion.norm} most often took {names[true]} for {names[predicted]}: "
+            f"{mistakes.max():.1f} images per trial."
         )
-        caption = "Rows are true classes; all matrices share one scale; counts are per trial."
+        if not mistakes.any():
+            caption = f"{confusion.norm} made no mistake."
+        alt = f"Confusion matrix of {confusion.norm}, n {confusion.n}. {caption}"
         drawing = draw_confusion(confusion)
         figures.append(ReportFigure(f"confusion_{number}", MISTAKES, drawing, alt, caption))
     return figures

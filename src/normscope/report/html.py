@@ -11,7 +11,7 @@ from markupsafe import Markup
 from normscope.analysis import ONE_SEED, Analysis, NormSummary
 from normscope.config import Environment, ModelSummary
 from normscope.mistakes import Mistake
-from normscope.plots import for_page, norm_styles
+from normscope.plots import curves_data, for_page, norm_styles, seeds_as_bands
 from normscope.report.figures import CONVERGENCE, CURVES, MISTAKES, ReportFigure
 from normscope.report.tables import last_line
 from normscope.report.words import headings, moment, number, result_row, title, typeset
@@ -40,6 +40,7 @@ def render_page(analysis: Analysis, figures: list[ReportFigure], pictures: Path)
         best=_best(analysis.norms),
         colors={norm: style.color for norm, style in styles.items()},
         curves=_inline(figures, CURVES),
+        bands=seeds_as_bands(curves_data(analysis, "test_accuracy_percent")),
         convergence=_inline(figures, CONVERGENCE),
         confusions=_inline(figures, MISTAKES),
         picture=lambda mistake: _picture(mistake, pictures),

@@ -30,13 +30,17 @@ def render_markdown(analysis: Analysis, figures: list[ReportFigure]) -> str:
         + "\n\n".join(f"![{_escape(f.alt)}](figures/{f.name}.png)" for f in figures)
         if figures
         else "",
-        "## Repeat it\n\n" + "\n\n".join(f"    {r.command}" for r in analysis.requests),
+        "## Repeat it\n\n" + "\n\n".join(_code(r.command) for r in analysis.requests),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _bullets(sentences: tuple[str, ...]) -> str:
     return "\n".join(f"- {_escape(sentence)}" for sentence in sentences)
+
+
+def _code(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())
 
 
 def _table(rows: list[list[str]]) -> str:
