@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from normscope.analysis import Analysis, analyse
+from normscope.analysis import LEVEL_PERCENT, Analysis, analyse
 from normscope.config import (
     RECIPES,
     DatasetFacts,
@@ -157,6 +157,7 @@ def make_analysis(
     command="normscope compare --dataset cifar10",
     change=lambda results: results,
     test_size=1000,
+    level_percent=LEVEL_PERCENT,
 ) -> Analysis:
     """A whole made-up experiment, analysed; `change` may alter the list of results before."""
     experiment = make_experiment(norms, seeds, epochs)
@@ -170,4 +171,5 @@ def make_analysis(
         {norm: make_model(norm, len(class_names)) for norm in norms},
         change(make_results(experiment, labels, len(class_names))),
         labels,
+        level_percent,
     )

@@ -4,6 +4,7 @@ import hashlib
 import io
 import pickle
 import tarfile
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -24,11 +25,14 @@ def pickled(content):
 
 @pytest.fixture
 def files():
-    """Two training files of three images each and a test file of two, with known pixels."""
+    """Two training files of three images each and a test file of two, with known pixels.
+
+    Sixteen colours, so that an archive holds compressed blocks, which break in ways of their own.
+    """
     rng = np.random.default_rng(0)
     contents = {}
     for name, count in (("data_batch_1", 3), ("data_batch_2", 3), ("test_batch", 2)):
-        rows = rng.integers(0, 256, (count, 3072), dtype=np.uint8)
+        rows = rng.integers(0, 16, (count, 3072), dtype=np.uint8)
         contents[name] = {b"data": rows, b"labels": [i % 2 for i in range(count)]}
     contents["batches.meta"] = {b"label_names": [name.encode() for name in NAMES]}
     return {name: pickled(content) for name, content in contents.items()}
@@ -93,11 +97,11 @@ def test_archive_and_folder_hold_the_same(layout, folder, archive):
 
 def test_members_that_are_not_expected_are_not_read(layout, tmp_path, files):
     outside = tmp_path / "outside"
-    members = [("../outside", b"x"), ("/etc/evil", b"x"), ("data_batch_1", b"x")]
+    members = [("../outside", b"x"), (str(outside), b"x"), ("data_batch_1", b"x")]
     members += [(f"cifar-10-batches-py/{name}", content) for name, content in files.items()]
-    archive = archive_of(tmp_path / "a" if outside.exists() else tmp_path / "a.tar.gz", members)
+    archive = archive_of(tmp_path / "a.tar.gz", members)
     assert len(cifar.read(layout, archive).train_labels) == 6
-    assert not outside.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tar.gz"]
 
 
 def test_a_link_in_the_place_of_a_file_counts_as_missing(layout, tmp_path, files):
@@ -146,8 +150,36 @@ def test_an_altered_file_is_named(layout, folder, files, tail):
 def test_a_damaged_archive_is_one_message(layout, archive, keep):
     content = archive.read_bytes()
     archive.write_bytes(content[: int(len(content) * keep)] or b"no archive at all")
-    with pytest.raises(RunError, match=r"cifar-10-python.tar.gz is truncated"):
+    with pytest.raises(RunError, match=r"cifar-10-python.tar.gz: the archive is truncated"):
         cifar.read(layout, archive)
+
+
+def test_any_flipped_byte_of_an_archive_is_harmless_or_a_message(layout, archive):
+    """A flip may strike the gzip header, a compressed block, a tar header or the checksum."""
+    content = archive.read_bytes()
+    layout = replace(layout, archive=replace(layout.archive, size=len(content)))
+    expected = cifar.read(layout, archive).facts()
+    messages = set()
+    for position in [*range(30), *range(30, len(content), 41), *range(-30, 0)]:
+        altered = bytearray(content)
+        altered[position] ^= 255
+        archive.write_bytes(altered)
+        try:
+            assert cifar.read(layout, archive).facts() == expected
+        except RunError as error:
+            messages.add(str(error).split("; ")[0].split(": ")[1])
+    assert "the archive is altered" in messages
+    assert not any("the archive is truncated" in message for message in messages)
+
+
+def test_a_swollen_file_does_not_fill_the_memory(layout, folder):
+    with (folder / "batches.meta").open("r+b") as stream:
+        stream.truncate(100_000_000)  # sparse: takes no room on disk
+    tracemalloc.start()
+    assert cifar.faults(layout, folder)["batches.meta"] == "altered"
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 # -- code in a pickle ----------------------------------------------------------------------------
@@ -193,11 +225,21 @@ def test_places_are_searched_in_their_order(places):
     for place in ("data", "cache", "variable", "option"):
         (places[place] / "cifar-10-python.tar.gz").touch()
         found = data.find("cifar10", places["option"])
+        assert found is not None
         assert found.resolve() == (places[place] / "cifar-10-python.tar.gz").resolve()
 
 
 def test_the_folder_itself_may_be_named(places, folder):
     assert data.find("cifar10", folder) == folder
+
+
+def test_an_extracted_folder_is_known_by_its_name_or_its_content(places, folder):
+    (folder / "batches.meta").unlink()
+    assert data.find("cifar10", folder) == folder
+    renamed = folder.rename(folder.with_name("photographs"))
+    assert data.find("cifar10", renamed) is None
+    (renamed / "batches.meta").touch()
+    assert data.find("cifar10", renamed) == renamed
 
 
 def test_nothing_is_found_where_there_is_nothing(places):
@@ -226,6 +268,27 @@ def test_add_verifies_and_copies(kind, layout, folder, archive, tmp_path):
     assert target.parent == tmp_path / "cache"
     assert len(cifar.read(layout, target).train_labels) == 6
     assert [path.name for path in target.parent.iterdir()] == [source.name]
+
+
+@pytest.mark.parametrize("kind", ["folder", "archive"])
+def test_add_replaces_a_damaged_copy(kind, layout, folder, archive, tmp_path):
+    source = folder if kind == "folder" else archive
+    damaged = tmp_path / "cache" / source.name
+    if kind == "folder":
+        damaged.mkdir(parents=True)
+        (damaged / "data_batch_1").touch()
+    else:
+        damaged.parent.mkdir()
+        damaged.touch()
+    assert cifar.add([layout], source, tmp_path / "cache") == damaged
+    assert set(cifar.faults(layout, damaged).values()) == {""}
+    assert [path.name for path in damaged.parent.iterdir()] == [source.name]
+
+
+def test_add_names_the_data_set_of_an_archive_it_cannot_open(layout, tmp_path):
+    (tmp_path / "cifar-100-python.tar.gz").write_bytes(b"cut")
+    with pytest.raises(RunError, match=r"truncated \(3 of 169001437 bytes\).* fetch cifar100"):
+        cifar.add([layout, CIFAR100], tmp_path / "cifar-100-python.tar.gz", tmp_path / "cache")
 
 
 def test_add_refuses_what_is_damaged_or_strange(layout, folder, tmp_path):

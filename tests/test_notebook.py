@@ -1,5 +1,6 @@
 """The notebook runs from top to bottom, and is kept without outputs."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -42,12 +43,13 @@ def executed(tmp_path_factory):
         first.source = first.source.replace(usual, less)
     client = nbclient.NotebookClient(
         notebook,
-        timeout=300,  # seconds per cell
+        timeout=900,  # seconds per cell
         kernel_name="python3",
         allow_errors=True,  # so that a test can show the error
         resources={"metadata": {"path": str(folder)}},
     )
-    return client.execute(), folder
+    # One thread: with more, a busy core makes every step wait, and the work is small anyway.
+    return client.execute(env={**os.environ, "OMP_NUM_THREADS": "1"}), folder
 
 
 def test_no_cell_fails(executed):

@@ -27,7 +27,7 @@ from normscope.errors import UsageError, lookup
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # pyright: ignore[reportMissingImports]  # not installed on 3.11
 
 # Raise it whenever the same trial would leave other numbers, or a record another shape.
 RESULT_FORMAT = 1

@@ -89,7 +89,7 @@ def find_mistakes(
         everyone.group(
             "Wrong with every norm" if several else f"Wrong with {next(iter(votes))}",
             "Misclassified in most seeds, the most confident first.",
-            wrong.all(axis=0),
+            np.asarray(wrong.all(axis=0)),
         )
     ]
     groups += [
@@ -160,7 +160,7 @@ class _Votes:
         sure = self.confidences[self.classes[:, index] == predicted, index]
         return Mistake(
             index=index,
-            true=self.class_names[self.labels[index]],
+            true=self.class_names[int(self.labels[index])],
             predicted=self.class_names[predicted],
             confidence_percent=100 * float(sure.mean()),
             wrong=int(self.wrong[:, index].sum()),

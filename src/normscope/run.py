@@ -31,9 +31,6 @@ def run_trial(
 
     The same trial gives the same bits on the same device with the same number of threads.
     """
-    train, test = splits(dataset, device)
-    model = build_model(trial, len(dataset.class_names), device)
-    order = generator(trial.seed, "order")
     history: list[EpochRecord] = []
 
     def keep(record: EpochRecord) -> None:
@@ -43,6 +40,9 @@ def run_trial(
     started, clock = datetime.now(timezone.utc), time.perf_counter()
     status, error, predictions, weights = "finished", None, None, None
     try:
+        train, test = splits(dataset, device)
+        model = build_model(trial, len(dataset.class_names), device)
+        order = generator(trial.seed, "order")
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
             logits = fit(model, train, test, trial.recipe, order, keep)
         predictions = _predictions(logits)
@@ -105,7 +105,8 @@ def build_model(trial: Trial, num_classes: int, device: torch.device) -> torch.n
     init = generator(trial.seed, "init")
     dropout = generator(trial.seed, "dropout", device)
     model = MODELS[trial.model](NORMS[trial.norm], num_classes, init, dropout)
-    return model.to(device, memory_format=torch.channels_last)
+    # torch's type stubs do not know this argument.
+    return model.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def splits(dataset: Dataset, device: torch.device) -> tuple[Split, Split]:

@@ -163,11 +163,11 @@ def read(layout: Layout, place: Path) -> Dataset:
     for file, content in _stored_files(layout, place):
         fault = _fault(layout.files[file], content)
         if fault:
-            raise damaged(layout, place, file, fault)
+            raise _damaged(layout, place, f"{file} is {fault}")
         parsed[file] = unpickle(content)
     for file in layout.files:
         if file not in parsed:
-            raise damaged(layout, place, file, "missing")
+            raise _damaged(layout, place, f"{file} is missing")
     return _dataset(layout, parsed)
 
 
@@ -185,13 +185,16 @@ def add(layouts: list[Layout], path: Path, folder: Path) -> Path:
     """
     if not path.exists():
         raise UsageError(f"{path} does not exist")
-    for layout in layouts:
+    # An archive that cannot be opened is known by its name alone, so that one is asked first.
+    for layout in sorted(layouts, key=lambda layout: layout.archive.name != path.name):
         place = place_in(layout, path) if path.is_dir() else path
-        found = faults(layout, place) if place else {}
+        if place is None:
+            continue
+        found = faults(layout, place)
         if set(found.values()) - {"missing"}:
             for file, fault in found.items():
                 if fault:
-                    raise damaged(layout, place, file, fault)
+                    raise _damaged(layout, place, f"{file} is {fault}")
             return _copy(layout, place, folder)
     names = ", ".join(layout.name for layout in layouts)
     raise UsageError(f"{path} holds no file of {names}")
@@ -215,11 +218,11 @@ def _copy(layout: Layout, place: Path, folder: Path) -> Path:
     return target
 
 
-def damaged(layout: Layout, place: Path, file: str, fault: str) -> RunError:
-    """The error for a copy that cannot be used as it is."""
+def _damaged(layout: Layout, place: Path, what: str) -> RunError:
+    """The error for a copy that cannot be used as it is; it may lie among a user's own files."""
     return RunError(
-        f"{place}: {file} is {fault}; restore it, "
-        f"or delete {place} and run `normscope data fetch {layout.name}`"
+        f"{place}: {what}; restore it, "
+        f"or move it out of the way and run `normscope data fetch {layout.name}`"
     )
 
 
@@ -269,7 +272,7 @@ def _files_of_archive(layout: Layout, archive: Path) -> Iterator[tuple[str, byte
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         size, expected = archive.stat().st_size, layout.archive.size
         why = f"truncated ({size} of {expected} bytes)" if size < expected else "altered"
-        raise damaged(layout, archive.parent, archive.name, why) from error
+        raise _damaged(layout, archive, f"the archive is {why}") from error
 
 
 def _bounded(stream, facts: FileFacts) -> bytes:

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
-from urllib.error import HTTPError, URLError
+from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
@@ -103,12 +103,7 @@ def _append_missing(
     if size >= remote.size:
         return
     headers = {"User-Agent": "normscope"} | ({"Range": f"bytes={size}-"} if size else {})
-    try:
-        response = urlopen(Request(url, headers=headers), timeout=timeout_s)
-    except HTTPError as error:
-        if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            part.unlink()  # the source has a shorter file: what is here cannot be part of it
-        raise
+    response = urlopen(Request(url, headers=headers), timeout=timeout_s)
     resumes = response.status == HTTPStatus.PARTIAL_CONTENT
     size = size if resumes else 0
     with response, part.open("ab" if resumes else "wb") as stream:

@@ -22,8 +22,8 @@ def conv2d(
     layer = skip_init(
         nn.Conv2d, in_channels, out_channels, kernel_size, padding=padding, bias=False
     )
+    assert isinstance(layer, nn.Conv2d)  # skip_init is typed as returning any module
     nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
-    assert isinstance(layer, nn.Conv2d)
     return layer
 
 

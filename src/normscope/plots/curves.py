@@ -183,7 +183,7 @@ def _label_ends(axes: Axes, curves: Sequence[NormCurves], styles: dict[str, Norm
             fontsize=8.5,
             annotation_clip=False,
             arrowprops={"arrowstyle": "-", "color": styles[norm.norm].color, "linewidth": 1.2,
-                        "shrinkA": 1, "shrinkB": 0},
+                        "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 0},
         )  # fmt: skip
 
 

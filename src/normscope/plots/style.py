@@ -12,6 +12,7 @@ from typing import ParamSpec
 import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 INK = "#1c1b1a"
 MUTED = "#62605c"
@@ -71,7 +72,7 @@ def styled(draw: Callable[Parameters, Figure]) -> Callable[Parameters, Figure]:
     def draw_in_style(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Figure:
         with matplotlib.style.context(["default", STYLE]):
             figure = draw(*args, **kwargs)
-            figure.draw_without_rendering()
+            ConstrainedLayoutEngine().execute(figure)
             figure.set_layout_engine("none")
             return figure
 
@@ -117,7 +118,7 @@ def _style(number: int) -> NormStyle:
 def epoch_ticks(first: int, last: int) -> list[int]:
     """Whole epochs to mark on an axis: its first and last where there is room, few between."""
     steps = [size * 10**power for power in range(5) for size in (1, 2, 5)]
-    step = next(step for step in steps if (last - first) / step <= 7)
+    step = next(step for step in steps if (last - first) / step < 7)
     inner = [epoch for epoch in range(first, last) if epoch % step == 0]
     apart = [epoch for epoch in inner if first + step / 2 <= epoch < last - step / 2]
     return sorted({first, *apart, last})

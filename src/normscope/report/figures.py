@@ -1,6 +1,7 @@
 """The figures of a report: what each is called, what it shows, and the words that go with it."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from matplotlib.figure import Figure
 
@@ -36,7 +37,7 @@ class ReportFigure:
     alt: str
     caption: str
 
-    @property
+    @cached_property
     def svg(self) -> str:
         return to_svg(self.drawing, self.name, self.alt)
 

@@ -18,7 +18,7 @@ def epochs_table(analysis: Analysis) -> pd.DataFrame:
         for result in analysis.results
         for record in result.history
     ]
-    return pd.DataFrame(rows, columns=[*_KEYS, *EpochRecord.model_fields])
+    return pd.DataFrame(rows, columns=pd.Index([*_KEYS, *EpochRecord.model_fields]))
 
 
 def trials_table(analysis: Analysis) -> pd.DataFrame:
@@ -30,7 +30,9 @@ def trials_table(analysis: Analysis) -> pd.DataFrame:
         for result, trial in zip(analysis.results, analysis.trials, strict=True)
     ]
     columns = [*_KEYS, "status", *metrics, "epochs", "max_lr", "train_limit", "test_limit"]
-    table = pd.DataFrame(rows, columns=[*columns, "started", "seconds", "device", "error"])
+    table = pd.DataFrame(
+        rows, columns=pd.Index([*columns, "started", "seconds", "device", "error"])
+    )
     whole = ["largest_drop_epoch", "train_limit", "test_limit"]
     return table.astype(dict.fromkeys(whole, "Int64"))
 

@@ -1,0 +1,412 @@
+"""The report: numbers recomputed from the results, text escaped, nothing fetched, every odd case."""
+
+import csv
+import io
+import re
+from html.parser import HTMLParser
+from statistics import mean, stdev
+
+import pandas as pd
+import pytest
+from PIL import Image
+from report_fakes import CIFAR10, MACHINE, diverged, failed, make_analysis, make_labels
+
+from normscope.analysis import ONE_SEED
+from normscope.errors import RunError
+from normscope.report import write_report
+from normscope.report.words import moment, number, typeset
+
+HOSTILE = ("<script>alert(1)</script>", "a$b$c", "café", '"q" onload=x', "a|b", *CIFAR10[5:])
+
+
+class Page(HTMLParser):
+    """What a browser would see of a page: tags with their attributes, text, tables."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.words, self.rows = [], [], []
+        self.in_cell = False
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.in_cell = True
+            self.rows[-1].append("")
+        elif self.in_cell and tag == "small":
+            self.rows[-1][-1] += " "
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th"):
+            self.in_cell = False
+
+    def handle_data(self, data):
+        self.words.append(data)
+        if self.in_cell:
+            self.rows[-1][-1] += " ".join(data.split())
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.words).split())
+
+    def row(self, norm):
+        """The row of the result table, the first of the page, that belongs to a norm."""
+        return next(row for row in self.rows if row[0] == norm)
+
+
+def report(tmp_path, analysis, pictures=()):
+    for index in pictures:
+        tmp_path.joinpath("pictures").mkdir(exist_ok=True)
+        Image.new("RGB", (32, 32), (index % 256, 90, 30)).save(tmp_path / f"pictures/{index}.png")
+    return write_report(analysis, tmp_path / "pictures", tmp_path / "out")
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A report of three norms and three seeds: its analysis, folder and page."""
+    analysis = make_analysis()
+    path = report(tmp_path_factory.mktemp("plain"), analysis, analysis.mistakes.pictures())
+    return analysis, path.parent, path.read_text(encoding="utf-8")
+
+
+def final(analysis, norm, field="test_accuracy_percent"):
+    return {
+        r.trial.seed: getattr(r.history[-1], field)
+        for r in analysis.results
+        if r.trial.norm == norm and r.status == "finished"
+    }
+
+
+# -- the numbers ---------------------------------------------------------------------------------
+
+
+def test_the_result_table_holds_the_numbers_of_the_trials(plain):
+    analysis, _, html = plain
+    row = Page(html).row("gn")
+    test, train = final(analysis, "gn"), final(analysis, "gn", "train_accuracy_percent")
+    gap = [train[seed] - test[seed] for seed in test]
+    assert row[1] == "3 of 3"
+    assert row[2] == f"{mean(test.values()):.1f} sd {stdev(test.values()):.2f}"
+    assert row[5] == f"{mean(train.values()):.1f} sd {stdev(train.values()):.2f}"
+    assert row[6] == f"{mean(gap):.1f} sd {stdev(gap):.2f}"
+    assert row[10].startswith("13.9 ")  # 13 s, 0.1 s more for every seed, and 0.8 s to evaluate
+
+
+def test_the_difference_is_paired_and_carries_its_interval_and_n(plain):
+    analysis, _, html = plain
+    bn, gn = final(analysis, "bn"), final(analysis, "gn")
+    paired = [gn[seed] - bn[seed] for seed in range(3)]
+    half = 4.302652729696142 * stdev(paired) / 3**0.5  # Student's t, 2 degrees of freedom
+    low, high = mean(paired) - half, mean(paired) + half
+    expected = f"{mean(paired):+.2f} {low:+.2f} to {high:+.2f}, n 3".replace("-", "−")
+    row = Page(html).row("gn")
+    assert row[3] == expected
+    assert row[4] in ("better", "worse", "undecided")
+    assert (row[4] == "undecided") == (low <= 0 <= high)
+
+
+def test_every_sentence_of_the_analysis_is_in_the_page_and_in_markdown(plain):
+    analysis, folder, html = plain
+    text = Page(html).text
+    markdown = folder.joinpath("summary.md").read_text(encoding="utf-8")
+    assert len(analysis.answers) == 2
+    for sentence in (*analysis.answers, *analysis.findings, *analysis.caveats):
+        assert " ".join(typeset(sentence).split()) in text
+        assert f"- {sentence}\n" in markdown
+
+
+def test_best_is_marked_only_where_every_difference_is_decided(plain, tmp_path):
+    analysis, _, html = plain
+    assert {n.verdict.outcome for n in analysis.norms if n.verdict} & {"undecided"}
+    assert 'class="best"' not in html
+    two = make_analysis(norms=("bn", "gn"), seeds=8)
+    decided = report(tmp_path, two).read_text(encoding="utf-8")
+    assert [n.verdict.outcome for n in two.norms if n.verdict] == ["worse"]
+    assert decided.count('<b class="best">') == 1
+    assert f'<b class="best">{mean(final(two, "bn").values()):.1f}</b>' in decided
+
+
+def test_results_csv_has_a_row_per_trial_and_epoch(plain):
+    analysis, folder, _ = plain
+    with folder.joinpath("results.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [
+        *("trial", "dataset", "model", "norm", "batch_size", "seed", "epoch"),
+        *("train_loss_nats", "train_accuracy_percent", "test_loss_nats"),
+        *("test_accuracy_percent", "learning_rate", "train_seconds", "test_seconds"),
+    ]
+    assert len(rows) == 3 * 3 * 15
+    last = next(r for r in rows if (r["norm"], r["seed"], r["epoch"]) == ("ln", "2", "15"))
+    assert float(last["test_accuracy_percent"]) == final(analysis, "ln")[2]
+    assert last["batch_size"] == "512"
+
+
+def test_trials_csv_has_a_row_per_trial_whatever_became_of_it(tmp_path):
+    def change(results):
+        return [diverged(results[0], 4), failed(results[1], "Traceback\nValueError: a, b"),
+                *results[2:-1]]  # fmt: skip
+
+    analysis = make_analysis(change=change, level_percent=75.5)
+    report(tmp_path, analysis)
+    table = pd.read_csv(tmp_path / "out" / "trials.csv")
+    assert list(table.columns[:7]) == [
+        *("trial", "dataset", "model", "norm", "batch_size", "seed", "status")
+    ]
+    assert table.columns[7:16].tolist() == [
+        *("test_accuracy_percent", "train_accuracy_percent", "gap_points"),
+        *("epochs_to_75.5_percent", "drop_sum_points", "largest_drop_points"),
+        *("largest_drop_epoch", "area_percent", "seconds_per_epoch"),
+    ]
+    assert table["status"].tolist() == ["diverged", "failed"] + ["finished"] * 6
+    assert table["error"][1] == "ValueError: a, b"
+    assert table["test_accuracy_percent"].isna().tolist() == [True, True] + [False] * 6
+    rows = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert len(rows) == 4 + 0 + 6 * 15
+    assert ".0," not in io.StringIO(table["largest_drop_epoch"].astype("Int64").to_csv()).read()
+
+
+# -- the page ------------------------------------------------------------------------------------
+
+
+def test_the_page_needs_no_other_file_no_network_and_no_script(plain):
+    _, _, html = plain
+    tags = Page(html).tags
+    assert "http://" not in html
+    assert "https://" not in html
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in tags}
+    assert "@import" not in html
+    assert "url(http" not in html
+    for tag, attributes in tags:
+        assert not [name for name in attributes if name.startswith("on")]
+        if "src" in attributes:
+            assert attributes["src"].startswith("data:image/png;base64,")
+        if "href" in attributes:
+            assert attributes["href"].startswith(("#", "data:")), (tag, attributes)
+
+
+def test_ids_are_unique_and_links_lead_somewhere(plain):
+    _, _, html = plain
+    tags = Page(html).tags
+    ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
+    links = [a["href"][1:] for t, a in tags if t in ("a", "use") and a.get("href", "")[0] == "#"]
+    assert len(ids) == len(set(ids))
+    assert set(links) <= set(ids)
+    assert len(links) > 20
+
+
+def test_every_figure_has_an_alternative_text_with_numbers_and_a_file(plain):
+    _, folder, html = plain
+    drawings = [a for tag, a in Page(html).tags if tag == "svg" and a.get("role") == "img"]
+    assert len(drawings) == 8 + 3
+    assert all(re.search(r"\d", drawing["aria-label"]) for drawing in drawings)
+    files = {path.name for path in folder.joinpath("figures").iterdir()}
+    assert len(files) == 2 * len(drawings)
+    assert {name.rpartition(".")[2] for name in files} == {"png", "svg"}
+    markdown = folder.joinpath("summary.md").read_text(encoding="utf-8")
+    linked = set(re.findall(r"\]\(figures/([^)]+)\)", markdown))
+    assert linked == {name for name in files if name.endswith(".png")}
+
+
+def test_headings_sections_and_tables_are_marked_up(plain):
+    _, _, html = plain
+    tags = Page(html).tags
+    names = [tag for tag, _ in tags]
+    assert names.count("h1") == names.count("main") == names.count("nav") == 1
+    assert names.count("section") == names.count("h2") == 6
+    assert all("scope" in attributes for tag, attributes in tags if tag == "th")
+
+
+def test_pictures_are_embedded_and_missing_ones_are_said_to_be_missing(tmp_path):
+    analysis = make_analysis()
+    absent, *kept = sorted(analysis.mistakes.pictures())
+    html = report(tmp_path, analysis, kept).read_text(encoding="utf-8")
+    shown = [e.index for group in analysis.mistakes.groups for e in group.examples]
+    missing = shown.count(absent)
+    assert html.count("<img ") == len(shown) - missing
+    assert html.count("This picture is not in the folder") == missing > 0
+
+
+def test_a_tile_says_what_was_taken_for_what_how_surely_and_how_often(plain):
+    analysis, _, html = plain
+    example = analysis.mistakes.groups[0].examples[0]
+    assert (
+        f"{example.true} → {example.predicted} {example.confidence_percent:.1f} %, "
+        f"{example.wrong} of {example.trials}, #{example.index}"
+    ) in Page(html).text
+
+
+def test_provenance_lists_what_a_reader_needs_to_repeat_and_to_doubt(plain):
+    analysis, _, html = plain
+    text = Page(html).text
+    assert "normscope compare --dataset cifar10" in text
+    assert "2026-01-01 00:00 UTC" in text
+    for value in ("batch_size 512", "max_lr 0.02", "0, 1, 2", "ab" * 32, "cd" * 32):
+        assert value in text
+    for value in MACHINE.model_dump().values():
+        assert str(value) in text
+    for result in analysis.results:
+        assert result.trial.id in text
+
+
+def test_the_layer_table_adds_up(plain):
+    _, _, html = plain
+    rows = Page(html).rows
+    assert ["Conv2d-1", "16 × 30 × 30", "432", "388,800"] in rows
+    assert ["Total", "", "744", "389,080"] in rows
+    memory = 4 * (3 * 32 * 32 + 2 * (2 * 16 * 30 * 30 + 10) + 744) / 2**20
+    assert f"total {memory:.2f} MiB." in Page(html).text
+
+
+# -- odd cases -----------------------------------------------------------------------------------
+
+
+def all_failed(results):
+    return [failed(result, "Traceback\n  File x\nMemoryError: <none> left") for result in results]
+
+
+def never_wrong(results):
+    labels = make_labels()
+    return [
+        r.model_copy(update={"predictions": type(r.predictions)(labels, r.predictions.logits)})
+        for r in results
+    ]
+
+
+def one_norm_diverged(results):
+    return [diverged(r, 3) if r.trial.norm == "gn" else r for r in results]
+
+
+ODD = {
+    "one norm": {"norms": ("bn",)},
+    "one seed": {"seeds": 1},
+    "one norm, one seed, one epoch": {"norms": ("bn",), "seeds": 1, "epochs": 1},
+    "one epoch": {"epochs": 1},
+    "two epochs": {"epochs": 2},
+    "interrupted": {"change": lambda results: results[:4]},
+    "not begun": {"change": lambda results: []},
+    "all failed": {"change": all_failed},
+    "a norm that always diverged": {"change": one_norm_diverged},
+    "no mistakes": {"change": never_wrong},
+    "level never reached": {"level_percent": 99.0},
+    "twelve norms": {"norms": tuple(f"norm{i}" for i in range(12)), "seeds": 2},
+    "hostile names": {"class_names": HOSTILE, "command": "normscope '<img src=x>' \n# **b**"},
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_odd_experiments_render_without_holes(case, tmp_path):
+    path = report(tmp_path, make_analysis(**ODD[case]))
+    page = Page(path.read_text(encoding="utf-8"))
+    markdown = path.with_name("summary.md").read_text(encoding="utf-8")
+    for text in (page.text, markdown, *[str(list(a.values())) for _, a in page.tags]):
+        assert not re.search(r"\b(nan|NaN|None|inf|undefined)\b", text.replace("None.", ""))
+    assert all(len(p.read_bytes()) < 300_000 for p in path.parent.glob("figures/*.svg"))
+
+
+@pytest.mark.parametrize("norms", [("bn", "gn"), ("bn",)])
+def test_one_seed_is_no_conclusion_and_says_so_wherever_it_is_read(tmp_path, norms):
+    path = report(tmp_path, make_analysis(norms=norms, seeds=1))
+    page = Page(path.read_text(encoding="utf-8"))
+    assert ONE_SEED in page.text
+    assert page.text.index(ONE_SEED) < page.text.index("Seconds per epoch")
+    assert ONE_SEED in path.with_name("summary.md").read_text(encoding="utf-8")
+
+
+def test_three_seeds_do_not_say_that_they_are_one(plain):
+    assert ONE_SEED not in plain[2]
+
+
+def test_synthetic_data_is_named_directly_under_the_title(tmp_path):
+    path = report(tmp_path, make_analysis(synthetic=True, seeds=1))
+    html = path.read_text(encoding="utf-8")
+    assert re.search(r"</h1>\s*<p [^>]*><strong>Synthetic data", html)
+    assert "Synthetic data" in path.with_name("summary.md").read_text(encoding="utf-8")
+
+
+def test_text_from_data_stays_text(tmp_path):
+    analysis = make_analysis(
+        class_names=HOSTILE,
+        command="normscope --out '<script>x</script>' `id`",
+        change=lambda rs: [failed(rs[0], 'Traceback\nError: <b onclick="x">'), *rs[1:]],
+    )
+    path = report(tmp_path, analysis)
+    html = path.read_text(encoding="utf-8")
+    page = Page(html)
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert not [a for _, a in page.tags if {"onload", "onclick"} & set(a)]
+    for text in (*HOSTILE[:4], "<script>x</script>", '<b onclick="x">'):
+        assert text in page.text
+    markdown = path.with_name("summary.md").read_text(encoding="utf-8")
+    outside_code = "\n".join(li for li in markdown.splitlines() if not li.startswith("    "))
+    assert "<script" not in outside_code
+    assert r"a\$b\$c" in outside_code or "a$b$c" not in outside_code
+
+
+def test_failures_are_listed_with_their_traceback(tmp_path):
+    analysis = make_analysis(change=lambda rs: [failed(rs[0], "Traceback\n  in f\nE: no"), *rs[1:]])
+    page = Page(report(tmp_path, analysis).read_text(encoding="utf-8"))
+    trial = analysis.results[0].trial.id
+    assert page.row(trial)[:3] == [trial, "failed", "–"]
+    assert f"{trial} failed: E: no" in page.text
+    assert "Traceback in f E: no" in page.text
+    assert page.row("bn")[1] == "2 of 3"
+
+
+def test_several_environments_are_listed_each_with_its_trials(tmp_path):
+    other = MACHINE.model_copy(update={"device": "cuda:0", "processor": "NVIDIA H100"})
+
+    def change(results):
+        return [*results[:7], *[r.model_copy(update={"environment": other}) for r in results[7:]]]
+
+    text = Page(report(tmp_path, make_analysis(change=change)).read_text(encoding="utf-8")).text
+    assert "Trials 7 normscope" in text
+    assert "Trials 2 normscope" in text
+    assert "NVIDIA H100" in text
+
+
+# -- files ---------------------------------------------------------------------------------------
+
+
+def test_the_same_analysis_gives_the_same_bytes(plain, tmp_path):
+    analysis, folder, _ = plain
+    again = write_report(analysis, folder.parent / "pictures", tmp_path).parent
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    assert len(files) == 4 + 22
+    for file in files:
+        assert again.joinpath(file).read_bytes() == folder.joinpath(file).read_bytes(), file
+
+
+def test_only_whole_files_are_left(plain):
+    _, folder, _ = plain
+    assert not [path for path in folder.rglob("*") if path.name.startswith(".")]
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_in_one_line(tmp_path):
+    tmp_path.joinpath("out").write_text("a file")
+    with pytest.raises(RunError, match=r"cannot write the report into .*out"):
+        report(tmp_path, make_analysis(norms=("bn",), seeds=1, epochs=1))
+
+
+# -- words ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "signed", "text"),
+    [
+        (None, 1, False, "–"),
+        (75.84, 1, False, "75.8"),
+        (-0.789, 2, True, "−0.79"),
+        (0.5, 2, True, "+0.50"),
+        (-0.001, 2, False, "0.00"),
+        (1234567.0, 0, False, "1,234,567"),
+    ],
+)
+def test_how_numbers_are_written(value, digits, signed, text):
+    assert number(value, digits, signed) == text
+
+
+def test_how_sentences_and_dates_are_set():
+    assert typeset("gn-8 is -0.79 to +1 (5 %)") == "gn-8 is −0.79 to +1 (5\u00a0%)"
+    assert moment("2026-11-23T11:31:22+02:00") == "2026-11-23 09:31 UTC"

@@ -1,0 +1,164 @@
+"""The report as a browser shows it: it fits, it is legible in the dark, and it asks for nothing."""
+
+import re
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+from report_fakes import diverged, make_analysis
+
+from normscope.report import write_report
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no chromium or google-chrome on this machine")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """A report with long names, a long command, pictures, one absent, and a trial that diverged."""
+    analysis = make_analysis(
+        epochs=6,
+        test_size=100,
+        class_names=("ant", "<b>bee</b>", "averylongnameofaclass" * 3),
+        command="normscope compare --out /" + "a/very/long/path" * 20,
+        change=lambda results: [diverged(results[0], after=3), *results[1:]],
+    )
+    pictures = tmp_path_factory.mktemp("pictures")
+    for index in sorted(analysis.mistakes.pictures())[1:]:
+        pixels = np.random.default_rng(index).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(pictures / f"{index}.png")
+    return write_report(analysis, pictures, tmp_path_factory.mktemp("report")).as_uri()
+
+
+@pytest.fixture
+def visit(browser, report):
+    """Open the report; `settings` are those of a browser context. Contexts close by themselves."""
+    contexts = []
+
+    def open_page(listen=lambda page: None, **settings):
+        contexts.append(browser.new_context(**settings))
+        page = contexts[-1].new_page()
+        listen(page)
+        page.goto(report)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+
+
+@pytest.mark.parametrize("scripts", [False, True])
+def test_it_asks_for_nothing_and_complains_of_nothing(visit, report, scripts):
+    requests, complaints = [], []
+
+    def listen(page):
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("requestfailed", lambda request: complaints.append(request.url))
+
+    page = visit(listen, java_script_enabled=scripts, viewport=DESK)
+    page.wait_for_load_state("networkidle")
+    assert [url for url in requests if not url.startswith("data:")] == [report]
+    assert complaints == []
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+def test_without_scripts_every_section_and_figure_is_seen(visit, viewport):
+    page = visit(java_script_enabled=False, viewport=viewport)
+    for section in ("answer", "findings", "curves", "convergence", "mistakes", "provenance"):
+        assert page.locator(f"#{section}-title").is_visible()
+    figures = page.locator("figure svg")
+    assert figures.count() == 11
+    for figure in figures.all():
+        box = figure.bounding_box()
+        assert box is not None
+        assert box["width"] > 300
+        assert box["height"] > 80
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= viewport["width"]
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+def test_the_page_does_not_scroll_sideways(visit, viewport):
+    page = visit(viewport=viewport)
+    page.evaluate("document.querySelectorAll('details').forEach(e => e.open = true)")
+    width, room = page.evaluate(
+        "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
+    assert room > viewport["width"] - 20  # less the bar that scrolls
+    assert width <= room
+
+
+def test_on_a_phone_a_wide_table_scrolls_inside_itself(visit):
+    scroll = visit(viewport=PHONE).locator(".scroll").first
+    assert scroll.evaluate("e => e.scrollWidth > e.clientWidth")
+    assert scroll.evaluate("e => getComputedStyle(e).overflowX") == "auto"
+
+
+def test_pictures_are_enlarged_without_smoothing(visit):
+    images = visit(viewport=DESK).locator("img")
+    assert images.count() > 5
+    for image in images.all():
+        assert image.evaluate("e => [e.naturalWidth, e.naturalHeight]") == [32, 32]
+        assert image.evaluate("e => [e.clientWidth, e.clientHeight]") == [96, 96]
+        assert image.evaluate("e => getComputedStyle(e).imageRendering") == "pixelated"
+
+
+def lightness(color: str) -> float:
+    """The mean of red, green and blue of a computed colour, from 0 to 1."""
+    return float(np.mean([int(part) for part in re.findall(r"\d+", color)[:3]])) / 255
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_page_and_drawings_follow_the_scheme_of_the_reader(visit, scheme):
+    page = visit(viewport=DESK, color_scheme=scheme)
+    style = "e => getComputedStyle(e)"
+    paper = lightness(page.locator("html").evaluate(f"{style}.backgroundColor"))
+    title = page.locator("figure svg text", has_text="Test accuracy (%)").first
+    fill = lightness(title.evaluate(f"{style}.fill"))
+    text = lightness(page.locator("p.lead").evaluate(f"{style}.color"))
+    backgrounds = page.locator("figure svg path").evaluate_all(
+        "all => all.slice(0, 1).map(e => getComputedStyle(e).fill)"
+    )
+    assert [lightness(background) for background in backgrounds] == [paper]
+    if scheme == "dark":
+        assert paper < 0.2
+        assert fill > 0.8
+        assert text > 0.5
+    else:
+        assert paper > 0.9
+        assert fill < 0.2
+        assert text < 0.5
+
+
+def test_a_figure_may_be_printed_in_ink_though_the_screen_is_dark(visit):
+    page = visit(viewport=DESK, color_scheme="dark")
+    page.emulate_media(media="print", color_scheme="dark")
+    title = page.locator("figure svg text", has_text="Test accuracy (%)").first
+    assert lightness(title.evaluate("e => getComputedStyle(e).fill")) < 0.2
+    assert not page.locator("nav").is_visible()
+
+
+def test_markup_in_names_is_shown_as_text(visit):
+    page = visit(viewport=DESK)
+    assert (
+        page.locator("b", has_text="<b>bee</b>").count()
+        + page.locator(".names", has_text="→ <b>bee</b>").count()
+        > 0
+    )
+    assert page.locator("svg text", has_text="<b>bee</b>").count() == 6
