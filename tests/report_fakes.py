@@ -107,7 +107,7 @@ def diverged(result: Result, after: int) -> Result:
         update={
             "status": "diverged",
             "history": result.history[:after],
-            "error": f"the training loss was nan in epoch {after + 1}",
+            "error": f"the loss was not finite in epoch {after + 1}",
             "predictions": None,
         }
     )

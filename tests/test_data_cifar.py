@@ -1,5 +1,6 @@
 """CIFAR files: verified before they are opened, read without running anything; real ones too."""
 
+import gzip
 import hashlib
 import io
 import pickle
@@ -170,6 +171,18 @@ def test_any_flipped_byte_of_an_archive_is_harmless_or_a_message(layout, archive
             messages.add(str(error).split("; ")[0].split(": ")[1])
     assert "the archive is altered" in messages
     assert not any("the archive is truncated" in message for message in messages)
+
+
+def test_a_wrong_checksum_at_the_end_of_an_archive_is_a_message(layout, archive):
+    """Without the zeros that end a tar, reading goes on to the gzip trailer: CRC-32, then size."""
+    members = gzip.decompress(archive.read_bytes()).rstrip(b"\0")
+    content = bytearray(gzip.compress(members + bytes(-len(members) % 512)))
+    archive.write_bytes(content)
+    assert len(cifar.read(layout, archive).test_labels) == 2
+    content[-8] ^= 1
+    archive.write_bytes(content)
+    with pytest.raises(RunError, match="the archive is truncated"):
+        cifar.read(layout, archive)
 
 
 def test_a_swollen_file_does_not_fill_the_memory(layout, folder):

@@ -1,3 +1,5 @@
+"""The picture of samples: true colours, every class, the split asked for, said to be synthetic."""
+
 from dataclasses import replace
 
 import numpy as np
@@ -6,30 +8,60 @@ from PIL import Image
 from normscope.data import save_samples
 
 
-def colours_of(path):
+def colours_in(path):
+    """How many pixels of the picture have each colour, by (red, green, blue)."""
     with Image.open(path) as picture:
-        return {
-            tuple(int(v) for v in c)
-            for c in np.unique(np.asarray(picture.convert("RGB")).reshape(-1, 3), axis=0)
-        }
+        counted = picture.convert("RGB").getcolors(maxcolors=2**24)
+    return {colour: count for count, colour in counted}
 
 
-def test_samples_show_true_colours_and_only_of_the_split_asked_for(shapes, tmp_path):
-    plain = np.zeros_like(shapes.test_images)
-    plain[:] = (10, 200, 30)
-    other = np.zeros_like(shapes.train_images)
-    other[:] = (200, 10, 90)
-    dataset = replace(shapes, test_images=plain, train_images=other)
-    save_samples(dataset, tmp_path / "test.png")
-    save_samples(dataset, tmp_path / "train.png", split="train")
-    assert (10, 200, 30) in colours_of(tmp_path / "test.png")
-    assert (200, 10, 90) not in colours_of(tmp_path / "test.png")
-    assert (200, 10, 90) in colours_of(tmp_path / "train.png")
+def title_of(path):
+    with Image.open(path) as picture:
+        return picture.info["Title"]
+
+
+def plain(labels, blue):
+    """One image per label, of the colour (200, label, blue)."""
+    colours = np.stack([np.full_like(labels, 200), labels, np.full_like(labels, blue)], axis=-1)
+    return np.broadcast_to(colours[:, None, None], (len(labels), 32, 32, 3)).astype(np.uint8)
+
+
+def tinted(dataset):
+    """The same data set with plain images: blue 30 in the training split, 90 in the test split."""
+    train, test = plain(dataset.train_labels, 30), plain(dataset.test_labels, 90)
+    return replace(dataset, train_images=train, test_images=test)
+
+
+def test_every_class_of_the_split_asked_for_in_its_true_colours(shapes, tmp_path):
+    save_samples(tinted(shapes), tmp_path / "test.png", per_class=2)
+    save_samples(tinted(shapes), tmp_path / "train.png", split="train", per_class=2)
+    for split, blue, other in (("test", 90, 30), ("train", 30, 90)):
+        colours = colours_in(tmp_path / f"{split}.png")
+        areas = [colours[200, label, blue] for label in range(10)]
+        assert min(areas) > 0.9 * max(areas)
+        assert not any((200, label, other) in colours for label in range(10))
+
+
+def test_a_class_with_fewer_images_leaves_its_row_short(shapes, tmp_path):
+    labels = np.array([0, 0, 0, 0, 1])
+    dataset = replace(shapes, test_labels=labels, test_images=plain(labels, 90))
+    save_samples(dataset, tmp_path / "s.png", per_class=4)
+    colours = colours_in(tmp_path / "s.png")
+    assert 3.5 < colours[200, 0, 90] / colours[200, 1, 90] < 4.5
 
 
 def test_a_hundred_classes_with_strange_names_fit(shapes, tmp_path):
-    names = tuple(f"a_$long$_<name>_{i}" for i in range(100))
-    dataset = replace(shapes, class_names=names, test_labels=np.arange(100) % 100)
-    save_samples(dataset, tmp_path / "s.png")
-    with Image.open(tmp_path / "s.png") as picture:
-        assert picture.width > picture.height / 2
+    names, labels = tuple(f"a_$long$_<name>_{i}" for i in range(100)), np.arange(100)
+    dataset = replace(shapes, class_names=names, test_labels=labels, test_images=plain(labels, 90))
+    save_samples(dataset, tmp_path / "s.png", per_class=1)
+    colours = colours_in(tmp_path / "s.png")
+    assert all((200, label, 90) in colours for label in range(100))
+
+
+def test_only_a_synthetic_data_set_says_so(shapes, tmp_path):
+    save_samples(shapes, tmp_path / "s.png", per_class=2)
+    assert title_of(tmp_path / "s.png") == (
+        "shapes: first 2 test images of each class (synthetic, drawn by a program)"
+    )
+    save_samples(replace(shapes, synthetic=False), tmp_path / "p.png", per_class=1)
+    assert "synthetic" not in title_of(tmp_path / "p.png")

@@ -1,6 +1,7 @@
 """Figures: their data against numbers computed by hand, and the SVG that a page can hold."""
 
 import re
+from itertools import pairwise
 
 import matplotlib
 import numpy as np
@@ -46,7 +47,7 @@ def all_figures(analysis):
     yield "late", plots.draw_curves(late, "late", norms)
     yield "final", plots.draw_dots(plots.final_accuracy_data(analysis), "title", "x")
     yield "speed", plots.draw_dots(plots.epochs_to_level_data(analysis), "title", "x", 15.0)
-    yield "drops", plots.draw_drops(plots.drops_data(analysis))
+    yield "drops", plots.draw_drops(plots.drops_data(analysis), norms)
     for number, confusion in enumerate(plots.confusion_data(analysis)):
         yield f"confusion_{number}", plots.draw_confusion(confusion)
 
@@ -118,7 +119,7 @@ def test_the_deepest_drop_is_named(analysis):
     depth, epoch, seed = max(
         (before - after, epoch, seed)
         for seed, curve in accuracies(analysis, "bn").items()
-        for epoch, (before, after) in enumerate(zip(curve, curve[1:], strict=False), start=2)
+        for epoch, (before, after) in enumerate(pairwise(curve), start=2)
     )
     assert row.note.endswith(f"deepest {depth:.2f} (epoch {epoch}, seed {seed})")
 
@@ -176,9 +177,24 @@ def test_the_three_norms_look_the_same_in_every_experiment():
 def test_twenty_norms_differ_in_colour_and_neighbours_in_line_and_marker_too():
     styles = list(plots.norm_styles([f"n{i}" for i in range(20)]).values())
     assert len({style.color for style in styles}) == 20
-    for one, other in zip(styles, styles[1:], strict=False):
+    for one, other in pairwise(styles):
         assert one.dashes != other.dashes
         assert one.marker != other.marker
+
+
+def test_a_norm_without_a_finished_trial_leaves_the_others_their_colours():
+    norms = ("bn", "x", "y")
+    analysis = make_analysis(
+        norms=norms,
+        change=lambda rs: [failed(r, "no") if r.trial.norm == "x" else r for r in rs],
+    )
+    curves = plots.curves_data(analysis, "test_accuracy_percent")
+    dots = plots.draw_dots(plots.final_accuracy_data(analysis), "title", "x").axes[0]
+    drops = plots.draw_drops(plots.drops_data(analysis), norms).axes[-1]
+    color = plots.norm_styles(norms)["y"].color
+    assert plots.draw_curves(curves, "title", norms).axes[0].lines[-1].get_color() == color
+    assert dots.lines[-1].get_color() == color
+    assert drops.lines[-1].get_color() == color
 
 
 def luminance(color):
@@ -337,4 +353,4 @@ def test_twenty_norms_of_thirty_seeds_stay_small():
     rows = plots.final_accuracy_data(analysis)
     assert len(plots.to_svg(plots.draw_dots(rows, "t", "x"), "n", "alt")) < 300_000
     drops = plots.drops_data(analysis)
-    assert len(plots.to_svg(plots.draw_drops(drops), "n", "alt")) < 300_000
+    assert len(plots.to_svg(plots.draw_drops(drops, norms), "n", "alt")) < 300_000

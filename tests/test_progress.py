@@ -57,7 +57,7 @@ def test_plain_lines_name_every_epoch_and_every_ending(results):
         ["trial 2/2", "gn seed 0", "epoch 1/3"],
     ]
     assert all(line.endswith("left") for line in epochs)
-    assert lines[-1].startswith("gn seed 0 diverged: the training loss was nan")
+    assert lines[-1].startswith("gn seed 0 diverged: the loss was not finite")
 
 
 def test_live_bars_end_and_leave_a_line_per_trial(results):

@@ -34,13 +34,14 @@ def save_samples(
     columns = math.ceil(len(names) / ROWS)
     per_class = per_class or (12 if columns == 1 else 5)
     figure = _figure(columns, min(len(names), ROWS), per_class, images.shape[1])
-    _title(figure, dataset, f"first {per_class} {split} images of each class")
+    title = _title(dataset, f"first {per_class} {split} images of each class")
+    figure.suptitle(title, fontsize=12)
     for column, axes in enumerate(figure.subplots(1, columns, squeeze=False)[0]):
         classes = range(len(names))[column * ROWS : (column + 1) * ROWS]
         rows = [_row(images[labels == label], per_class) for label in classes]
         axes.imshow(_stack(rows, ROWS if columns > 1 else len(rows)), interpolation="nearest")
         _name_rows(axes, [names[label] for label in classes], images.shape[1])
-    FigureCanvasAgg(figure).print_png(path)
+    FigureCanvasAgg(figure).print_png(path, metadata={"Title": title})
 
 
 def _figure(columns: int, rows: int, per_class: int, side: int) -> Figure:
@@ -50,9 +51,9 @@ def _figure(columns: int, rows: int, per_class: int, side: int) -> Figure:
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
 
 
-def _title(figure: Figure, dataset: Dataset, what: str) -> None:
+def _title(dataset: Dataset, what: str) -> str:
     kind = "synthetic, drawn by a program" if dataset.synthetic else "true colours"
-    figure.suptitle(f"{dataset.name}: {what} ({kind})", fontsize=12)
+    return f"{dataset.name}: {what} ({kind})"
 
 
 def _row(images: np.ndarray, count: int) -> np.ndarray:

@@ -44,9 +44,12 @@ def _norm_drops(analysis: Analysis, norm: str) -> NormDrops:
 
 
 @styled
-def draw_drops(rows: Sequence[NormDrops]) -> Figure:
-    """A row per norm, on one scale: every drop of every trial hangs down at its epoch."""
-    styles = norm_styles([row.norm for row in rows])
+def draw_drops(rows: Sequence[NormDrops], norms: Sequence[str]) -> Figure:
+    """A row per norm, on one scale: every drop of every trial hangs down at its epoch.
+
+    `norms` are all norms of the experiment, which fix the styles.
+    """
+    styles = norm_styles(norms)
     figure = Figure(figsize=(PANEL_INCHES, 0.75 + 0.8 * len(rows)))
     panels = figure.subplots(len(rows), sharex=True, sharey=True, squeeze=False)[:, 0]
     deepest = max(float(row.depths.max()) for row in rows)

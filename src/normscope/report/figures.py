@@ -113,7 +113,7 @@ def _drop_figure(analysis: Analysis) -> ReportFigure:
     return ReportFigure(
         "drops",
         CONVERGENCE,
-        draw_drops(rows),
+        draw_drops(rows, analysis.experiment.norms),
         "Falls of test accuracy: " + "; ".join(f"{r.norm} {r.note}" for r in rows) + ".",
         "Every fall of a trial's test accuracy hangs down at its epoch: fewer and shorter is "
         "smoother.",
