@@ -120,6 +120,14 @@ def test_an_exception_is_an_outcome_with_its_traceback(shapes, monkeypatch):
     assert "Traceback" in result.error
 
 
+def test_an_observer_that_fails_is_no_outcome_of_the_trial(shapes):
+    def closed(record):
+        raise BrokenPipeError("the terminal is gone")
+
+    with pytest.raises(BrokenPipeError, match="the terminal is gone"):
+        run_trial(trial(), shapes, CPU, on_epoch=closed)
+
+
 def test_the_environment_is_recorded(shapes):
     environment = run_trial(trial(epochs=1), shapes, CPU).environment
     assert environment.torch == torch.__version__

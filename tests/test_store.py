@@ -160,11 +160,23 @@ def test_preview_writes_nothing(tmp_path, experiment):
 
 
 def test_one_process_at_a_time(store):
-    other = Store(store.folder)
-    with store.lock(), pytest.raises(RunError, match="another normscope"), other.lock():
+    first, other = Store.lock(store.folder), Store.lock(store.folder)
+    with first, pytest.raises(RunError, match="another normscope"), other:
         pass
-    with other.lock():
+    with other:
         pass
+
+
+def test_another_baseline_in_the_folder_is_refused(store):
+    with pytest.raises(UsageError, match="compares with bn, not gn: name bn first"):
+        opened(store.folder, make_experiment(norms=("gn", "bn"), seeds=2, epochs=3))
+
+
+def test_lost_predictions_are_not_passed_over(store, experiment):
+    store.add(result(experiment))
+    next(store.folder.glob("trials/*/predictions.npz")).unlink()
+    with pytest.raises(RunError, match="cannot be read"):
+        store.results()
 
 
 def test_what_a_report_needs_is_in_the_folder(store, experiment, tmp_path):

@@ -217,7 +217,10 @@ def paired_differences(
     values = {(t.norm, t.seed): getattr(t.metrics, metric) for t in trials if t.metrics}
     seeds = sorted({trial.seed for trial in trials})
     pairs = [(values.get((norm, seed)), values.get((baseline, seed))) for seed in seeds]
-    return [mine - other for mine, other in pairs if mine is not None and other is not None]
+    # Rounded far below one image, so that equal differences are equal.
+    return [
+        round(mine - other, 9) for mine, other in pairs if mine is not None and other is not None
+    ]
 
 
 # -- verdicts and sentences ----------------------------------------------------------------------
@@ -226,7 +229,8 @@ def paired_differences(
 def _verdict(norm: str, experiment: Experiment, trials: Sequence[TrialSummary]) -> Verdict:
     baseline = experiment.baseline
     difference = t_interval(paired_differences(trials, norm, baseline, "test_accuracy_percent"))
-    unfinished = [t for t in trials if t.norm in (norm, baseline) and t.status != "finished"]
+    finished = sum(t.norm in (norm, baseline) and t.status == "finished" for t in trials)
+    unfinished = 2 * experiment.seeds - finished
     against = f"{norm} against {baseline}"
     if difference.mean is None:
         return Verdict("undecided", difference, f"{against}: no seed in which both finished.")
@@ -238,11 +242,11 @@ def _verdict(norm: str, experiment: Experiment, trials: Sequence[TrialSummary]) 
     )
     if unfinished:
         sentence = (
-            f"{against} is undecided: {len(unfinished)} of their trials did not finish. The seeds "
-            f"that did differ by {difference.mean:+.2f} points ({interval})."
+            f"{against} is undecided: {unfinished} of their trials have not finished. The seeds "
+            f"in which both have differ by {difference.mean:+.2f} points ({interval})."
         )
         return Verdict("undecided", difference, sentence)
-    if difference.sd == 0:
+    if difference.sd == 0.0:
         sentence = (
             f"{against} is undecided: {difference.mean:+.2f} points in every one of "
             f"{difference.n} seeds, which leaves no spread to judge by."
@@ -277,7 +281,7 @@ def _findings(
     level: float,
 ) -> tuple[str, ...]:
     """What the numbers say besides accuracy: speed, smoothness, gap, time, mistakes."""
-    if experiment.seeds == 1:
+    if max(norm.finished for norm in norms) < 2:
         return tuple(f"{sentence} ({ONE_SEED})" for sentence in _descriptions(norms, level))
     sentences = []
     for norm in experiment.norms[1:]:
@@ -311,7 +315,8 @@ def _compare_speed(
     trials: Sequence[TrialSummary], norm: str, baseline: str, level: float
 ) -> list[str]:
     later = paired_differences(trials, norm, baseline, "epochs_to_level")
-    if not later:
+    both = paired_differences(trials, norm, baseline, "test_accuracy_percent")
+    if not later or len(later) < len(both):  # leaving out who never arrived would flatter it
         return []
     mean = float(np.mean(later))
     size = f"{abs(mean):.1f} epochs {'after' if mean > 0 else 'before'} {baseline}"
@@ -380,7 +385,7 @@ def _caveats(
 ) -> tuple[str, ...]:
     """What limits the conclusions, in the order of its weight."""
     sentences = []
-    if experiment.seeds == 1:
+    if max(norm.finished for norm in norms) < 2:
         sentences.append(f"{ONE_SEED[0].upper()}{ONE_SEED[1:]}.")
     if facts.synthetic:
         sentences.append(f"{facts.name} is synthetic: its images are drawn by a program.")
@@ -397,7 +402,7 @@ def _caveats(
             "Intervals are plain paired 95 % t intervals over seeds"
             + (f", not corrected for {comparisons} comparisons." if comparisons > 1 else ".")
         )
-    if len({request.seeds for request in requests}) > 1:
+    if any(request.seeds > requests[0].seeds for request in requests):
         sentences.append(
             "Seeds were added after a first look, for which these intervals are too narrow."
         )

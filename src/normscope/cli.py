@@ -1,5 +1,6 @@
 """The command line: parses arguments, calls `study` or `comparison`, prints."""
 
+import io
 import json
 import shlex
 import sys
@@ -38,6 +39,9 @@ DataDir = Annotated[
 
 def main() -> None:
     """Entry point of the `normscope` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal without ± still gets its verdicts
     app(prog_name="normscope")
 
 
@@ -122,7 +126,7 @@ def compare(
             config,
             dataset=dataset,
             model=model,
-            norms=norms.split(",") if norms is not None else None,
+            norms=[n.strip() for n in norms.split(",")] if norms is not None else None,
             recipe=recipe,
             seeds=seeds,
             epochs=epochs,
@@ -288,7 +292,7 @@ def verify(
         for file, fault in rows.items():
             print(f"{fault or 'ok':10} {file}")
         if any(rows.values()):
-            raise RunError(f"{place} is damaged; restore it, or delete it and fetch it again")
+            raise RunError(f"{place} is damaged; restore it, or move it away and fetch it again")
 
 
 @data_app.command()

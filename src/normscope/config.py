@@ -54,7 +54,7 @@ class Recipe(Frozen):
     name: str
     epochs: PositiveInt
     batch_size: PositiveInt
-    max_lr: Annotated[float, Field(gt=0)]
+    max_lr: Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 RECIPES = {
@@ -80,7 +80,11 @@ def _complete_recipe(value: Any, info: ValidationInfo) -> Any:
     if isinstance(value, str):
         return lookup(RECIPES, "recipe", value)
     if isinstance(value, dict):
-        base = lookup(RECIPES, "recipe", value.get("name") or default_recipe(info.data["dataset"]))
+        base = lookup(
+            RECIPES,
+            "recipe",
+            str(value.get("name") or default_recipe(info.data.get("dataset", ""))),
+        )
         return {**base.model_dump(), **value}
     return value
 

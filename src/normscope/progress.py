@@ -174,7 +174,7 @@ class LiveBars:
     def trial_ended(self, result: Result) -> None:
         self.clock.skip(result)
         self.bars.update(self.whole, advance=1, note=self.clock.left())
-        self.console.print(_ending(result), highlight=False)
+        self.console.print(_ending(result), highlight=False, markup=False)
 
     def close(self) -> None:
         """Give the terminal back."""

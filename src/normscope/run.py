@@ -14,7 +14,7 @@ import torch
 
 from normscope.config import Environment, EpochRecord, Predictions, Result, Trial
 from normscope.data import Dataset
-from normscope.errors import UsageError
+from normscope.errors import RunError, UsageError
 from normscope.models import MODELS
 from normscope.norms import NORMS
 from normscope.seeds import generator
@@ -35,7 +35,10 @@ def run_trial(
 
     def keep(record: EpochRecord) -> None:
         history.append(record)
-        on_epoch(record)
+        try:
+            on_epoch(record)
+        except Exception as error:
+            raise _ObserverFailed from error
 
     started, clock = datetime.now(timezone.utc), time.perf_counter()
     status, error, predictions, weights = "finished", None, None, None
@@ -47,6 +50,8 @@ def run_trial(
             logits = fit(model, train, test, trial.recipe, order, keep)
         predictions = _predictions(logits)
         weights = {name: value.numpy(force=True) for name, value in model.state_dict().items()}
+    except _ObserverFailed as failure:  # no outcome of the trial: a closed terminal, a full disk
+        raise failure.__cause__ or failure from None
     except Diverged as reason:
         status, error = "diverged", str(reason)
     except Exception:  # whatever a model or a device raises is this trial's outcome
@@ -62,6 +67,10 @@ def run_trial(
         predictions=predictions,
         weights=weights,
     )
+
+
+class _ObserverFailed(Exception):
+    """Whoever was told of an epoch raised; the reason is the cause."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +102,10 @@ def estimate_trial(
         description="random pixels",
     )
     short = trial.model_copy(update={"recipe": trial.recipe.model_copy(update={"epochs": 1})})
-    (record,) = run_trial(short, sample, device).history
+    result = run_trial(short, sample, device)
+    if not result.history:
+        raise RunError(f"no estimate: the trial {result.status} on a sample ({result.error})")
+    record = result.history[0]
     epoch = (record.train_seconds * train_size + record.test_seconds * test_size) / len(images)
     # float16 logits and the predicted class per test image; the weights are small beside it.
     disk_bytes = test_size * (2 * num_classes + 8)

@@ -92,9 +92,13 @@ class Store:
     def requests(self) -> tuple[Request, ...]:
         return self.header.requests
 
-    def lock(self) -> "_StoreLock":
-        """Only one process trains into a folder at a time; raises `RunError` if another does."""
-        return _StoreLock(self.folder)
+    @staticmethod
+    def lock(folder: Path) -> "_StoreLock":
+        """Only one process writes into a folder at a time; raises `RunError` if another does.
+
+        Makes the folder; raises `UsageError` if it cannot be made.
+        """
+        return _StoreLock(folder)
 
     # -- results -----------------------------------------------------------------------------------
 
@@ -143,7 +147,7 @@ class Store:
         try:
             result = Result.model_validate_json(record.read_text(encoding="utf-8"))
             predictions = record.with_name("predictions.npz")
-            if not predictions.exists():
+            if result.status != "finished":
                 return result
             with predictions.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 kept = Predictions(classes=arrays["classes"], logits=arrays["logits"])
@@ -216,10 +220,16 @@ class _StoreLock:
 
     def __enter__(self) -> None:
         try:
+            self.folder.mkdir(parents=True, exist_ok=True)
             self.file.acquire()
         except Timeout as error:
             raise RunError(
                 f"another normscope is training into {self.folder}; wait for it"
+            ) from error
+        except OSError as error:
+            raise UsageError(
+                f"cannot write the folder {self.folder} ({error.strerror}); choose another with "
+                "--out"
             ) from error
 
     def __exit__(self, *exception: object) -> None:
@@ -240,6 +250,11 @@ def preview(folder: Path, experiment: Experiment) -> Experiment:
         raise UsageError(
             f"{folder} holds another experiment ({_difference(kept, experiment)}); choose another "
             "folder with --out"
+        )
+    if experiment.baseline != kept.baseline and experiment.baseline in kept.norms[1:]:
+        raise UsageError(
+            f"{folder} compares with {kept.baseline}, not {experiment.baseline}: name "
+            f"{kept.baseline} first in --norms, or choose another folder with --out"
         )
     new_norms = [norm for norm in experiment.norms if norm not in kept.norms]
     return kept.model_copy(

@@ -46,8 +46,8 @@ def compare(
     folder = folder_of(experiment, out)
     preview(folder, experiment)  # refuse an unfit folder before a data set is downloaded
     dataset = _load(experiment, data_dir, observer)
-    store = Store.open(folder, experiment, _request(experiment, command))
-    with store.lock():
+    with Store.lock(folder):
+        store = Store.open(folder, experiment, _request(experiment, command))
         trials = plan(store.experiment)
         todo = store.missing(trials)
         store.describe(dataset.facts(), dataset.test_labels, _summaries(store.experiment, dataset))

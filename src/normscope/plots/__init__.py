@@ -13,7 +13,13 @@ from normscope.plots.curves import (
     last_third,
     seeds_as_bands,
 )
-from normscope.plots.dots import Row, draw_dots, epochs_to_level_data, final_accuracy_data
+from normscope.plots.dots import (
+    Row,
+    draw_dots,
+    epochs_to_level_data,
+    final_accuracy_data,
+    seeds_joined,
+)
 from normscope.plots.drops import NormDrops, draw_drops, drops_data
 from normscope.plots.style import NormStyle, norm_styles
 from normscope.plots.svg import for_page, to_png, to_svg
@@ -38,6 +44,7 @@ __all__ = [
     "last_third",
     "norm_styles",
     "seeds_as_bands",
+    "seeds_joined",
     "to_png",
     "to_svg",
 ]

@@ -84,12 +84,17 @@ def draw_dots(
     axes.spines["left"].set_visible(False)
     edge = _add_edge(axes, never_after, rows)
     places = [_places(row, height, edge) for height, row in enumerate(rows)]
-    if sum(len(row.values) for row in rows) <= MAX_JOINED:
+    if seeds_joined(rows):
         _join_seeds(axes, rows, places)
     for height, row in enumerate(rows):
         _draw_row(axes, row, height, places[height], styles[row.norm])
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
     return figure
+
+
+def seeds_joined(rows: Sequence[Row]) -> bool:
+    """Whether thin lines join the trials of a seed: if there are several norms, and few trials."""
+    return len(rows) > 1 and sum(len(row.values) for row in rows) <= MAX_JOINED
 
 
 def _add_edge(axes: Axes, never_after: float | None, rows: Sequence[Row]) -> float:

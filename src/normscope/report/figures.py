@@ -19,12 +19,15 @@ from normscope.plots import (
     epochs_to_level_data,
     final_accuracy_data,
     last_third,
+    seeds_joined,
     to_svg,
 )
 
 CURVES = "curves"
 CONVERGENCE = "convergence"
 MISTAKES = "mistakes"
+
+MAX_NORMS_IN_WORDS = 6  # of more norms, a caption names the lowest and the highest
 
 
 @dataclass(frozen=True)
@@ -73,13 +76,16 @@ def _curve_figures(analysis: Analysis) -> list[ReportFigure]:
 
 
 def _ends(curves: tuple[NormCurves, ...]) -> str:
-    """The mean of every norm at the end of its curve, in words."""
-    ends = [
-        f"{norm.norm} {norm.mean.values[-1]:.2f} (n {norm.finished})"
-        for norm in curves
-        if norm.mean
-    ]
-    return f"Mean after the last epoch: {', '.join(ends)}." if ends else "No trial finished."
+    """The mean of every norm at the end of its curve, in words; of many norms, the extremes."""
+    ends = [(norm.mean.values[-1], norm) for norm in curves if norm.mean]
+    if not ends:
+        return "No trial finished."
+    joined = ", "
+    if len(ends) > MAX_NORMS_IN_WORDS:
+        ends.sort(key=lambda end: end[0])
+        ends, joined = [ends[0], ends[-1]], " to "
+    words = [f"{norm.norm} {value:.2f} (n {norm.finished})" for value, norm in ends]
+    return f"Mean after the last epoch: {joined.join(words)}."
 
 
 def _dot_figures(analysis: Analysis) -> list[ReportFigure]:
@@ -91,7 +97,8 @@ def _dot_figures(analysis: Analysis) -> list[ReportFigure]:
             CURVES,
             draw_dots(final, "Test accuracy after the last epoch", "Test accuracy (%)"),
             "Final test accuracy: " + "; ".join(f"{r.norm} {r.note}" for r in final) + ".",
-            "One dot per seed, the mean as a bar; a thin line joins the trials of one seed.",
+            "One dot per seed, the mean as a bar."
+            + (" A thin line joins the trials of one seed." if seeds_joined(final) else ""),
         ),
         ReportFigure(
             "epochs_to_level",

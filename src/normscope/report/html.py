@@ -8,13 +8,13 @@ from jinja2 import Environment as Templates
 from jinja2 import PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from normscope.analysis import ONE_SEED, Analysis, NormSummary
+from normscope.analysis import Analysis, NormSummary
 from normscope.config import Environment, ModelSummary
 from normscope.mistakes import Mistake
 from normscope.plots import curves_data, for_page, norm_styles, seeds_as_bands
 from normscope.report.figures import CONVERGENCE, CURVES, MISTAKES, ReportFigure
 from normscope.report.tables import last_line
-from normscope.report.words import headings, moment, number, result_row, title, typeset
+from normscope.report.words import headings, moment, number, one_seed, result_row, title, typeset
 
 _TEMPLATES = Templates(
     loader=PackageLoader("normscope.report", "templates"),
@@ -33,7 +33,7 @@ def render_page(analysis: Analysis, figures: list[ReportFigure], pictures: Path)
         analysis=analysis,
         experiment=analysis.experiment,
         title=title(analysis),
-        one_seed=ONE_SEED if analysis.experiment.seeds == 1 else None,
+        one_seed=one_seed(analysis),
         answers=_answers(analysis),
         headings=headings(analysis),
         rows=[(norm, result_row(norm)) for norm in analysis.norms],

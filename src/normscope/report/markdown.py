@@ -2,9 +2,9 @@
 
 import re
 
-from normscope.analysis import ONE_SEED, Analysis
+from normscope.analysis import Analysis
 from normscope.report.figures import ReportFigure
-from normscope.report.words import headings, result_row, title
+from normscope.report.words import headings, one_seed, result_row, title
 
 
 def render_markdown(analysis: Analysis, figures: list[ReportFigure]) -> str:
@@ -14,7 +14,7 @@ def render_markdown(analysis: Analysis, figures: list[ReportFigure]) -> str:
     parts = [
         f"# {_escape(title(analysis))}",
         "**Synthetic data.**" if analysis.facts.synthetic else "",
-        f"**Take care:** {ONE_SEED}." if experiment.seeds == 1 else "",
+        f"**Take care:** {warning}." if (warning := one_seed(analysis)) else "",
         f"Model {experiment.model}, recipe {experiment.recipe.name}, "
         f"{experiment.recipe.epochs} epochs, {seeds}. {_escape(analysis.facts.description)}.",
         _bullets(analysis.answers),

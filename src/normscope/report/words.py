@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from normscope.analysis import Analysis, NormSummary
+from normscope.analysis import ONE_SEED, Analysis, NormSummary
 from normscope.stats import Estimate
 
 NONE = "–"  # what stands where a number is not defined
@@ -33,6 +33,11 @@ def title(analysis: Analysis) -> str:
     norms = analysis.experiment.norms
     named = norms[0] if len(norms) == 1 else f"{', '.join(norms[:-1])} and {norms[-1]}"
     return f"{named if len(norms) <= 6 else f'{len(norms)} norms'} on {analysis.facts.name}"
+
+
+def one_seed(analysis: Analysis) -> str | None:
+    """The warning that a single seed concludes nothing, if it is among the caveats."""
+    return ONE_SEED if ONE_SEED in " ".join(analysis.caveats).lower() else None
 
 
 @dataclass(frozen=True)
@@ -92,7 +97,7 @@ def _difference(norm: NormSummary) -> Cell:
     difference = norm.verdict.difference
     mean = number(difference.mean, 2, signed=True)
     if difference.low is None:
-        return Cell(mean, f"n {difference.n}")
+        return Cell(mean, f"n {difference.n}" if difference.n else "")
     low, high = number(difference.low, 2, signed=True), number(difference.high, 2, signed=True)
     return Cell(mean, f"{low} to {high}, n {difference.n}")
 
