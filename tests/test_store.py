@@ -205,6 +205,15 @@ def test_results_of_other_data_are_not_mixed(store, experiment):
         store.describe(other, make_labels(50), [])
 
 
+@pytest.mark.parametrize("name", ["dataset.json", "models.json", "test_labels.npy"])
+@pytest.mark.parametrize("content", ["", "{"])
+def test_a_damaged_description_names_the_file(store, name, content):
+    store.describe(make_facts(test_size=50), make_labels(50), [])
+    (store.folder / name).write_text(content, encoding="utf-8")
+    with pytest.raises(RunError, match=f"{name} is damaged; remove it and run"):
+        _ = store.facts(), store.models(), store.test_labels()
+
+
 def test_a_folder_without_facts_says_what_to_do(store):
     with pytest.raises(RunError, match=r"dataset.json is missing; run the experiment again"):
         store.facts()

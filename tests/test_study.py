@@ -170,6 +170,21 @@ def test_the_forecast_knows_what_is_stored_and_writes_nothing(copied):
     assert sorted(copied.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 10**12}, "larger than the training set of 192"),
+        ({"train_limit": 99999}, "99999 images of shapes were asked for of 5000"),
+    ],
+)
+def test_the_forecast_refuses_what_compare_refuses(change, message, tmp_path):
+    for use in (forecast, compare):
+        with pytest.raises(UsageError):
+            use(small(**change), out=tmp_path / "e")
+    with pytest.raises(UsageError, match=message):
+        forecast(small(**change), out=tmp_path / "e")
+
+
 def test_one_seed_says_so_in_every_output(tmp_path):
     comparison = compare(small(seeds=1, norms=["bn", "gn"]), out=tmp_path / "e")
     for name in ("report.html", "summary.md"):

@@ -13,7 +13,8 @@
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -182,15 +183,18 @@ class Store:
         _write_atomically(self.folder / "models.json", json.dumps(tables, indent=2))
 
     def facts(self) -> DatasetFacts:
-        return DatasetFacts.model_validate_json(self._text("dataset.json"))
+        with self._readable("dataset.json") as path:
+            return DatasetFacts.model_validate_json(path.read_text(encoding="utf-8"))
 
     def test_labels(self) -> np.ndarray:
         """The true classes of the test images: int64, shape (N,)."""
-        return np.load(self.folder / "test_labels.npy", allow_pickle=False)
+        with self._readable("test_labels.npy") as path, path.open("rb") as file:
+            return np.load(file, allow_pickle=False)
 
     def models(self) -> dict[str, ModelSummary]:
-        tables: dict[str, Any] = json.loads(self._text("models.json"))
-        return {norm: ModelSummary.model_validate(table) for norm, table in tables.items()}
+        with self._readable("models.json") as path:
+            tables: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            return {norm: ModelSummary.model_validate(table) for norm, table in tables.items()}
 
     def add_pictures(self, images: np.ndarray, indexes: Iterable[int]) -> None:
         """Keep those test images (uint8, N H W 3) as PNG files, so that a report can show them."""
@@ -204,12 +208,19 @@ class Store:
     def pictures(self) -> Path:
         return self.folder / "pictures"
 
-    def _text(self, name: str) -> str:
+    @contextmanager
+    def _readable(self, name: str) -> Iterator[Path]:
+        """A file that `describe` wrote; says what to do if it is gone or damaged."""
         try:
-            return (self.folder / name).read_text(encoding="utf-8")
-        except OSError as error:
+            yield self.folder / name
+        except FileNotFoundError as error:
             raise RunError(
                 f"{self.folder / name} is missing; run the experiment again, it keeps what is there"
+            ) from error
+        except (OSError, ValueError, EOFError) as error:
+            raise RunError(
+                f"{self.folder / name} is damaged; remove it and run the experiment again, which "
+                "keeps the trials"
             ) from error
 
 

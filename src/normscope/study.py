@@ -90,10 +90,11 @@ def forecast(
     trials = plan(preview(folder, experiment))
     todo = Store(folder).missing(trials) if Store.exists(folder) else trials
     source = DATASETS[experiment.dataset]
-    sizes = (
-        min(experiment.train_limit or source.train_size, source.train_size),
-        min(experiment.test_limit or source.test_size, source.test_size),
-    )
+    sizes = experiment.train_limit or source.train_size, experiment.test_limit or source.test_size
+    for asked, there in zip(sizes, (source.train_size, source.test_size), strict=True):
+        if asked > there:
+            raise UsageError(f"{asked} images of {experiment.dataset} were asked for of {there}")
+    _check_batch(experiment, sizes[0])
     costs = {t.norm: estimate_trial(t, *sizes, source.num_classes, where) for t in todo[::-1]}
     return Forecast(
         folder=folder,
@@ -112,10 +113,14 @@ def _load(experiment: Experiment, data_dir: Path | str | None, observer: Observe
         experiment.test_limit,
         progress=observer.downloaded,
     )
-    images, batch = len(dataset.train_images), experiment.recipe.batch_size
+    _check_batch(experiment, len(dataset.train_images))
+    return dataset
+
+
+def _check_batch(experiment: Experiment, images: int) -> None:
+    batch = experiment.recipe.batch_size
     if batch > images:
         raise UsageError(f"a batch of {batch} is larger than the training set of {images} images")
-    return dataset
 
 
 def _request(experiment: Experiment, command: str | None) -> Request:
