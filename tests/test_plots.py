@@ -284,12 +284,14 @@ def test_a_hundred_classes_have_no_numbers_in_cells_and_few_ticks():
     assert len(svg) < 300_000
 
 
-def test_counts_under_half_an_image_are_left_out():
+def test_colour_is_for_mistakes_and_counts_under_half_an_image_are_left_out():
     counts = np.diag([5.0, 0.4, 7.0])
     counts[0, 1], counts[2, 1] = 0.3, 3.0
     confusion = plots.Confusion("bn", 3, counts, ("a", "b", "c"), 3.0)
     axes = plots.draw_confusion(confusion).axes[0]
     assert [text.get_text() for text in axes.texts] == ["5", "3", "7"]
+    assert axes.images[0].get_array().tolist() == [[0, 0.3, 0], [0, 0, 0], [0, 3, 0]]
+    assert axes.images[0].get_clim() == (0, 3)
 
 
 def test_a_single_epoch_shows_as_a_dot():
