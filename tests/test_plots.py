@@ -290,7 +290,7 @@ def test_colour_is_for_mistakes_and_counts_under_half_an_image_are_left_out():
     confusion = plots.Confusion("bn", 3, counts, ("a", "b", "c"), 3.0)
     axes = plots.draw_confusion(confusion).axes[0]
     assert [text.get_text() for text in axes.texts] == ["5", "3", "7"]
-    assert axes.images[0].get_array().tolist() == [[0, 0.3, 0], [0, 0, 0], [0, 3, 0]]
+    assert np.asarray(axes.images[0].get_array()).tolist() == [[0, 0.3, 0], [0, 0, 0], [0, 3, 0]]
     assert axes.images[0].get_clim() == (0, 3)
 
 
@@ -306,7 +306,9 @@ def test_a_trial_that_ended_early_is_crossed_where_it_ended(analysis):
     axes = plots.draw_curves(curves, "t", ["bn", "gn", "ln"]).axes[0]
     crosses = [line for line in axes.lines if line.get_marker() == "x"]
     (end,) = [r.history[-1] for r in analysis.results if r.status == "diverged"]
-    assert [line.get_xydata().tolist() for line in crosses] == [[[4, end.test_accuracy_percent]]]
+    assert [np.asarray(line.get_xydata()).tolist() for line in crosses] == [
+        [[4, end.test_accuracy_percent]]
+    ]
 
 
 def test_what_was_never_reached_is_open_and_right_of_the_last_epoch():
@@ -316,7 +318,7 @@ def test_what_was_never_reached_is_open_and_right_of_the_last_epoch():
     assert full.get_xdata() == (7.5,)
     assert full.get_markerfacecolor() != "none"
     assert hollow.get_markerfacecolor() == "none"
-    assert 15 < hollow.get_xdata()[0] < axes.get_xlim()[1]
+    assert 15 < np.asarray(hollow.get_xdata())[0] < axes.get_xlim()[1]
     assert "not reached" in [text.get_text() for text in axes.texts]
 
 

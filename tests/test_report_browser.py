@@ -154,6 +154,15 @@ def test_a_figure_may_be_printed_in_ink_though_the_screen_is_dark(visit):
     assert not page.locator("nav").is_visible()
 
 
+def test_on_paper_nothing_is_cut_off_and_every_layer_table_is_there(visit):
+    page = visit(viewport={"width": 680, "height": 960})  # A4 less its margins
+    page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 680
+    tables = page.locator("#network details table")
+    assert tables.count() == 3
+    assert all(table.is_visible() for table in tables.all())
+
+
 def test_markup_in_names_is_shown_as_text(visit):
     page = visit(viewport=DESK)
     assert page.locator(".names", has_text="<b>bee</b>").count() > 0
