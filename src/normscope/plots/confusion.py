@@ -112,7 +112,7 @@ def _add_scale(figure: Figure, axes: Axes, picture: AxesImage, most: float) -> N
     bar = figure.colorbar(picture, ax=axes, shrink=0.5, aspect=25, pad=0.02)
     assert bar.solids is not None  # it is there once drawn
     bar.solids.set_rasterized(True)
-    bar.outline.set_visible(False)
+    bar.ax.spines[:].set_visible(False)
     bar.set_label("Mistakes per trial (images)", fontsize=8)
     bar.ax.tick_params(labelsize=8)
     bar.ax.grid(visible=False)
