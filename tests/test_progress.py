@@ -71,8 +71,10 @@ def test_live_bars_end_and_leave_a_line_per_trial(results):
     assert shown.rstrip().endswith("\x1b[?25h")  # the cursor is given back
 
 
-def test_live_bars_can_be_closed_at_any_time():
-    observer = LiveBars(Console(file=io.StringIO(), force_terminal=True))
+def test_live_bars_closed_in_mid_download_give_the_terminal_back():
+    stream = io.StringIO()
+    observer = LiveBars(Console(file=stream, force_terminal=True))
     observer.downloaded(1, 100)
+    assert "\x1b[?25h" not in stream.getvalue()
     observer.close()
-    LiveBars(Console(file=io.StringIO())).close()
+    assert stream.getvalue().rstrip().endswith("\x1b[?25h")
