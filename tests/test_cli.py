@@ -153,7 +153,8 @@ def test_ctrl_c_keeps_what_was_trained_and_says_how_to_go_on(tmp_path, environme
     ("arguments", "message"),
     [
         (["--norms", "bn,foo"], "unknown norm 'foo'; known: bn, gn, ln"),
-        (["--norms", ""], "unknown norm ''"),
+        (["--norms", ""], "norms = ['']: holds an empty name"),
+        (["--norms", "bn,,gn"], "holds an empty name"),
         (["--model", "vgg"], "unknown model 'vgg'; known: s8, s8-gap"),
         (["--dataset", "mnist"], "unknown data set 'mnist'; known: shapes, cifar10, cifar100"),
         (["--recipe", "fast"], "unknown recipe 'fast'; known: s8, quick"),
@@ -183,6 +184,20 @@ def test_a_config_file_with_an_unknown_key(normscope, tmp_path):
     (tmp_path / "e.toml").write_text("sedes = 3", encoding="utf-8")
     error = one_line(normscope("compare", "--config", "e.toml"), 2)
     assert "e.toml: unknown key 'sedes'; known: dataset, model, norms" in error
+
+
+def test_a_recipe_of_the_wrong_type_is_not_replaced_by_options(normscope, tmp_path):
+    (tmp_path / "e.toml").write_text("recipe = 3", encoding="utf-8")
+    error = one_line(normscope("compare", "--config", "e.toml", "--epochs", 2), 2)
+    assert "e.toml: recipe = 3" in error
+
+
+def test_the_report_names_no_folder_of_this_machine(normscope, tmp_path):
+    arguments = [*SMALL, "--seeds", 1, f"--data-dir={tmp_path}", "--out", tmp_path / "o ut"]
+    assert normscope("compare", *arguments).returncode == 0
+    page = (tmp_path / "o ut" / "report.html").read_text(encoding="utf-8")
+    assert "normscope compare --epochs 1 --train-limit 192 " in page
+    assert str(tmp_path) not in page
 
 
 def test_debug_shows_the_traceback(normscope):
@@ -216,30 +231,54 @@ def test_a_folder_of_another_version(normscope, tmp_path):
         assert "result format 99" in one_line(normscope(*command), 2)
 
 
+def run_script(folder, text, *arguments):
+    """The real command line, after `text` has changed something in its process."""
+    (folder / "script.py").write_text(
+        f"{text}\nfrom normscope.cli import main\nmain()\n", encoding="utf-8"
+    )
+    return subprocess.run(
+        [sys.executable, folder / "script.py", *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_defect_is_told_in_two_lines_and_shown_with_debug(tmp_path):
+    text = (
+        "import normscope.models.summary as summary\n"
+        "def broken(*a): raise ZeroDivisionError('by 0')\n"
+        "summary.summarize = broken"
+    )
+    error = one_line(run_script(tmp_path, text, "summary"), 1)
+    assert "unexpected ZeroDivisionError: by 0\nThis is a defect of normscope; --debug" in error
+    assert "Traceback" in run_script(tmp_path, text, "summary", "--debug").stderr
+
+
+def test_ctrl_c_before_there_is_a_folder_names_none(tmp_path):
+    text = (
+        "import normscope.study as study\n"
+        "def stopped(*a, **k): raise KeyboardInterrupt\n"
+        "study.load_dataset = stopped"
+    )
+    done = run_script(tmp_path, text, "compare", *SMALL, "--out", "e")
+    assert (done.returncode, done.stderr) == (130, "\nStopped.\n")
+
+
 def test_a_trial_that_failed_ends_with_3_and_the_report_shows_why(tmp_path):
-    """The real command line, with a norm that raises in training added to its table."""
-    script = tmp_path / "broken.py"
-    script.write_text(
-        "import sys\n"
+    """A norm that raises in training is added to the table."""
+    text = (
         "from torch import nn\n"
         "from normscope.norms import NORMS\n"
         "class Broken(nn.Module):\n"
         "    def forward(self, x):\n"
         "        if self.training: raise RuntimeError('out of patience')\n"
         "        return x\n"
-        "NORMS['broken'] = lambda channels: Broken()\n"
-        "from normscope.cli import main\n"
-        "main()\n",
-        encoding="utf-8",
+        "NORMS['broken'] = lambda channels: Broken()"
     )
     arguments = ["compare", *SMALL[:-1], "bn,broken", "--seeds", "1", "--out", "e"]
-    done = subprocess.run(
-        [sys.executable, script, *arguments],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_script(tmp_path, text, *arguments)
     assert "1 trials failed" in one_line(done, 3)
     assert "RuntimeError: out of patience" in done.stdout
     page = (tmp_path / "e" / "report.html").read_text(encoding="utf-8")

@@ -252,6 +252,9 @@ def test_an_extracted_folder_is_known_by_its_name_or_its_content(places, folder)
     renamed = folder.rename(folder.with_name("photographs"))
     assert data.find("cifar10", renamed) is None
     (renamed / "batches.meta").touch()
+    assert data.find("cifar10", renamed) is None  # "batches.meta" alone is anybody's
+    for name in CIFAR10.files:
+        (renamed / name).touch()
     assert data.find("cifar10", renamed) == renamed
 
 

@@ -3,9 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from normscope.data import save_samples
+from normscope.errors import UsageError
 
 
 def colours_in(path):
@@ -65,3 +67,8 @@ def test_only_a_synthetic_data_set_says_so(shapes, tmp_path):
     )
     save_samples(replace(shapes, synthetic=False), tmp_path / "p.png", per_class=1)
     assert "synthetic" not in title_of(tmp_path / "p.png")
+
+
+def test_a_place_that_cannot_be_written(shapes, tmp_path):
+    with pytest.raises(UsageError, match=r"cannot write .*none/s.png \(No such file"):
+        save_samples(shapes, tmp_path / "none" / "s.png")

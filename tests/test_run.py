@@ -8,7 +8,7 @@ from torch import nn
 from normscope.config import Recipe, Trial
 from normscope.errors import UsageError
 from normscope.norms import NORMS
-from normscope.run import build_model, choose_device, estimate_trial, run_trial
+from normscope.run import _predictions, build_model, choose_device, estimate_trial, run_trial
 
 CPU = torch.device("cpu")
 
@@ -45,6 +45,13 @@ def test_the_same_trial_twice_is_equal_to_the_bit(norm, shapes):
     assert first.weights.keys() == second.weights.keys()
     for name, value in first.weights.items():
         assert value.tobytes() == second.weights[name].tobytes()
+
+
+def test_logits_too_large_for_float16_stay_finite():
+    kept = _predictions(torch.tensor([[1e6, 0.0], [-1e6, -2e6]]))
+    assert kept.logits.tolist() == [[65504.0, 0.0], [-65504.0, -65504.0]]
+    assert kept.classes.tolist() == [0, 0]
+    assert np.isfinite(kept.confidences()).all()
 
 
 def test_another_seed_is_another_run(shapes):

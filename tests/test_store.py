@@ -72,7 +72,7 @@ def test_missing_is_what_has_no_record_or_failed(store, experiment):
 
 
 def test_a_half_written_record_is_no_record(store, experiment):
-    partial = store.folder / "trials" / ".bn-seed0-abc.77"
+    partial = store.folder / "trials" / ".bn-seed0-abc.partial"
     partial.mkdir()
     (partial / "record.json").write_text("{", encoding="utf-8")
     assert store.results() == []
@@ -86,6 +86,44 @@ def test_a_write_that_fails_leaves_the_earlier_record(store, experiment):
     with pytest.raises(SafetensorError):
         store.add(broken)
     assert Store(store.folder).results()[0].model_dump() == before
+
+
+def test_a_disk_that_takes_no_more_says_so_and_keeps_what_is_there(store, experiment):
+    store.describe(make_facts(test_size=50), make_labels(50), [])
+    store.add(result(experiment))
+    images = np.zeros((50, 32, 32, 3), np.uint8)
+    writes = [
+        lambda: store.add(result(experiment, "gn")),
+        lambda: store.describe(make_facts(test_size=50), make_labels(50)[::-1], []),
+        lambda: store.add_pictures(images, [1]),
+        lambda: opened(store.folder, make_experiment(norms=("bn", "gn"), seeds=9, epochs=3)),
+    ]
+    resource = pytest.importorskip("resource")  # limits of a process are Unix's
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, limits[1]))  # bytes in a file
+    try:
+        for write in writes:
+            with pytest.raises(RunError, match=r"cannot write .* \(File too large\); make room"):
+                write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    kept = Store(store.folder)
+    assert [r.trial for r in kept.results()] == [result(experiment).trial]
+    assert kept.experiment.seeds == 2
+    np.testing.assert_array_equal(kept.test_labels(), make_labels(50))
+    assert not list(kept.pictures.glob("[!.]*"))
+    for write in writes:
+        write()
+    assert len(Store(store.folder).results()) == 2
+    assert not list(store.folder.rglob("*.partial"))
+
+
+def test_a_norm_that_the_header_does_not_name(store, experiment):
+    store.add(result(experiment, "gn"))
+    path = store.folder / "experiment.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"gn"', '"gm"'), encoding="utf-8")
+    with pytest.raises(RunError, match=r"the trial gn-seed0-.* names only bn, gm"):
+        Store(store.folder).results()
 
 
 def test_a_damaged_record_names_its_folder(store, experiment):
@@ -150,8 +188,10 @@ def test_a_file_is_no_folder(tmp_path, experiment):
 
 def test_a_folder_that_cannot_be_made(tmp_path, experiment):
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(UsageError, match="cannot write the folder"):
+    with pytest.raises(RunError, match=r"cannot write .*out \(Not a directory\)"):
         opened(tmp_path / "file" / "out", experiment)
+    with pytest.raises(RunError, match="cannot write"), Store.lock(tmp_path / "file" / "out"):
+        pass
 
 
 def test_preview_writes_nothing(tmp_path, experiment):
@@ -203,6 +243,20 @@ def test_results_of_other_data_are_not_mixed(store, experiment):
     other = facts.model_copy(update={"checksums": {"train_images": "00"}})
     with pytest.raises(RunError, match="come from other cifar10 data"):
         store.describe(other, make_labels(50), [])
+
+
+def test_without_facts_the_accuracies_tell_whether_data_are_the_same(store, experiment):
+    labels = make_labels(50)
+    made = result(experiment)
+    percent = 100 * float((made.predictions.classes == labels).mean())
+    last = made.history[-1].model_copy(update={"test_accuracy_percent": percent})
+    store.add(made.model_copy(update={"history": (*made.history[:-1], last)}))
+    store.add(diverged(result(experiment, "gn"), after=1))
+    for other in (labels[::-1].copy(), labels[:40]):
+        with pytest.raises(RunError, match="come from other cifar10 data"):
+            store.describe(make_facts(test_size=50), other, [])
+    store.describe(make_facts(test_size=50), labels, [])
+    assert store.facts() == make_facts(test_size=50)
 
 
 @pytest.mark.parametrize("name", ["dataset.json", "models.json", "test_labels.npy"])

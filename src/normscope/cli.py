@@ -18,6 +18,7 @@ from normscope.errors import NormscopeError, RunError
 # ruff: noqa: UP045
 
 INTERRUPTED = 130  # the exit code of a program that was ended by Ctrl-C
+DEFECT = 1  # the exit code of a program that failed in a way nobody foresaw
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -64,14 +65,28 @@ def _root(
 
 @contextmanager
 def _errors_in_one_line(debug: bool) -> Iterator[None]:
-    """Turn what a user can act on into a message on stderr and an exit code, 2 or 3."""
+    """Turn an error into a message on stderr and an exit code: 2 or 3, or 1 for a defect."""
     try:
         yield
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
     except NormscopeError as error:
         if debug:
             raise
         print(f"normscope: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
+    except typer.Exit:
+        raise
+    except Exception as error:
+        if debug:
+            raise
+        print(
+            f"normscope: unexpected {type(error).__name__}: {error}\n"
+            "This is a defect of normscope; --debug shows where, please report it.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(DEFECT) from error
 
 
 @app.command()
@@ -146,12 +161,12 @@ def _run(
     from rich.console import Console
 
     from normscope.progress import LiveBars, PlainLines
+    from normscope.store import Store
     from normscope.study import compare as run
     from normscope.study import folder_of
 
     stream = sys.stderr if as_json else sys.stdout
     observer = LiveBars(Console(file=stream)) if stream.isatty() else PlainLines(stream)
-    command = shlex.join(["normscope", *sys.argv[1:]])
     try:
         with closing(observer):
             comparison = run(
@@ -160,17 +175,30 @@ def _run(
                 data_dir=data_dir,
                 device=device,
                 observer=observer,
-                command=command,
+                command=_repeatable(sys.argv[1:]),
             )
     except KeyboardInterrupt:
         folder = folder_of(experiment, out)
+        if not Store.exists(folder):
+            raise
         print(
             f"\nStopped. The trials that ended are kept in {folder}; the same command goes on from "
-            f"there.\n`normscope report {folder}` reports what there is.",
+            f"there.\n`normscope report {shlex.quote(str(folder))}` reports what there is.",
             file=sys.stderr,
         )
         raise typer.Exit(INTERRUPTED) from None
     _show(comparison, as_json)
+
+
+def _repeatable(arguments: list[str]) -> str:
+    """The command for the report: without the folders, which are this machine's alone."""
+    kept, words = ["normscope"], iter(arguments)
+    for word in words:
+        if word in ("--data-dir", "--out"):
+            next(words, None)
+        elif not word.startswith(("--data-dir=", "--out=")):
+            kept.append(word)
+    return shlex.join(kept)
 
 
 def _show(comparison: Any, as_json: bool, page: Path | None = None) -> None:

@@ -112,7 +112,9 @@ class Experiment(Frozen):
 
     @field_validator("norms")
     @classmethod
-    def _no_norm_twice(cls, norms: tuple[str, ...]) -> tuple[str, ...]:
+    def _each_norm_once(cls, norms: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(norms):
+            raise ValueError("holds an empty name")
         if len(set(norms)) < len(norms):
             raise ValueError("names a norm twice")
         return norms
@@ -162,11 +164,13 @@ def read_experiment(path: Path | None = None, **changes: Any) -> Experiment:
 
 def _merge_recipe(from_file: Any, changes: dict[str, Any]) -> Any:
     """Put the command line's changes over the file's recipe, which may be a name or a table."""
-    if isinstance(from_file, dict) and "name" not in changes:
-        return {**from_file, **changes}
-    if isinstance(from_file, str) and "name" not in changes:
+    if from_file is None or "name" in changes:
+        return changes
+    if isinstance(from_file, str):
         return {"name": from_file, **changes}
-    return changes
+    if isinstance(from_file, dict):
+        return {**from_file, **changes}
+    return from_file  # neither; its validation says so
 
 
 def _read_toml(path: Path) -> dict[str, Any]:

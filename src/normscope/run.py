@@ -168,7 +168,8 @@ def _processor() -> str:
 
 
 def _predictions(logits: torch.Tensor) -> Predictions:
+    largest = np.finfo(np.float16).max
     return Predictions(
         classes=logits.argmax(dim=1).numpy(force=True),
-        logits=logits.numpy(force=True).astype(np.float16),
+        logits=logits.numpy(force=True).clip(-largest, largest).astype(np.float16),
     )

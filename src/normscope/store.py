@@ -11,7 +11,7 @@
 """
 
 import json
-import os
+import math
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -63,21 +63,17 @@ class Store:
 
         What is there stays: the norms asked for are added to those in the folder, and the number of
         seeds never shrinks. `request` is appended to the record of what was asked when. Raises
-        `UsageError` if the folder cannot be written, or holds an experiment that differs in more
-        than norms and seeds.
+        `RunError` if the folder cannot be written, `UsageError` if it holds an experiment that
+        differs in more than norms and seeds.
         """
         merged = preview(folder, experiment)
         earlier = _read_header(folder).requests if cls.exists(folder) else ()
         header = Header(
             result_format=RESULT_FORMAT, experiment=merged, requests=(*earlier, request)
         )
-        try:
+        with _disk_errors(folder):
             (folder / "trials").mkdir(parents=True, exist_ok=True)
-            _write_atomically(folder / "experiment.json", header.model_dump_json(indent=2))
-        except OSError as error:
-            raise UsageError(
-                f"cannot write the folder {folder} ({error.strerror}); choose another with --out"
-            ) from error
+        _write_text(folder / "experiment.json", header.model_dump_json(indent=2))
         return cls(folder)
 
     @staticmethod
@@ -97,7 +93,7 @@ class Store:
     def lock(folder: Path) -> "_StoreLock":
         """Only one process writes into a folder at a time; raises `RunError` if another does.
 
-        Makes the folder; raises `UsageError` if it cannot be made.
+        Makes the folder; raises `RunError` if it cannot be made.
         """
         return _StoreLock(folder)
 
@@ -111,33 +107,32 @@ class Store:
         return [trial for trial in trials if self._status(trial) in (None, "failed")]
 
     def add(self, result: Result) -> None:
-        """Write one record; a reader sees all of it or nothing. Replaces an earlier failed try."""
-        target = self._folder_of(result.trial)
-        partial = target.with_name(f".{target.name}.{os.getpid()}")
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir()
-        (partial / "record.json").write_text(result.model_dump_json(indent=2), encoding="utf-8")
-        if result.predictions is not None:
-            np.savez_compressed(
-                partial / "predictions.npz",
-                classes=result.predictions.classes,
-                logits=result.predictions.logits,
-            )
-        if result.weights is not None:
-            from safetensors.numpy import save_file  # it is not needed to read a folder
+        """Write one record; a reader sees all of it or nothing. Replaces an earlier failed try.
 
-            # safetensors writes memory as it lies; a channels_last weight lies in another order.
-            in_order = {name: np.ascontiguousarray(w) for name, w in result.weights.items()}
-            save_file(in_order, partial / "weights.safetensors")
-        shutil.rmtree(target, ignore_errors=True)
-        partial.rename(target)
+        Raises `RunError` if the disk does not take it.
+        """
+        target = self._folder_of(result.trial)
+        with _written(target) as partial:
+            shutil.rmtree(partial, ignore_errors=True)  # what an ended process left
+            partial.mkdir()
+            _write_result(result, partial)
+            shutil.rmtree(target, ignore_errors=True)
 
     def results(self) -> list[Result]:
-        """Every result of the experiment, by seed and then by norm in the experiment's order."""
+        """Every result of the experiment, by seed and then by norm in the experiment's order.
+
+        Raises `RunError` that names a record which cannot be read or is of another experiment.
+        """
         norms = self.experiment.norms
         records = [
             self._read(path) for path in sorted(self.folder.glob("trials/[!.]*/record.json"))
         ]
+        for trial in (record.trial for record in records):
+            if trial.norm not in norms:
+                raise RunError(
+                    f"{self.folder} holds the trial {trial.id}, but its experiment.json names only "
+                    f"{', '.join(norms)}; restore that file, or move the trial away"
+                )
         return sorted(records, key=lambda r: (r.trial.seed, norms.index(r.trial.norm)))
 
     def _status(self, trial: Trial) -> str | None:
@@ -171,16 +166,23 @@ class Store:
 
         Raises `RunError` if results are there that were trained on other data.
         """
-        path = self.folder / "dataset.json"
-        if path.exists() and self.facts().checksums != facts.checksums and self.results():
+        if not self._fits(facts, test_labels):
             raise RunError(
                 f"the results in {self.folder} come from other {facts.name} data than is loaded "
-                "now (the check sums differ); choose another folder with --out"
+                "now; choose another folder with --out"
             )
-        _write_atomically(path, facts.model_dump_json(indent=2))
-        np.save(self.folder / "test_labels.npy", test_labels)
+        _write_text(self.folder / "dataset.json", facts.model_dump_json(indent=2))
+        with _written(self.folder / "test_labels.npy") as partial, partial.open("wb") as file:
+            np.save(file, test_labels)
         tables = {summary.norm: summary.model_dump() for summary in models}
-        _write_atomically(self.folder / "models.json", json.dumps(tables, indent=2))
+        _write_text(self.folder / "models.json", json.dumps(tables, indent=2))
+
+    def _fits(self, facts: DatasetFacts, test_labels: np.ndarray) -> bool:
+        """Whether the results that are there can come from these data."""
+        if (self.folder / "dataset.json").exists():
+            return self.facts().checksums == facts.checksums or not self.results()
+        # Without its facts, the accuracies of the results tell: they follow from the true labels.
+        return all(_accuracy_fits(result, test_labels) for result in self.results())
 
     def facts(self) -> DatasetFacts:
         with self._readable("dataset.json") as path:
@@ -198,11 +200,13 @@ class Store:
 
     def add_pictures(self, images: np.ndarray, indexes: Iterable[int]) -> None:
         """Keep those test images (uint8, N H W 3) as PNG files, so that a report can show them."""
-        self.pictures.mkdir(exist_ok=True)
+        with _disk_errors(self.pictures):
+            self.pictures.mkdir(exist_ok=True)
         for index in indexes:
             path = self.pictures / f"{index}.png"
             if not path.exists():
-                Image.fromarray(images[index]).save(path)
+                with _written(path) as partial:
+                    Image.fromarray(images[index]).save(partial, format="png")
 
     @property
     def pictures(self) -> Path:
@@ -230,18 +234,14 @@ class _StoreLock:
         self.file = FileLock(folder / ".lock", timeout=0)
 
     def __enter__(self) -> None:
-        try:
+        with _disk_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            self.file.acquire()
-        except Timeout as error:
-            raise RunError(
-                f"another normscope is training into {self.folder}; wait for it"
-            ) from error
-        except OSError as error:
-            raise UsageError(
-                f"cannot write the folder {self.folder} ({error.strerror}); choose another with "
-                "--out"
-            ) from error
+            try:
+                self.file.acquire()
+            except Timeout as error:
+                raise RunError(
+                    f"another normscope is training into {self.folder}; wait for it"
+                ) from error
 
     def __exit__(self, *exception: object) -> None:
         self.file.release()
@@ -303,7 +303,57 @@ def _read_header(folder: Path) -> Header:
         raise UsageError(f"{path} is damaged; restore it or choose another folder") from error
 
 
-def _write_atomically(path: Path, text: str) -> None:
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+def _write_result(result: Result, folder: Path) -> None:
+    (folder / "record.json").write_text(result.model_dump_json(indent=2), encoding="utf-8")
+    if result.predictions is not None:
+        np.savez_compressed(
+            folder / "predictions.npz",
+            classes=result.predictions.classes,
+            logits=result.predictions.logits,
+        )
+    if result.weights is not None:
+        from safetensors.numpy import save  # it is not needed to read a folder
+
+        # safetensors writes memory as it lies; a channels_last weight lies in another order.
+        in_order = {name: np.ascontiguousarray(w) for name, w in result.weights.items()}
+        (folder / "weights.safetensors").write_bytes(save(in_order))
+
+
+def _accuracy_fits(result: Result, test_labels: np.ndarray) -> bool:
+    if result.predictions is None:
+        return True
+    classes = result.predictions.classes
+    if classes.shape != test_labels.shape:
+        return False
+    percent = 100 * float((classes == test_labels).mean())
+    return math.isclose(percent, result.history[-1].test_accuracy_percent, abs_tol=1e-6)
+
+
+def _write_text(path: Path, text: str) -> None:
+    with _written(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[Path]:
+    """Write under another name, then rename: a reader sees all of a file or folder, or nothing.
+
+    The other name is always the same, because only the holder of the folder's lock writes: what an
+    ended process left is replaced by the next. Raises `RunError` if the disk does not take it.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    with _disk_errors(path):
+        yield partial
+        partial.replace(path)
+
+
+@contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError into a `RunError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"cannot write {path} ({error.strerror}); make room or choose another folder with "
+            "--out, then run the same command again: the trials that ended are kept"
+        ) from error

@@ -149,7 +149,8 @@ def place_in(layout: Layout, folder: Path) -> Path | None:
         return folder / layout.folder
     if (folder / layout.archive.name).is_file():
         return folder / layout.archive.name
-    if folder.resolve().name == layout.folder or (folder / layout.meta).is_file():
+    # Under another name all files must be there: "meta" alone is anybody's.
+    if folder.resolve().name == layout.folder or all((folder / f).is_file() for f in layout.files):
         return folder
     return None
 

@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from normscope.data.dataset import Dataset
+from normscope.errors import UsageError
 
 GAP = 2  # white pixels between images
 ROWS = 25  # classes below one another before a further column starts
@@ -26,7 +27,8 @@ def save_samples(
     """Write a PNG with the first `per_class` images of every class, in their true colours.
 
     By default 12 images of each class, or 5 where there are more than `ROWS` classes. A class with
-    fewer images leaves its row short. A synthetic data set says so in the title.
+    fewer images leaves its row short. A synthetic data set says so in the title. Raises
+    `UsageError` if `path` cannot be written.
     """
     images = dataset.test_images if split == "test" else dataset.train_images
     labels = dataset.test_labels if split == "test" else dataset.train_labels
@@ -41,7 +43,10 @@ def save_samples(
         rows = [_row(images[labels == label], per_class) for label in classes]
         axes.imshow(_stack(rows, ROWS if columns > 1 else len(rows)), interpolation="nearest")
         _name_rows(axes, [names[label] for label in classes], images.shape[1])
-    FigureCanvasAgg(figure).print_png(path, metadata={"Title": title})
+    try:
+        FigureCanvasAgg(figure).print_png(path, metadata={"Title": title})
+    except OSError as error:
+        raise UsageError(f"cannot write {path} ({error.strerror})") from error
 
 
 def _figure(columns: int, rows: int, per_class: int, side: int) -> Figure:
