@@ -256,6 +256,17 @@ def test_a_defect_is_told_in_two_lines_and_shown_with_debug(tmp_path):
     assert "Traceback" in run_script(tmp_path, text, "summary", "--debug").stderr
 
 
+def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path, environment):
+    command = [*COMMAND, "compare", *SMALL, "--seeds", "2"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    assert process.wait(timeout=120) == 1
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
 def test_ctrl_c_before_there_is_a_folder_names_none(tmp_path):
     text = (
         "import normscope.study as study\n"

@@ -76,7 +76,7 @@ def _errors_in_one_line(debug: bool) -> Iterator[None]:
             raise
         print(f"normscope: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
-    except typer.Exit:
+    except (typer.Exit, BrokenPipeError):  # the reader of a pipe went: typer ends quietly
         raise
     except Exception as error:
         if debug:
