@@ -1,8 +1,18 @@
 """Verdicts, sentences and tables against numbers worked out by hand."""
 
+from itertools import groupby
+
 import numpy as np
 import pytest
-from report_fakes import diverged, failed, make_analysis, make_experiment, make_labels, make_results
+from report_fakes import (
+    MACHINE,
+    diverged,
+    failed,
+    make_analysis,
+    make_experiment,
+    make_labels,
+    make_results,
+)
 from scipy import stats as scipy_stats
 from test_stats import PUBLISHED
 
@@ -50,7 +60,7 @@ def verdict(analysis, norm):
 )
 def test_metrics_of_the_published_runs(norm, epochs, drops, gap, train):
     curve = PUBLISHED[norm]
-    metrics = curve_metrics(curve, [*curve[:-1], train], [15.0] * 15)
+    metrics = curve_metrics(curve, [*curve[:-1], train], [15.0] * 15, level_percent=60.0)
     assert round(metrics.epochs_to_level, 2) == epochs
     assert round(metrics.drop_sum_points, 2) == drops
     assert round(metrics.gap_points, 2) == gap
@@ -157,22 +167,154 @@ def test_seeds_added_after_a_look_are_confessed():
     assert not any("added after a first look" in caveat for caveat in analysis.caveats)
 
 
+# -- findings ------------------------------------------------------------------------------------
+
+
+def finding(analysis, topic):
+    return [sentence for sentence in analysis.findings if sentence.startswith(f"{topic}:")]
+
+
+def with_gaps(points_by_norm):
+    """Results whose last train accuracy is so many points above the last test accuracy."""
+
+    def change(results):
+        changed = []
+        for result in results:
+            last = result.history[-1]
+            gap = points_by_norm[result.trial.norm][result.trial.seed]
+            train = last.test_accuracy_percent + gap
+            last = last.model_copy(update={"train_accuracy_percent": train})
+            changed.append(result.model_copy(update={"history": (*result.history[:-1], last)}))
+        return changed
+
+    norms, gaps = tuple(points_by_norm), next(iter(points_by_norm.values()))
+    return make_analysis(norms=norms, seeds=len(gaps), change=change)
+
+
 def test_sentences_count_the_seeds_that_agree():
     analysis = make_analysis(norms=("bn", "ln"), seeds=3)
     later = [
         ln.metrics.epochs_to_level - bn.metrics.epochs_to_level
         for bn, ln in zip(analysis.trials[::2], analysis.trials[1::2], strict=True)
     ]
-    mean = np.mean(later)
-    direction, word = ("after", "later") if mean > 0 else ("before", "earlier")
-    agree = sum(np.sign(later) == np.sign(mean))
-    assert (
-        f"ln reached 60 % {abs(mean):.1f} epochs {direction} bn on average, "
-        f"{word} in {agree} of 3 seeds."
-    ) in analysis.findings
+    word = "later" if np.mean(later) > 0 else "earlier"
+    agree = sum(np.sign(later) == np.sign(np.mean(later)))
+    assert finding(analysis, "Speed") == [
+        "Speed: compared with bn, 60 % test accuracy was on average reached "
+        f"{abs(np.mean(later)):.1f} epochs {word} with ln ({word} in {agree} of 3 seeds)."
+    ]
 
 
-def test_the_table_has_a_row_per_norm_with_n_beside_each_mean():
+@pytest.mark.parametrize(
+    ("gaps", "words"),
+    [
+        ([5.0, 4.0, 6.5], "0.17 points wider with gn (wider in 1 of 3 seeds)"),
+        ([5.0, 4.0, 6.0], "as wide with gn (wider in 1, narrower in 1 of 3 seeds)"),
+        ([5.0, 4.999, 5.0], "as wide with gn (wider in 0, narrower in 1 of 3 seeds)"),
+    ],
+)
+def test_a_mean_difference_that_shows_as_zero_has_no_direction(gaps, words):
+    found = finding(with_gaps({"bn": [5.0] * 3, "gn": gaps}), "Gap")
+    assert found == [
+        f"Gap: compared with bn, the gap between train and test accuracy was on average {words}."
+    ]
+
+
+def test_nothing_is_said_of_what_is_equal_in_every_seed():
+    assert finding(with_gaps({"bn": [5.0, 4.0], "gn": [5.0, 4.0]}), "Gap") == []
+
+
+def test_findings_go_topic_by_topic_and_end_with_a_full_stop():
+    several = with_gaps({"bn": [5.0, 4.0], "gn": [5.5, 4.0], "ln": [3.0, 4.0]})
+    single = make_analysis(seeds=1)
+    for analysis, topics in [
+        (several, ["Speed", "Smoothness", "Gap", "Time", "Mistakes"]),
+        (single, ["Speed", "Smoothness"]),
+    ]:
+        assert [
+            topic for topic, _ in groupby(f.partition(":")[0] for f in analysis.findings)
+        ] == topics
+        assert all(f.endswith(".") and not f.endswith("..") for f in analysis.findings)
+
+
+def test_a_single_run_is_described_and_not_compared():
+    def change(results):
+        low = [r.model_copy(update={"test_accuracy_percent": 50.0}) for r in results[1].history]
+        return [results[0], results[1].model_copy(update={"history": tuple(low)})]
+
+    analysis = make_analysis(norms=("bn", "gn"), seeds=1, change=change)
+    bn = analysis.trials[0].metrics
+    assert analysis.findings == (
+        f"Speed: epochs until test accuracy reached 60 %: {bn.epochs_to_level:.1f} with bn "
+        f"({ONE_SEED}).",
+        f"Speed: seeds in which 60 % was never reached: 1 of 1 with gn ({ONE_SEED}).",
+        f"Smoothness: points by which test accuracy fell in all: {bn.drop_sum_points:.2f} with bn, "
+        f"0.00 with gn ({ONE_SEED}).",
+    )
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_of_many_norms_only_the_extremes_are_named(seeds):
+    norms = tuple(f"n{i}" for i in range(20))
+    analysis = make_analysis(norms=norms, seeds=seeds, test_size=100)
+    assert len(analysis.findings) <= 7
+    assert max(len(sentence) for sentence in analysis.findings) < 250
+    if seeds == 2:
+        assert finding(analysis, "Time") == [
+            "Time: an epoch took in the median 12.9 s with n0, from 13.9 s with n1 (1.08 times as "
+            "long) to 31.9 s with n19 (2.48 times as long), the other 17 norms between; on a "
+            "shared machine times vary."
+        ]
+
+
+def test_of_many_norms_that_lack_trials_there_is_one_sentence():
+    norms = tuple(f"n{i}" for i in range(6))
+    analysis = make_analysis(norms=norms, seeds=2, test_size=100, change=lambda rs: rs[:7])
+    counts = "7 of 12 trials finished (0 diverged, 0 failed, 5 not run)"
+    assert analysis.caveats[0] == f"5 of 6 norms lack trials; of all norms {counts}."
+
+
+def test_seconds_per_epoch_are_the_median_because_the_first_epoch_is_slow():
+    metrics = curve_metrics([50.0] * 4, [50.0] * 4, [60.0, 10.0, 13.0, 11.0], level_percent=60.0)
+    assert metrics.seconds_per_epoch == 12.0
+
+
+@pytest.mark.parametrize("change", [{"device": "cuda:0"}, {"threads": 8}, {"processor": "M2"}])
+def test_times_on_different_machines_are_not_compared(change):
+    other = MACHINE.model_copy(update=change)
+
+    def moved(results):
+        return [*results[:-1], results[-1].model_copy(update={"environment": other})]
+
+    here, apart = make_analysis(seeds=2), make_analysis(seeds=2, change=moved)
+    assert finding(here, "Time")
+    assert finding(apart, "Time") == []
+    assert not any("machines" in caveat for caveat in here.caveats)
+    assert any("their times are not comparable" in caveat for caveat in apart.caveats)
+
+
+def test_a_newer_library_is_the_same_machine():
+    newer = MACHINE.model_copy(update={"normscope": "0.2.0"})
+
+    def updated(results):
+        return [*results[:-1], results[-1].model_copy(update={"environment": newer})]
+
+    assert finding(make_analysis(seeds=2, change=updated), "Time")
+
+
+def test_a_record_of_a_norm_that_was_not_asked_for_changes_no_norm():
+    stranger = make_results(
+        make_experiment(norms=("bn", "gn", "other"), seeds=2), make_labels(1000)
+    )
+    analysis = make_analysis(norms=("bn", "gn"), seeds=2)
+    more = make_analysis(norms=("bn", "gn"), seeds=2, change=lambda rs: [*rs, stranger[2]])
+    assert more.norms == analysis.norms
+
+
+# -- the table -----------------------------------------------------------------------------------
+
+
+def test_the_table_has_a_row_per_norm_with_mean_sd_and_n_of_every_metric():
     analysis = make_analysis(seeds=4)
     table = analysis.table().set_index("norm")
     for norm in ("bn", "gn", "ln"):
@@ -180,6 +322,22 @@ def test_the_table_has_a_row_per_norm_with_n_beside_each_mean():
         assert table.loc[norm, "test_accuracy_percent_mean"] == pytest.approx(values.mean())
         assert table.loc[norm, "test_accuracy_percent_sd"] == pytest.approx(values.std(ddof=1))
         assert table.loc[norm, "finished"] == 4
+    means = [column.removesuffix("_mean") for column in table if column.endswith("_mean")]
+    assert len(means) == 9  # eight metrics and the difference
+    for name in means:
+        assert f"{name}_sd" in table
+        assert table[f"{name}_n"].tolist() == ([4, 4, 4] if name[:5] != "diffe" else [0, 4, 4])
+
+
+@pytest.mark.parametrize(("level", "name"), [(60.0, "60"), (75.5, "75.5")])
+def test_the_table_names_the_level_and_counts_who_reached_it(level, name):
+    analysis = make_analysis(level_percent=level)
+    table = analysis.table().set_index("norm")
+    for summary in analysis.norms:
+        everyone = summary.reached == 3
+        assert table.loc[summary.norm, f"reached_{name}_percent"] == summary.reached
+        assert table.loc[summary.norm, f"epochs_to_{name}_percent_n"] == (3 if everyone else 0)
+    assert f"epochs_to_{name}_percent_mean" in table
 
 
 # -- mistakes ------------------------------------------------------------------------------------
@@ -221,3 +379,43 @@ def test_confusions_are_mean_counts_per_trial(mistakes):
     np.testing.assert_allclose(mistakes.confusions["bn"], expected)
     assert mistakes.confusions["gn"].sum() == pytest.approx(6)
     assert mistakes.pictures() == {1, 2, 5}
+
+
+def find(labels, by_norm):
+    """The mistakes of norms whose predictions are given by seed, each a class or (class, logit)."""
+    seeds = len(next(iter(by_norm.values())))
+    experiment = make_experiment(norms=tuple(by_norm), seeds=seeds)
+    results = []
+    for result in make_results(experiment, make_labels(len(labels))):
+        pairs = [p if isinstance(p, tuple) else (p, 2.0)
+                 for p in by_norm[result.trial.norm][result.trial.seed]]  # fmt: skip
+        classes, sure = (np.array(column) for column in zip(*pairs, strict=True))
+        results.append(result.model_copy(update={"predictions": predicted(classes, sure)}))
+    return find_mistakes(results, tuple(by_norm), ("a", "b", "c"), np.array(labels))
+
+
+def test_mistakes_are_ranked_by_the_confidence_that_is_shown():
+    """Image 0 is taken for b once surely and for c twice unsurely, image 1 for b, half surely."""
+    runs = [[(1, 9.0), (1, 3.0)], [(2, 1.0), (1, 3.0)], [(2, 1.0), (0, 3.0)]]
+    (group,) = find([0, 0], {"bn": runs}).groups
+    assert [(m.index, m.predicted) for m in group.examples] == [(1, "b"), (0, "c")]
+    shown = [m.confidence_percent for m in group.examples]
+    assert shown == pytest.approx([100 * np.exp(x) / (np.exp(x) + 2) for x in (3, 1)], rel=1e-3)
+
+
+def test_at_a_tie_an_image_is_neither_wrong_nor_right():
+    """Two seeds; with ln, image 0 is wrong once, image 1 never and image 2 twice."""
+    found = find(
+        [0, 0, 0],
+        {"bn": [[1, 1, 1], [1, 1, 1]], "ln": [[1, 0, 1], [0, 0, 1]]},
+    )
+    assert found.wrong_only_for == {"bn": 1, "ln": 0}
+    assert found.wrong_for_all == 1
+    counts = {group.title: group.count for group in found.groups}
+    assert counts == {
+        "Wrong with every norm": 1,
+        "Wrong only with bn": 1,
+        "Wrong only with ln": 0,
+        "Most confident mistakes of bn": 3,
+        "Most confident mistakes of ln": 1,
+    }

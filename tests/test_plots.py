@@ -6,11 +6,12 @@ from itertools import pairwise
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.text import Annotation, Text
 from report_fakes import diverged, failed, make_analysis
 
 from normscope import plots
 from normscope.plots.curves import MAX_LABELS, SeedCurve, spread
-from normscope.plots.style import COLORS, epoch_ticks
+from normscope.plots.style import COLORS, epoch_ticks, shorten
 
 
 def one_diverged(results):
@@ -182,6 +183,21 @@ def test_twenty_norms_differ_in_colour_and_neighbours_in_line_and_marker_too():
         assert one.marker != other.marker
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("automobile", "automobile"),
+        ("x" * 16, "x" * 16),
+        ("x" * 17, "x" * 15 + "…"),
+        ("a class of a long name", "a class of a lo…"),
+        ("飞机" * 4, "飞机" * 4),
+        ("飞机" * 5, "飞机" * 3 + "飞…"),
+    ],
+)
+def test_long_names_end_in_an_ellipsis_and_wide_signs_count_twice(name, shown):
+    assert shorten(name, 16) == shown
+
+
 def test_a_norm_without_a_finished_trial_leaves_the_others_their_colours():
     norms = ("bn", "x", "y")
     analysis = make_analysis(
@@ -274,6 +290,23 @@ def test_names_of_classes_stay_text():
     assert {"a$b$c", "$x_1$", "café", "&lt;script&gt;", "a&amp;b", r"\frac", "g_h", "^i"} <= shown
 
 
+def test_long_names_of_classes_leave_room_for_the_matrix():
+    def width(name):
+        confusion = plots.confusion_data(make_analysis(class_names=(name, "b", "c")))[0]
+        return plots.draw_confusion(confusion).axes[0].get_window_extent().width
+
+    assert width("a" * 60) == width("a" * 17) > 0.8 * width("automobile")
+
+
+def test_a_sign_that_the_font_lacks_is_text_and_no_warning(recwarn):
+    names = ("飞机", "汽车", "🐸")
+    figure = plots.draw_confusion(plots.confusion_data(make_analysis(class_names=names))[0])
+    svg = plots.to_svg(figure, "c", "alt")
+    assert plots.to_png(figure).startswith(b"\x89PNG")
+    assert set(names) <= set(re.findall(r">([^<>]+)</text>", svg))
+    assert not recwarn.list
+
+
 def test_a_hundred_classes_have_no_numbers_in_cells_and_few_ticks():
     names = tuple(f"class{i:02d}" for i in range(100))
     confusion = plots.confusion_data(make_analysis(class_names=names, norms=("bn", "gn")))[0]
@@ -311,6 +344,31 @@ def test_a_trial_that_ended_early_is_crossed_where_it_ended(analysis):
     ]
 
 
+def test_a_norm_of_which_no_trial_finished_is_named_where_it_ended():
+    """gn ends early in the run, where its name goes to the right, ln late, where it goes left."""
+    after = {"gn": 3, "ln": 13}
+
+    def change(results):
+        return [diverged(r, after[r.trial.norm]) if r.trial.norm in after else r for r in results]
+
+    analysis = make_analysis(change=change)
+    curves = plots.curves_data(analysis, "test_accuracy_percent")
+    axes = plots.draw_curves(curves, "t", ["bn", "gn", "ln"]).axes[0]
+    labels = {text.get_text(): text for text in axes.texts}
+    assert set(labels) == {"bn  n=3", "gn  n=0", "ln  n=0"}
+    for norm, epoch in after.items():
+        label = labels[f"{norm}  n=0"]
+        ends = [r.history[-1].test_accuracy_percent for r in analysis.results
+                if r.trial.norm == norm]  # fmt: skip
+        assert isinstance(label, Annotation)
+        assert label.xy[0] == epoch
+        assert label.xy[1] in ends
+        assert (label.get_position()[0] > epoch) == (norm == "gn")
+        extent = Text.get_window_extent(label)
+        assert axes.bbox.x0 <= extent.x0
+        assert extent.x1 <= axes.bbox.x1
+
+
 def test_what_was_never_reached_is_open_and_right_of_the_last_epoch():
     row = plots.Row("bn", {0: 7.5, 1: None}, None, "reached in 1 of 2")
     axes = plots.draw_dots([row], "t", "Epochs", never_after=15.0).axes[0]
@@ -322,13 +380,16 @@ def test_what_was_never_reached_is_open_and_right_of_the_last_epoch():
     assert "not reached" in [text.get_text() for text in axes.texts]
 
 
-def test_many_norms_are_named_in_a_legend_outside_the_axes():
-    norms = [f"norm{i}" for i in range(MAX_LABELS + 1)]
+@pytest.mark.parametrize("letter", ["n", "NO MORE WIDE LETTERS, F"])
+def test_many_norms_are_named_in_a_legend_outside_the_axes(letter):
+    norms = [f"{letter}orm{i}" for i in range(MAX_LABELS + 1)]
     analysis = make_analysis(norms=norms, seeds=2)
     figure = plots.draw_curves(plots.curves_data(analysis, "test_accuracy_percent"), "title", norms)
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [f"{norm}  n=2" for norm in norms]
-    assert legend.get_window_extent().y1 < figure.axes[0].get_window_extent().y0
+    extent = legend.get_window_extent()
+    assert extent.y1 < figure.axes[0].get_window_extent().y0
+    assert extent.x1 <= figure.bbox.x1
     assert not figure.axes[0].texts
 
 
@@ -346,6 +407,17 @@ def test_too_many_seeds_become_a_band():
     (band,) = axes.collections
     assert band.get_paths()[0].get_extents().y1 == 100.0
     assert len(axes.lines) == 1
+
+
+def test_a_trial_that_ended_early_is_crossed_beside_a_band_too():
+    def one(finished):
+        return SeedCurve(0, finished, np.arange(1, 5001), np.linspace(0, 1, 5000))
+
+    norm = plots.NormCurves("bn", (one(True), one(True), one(False)), one(True), 2)
+    assert plots.seeds_as_bands([norm])
+    axes = plots.draw_curves([norm], "t", ["bn"]).axes[0]
+    crosses = [line for line in axes.lines if line.get_marker() == "x"]
+    assert [np.asarray(line.get_xydata()).tolist() for line in crosses] == [[[5000, 1]]]
 
 
 def test_twenty_norms_of_thirty_seeds_stay_small():

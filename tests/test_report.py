@@ -4,17 +4,24 @@ import csv
 import io
 import re
 from html.parser import HTMLParser
+from itertools import combinations
 from statistics import mean, stdev
 
 import pandas as pd
 import pytest
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 from PIL import Image
 from report_fakes import CIFAR10, MACHINE, diverged, failed, make_analysis, make_labels
 
 from normscope.analysis import ONE_SEED
+from normscope.comparison import Comparison
 from normscope.errors import RunError
 from normscope.report import write_report
-from normscope.report.words import moment, number, typeset
+from normscope.report.figures import FIGURE_FILE, make_figures
+from normscope.report.words import SECONDS_NOTE, moment, number, typeset
+from normscope.store import Store
+from normscope.terminal import show_analysis
 
 HOSTILE = ("<script>alert(1)</script>", "a$b$c", "café", '"q" onload=x', "a|b")
 FEW = {"norms": ("bn", "gn"), "epochs": 3, "class_names": CIFAR10[:3]}  # quick to draw
@@ -375,6 +382,98 @@ def test_several_environments_are_listed_each_with_its_trials(tmp_path):
     assert "NVIDIA H100" in text
 
 
+def test_pictures_that_cannot_be_read_count_as_absent_and_a_damaged_one_is_shown(tmp_path):
+    analysis = make_analysis(**FEW)
+    folder, damaged, *kept = sorted(analysis.mistakes.pictures())
+    whole = report(tmp_path, analysis, [damaged, *kept]).read_text(encoding="utf-8")
+    pictures = tmp_path / "pictures"
+    pictures.joinpath(f"{folder}.png").mkdir()
+    with pictures.joinpath(f"{damaged}.png").open("r+b") as file:
+        file.truncate(20)
+    html = report(tmp_path, analysis).read_text(encoding="utf-8")
+    absent = "This picture is not in the folder"
+    assert html.count(absent) == whole.count(absent) > 0
+    assert html.count("<img ") == whole.count("<img ")
+    assert html != whole
+
+
+def test_a_record_of_a_norm_that_was_not_asked_for_is_listed(tmp_path):
+    stranger = make_analysis(**{**FEW, "norms": ("bn", "other")}, seeds=1).results[1]
+    analysis = make_analysis(**FEW, change=lambda results: [*results, stranger])
+    page = Page(report(tmp_path, analysis).read_text(encoding="utf-8"))
+    assert page.row(stranger.trial.id)[1] == "finished"
+
+
+def test_seconds_are_said_to_be_medians_in_the_page_and_in_markdown(plain):
+    _, folder, html = plain
+    assert Page(html).text.count(SECONDS_NOTE) == 2
+    assert SECONDS_NOTE in folder.joinpath("summary.md").read_text(encoding="utf-8")
+
+
+# -- many norms ----------------------------------------------------------------------------------
+
+TWENTY = ("bn", "gn", "ln", *(f"norm{i}" for i in range(3, 20)))
+
+
+@pytest.fixture(scope="module")
+def twenty(tmp_path_factory):
+    analysis = make_analysis(norms=TWENTY, class_names=CIFAR10[:3])
+    path = report(tmp_path_factory.mktemp("twenty"), analysis, analysis.mistakes.pictures())
+    return analysis, path.parent, path.read_text(encoding="utf-8")
+
+
+def test_twenty_norms_are_all_in_every_table_and_have_their_figures(twenty):
+    _, folder, html = twenty
+    page = Page(html)
+    markdown = folder.joinpath("summary.md").read_text(encoding="utf-8")
+    for norm in TWENTY:
+        assert page.row(norm)[1] == "3 of 3"
+        assert [row[0] for row in page.rows].count(norm) == 2  # the results, the cost
+        assert f"Wrong only with {norm} " in page.text
+        assert f"Most confident mistakes of {norm} " in page.text
+        assert f"\n| {norm} | 3 of 3 | " in markdown
+    figures = list(folder.glob("figures/*.svg"))
+    assert len(figures) == 8 + 20
+    assert all(figure.stat().st_size < 300_000 for figure in figures)
+
+
+def test_what_is_long_with_twenty_norms_is_folded(twenty, plain):
+    names = [tag for tag, _ in Page(twenty[2]).tags]
+    assert names.count("details") == 2 * 20 + 1 + 20  # mistakes, the matrices, layers
+    assert [tag for tag, _ in Page(plain[2]).tags].count("details") == 3  # layers
+
+
+def labels(figure):
+    """The extents of the words in a figure, but for its ticks, and none that are turned."""
+    figure.draw_without_rendering()  # it is then that the words of a legend find their places
+    texts = [text for axes in figure.axes for text in axes.texts]
+    texts += [text for legend in figure.legends for text in legend.get_texts()]
+    for axes in figure.axes:
+        texts += [axes.title, axes._left_title, axes._right_title]
+    return [Text.get_window_extent(text) for text in texts if text.get_text()]
+
+
+def test_no_words_lie_on_each_other_or_leave_the_figure_with_twenty_norms(twenty):
+    for figure in make_figures(twenty[0]):
+        frame, extents = figure.drawing.bbox, labels(figure.drawing)
+        assert len(extents) > 1
+        for extent in extents:
+            assert frame.x0 <= extent.x0 < extent.x1 <= frame.x1, figure.name
+            assert frame.y0 <= extent.y0 < extent.y1 <= frame.y1, figure.name
+        for one, other in combinations(extents, 2):
+            shared = Bbox.intersection(one, other)
+            assert shared is None or min(shared.width, shared.height) < 2, figure.name
+
+
+def test_the_terminal_shows_twenty_norms_in_eighty_columns(twenty, capsys):
+    show_analysis(twenty[0])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line) for line in lines) <= 80
+    assert len(lines) < 80
+    for norm in TWENTY:
+        assert any(line.startswith(f"{norm} ") for line in lines)
+
+
 # -- files ---------------------------------------------------------------------------------------
 
 
@@ -387,6 +486,28 @@ def test_the_same_analysis_gives_the_same_bytes(plain, tmp_path):
         assert again.joinpath(file).read_bytes() == folder.joinpath(file).read_bytes(), file
 
 
+def test_figures_of_an_earlier_report_go_and_other_files_stay(tmp_path):
+    report(tmp_path, make_analysis(**FEW))
+    figures = tmp_path / "out" / "figures"
+    others = {"confusion_1.txt", "my_confusion_1.png", "confusion_x.svg", "confusion_7.png"}
+    for name in others - {"confusion_7.png"}:
+        figures.joinpath(name).write_text("mine", encoding="utf-8")
+    figures.joinpath("confusion_7.png").mkdir()
+    assert figures.joinpath("drops.svg").exists()
+    fewer = make_analysis(**{**FEW, "norms": ("bn",), "epochs": 1})
+    report(tmp_path, fewer)
+    kept = {path.name for path in figures.iterdir()}
+    expected = {f"{f.name}.{ending}" for f in make_figures(fewer) for ending in ("png", "svg")}
+    assert kept == expected | others
+    assert "drops.svg" not in kept
+
+
+def test_every_figure_has_a_name_by_which_it_can_be_removed(plain, twenty):
+    for _, folder, _ in (plain, twenty):
+        names = [path.name for path in folder.joinpath("figures").iterdir()]
+        assert all(FIGURE_FILE.fullmatch(name) for name in names)
+
+
 def test_only_whole_files_are_left(plain):
     _, folder, _ = plain
     assert not [path for path in folder.rglob("*") if path.name.startswith(".")]
@@ -396,6 +517,19 @@ def test_a_folder_that_cannot_be_written_is_an_error_in_one_line(tmp_path):
     tmp_path.joinpath("out").write_text("a file")
     with pytest.raises(RunError, match=r"cannot write the report into .*out"):
         report(tmp_path, make_analysis(norms=("bn",), seeds=1, epochs=1))
+
+
+def test_a_folder_may_be_read_with_another_level(tmp_path):
+    analysis = make_analysis(**{**FEW, "epochs": 15})
+    store = Store.open(tmp_path, analysis.experiment, analysis.requests[0])
+    store.describe(analysis.facts, make_labels(1000, 3), analysis.models.values())
+    for result in analysis.results:
+        store.add(result)
+    usual, low = Comparison.read(tmp_path), Comparison.read(tmp_path, level_percent=50.0)
+    assert usual.analysis.level_percent == 60.0
+    assert usual.analysis.norms == analysis.norms
+    sooner = low.table()["epochs_to_50_percent_mean"]
+    assert (sooner < usual.table()["epochs_to_60_percent_mean"]).all()
 
 
 # -- words ---------------------------------------------------------------------------------------

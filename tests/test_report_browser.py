@@ -44,16 +44,25 @@ def report(tmp_path_factory):
     return write_report(analysis, pictures, tmp_path_factory.mktemp("report")).as_uri()
 
 
+@pytest.fixture(scope="module")
+def twenty(tmp_path_factory):
+    """The address of a report of twenty norms, without pictures."""
+    norms = ("bn", "gn", "ln", *(f"norm{i}" for i in range(3, 20)))
+    analysis = make_analysis(norms=norms, epochs=6, class_names=("ant", "bee", "cat"))
+    folder = tmp_path_factory.mktemp("twenty")
+    return write_report(analysis, folder / "pictures", folder).as_uri()
+
+
 @pytest.fixture
 def visit(browser, report):
     """Open the report; `settings` are those of a browser context. Contexts close by themselves."""
     contexts = []
 
-    def open_page(listen=lambda page: None, **settings):
+    def open_page(listen=lambda page: None, address=report, **settings):
         contexts.append(browser.new_context(**settings))
         page = contexts[-1].new_page()
         listen(page)
-        page.goto(report)
+        page.goto(address)
         return page
 
     yield open_page
@@ -167,3 +176,25 @@ def test_markup_in_names_is_shown_as_text(visit):
     page = visit(viewport=DESK)
     assert page.locator(".names", has_text="<b>bee</b>").count() > 0
     assert page.locator("svg text", has_text="<b>bee</b>").count() == 6
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+def test_twenty_norms_fit_and_what_is_folded_opens_without_scripts(visit, twenty, viewport):
+    page = visit(address=twenty, viewport=viewport, java_script_enabled=False)
+    width, height = page.evaluate(
+        "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
+    )
+    assert width <= viewport["width"]
+    assert height < 30 * viewport["height"]
+    group = page.locator("details", has_text="Wrong only with norm19")
+    assert not group.locator(".gallery").is_visible()
+    group.locator("summary").click()
+    assert group.locator(".gallery").is_visible()
+
+
+def test_on_a_phone_the_names_of_the_norms_stay_while_a_row_scrolls(visit, twenty):
+    page = visit(address=twenty, viewport=PHONE)
+    name = page.locator(".results tbody th").first
+    before = name.bounding_box()
+    page.locator(".scroll").first.evaluate("e => e.scrollLeft = 200")
+    assert name.bounding_box() == before

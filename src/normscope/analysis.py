@@ -18,6 +18,8 @@ from normscope.stats import Estimate, area_under_curve, drops, epochs_to_level, 
 
 LEVEL_PERCENT = 60.0  # the test accuracy whose first reaching measures speed
 
+MANY = 4  # more norms than that beside the baseline are told by the extremes, the rest in tables
+
 ONE_SEED = "one seed: no conclusion about the norm"
 
 
@@ -26,7 +28,8 @@ class TrialMetrics:
     """The numbers of one finished trial; points are percentage points.
 
     `epochs_to_level` is None if the level was never reached, `largest_drop_epoch` if test accuracy
-    never fell. `area_percent` is the mean height of the test accuracy curve.
+    never fell. `area_percent` is the mean height of the test accuracy curve. `seconds_per_epoch` is
+    the median over the epochs, because the first is often slower: it warms up device and caches.
     """
 
     test_accuracy_percent: float
@@ -106,8 +109,12 @@ class Analysis:
     caveats: tuple[str, ...]
 
     def table(self) -> pd.DataFrame:
-        """One row per norm; means, standard deviations and intervals carry their unit and n."""
-        return pd.DataFrame([_table_row(norm) for norm in self.norms])
+        """One row per norm: of every metric mean, sd and n, with its unit in the column's name.
+
+        Then the paired difference of test accuracy to the baseline with its 95 % interval, how many
+        trials reached the level, and the verdict.
+        """
+        return pd.DataFrame([_table_row(norm, self.level_percent) for norm in self.norms])
 
 
 def analyse(
@@ -126,6 +133,9 @@ def analyse(
     trials = tuple(summarize_trial(result, level_percent) for result in results)
     norms = tuple(_summarize_norm(norm, experiment, trials) for norm in experiment.norms)
     mistakes = find_mistakes(results, experiment.norms, facts.class_names, test_labels)
+    finished_in = [result.environment for result in results if result.status == "finished"]
+    ran_on = {(e.processor, e.device, e.threads) for e in finished_in}
+    one_machine = len(ran_on) <= 1
     return Analysis(
         experiment=experiment,
         requests=tuple(requests),
@@ -136,16 +146,16 @@ def analyse(
         trials=trials,
         norms=norms,
         mistakes=mistakes,
-        answers=_answers(norms, experiment),
-        findings=_findings(norms, trials, mistakes, experiment, level_percent),
-        caveats=_caveats(norms, requests, experiment, facts),
+        answers=_answers(norms),
+        findings=_findings(norms, trials, mistakes, experiment, level_percent, one_machine),
+        caveats=_caveats(norms, requests, experiment, facts, one_machine),
     )
 
 
 # -- one trial, one norm -------------------------------------------------------------------------
 
 
-def summarize_trial(result: Result, level_percent: float = LEVEL_PERCENT) -> TrialSummary:
+def summarize_trial(result: Result, level_percent: float) -> TrialSummary:
     """The published analysis of one trial: final accuracy, gap, speed, smoothness, time."""
     trial = result.trial
     metrics = None
@@ -163,7 +173,7 @@ def curve_metrics(
     test_percent: Sequence[float],
     train_percent: Sequence[float],
     seconds: Sequence[float],
-    level_percent: float = LEVEL_PERCENT,
+    level_percent: float,
 ) -> TrialMetrics:
     """Metrics of one trial from its curves, each of shape (E,): accuracies in percent, seconds."""
     fell = drops(test_percent)
@@ -176,7 +186,7 @@ def curve_metrics(
         largest_drop_points=float(fell.max()),
         largest_drop_epoch=int(fell.argmax()) + 1 if fell.max() > 0 else None,
         area_percent=area_under_curve(test_percent),
-        seconds_per_epoch=float(np.mean(seconds)),
+        seconds_per_epoch=float(np.median(seconds)),
     )
 
 
@@ -260,7 +270,7 @@ def _verdict(norm: str, experiment: Experiment, trials: Sequence[TrialSummary]) 
     return Verdict("undecided", difference, sentence)
 
 
-def _answers(norms: Sequence[NormSummary], experiment: Experiment) -> tuple[str, ...]:
+def _answers(norms: Sequence[NormSummary]) -> tuple[str, ...]:
     """One sentence per norm against the baseline: the decided ones first, then by size."""
     if len(norms) == 1:
         mean = norms[0].test_accuracy_percent.mean
@@ -273,108 +283,171 @@ def _answers(norms: Sequence[NormSummary], experiment: Experiment) -> tuple[str,
     return tuple(verdict.sentence for verdict in verdicts)
 
 
+@dataclass(frozen=True)
+class _Topic:
+    """How the paired differences of a metric are put into words.
+
+    `greater`, `smaller`, `same`: what a norm is whose value is above, below or at the baseline's.
+    """
+
+    metric: str
+    lead: str
+    unit: str
+    decimals: int
+    greater: str
+    smaller: str
+    same: str
+
+
+_SPEED = _Topic(
+    "epochs_to_level",
+    "Speed: compared with {baseline}, {level:g} % test accuracy was on average reached",
+    *("epochs", 1, "later", "earlier", "as early"),
+)
+_SMOOTHNESS = _Topic(
+    "drop_sum_points",
+    "Smoothness: compared with {baseline}, test accuracy fell on average, all drops together,",
+    *("points", 2, "more", "less", "as much"),
+)
+_GAP = _Topic(
+    "gap_points",
+    "Gap: compared with {baseline}, the gap between train and test accuracy was on average",
+    *("points", 2, "wider", "narrower", "as wide"),
+)
+
+
 def _findings(
     norms: Sequence[NormSummary],
     trials: Sequence[TrialSummary],
     mistakes: Mistakes,
     experiment: Experiment,
     level: float,
+    one_machine: bool,
 ) -> tuple[str, ...]:
-    """What the numbers say besides accuracy: speed, smoothness, gap, time, mistakes."""
+    """What the numbers say besides accuracy: each sentence begins with its topic and a colon."""
     if max(norm.finished for norm in norms) < 2:
-        return tuple(f"{sentence} ({ONE_SEED})" for sentence in _descriptions(norms, level))
-    sentences = []
-    for norm in experiment.norms[1:]:
-        sentences += _compare_speed(trials, norm, experiment.baseline, level)
-        sentences += _compare_smoothness(trials, norm, experiment.baseline)
-        sentences += _compare_gap(trials, norm, experiment.baseline)
-        sentences += _compare_time(trials, norm, experiment.baseline)
-    sentences += _censored(norms, level)
-    sentences += mistakes.sentences()
-    return tuple(sentences)
+        return tuple(f"{sentence} ({ONE_SEED})." for sentence in _single_runs(norms, level))
+    sentences = [
+        *_compared(trials, experiment, _SPEED, level),
+        *_unreached(norms, level),
+        *_compared(trials, experiment, _SMOOTHNESS, level),
+        *_compared(trials, experiment, _GAP, level),
+    ]
+    sentences += _times(trials, experiment) if one_machine else []
+    sentences += _mistakes(mistakes)
+    return tuple(f"{sentence}." for sentence in sentences)
 
 
-def _descriptions(norms: Sequence[NormSummary], level: float) -> list[str]:
-    """The numbers of single runs, described and not compared."""
-    sentences = []
-    for norm in norms:
-        if norm.drop_sum_points.mean is None:
-            continue
-        epochs = norm.epochs_to_level.mean
-        speed = (
-            f"reached {level:.0f} % after {epochs:.1f} epochs"
-            if epochs
-            else f"never reached {level:.0f} %"
-        )
-        fell = f"its test accuracy fell by {norm.drop_sum_points.mean:.2f} points in all on the way"
-        sentences.append(f"In its one run {norm.norm} {speed}; {fell}")
-    return sentences
+def _listed(items: Sequence[tuple[float, str]]) -> str:
+    """All items, each a value and its words; of many the one of least and of greatest value."""
+    if len(items) <= MANY:
+        return ", ".join(words for _, words in items)
+    ranked = sorted(items, key=lambda item: item[0])
+    return f"from {ranked[0][1]} to {ranked[-1][1]}, the other {len(items) - 2} norms between"
 
 
-def _compare_speed(
-    trials: Sequence[TrialSummary], norm: str, baseline: str, level: float
+def _compared(
+    trials: Sequence[TrialSummary], experiment: Experiment, topic: _Topic, level: float
 ) -> list[str]:
-    later = paired_differences(trials, norm, baseline, "epochs_to_level")
-    both = paired_differences(trials, norm, baseline, "test_accuracy_percent")
-    if not later or len(later) < len(both):  # leaving out who never arrived would flatter it
-        return []
-    mean = float(np.mean(later))
-    size = f"{abs(mean):.1f} epochs {'after' if mean > 0 else 'before'} {baseline}"
-    return [
-        f"{norm} reached {level:.0f} % {size} on average, {_agreement(later, 'later', 'earlier')}."
-    ]
+    """The mean difference of every norm to the baseline; nothing if none differs in any seed.
+
+    A norm of which a pair of runs lacks the metric is left out: what remains would flatter it.
+    """
+    items, differ, baseline = [], False, experiment.baseline
+    for norm in experiment.norms[1:]:
+        pairs = paired_differences(trials, norm, baseline, "test_accuracy_percent")
+        found = paired_differences(trials, norm, baseline, topic.metric)
+        if found and len(found) == len(pairs):
+            items.append((float(np.mean(found)), _difference(norm, found, topic)))
+            differ = differ or any(found)
+    lead = topic.lead.format(baseline=baseline, level=level)
+    return [f"{lead} {_listed(items)}"] if differ else []
 
 
-def _compare_smoothness(trials: Sequence[TrialSummary], norm: str, baseline: str) -> list[str]:
-    more = paired_differences(trials, norm, baseline, "drop_sum_points")
-    if not more or not any(more):
-        return []
-    mean = float(np.mean(more))
-    size = f"{abs(mean):.2f} points {'more' if mean > 0 else 'less'} in all than with {baseline}"
-    counts = _agreement(more, "more", "less")
-    return [f"With {norm}, test accuracy fell {size} on its way up (mean), {counts}."]
+def _difference(norm: str, found: Sequence[float], topic: _Topic) -> str:
+    """``0.4 epochs later with ln (later in 2 of 3 seeds)``; both counts if the mean shows as 0."""
+    mean, n = float(np.mean(found)), len(found)
+    above, below = sum(value > 0 for value in found), sum(value < 0 for value in found)
+    if round(mean, topic.decimals) == 0:
+        counts = f"{topic.greater} in {above}, {topic.smaller} in {below} of {n} seeds"
+        return f"{topic.same} with {norm} ({counts})"
+    word, count = (topic.greater, above) if mean > 0 else (topic.smaller, below)
+    size = f"{abs(mean):.{topic.decimals}f} {topic.unit} {word}"
+    return f"{size} with {norm} ({word} in {count} of {n} seeds)"
 
 
-def _compare_gap(trials: Sequence[TrialSummary], norm: str, baseline: str) -> list[str]:
-    wider = paired_differences(trials, norm, baseline, "gap_points")
-    if not wider:
-        return []
-    mean = float(np.mean(wider))
-    size = f"{abs(mean):.2f} points {'wider' if mean > 0 else 'narrower'}"
-    counts = _agreement(wider, "wider", "narrower")
-    return [
-        f"The gap between train and test accuracy was {size} with {norm} than with {baseline} "
-        f"(mean), {counts}."
-    ]
-
-
-def _compare_time(trials: Sequence[TrialSummary], norm: str, baseline: str) -> list[str]:
-    seconds = {t.id: t.metrics.seconds_per_epoch for t in trials if t.metrics}
-    mine = [seconds[t.id] for t in trials if t.norm == norm and t.id in seconds]
-    other = [seconds[t.id] for t in trials if t.norm == baseline and t.id in seconds]
-    if not mine or not other:
-        return []
-    ratio = float(np.median(mine) / np.median(other))
-    return [
-        f"An epoch took {np.median(mine):.1f} s with {norm} and {np.median(other):.1f} s with "
-        f"{baseline} (medians; {ratio:.2f} times as long; on a shared machine times vary)."
-    ]
-
-
-def _agreement(differences: Sequence[float], positive: str, negative: str) -> str:
-    """In how many seeds the difference has the sign of its mean, in words."""
-    sign = 1 if np.mean(differences) > 0 else -1
-    count = sum(sign * difference > 0 for difference in differences)
-    return f"{positive if sign > 0 else negative} in {count} of {len(differences)} seeds"
-
-
-def _censored(norms: Sequence[NormSummary], level: float) -> list[str]:
-    return [
-        f"{norm.norm} never reached {level:.0f} % in {norm.finished - norm.reached} of "
-        f"{norm.finished} seeds."
+def _single_runs(norms: Sequence[NormSummary], level: float) -> list[str]:
+    """The numbers of single runs, described and not compared."""
+    speeds = [
+        (norm.epochs_to_level.mean, f"{norm.epochs_to_level.mean:.1f} with {norm.norm}")
         for norm in norms
-        if norm.reached < norm.finished
+        if norm.epochs_to_level.mean is not None
     ]
+    falls = [
+        (norm.drop_sum_points.mean, f"{norm.drop_sum_points.mean:.2f} with {norm.norm}")
+        for norm in norms
+        if norm.drop_sum_points.mean is not None
+    ]
+    speed = f"Speed: epochs until test accuracy reached {level:g} %: {_listed(speeds)}"
+    smoothness = f"Smoothness: points by which test accuracy fell in all: {_listed(falls)}"
+    return [
+        *([speed] if speeds else []),
+        *_unreached(norms, level),
+        *([smoothness] if falls else []),
+    ]
+
+
+def _unreached(norms: Sequence[NormSummary], level: float) -> list[str]:
+    """In how many seeds test accuracy stayed below the level, where it did."""
+    absent = [
+        (norm.finished - norm.reached, norm) for norm in norms if norm.reached < norm.finished
+    ]
+    if not absent:
+        return []
+    items = [
+        (count / norm.finished, f"{count} of {norm.finished} with {norm.norm}")
+        for count, norm in absent
+    ]
+    return [f"Speed: seeds in which {level:g} % was never reached: {_listed(items)}"]
+
+
+def _times(trials: Sequence[TrialSummary], experiment: Experiment) -> list[str]:
+    """Medians over the trials, for a trial that met a busy machine says nothing of the norm."""
+    medians = {}
+    for norm in experiment.norms:
+        seconds = [t.metrics.seconds_per_epoch for t in trials if t.norm == norm and t.metrics]
+        if seconds:
+            medians[norm] = float(np.median(seconds))
+    baseline = medians.pop(experiment.baseline, None)
+    if baseline is None or not medians:
+        return []
+    items = [
+        (median, f"{median:.1f} s with {norm} ({median / baseline:.2f} times as long)")
+        for norm, median in medians.items()
+    ]
+    return [
+        f"Time: an epoch took in the median {baseline:.1f} s with {experiment.baseline}, "
+        f"{_listed(items)}; on a shared machine times vary"
+    ]
+
+
+def _mistakes(mistakes: Mistakes) -> list[str]:
+    if not mistakes.confusions:
+        return []
+    share = 100 * mistakes.wrong_for_all / mistakes.test_size
+    norms = list(mistakes.confusions)
+    sentences = [
+        f"Mistakes: {mistakes.wrong_for_all:,} of {mistakes.test_size:,} test images "
+        f"({share:.1f} %) were misclassified in most seeds "
+        f"{'by every norm' if len(norms) > 1 else f'by {norms[0]}'}"
+    ]
+    if mistakes.wrong_only_for:
+        alone = [(n, f"{n:,} with {norm}") for norm, n in mistakes.wrong_only_for.items()]
+        sentences.append(
+            "Mistakes: images wrong with one norm in most seeds, and right with every other in "
+            f"most: {_listed(alone)}"
+        )
+    return sentences
 
 
 def _caveats(
@@ -382,6 +455,7 @@ def _caveats(
     requests: Sequence[Request],
     experiment: Experiment,
     facts: DatasetFacts,
+    one_machine: bool,
 ) -> tuple[str, ...]:
     """What limits the conclusions, in the order of its weight."""
     sentences = []
@@ -389,13 +463,7 @@ def _caveats(
         sentences.append(f"{ONE_SEED[0].upper()}{ONE_SEED[1:]}.")
     if facts.synthetic:
         sentences.append(f"{facts.name} is synthetic: its images are drawn by a program.")
-    for norm in norms:
-        if norm.finished < norm.trials:
-            absent = norm.trials - norm.finished - norm.diverged - norm.failed
-            sentences.append(
-                f"{norm.norm}: {norm.finished} of {norm.trials} trials finished "
-                f"({norm.diverged} diverged, {norm.failed} failed, {absent} not run)."
-            )
+    sentences += _unfinished(norms)
     if experiment.seeds > 1 and len(norms) > 1:
         comparisons = len(norms) - 1
         sentences.append(
@@ -406,13 +474,42 @@ def _caveats(
         sentences.append(
             "Seeds were added after a first look, for which these intervals are too narrow."
         )
+    if not one_machine:
+        sentences.append(
+            "Trials ran on different machines (processor, device or threads differ): their times "
+            "are not comparable."
+        )
     return tuple(sentences)
+
+
+def _unfinished(norms: Sequence[NormSummary]) -> list[str]:
+    """Which norms lack trials, and why; of many norms, how many trials are lacking in all."""
+    lacking = [norm for norm in norms if norm.finished < norm.trials]
+    if len(lacking) <= MANY:
+        return [f"{norm.norm}: {_fates([norm])}." for norm in lacking]
+    return [f"{len(lacking)} of {len(norms)} norms lack trials; of all norms {_fates(norms)}."]
+
+
+def _fates(norms: Sequence[NormSummary]) -> str:
+    counts = [(n.trials, n.finished, n.diverged, n.failed) for n in norms]
+    trials, finished, diverged, failed = (sum(column) for column in zip(*counts, strict=True))
+    absent = trials - finished - diverged - failed
+    return (
+        f"{finished} of {trials} trials finished ({diverged} diverged, {failed} failed, "
+        f"{absent} not run)"
+    )
 
 
 # -- the table -----------------------------------------------------------------------------------
 
 
-def _table_row(norm: NormSummary) -> dict[str, object]:
+def metric_columns(level_percent: float) -> dict[str, str]:
+    """Field of `TrialMetrics` -> what a table calls it; the level is part of its column's name."""
+    names = {field.name: field.name for field in fields(TrialMetrics)}
+    return {**names, "epochs_to_level": f"epochs_to_{level_percent:g}_percent"}
+
+
+def _table_row(norm: NormSummary, level_percent: float) -> dict[str, object]:
     row: dict[str, object] = {
         "norm": norm.norm,
         "trials": norm.trials,
@@ -420,12 +517,13 @@ def _table_row(norm: NormSummary) -> dict[str, object]:
         "diverged": norm.diverged,
         "failed": norm.failed,
     }
-    for field in fields(TrialMetrics):
-        if field.name != "largest_drop_epoch":
-            estimate: Estimate = getattr(norm, field.name)
-            row[f"{field.name}_mean"], row[f"{field.name}_sd"] = estimate.mean, estimate.sd
+    for name, column in metric_columns(level_percent).items():
+        if name != "largest_drop_epoch":
+            estimate: Estimate = getattr(norm, name)
+            row[f"{column}_mean"], row[f"{column}_sd"] = estimate.mean, estimate.sd
+            row[f"{column}_n"] = estimate.n
     difference = norm.verdict.difference if norm.verdict else Estimate(0, None, None, None, None)
     row |= {f"difference_points_{key}": value for key, value in asdict(difference).items()}
-    row["reached_level"] = norm.reached
+    row[f"reached_{level_percent:g}_percent"] = norm.reached
     row["verdict"] = norm.verdict.outcome if norm.verdict else "baseline"
     return row

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from normscope.analysis import Analysis, analyse
+from normscope.analysis import LEVEL_PERCENT, Analysis, analyse
 from normscope.report import write_report
 from normscope.store import Store
 
@@ -18,10 +18,11 @@ class Comparison:
     analysis: Analysis
 
     @classmethod
-    def read(cls, folder: Path | str) -> "Comparison":
+    def read(cls, folder: Path | str, level_percent: float = LEVEL_PERCENT) -> "Comparison":
         """Analyse a folder; nothing else is needed, neither the data set nor torch.
 
-        Raises `UsageError` if the folder holds no experiment, `RunError` if it is damaged.
+        `level_percent` is the test accuracy whose first reaching measures speed. Raises
+        `UsageError` if the folder holds no experiment, `RunError` if it is damaged.
         """
         store = Store(Path(folder))
         analysis = analyse(
@@ -31,11 +32,15 @@ class Comparison:
             store.models(),
             store.results(),
             store.test_labels(),
+            level_percent,
         )
         return cls(store.folder, analysis)
 
     def table(self) -> pd.DataFrame:
-        """One row per norm: mean, sd and n of every metric, with the unit in the column's name."""
+        """One row per norm: mean, sd and n of every metric, with the unit in the column's name.
+
+        See `Analysis.table`.
+        """
         return self.analysis.table()
 
     def report(self, path: Path | str | None = None) -> Path:

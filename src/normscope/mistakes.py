@@ -8,6 +8,7 @@ import numpy as np
 from normscope.config import Result
 
 EXAMPLES = 10  # images shown per group
+RANKED = "the most confident mistakes first"
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Mistake:
 
 @dataclass(frozen=True)
 class MistakeGroup:
-    """Test images that share a fate; `count` of them, of which the clearest examples are kept."""
+    """Test images that share a fate; `count` of them, of which the most confident are kept."""
 
     title: str
     caption: str
@@ -40,9 +41,10 @@ class MistakeGroup:
 class Mistakes:
     """`confusions`: by norm, mean counts per finished trial, float64 (true, predicted).
 
-    An image counts as wrong for a norm if more than half of the norm's finished trials misclassify
-    it. `wrong_for_all`, `wrong_only_for`: how many test images are wrong for every norm, and for
-    just that one.
+    An image is wrong for a norm if more than half of the norm's finished trials misclassify it, and
+    right if more than half classify it correctly; at a tie it is neither. `wrong_for_all`: how many
+    test images are wrong for every norm; `wrong_only_for`: wrong for that one and right for every
+    other.
     """
 
     test_size: int
@@ -54,20 +56,6 @@ class Mistakes:
     def pictures(self) -> set[int]:
         """Indexes of the test images that a report shows."""
         return {example.index for group in self.groups for example in group.examples}
-
-    def sentences(self) -> list[str]:
-        if not self.confusions:
-            return []
-        share = 100 * self.wrong_for_all / self.test_size
-        every = "by every norm" if len(self.confusions) > 1 else f"by {next(iter(self.confusions))}"
-        sentences = [
-            f"{self.wrong_for_all:,} of {self.test_size:,} test images ({share:.1f} %) were "
-            f"misclassified {every} in most seeds."
-        ]
-        if self.wrong_only_for:
-            counts = ", ".join(f"{n:,} by {norm} alone" for norm, n in self.wrong_only_for.items())
-            sentences.append(f"Others were misclassified by one norm only: {counts}.")
-        return sentences
 
 
 def find_mistakes(
@@ -81,21 +69,23 @@ def find_mistakes(
     votes = {norm: vote for norm, vote in votes.items() if vote.trials}
     if not votes:
         return Mistakes(len(test_labels), {}, 0, {}, ())
-    wrong = np.stack([vote.usually_wrong for vote in votes.values()])
-    everyone = _Votes(results, None, class_names, test_labels)
+    wrong = {norm: vote.usually_wrong for norm, vote in votes.items()}
+    for_all = np.all(list(wrong.values()), axis=0)
     several = len(votes) > 1
-    alone = {norm: wrong[i] & (wrong.sum(axis=0) == 1) for i, norm in enumerate(votes) if several}
+    alone = {norm: _only(norm, votes) for norm in votes if several}
+    everyone = _Votes(results, None, class_names, test_labels)
     groups = [
         everyone.group(
             "Wrong with every norm" if several else f"Wrong with {next(iter(votes))}",
-            "Misclassified in most seeds, the most confident first.",
-            np.asarray(wrong.all(axis=0)),
+            f"Misclassified {'with every norm ' if several else ''}in most seeds, {RANKED}.",
+            for_all,
         )
     ]
     groups += [
         votes[norm].group(
             f"Wrong only with {norm}",
-            f"Misclassified with {norm} in most seeds, and right with every other norm in most.",
+            f"Misclassified with {norm} in most seeds, and right with every other norm in most; "
+            f"{RANKED}.",
             images,
         )
         for norm, images in alone.items()
@@ -103,8 +93,8 @@ def find_mistakes(
     groups += [
         vote.group(
             f"Most confident mistakes of {norm}",
-            "Whatever the other norms say of them.",
-            vote.usually_wrong,
+            f"Misclassified with {norm} in most seeds, whatever the other norms say of them.",
+            wrong[norm],
         )
         for norm, vote in votes.items()
         if several
@@ -112,10 +102,16 @@ def find_mistakes(
     return Mistakes(
         test_size=len(test_labels),
         confusions={norm: vote.confusion() for norm, vote in votes.items()},
-        wrong_for_all=int(wrong.all(axis=0).sum()),
+        wrong_for_all=int(for_all.sum()),
         wrong_only_for={norm: int(images.sum()) for norm, images in alone.items()},
         groups=tuple(groups),
     )
+
+
+def _only(norm: str, votes: dict[str, "_Votes"]) -> np.ndarray:
+    """Wrong with this norm, and right with every other one: bool, shape (N,)."""
+    others = [vote.usually_right for other, vote in votes.items() if other != norm]
+    return votes[norm].usually_wrong & np.all(others, axis=0)
 
 
 class _Votes:
@@ -139,6 +135,11 @@ class _Votes:
         """Misclassified by more than half of the trials: bool, shape (N,)."""
         return self.wrong.mean(axis=0) > 0.5
 
+    @property
+    def usually_right(self) -> np.ndarray:
+        """Classified correctly by more than half of the trials: bool, shape (N,)."""
+        return self.wrong.mean(axis=0) < 0.5
+
     def confusion(self) -> np.ndarray:
         """Mean counts per trial: float64, shape (classes, classes), rows are true classes."""
         size = len(self.class_names)
@@ -147,22 +148,33 @@ class _Votes:
         return counts / self.trials
 
     def group(self, title: str, caption: str, images: np.ndarray) -> MistakeGroup:
-        """The images of a mask, ranked by how sure the trials that erred were on average."""
+        """The images of a mask, ranked by the confidence that is shown with them."""
         indexes = np.flatnonzero(images)
-        sureness = (self.confidences * self.wrong)[:, indexes].sum(axis=0)
-        clearest = indexes[np.argsort(-sureness, kind="stable")][:EXAMPLES]
-        examples = tuple(self._mistake(int(index)) for index in clearest)
+        predicted, percent = self._wrong_classes(indexes)
+        first = np.argsort(-percent, kind="stable")[:EXAMPLES]
+        examples = tuple(
+            Mistake(
+                index=int(indexes[i]),
+                true=self.class_names[int(self.labels[indexes[i]])],
+                predicted=self.class_names[int(predicted[i])],
+                confidence_percent=float(percent[i]),
+                wrong=int(self.wrong[:, indexes[i]].sum()),
+                trials=self.trials,
+            )
+            for i in first
+        )
         return MistakeGroup(title, caption, len(indexes), examples)
 
-    def _mistake(self, index: int) -> Mistake:
-        chosen = self.classes[self.wrong[:, index], index]
-        predicted = int(np.bincount(chosen).argmax())
-        sure = self.confidences[self.classes[:, index] == predicted, index]
-        return Mistake(
-            index=index,
-            true=self.class_names[int(self.labels[index])],
-            predicted=self.class_names[predicted],
-            confidence_percent=100 * float(sure.mean()),
-            wrong=int(self.wrong[:, index].sum()),
-            trials=self.trials,
-        )
+    def _wrong_classes(self, indexes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The wrong class that most trials chose for each image, int64, and their mean confidence.
+
+        The confidence is in percent, float64; both have the shape of `indexes`. The lowest class
+        number decides a tie.
+        """
+        classes, wrong = self.classes[:, indexes], self.wrong[:, indexes]
+        counts = np.zeros((len(self.class_names), len(indexes)), dtype=np.int64)
+        np.add.at(counts, (classes, np.arange(len(indexes))), wrong)
+        predicted = counts.argmax(axis=0)
+        chosen = classes == predicted
+        sure = (self.confidences[:, indexes] * chosen).sum(axis=0) / chosen.sum(axis=0)
+        return predicted, 100 * sure

@@ -45,7 +45,7 @@ def show_analysis(analysis: Analysis) -> None:
         "n",
         "test acc. %\nmean ± sd",
         "points to baseline\n95 % interval",
-        f"epochs\nto {analysis.level_percent:.0f} %",
+        f"epochs\nto {analysis.level_percent:g} %",
         "drops\npoints",
         "s per\nepoch",
     ):

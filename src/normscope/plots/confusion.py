@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from normscope.analysis import Analysis
-from normscope.plots.style import COLORS, INK, MUTED, new_panel, styled
+from normscope.plots.style import COLORS, INK, MUTED, new_panel, shorten, styled
 
 MAX_CLASSES_WITH_COUNTS = 20
+NAME_COLUMNS = 16  # longer class names are shortened, or they would leave no room for the matrix
 LEAST_SHOWN = 0.5  # images per trial; smaller counts would be rounded to a 0 that is not one
 WHITE_TEXT_FROM = 0.8  # of the scale: there, white reads better than ink, in light and in dark
 
@@ -66,7 +67,7 @@ def draw_confusion(confusion: Confusion) -> Figure:
     _name_classes(axes, confusion.class_names)
     if size <= MAX_CLASSES_WITH_COUNTS:
         _write_counts(axes, confusion)
-    _add_scale(figure, axes, picture, confusion.most)
+    _add_scale(figure, axes, picture)
     return figure
 
 
@@ -78,7 +79,7 @@ def _fading(color: str) -> ListedColormap:
 def _name_classes(axes: Axes, names: tuple[str, ...]) -> None:
     every = 1 if len(names) <= MAX_CLASSES_WITH_COUNTS else 10
     ticks = range(0, len(names), every)
-    shown = [names[tick] for tick in ticks]
+    shown = [shorten(names[tick], NAME_COLUMNS) for tick in ticks]
     axes.set_xticks(ticks, shown, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
     axes.set_yticks(ticks, shown, fontsize=8)
     axes.tick_params(length=0 if every == 1 else 3)
@@ -108,7 +109,7 @@ def _write_counts(axes: Axes, confusion: Confusion) -> None:
         axes.plot(x, [*y, i - 0.5], color=MUTED, linewidth=0.7, clip_on=False)
 
 
-def _add_scale(figure: Figure, axes: Axes, picture: AxesImage, most: float) -> None:
+def _add_scale(figure: Figure, axes: Axes, picture: AxesImage) -> None:
     bar = figure.colorbar(picture, ax=axes, shrink=0.5, aspect=25, pad=0.02)
     assert bar.solids is not None  # it is there once drawn
     bar.solids.set_rasterized(True)

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,7 +13,7 @@ from matplotlib.lines import Line2D
 from normscope.analysis import Analysis
 from normscope.plots.style import (
     INK,
-    PANEL_INCHES,
+    PAPER,
     NormStyle,
     epoch_ticks,
     new_panel,
@@ -101,14 +103,17 @@ def draw_curves(curves: Sequence[NormCurves], title: str, norms: Sequence[str]) 
     figure, axes = new_panel(height_inches=3.1)
     axes.set_title(title)
     axes.set_xlabel("Epoch")
+    labelled = len(curves) <= MAX_LABELS
     draw_one = _draw_band if seeds_as_bands(curves) else _draw_seeds
     for norm in curves:
         draw_one(axes, norm, styles[norm.norm])
+        _cross_early_ends(axes, norm, styles[norm.norm])
     for norm in curves:
-        _draw_mean(axes, norm, styles[norm.norm])
+        _draw_mean(axes, norm, styles[norm.norm], width=2.0 if labelled else 1.3)
     _fit_epochs(axes, curves)
-    if len(curves) <= MAX_LABELS:
+    if labelled:
         _label_ends(axes, curves, styles)
+        _label_early_ends(axes, curves, styles)
     else:
         _add_legend(figure, curves, styles)
     return figure
@@ -120,12 +125,16 @@ def seeds_as_bands(curves: Sequence[NormCurves]) -> bool:
 
 
 def _draw_seeds(axes: Axes, norm: NormCurves, style: NormStyle) -> None:
-    """All seeds as one broken line; a cross marks where a trial ended early."""
+    """All seeds as one broken line."""
     gap = [np.nan]
     x = np.concatenate([part for seed in norm.seeds for part in (seed.epochs, gap)])
     y = np.concatenate([part for seed in norm.seeds for part in (seed.values, gap)])
     single = max(len(seed.values) for seed in norm.seeds) == 1
     axes.plot(x, y, color=style.color, linewidth=0.8, alpha=0.45, marker="." if single else "")
+
+
+def _cross_early_ends(axes: Axes, norm: NormCurves, style: NormStyle) -> None:
+    """A cross marks where a trial ended early."""
     ended = [(seed.epochs[-1], seed.values[-1]) for seed in norm.seeds if not seed.finished]
     if ended:
         axes.plot(*zip(*ended, strict=True), linestyle="", marker="x", color=style.color)
@@ -139,14 +148,14 @@ def _draw_band(axes: Axes, norm: NormCurves, style: NormStyle) -> None:
         axes.fill_between(finished[0].epochs, low, high, color=style.color, alpha=0.15, linewidth=0)
 
 
-def _draw_mean(axes: Axes, norm: NormCurves, style: NormStyle) -> None:
+def _draw_mean(axes: Axes, norm: NormCurves, style: NormStyle, width: float) -> None:
     if norm.mean is None:
         return
     axes.plot(
         norm.mean.epochs,
         norm.mean.values,
         color=style.color,
-        linewidth=2,
+        linewidth=width,
         dashes=style.dashes or (None, None),
         marker=style.marker,
         markersize=4.5,
@@ -167,7 +176,7 @@ def _label(norm: NormCurves) -> str:
 
 
 def _label_ends(axes: Axes, curves: Sequence[NormCurves], styles: dict[str, NormStyle]) -> None:
-    """Name each line at its end, moved apart where ends meet."""
+    """Name each mean at its end, right of the axes, moved apart where ends meet."""
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
     ended = [norm for norm in curves if norm.mean]
@@ -182,9 +191,37 @@ def _label_ends(axes: Axes, curves: Sequence[NormCurves], styles: dict[str, Norm
             va="center",
             fontsize=8.5,
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": styles[norm.norm].color, "linewidth": 1.2,
-                        "relpos": (0, 0.5), "shrinkA": 1, "shrinkB": 0},
-        )  # fmt: skip
+            arrowprops=_leader(styles[norm.norm], 0),
+        )
+
+
+def _label_early_ends(
+    axes: Axes, curves: Sequence[NormCurves], styles: dict[str, NormStyle]
+) -> None:
+    """Name a norm of which no trial finished at the last point that is drawn of it."""
+    (first, end), (low, high) = axes.get_xlim(), axes.get_ylim()
+    early = [norm for norm in curves if norm.mean is None]
+    lasts = [max(norm.seeds, key=lambda seed: len(seed.epochs)) for norm in early]
+    heights = spread([(last.values[-1] - low) / (high - low) for last in lasts], gap=0.075)
+    for norm, last, height in zip(early, lasts, heights, strict=True):
+        epoch = last.epochs[-1]
+        side = 1 if epoch < (first + end) / 2 else -1  # where the axes leave room
+        axes.annotate(
+            _label(norm),
+            xy=(epoch, last.values[-1]),
+            xytext=(epoch + side * 0.03 * (end - first), low + height * (high - low)),
+            ha="left" if side > 0 else "right",
+            va="bottom",
+            fontsize=8.5,
+            arrowprops=_leader(styles[norm.norm], 0 if side > 0 else 1),
+            bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1},
+        )
+
+
+def _leader(style: NormStyle, side: float) -> dict[str, Any]:
+    """A line in the norm's colour from the left (0) or right (1) of a label to what it names."""
+    return {"arrowstyle": "-", "color": style.color, "linewidth": 1.2, "relpos": (side, 0.5),
+            "shrinkA": 1, "shrinkB": 0}  # fmt: skip
 
 
 def spread(places: Sequence[float], gap: float) -> np.ndarray:
@@ -208,9 +245,12 @@ def _add_legend(figure: Figure, curves: Sequence[NormCurves], styles: dict[str, 
         for norm in curves
         for s in [styles[norm.norm]]
     ]  # fmt: skip
-    widest = max(len(_label(norm)) for norm in curves)
-    columns = max(1, int(PANEL_INCHES * 72 / (widest * 4.5 + 34)))
+    look: dict[str, Any] = {"handles": handles, "labelcolor": INK, "handlelength": 2.5,
+                            "loc": "outside lower left"}  # fmt: skip
+    single = figure.legend(ncols=1, **look)
+    space = 2.0 * matplotlib.rcParams["legend.fontsize"] * figure.dpi / 72  # between two columns
+    width = single.get_window_extent().width
+    single.remove()
+    columns = max(1, int((figure.bbox.width + space) / (width + space)))
     figure.set_figheight(figure.get_figheight() + 0.17 * -(-len(handles) // columns))
-    figure.legend(
-        handles=handles, ncols=columns, loc="outside lower left", labelcolor=INK, handlelength=2.5
-    )
+    figure.legend(ncols=columns, columnspacing=2.0, **look)

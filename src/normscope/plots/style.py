@@ -4,7 +4,10 @@ The ink colours are names as much as colours: in a figure that is placed in a pa
 replaces them by the colours of the page, light or dark.
 """
 
-from collections.abc import Callable, Sequence
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from typing import ParamSpec
@@ -62,15 +65,24 @@ STYLE = {
 Parameters = ParamSpec("Parameters")
 
 
-def styled(draw: Callable[Parameters, Figure]) -> Callable[Parameters, Figure]:
-    """Draw in this style over matplotlib's defaults, whatever the settings of the process are.
+@contextmanager
+def in_style(**changes: str) -> Iterator[None]:
+    """Work in this style over matplotlib's defaults, whatever the settings of the process are.
 
-    The figure is laid out once, here, and then looks the same in every format.
+    A sign that matplotlib's font lacks, such as a Chinese one, is no cause for a warning: in SVG
+    text stays text, and the reader's browser has the font for it.
     """
+    with matplotlib.style.context(["default", {**STYLE, **changes}]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
+        yield
+
+
+def styled(draw: Callable[Parameters, Figure]) -> Callable[Parameters, Figure]:
+    """Draw `in_style`; the figure is laid out once, here, and then looks the same everywhere."""
 
     @wraps(draw)
     def draw_in_style(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Figure:
-        with matplotlib.style.context(["default", STYLE]):
+        with in_style():
             figure = draw(*args, **kwargs)
             ConstrainedLayoutEngine().execute(figure)
             figure.set_layout_engine("none")
@@ -122,6 +134,15 @@ def epoch_ticks(first: int, last: int) -> list[int]:
     inner = [epoch for epoch in range(first, last) if epoch % step == 0]
     apart = [epoch for epoch in inner if first + step / 2 <= epoch < last - step / 2]
     return sorted({first, *apart, last})
+
+
+def shorten(name: str, columns: int) -> str:
+    """A name of at most so many columns, cut with an ellipsis; East Asian signs take two each."""
+    widths = [2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in name]
+    if sum(widths) <= columns:
+        return name
+    kept = [sign for i, sign in enumerate(name) if sum(widths[: i + 1]) < columns]
+    return "".join(kept).rstrip() + "…"
 
 
 def new_panel(height_inches: float, width_inches: float = PANEL_INCHES) -> tuple[Figure, Axes]:

@@ -4,10 +4,9 @@ import io
 import re
 from html import escape
 
-import matplotlib.style
 from matplotlib.figure import Figure
 
-from normscope.plots.style import GRID, INK, MUTED, PAPER, STYLE
+from normscope.plots.style import GRID, INK, MUTED, PAPER, in_style
 
 PNG_DOTS_PER_INCH = 200
 
@@ -15,7 +14,7 @@ PNG_DOTS_PER_INCH = 200
 def to_png(figure: Figure) -> bytes:
     """The figure on white, as PNG."""
     target = io.BytesIO()
-    with matplotlib.style.context(["default", STYLE]):
+    with in_style():
         figure.savefig(target, format="png", dpi=PNG_DOTS_PER_INCH, metadata={"Software": None})
     return target.getvalue()
 
@@ -23,7 +22,7 @@ def to_png(figure: Figure) -> bytes:
 def to_svg(figure: Figure, name: str, alt: str) -> str:
     """The figure as SVG of its own, text as text, without date; `name` makes its ids unique."""
     target = io.StringIO()
-    with matplotlib.style.context(["default", {**STYLE, "svg.hashsalt": name}]):
+    with in_style(**{"svg.hashsalt": name}):
         figure.savefig(target, format="svg", metadata={"Date": None})
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", target.getvalue(), flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)

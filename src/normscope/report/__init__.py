@@ -1,11 +1,12 @@
 """An `Analysis` -> files that a person reads: one HTML page, two CSV files, Markdown, figures."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 from normscope.analysis import Analysis
 from normscope.errors import RunError
 from normscope.plots import to_png
-from normscope.report.figures import make_figures
+from normscope.report.figures import FIGURE_FILE, make_figures
 from normscope.report.html import render_page
 from normscope.report.markdown import render_markdown
 from normscope.report.tables import epochs_table, trials_table
@@ -17,7 +18,8 @@ def write_report(analysis: Analysis, pictures: Path, out: Path) -> Path:
     """Write the whole report into the folder `out`; return the path of ``report.html``.
 
     `pictures` holds the test images to be shown as ``INDEX.png``. Every file is replaced at once,
-    so a reader never meets half of one. Raises `RunError` if `out` cannot be written.
+    so a reader never meets half of one. Figures of an earlier report that this one lacks are
+    removed. Raises `RunError` if `out` cannot be written.
     """
     figures = make_figures(analysis)
     files: dict[str, bytes] = {}
@@ -31,9 +33,18 @@ def write_report(analysis: Analysis, pictures: Path, out: Path) -> Path:
     try:
         for name, content in files.items():
             _write(out / name, content)
+        _remove_old_figures(out, files.keys())
     except OSError as error:
         raise RunError(f"cannot write the report into {out}: {error.strerror}") from error
     return out / "report.html"
+
+
+def _remove_old_figures(out: Path, written: Collection[str]) -> None:
+    """Remove the figures that are not of this report; files under any other name are the user's."""
+    for path in out.glob("figures/*"):
+        ours = FIGURE_FILE.fullmatch(path.name) and path.is_file()
+        if ours and f"figures/{path.name}" not in written:
+            path.unlink()
 
 
 def _write(path: Path, content: bytes) -> None:

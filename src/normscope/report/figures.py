@@ -1,5 +1,6 @@
 """The figures of a report: what each is called, what it shows, and the words that go with it."""
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,6 +27,12 @@ from normscope.plots import (
 CURVES = "curves"
 CONVERGENCE = "convergence"
 MISTAKES = "mistakes"
+
+# The names of all files that reports put into their folder of figures.
+FIGURE_FILE = re.compile(
+    rf"({'|'.join(METRICS)}|test_accuracy_late|final_accuracy|epochs_to_level|drops|confusion_\d+)"
+    r"\.(png|svg)"
+)
 
 MAX_NORMS_IN_WORDS = 6  # of more norms, a caption names the lowest and the highest
 
@@ -90,7 +97,7 @@ def _ends(curves: tuple[NormCurves, ...]) -> str:
 
 def _dot_figures(analysis: Analysis) -> list[ReportFigure]:
     final, speed = final_accuracy_data(analysis), epochs_to_level_data(analysis)
-    level = f"{analysis.level_percent:.0f} %"
+    level = f"{analysis.level_percent:g} %"
     return [
         ReportFigure(
             "final_accuracy",

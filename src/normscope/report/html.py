@@ -8,13 +8,22 @@ from jinja2 import Environment as Templates
 from jinja2 import PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from normscope.analysis import Analysis, NormSummary
+from normscope.analysis import MANY, Analysis, NormSummary
 from normscope.config import Environment, ModelSummary
 from normscope.mistakes import Mistake
 from normscope.plots import curves_data, for_page, norm_styles, seeds_as_bands
 from normscope.report.figures import CONVERGENCE, CURVES, MISTAKES, ReportFigure
 from normscope.report.tables import last_line
-from normscope.report.words import headings, moment, number, one_seed, result_row, title, typeset
+from normscope.report.words import (
+    SECONDS_NOTE,
+    headings,
+    moment,
+    number,
+    one_seed,
+    result_row,
+    title,
+    typeset,
+)
 
 _TEMPLATES = Templates(
     loader=PackageLoader("normscope.report", "templates"),
@@ -28,7 +37,8 @@ _TEMPLATES.filters |= {"number": number, "typeset": typeset, "moment": moment}
 
 def render_page(analysis: Analysis, figures: list[ReportFigure], pictures: Path) -> str:
     """The whole page as a string; all text from data is escaped by the template engine."""
-    styles = norm_styles(analysis.experiment.norms)
+    trained = dict.fromkeys(result.trial.norm for result in analysis.results)
+    styles = norm_styles(list(dict.fromkeys([*analysis.experiment.norms, *trained])))
     return _TEMPLATES.get_template("report.html.j2").render(
         analysis=analysis,
         experiment=analysis.experiment,
@@ -37,6 +47,8 @@ def render_page(analysis: Analysis, figures: list[ReportFigure], pictures: Path)
         answers=_answers(analysis),
         headings=headings(analysis),
         rows=[(norm, result_row(norm)) for norm in analysis.norms],
+        many=len(analysis.norms) > MANY + 1,
+        seconds_note=SECONDS_NOTE,
         best=_best(analysis.norms),
         colors={norm: style.color for norm, style in styles.items()},
         curves=_inline(figures, CURVES),
@@ -77,11 +89,12 @@ def _best(norms: Iterable[NormSummary]) -> str | None:
 
 
 def _picture(mistake: Mistake, pictures: Path) -> str | None:
-    """The image as a data URI; None if it is not in the folder."""
-    path = pictures / f"{mistake.index}.png"
-    if not path.exists():
+    """The image as a data URI; None if the folder holds no such file that can be read."""
+    try:
+        png = (pictures / f"{mistake.index}.png").read_bytes()
+    except OSError:
         return None
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def _distinct_models(analysis: Analysis) -> list[ModelSummary]:

@@ -4,7 +4,7 @@ import re
 
 from normscope.analysis import Analysis
 from normscope.report.figures import ReportFigure
-from normscope.report.words import headings, one_seed, result_row, title
+from normscope.report.words import SECONDS_NOTE, headings, one_seed, result_row, title
 
 
 def render_markdown(analysis: Analysis, figures: list[ReportFigure]) -> str:
@@ -24,6 +24,7 @@ def render_markdown(analysis: Analysis, figures: list[ReportFigure]) -> str:
                 *[[str(cell) for cell in result_row(norm)] for norm in analysis.norms],
             ]
         ),
+        SECONDS_NOTE,
         "## Findings\n\n" + _bullets(analysis.findings) if analysis.findings else "",
         "## Limits\n\n" + _bullets(analysis.caveats) if analysis.caveats else "",
         "## Figures\n\n"

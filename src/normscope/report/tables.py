@@ -1,11 +1,10 @@
 """The CSV files: one row per trial and epoch, and one row per trial."""
 
-from dataclasses import fields
 from typing import Any
 
 import pandas as pd
 
-from normscope.analysis import Analysis, TrialMetrics, TrialSummary
+from normscope.analysis import Analysis, TrialSummary, metric_columns
 from normscope.config import EpochRecord, Result
 
 _KEYS = ["trial", "dataset", "model", "norm", "batch_size", "seed"]
@@ -23,13 +22,12 @@ def epochs_table(analysis: Analysis) -> pd.DataFrame:
 
 def trials_table(analysis: Analysis) -> pd.DataFrame:
     """A row per trial that was run, whatever became of it."""
-    level = f"epochs_to_{analysis.level_percent:g}_percent"
-    metrics = [f.name if f.name != "epochs_to_level" else level for f in fields(TrialMetrics)]
+    metrics = metric_columns(analysis.level_percent)
     rows = [
         _trial_row(result, trial, metrics)
         for result, trial in zip(analysis.results, analysis.trials, strict=True)
     ]
-    columns = [*_KEYS, "status", *metrics, "epochs", "max_lr", "train_limit", "test_limit"]
+    columns = [*_KEYS, "status", *metrics.values(), "epochs", "max_lr", "train_limit", "test_limit"]
     table = pd.DataFrame(
         rows, columns=pd.Index([*columns, "started", "seconds", "device", "error"])
     )
@@ -37,12 +35,11 @@ def trials_table(analysis: Analysis) -> pd.DataFrame:
     return table.astype(dict.fromkeys(whole, "Int64"))
 
 
-def _trial_row(result: Result, trial: TrialSummary, metrics: list[str]) -> dict[str, Any]:
-    values = [getattr(trial.metrics, field.name, None) for field in fields(TrialMetrics)]
+def _trial_row(result: Result, trial: TrialSummary, metrics: dict[str, str]) -> dict[str, Any]:
     return {
         **_keys(result),
         "status": result.status,
-        **dict(zip(metrics, values, strict=True)),
+        **{column: getattr(trial.metrics, name, None) for name, column in metrics.items()},
         "epochs": result.trial.recipe.epochs,
         "max_lr": result.trial.recipe.max_lr,
         "train_limit": result.trial.train_limit,

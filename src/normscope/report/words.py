@@ -8,6 +8,9 @@ from normscope.analysis import ONE_SEED, Analysis, NormSummary
 from normscope.stats import Estimate
 
 NONE = "–"  # what stands where a number is not defined
+SECONDS_NOTE = (
+    "A trial's seconds per epoch are the median over its epochs, because the first is often slower."
+)
 
 
 def number(value: float | None, digits: int, signed: bool = False) -> str:
@@ -67,7 +70,7 @@ def headings(analysis: Analysis) -> list[str]:
         "Verdict",
         "Train accuracy (%)",
         "Train − test (points)",
-        f"Epochs to {analysis.level_percent:.0f} %",
+        f"Epochs to {analysis.level_percent:g} %",
         "Sum of drops (points)",
         "Largest drop (points)",
         "Seconds per epoch",
