@@ -150,6 +150,11 @@ def test_extending_keeps_what_is_there_and_remembers_every_request(store):
     assert [r.seeds for r in extended.requests] == [2, 1]
 
 
+def test_the_same_request_again_is_remembered_once(store, experiment):
+    later = request(experiment).model_copy(update={"date": "2026-01-02"})
+    assert Store.open(store.folder, experiment, later).requests == (request(experiment),)
+
+
 def test_another_experiment_in_the_folder_is_refused(store):
     other = make_experiment(norms=("bn", "gn"), seeds=2, epochs=4)
     before = (store.folder / "experiment.json").read_bytes()

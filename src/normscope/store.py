@@ -62,14 +62,17 @@ class Store:
         """Make the folder, or extend the experiment in it by new norms and seeds.
 
         What is there stays: the norms asked for are added to those in the folder, and the number of
-        seeds never shrinks. `request` is appended to the record of what was asked when. Raises
-        `RunError` if the folder cannot be written, `UsageError` if it holds an experiment that
-        differs in more than norms and seeds.
+        seeds never shrinks. `request` is appended to the record of what was asked when, unless it
+        repeats the last. Raises `RunError` if the folder cannot be written, `UsageError` if it
+        holds an experiment that differs in more than norms and seeds.
         """
         merged = preview(folder, experiment)
         earlier = _read_header(folder).requests if cls.exists(folder) else ()
+        again = earlier and earlier[-1].model_copy(update={"date": request.date}) == request
         header = Header(
-            result_format=RESULT_FORMAT, experiment=merged, requests=(*earlier, request)
+            result_format=RESULT_FORMAT,
+            experiment=merged,
+            requests=earlier if again else (*earlier, request),
         )
         with _disk_errors(folder):
             (folder / "trials").mkdir(parents=True, exist_ok=True)
