@@ -169,6 +169,7 @@ def test_ctrl_c_keeps_what_was_trained_and_says_how_to_go_on(tmp_path, environme
         (["--data-dir", "nowhere", "--dataset", "cifar10"], "nowhere"),
         (["--config", "none.toml"], "cannot read the config file none.toml"),
         (["--out", "a-file"], "a-file is a file"),
+        (["--seeds", "1000000000"], "seeds = 1000000000: Input should be less than"),
     ],
 )
 def test_bad_usage(normscope, tmp_path, arguments, message):
@@ -198,6 +199,23 @@ def test_the_report_names_no_folder_of_this_machine(normscope, tmp_path):
     page = (tmp_path / "o ut" / "report.html").read_text(encoding="utf-8")
     assert "normscope compare --epochs 1 --train-limit 192 " in page
     assert str(tmp_path) not in page
+
+
+def test_an_empty_folder_name_is_refused(normscope, tmp_path):
+    done = normscope("compare", *SMALL, "--out", "")
+    assert done.returncode == 2
+    assert "is empty; name a folder" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["cache"]
+
+
+def test_a_narrow_terminal_gets_a_line_per_value(normscope, environment):
+    normscope("compare", *SMALL, "--seeds", 2, "--out", "e")
+    environment["COLUMNS"] = "40"
+    shown = normscope("report", "e").stdout
+    assert "\ngn\n  n: 2\n  test acc. %, mean ± sd: " in shown
+    assert "…" not in shown
+    sentences = shown[shown.index("Answer") : shown.index("Report:")]
+    assert max(map(len, sentences.splitlines())) <= 40
 
 
 def test_debug_shows_the_traceback(normscope):

@@ -237,3 +237,29 @@ def test_fetch_takes_only_the_official_archive(serve, tmp_path, monkeypatch):
 def test_what_is_made_in_memory_cannot_be_fetched():
     with pytest.raises(UsageError, match="no file"):
         data.fetch("shapes")
+
+
+def test_an_address_that_is_none(tmp_path):
+    with pytest.raises(UsageError, match=r"'http://\[bad/x' is not an http or https address"):
+        download(remote("http://[bad/x"), tmp_path)
+
+
+def test_a_folder_that_cannot_be_made_is_no_fault_of_the_server(serve, tmp_path):
+    (tmp_path / "file").touch()
+    source = serve()
+    with pytest.raises(RunError, match=r"cannot write .*file/cache \(Not a directory\); make room"):
+        download(remote(source.url), tmp_path / "file" / "cache")
+    assert source.asked == []
+
+
+def test_a_full_disk_is_no_fault_of_the_server(serve, tmp_path):
+    resource = pytest.importorskip("resource")  # limits of a process are Unix's
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    source = serve()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))  # bytes in a file
+    try:
+        with pytest.raises(RunError, match=r"cannot write .*part \(File too large\); make room"):
+            download(remote(source.url), tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert download(remote(source.url), tmp_path).read_bytes() == CONTENT

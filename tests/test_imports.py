@@ -12,16 +12,17 @@ import normscope
 PACKAGE = Path(normscope.__file__).parent
 
 # What each part of the package may import from it, besides itself.
-LEAVES = {"config", "errors"}
+LEAVES = {"config", "errors", "files"}
 RESULTS = LEAVES | {"stats", "analysis", "mistakes", "plots", "report", "store", "plan", "progress"}
 ALLOWED = {
     "errors": set(),
     "config": {"errors"},
+    "files": {"errors"},
     "seeds": LEAVES,
     "stats": LEAVES,
     "norms": LEAVES,
     "plan": LEAVES,
-    "store": LEAVES,
+    "store": LEAVES | {"plan"},
     "progress": LEAVES,
     "data": LEAVES,
     "mistakes": LEAVES,

@@ -1,6 +1,7 @@
 """The folder of an experiment: atomic, resumable, extendable, and safe to move."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from report_fakes import (
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from normscope.config import Request
+from normscope.config import Predictions, Request
 from normscope.errors import RunError, UsageError
 from normscope.plan import plan
 from normscope.store import Store, preview
@@ -72,11 +73,13 @@ def test_missing_is_what_has_no_record_or_failed(store, experiment):
 
 
 def test_a_half_written_record_is_no_record(store, experiment):
-    partial = store.folder / "trials" / ".bn-seed0-abc.partial"
+    partial = store.folder / "trials" / ".bn-seed0-abc.77.partial"
     partial.mkdir()
     (partial / "record.json").write_text("{", encoding="utf-8")
     assert store.results() == []
     assert store.missing(plan(experiment)) == plan(experiment)
+    with Store.lock(store.folder):
+        assert not partial.exists()  # its writer was killed, or it would hold the lock
 
 
 def test_a_write_that_fails_leaves_the_earlier_record(store, experiment):
@@ -94,7 +97,7 @@ def test_a_disk_that_takes_no_more_says_so_and_keeps_what_is_there(store, experi
     images = np.zeros((50, 32, 32, 3), np.uint8)
     writes = [
         lambda: store.add(result(experiment, "gn")),
-        lambda: store.describe(make_facts(test_size=50), make_labels(50)[::-1], []),
+        lambda: store.describe(make_facts(test_size=50), make_labels(50), []),
         lambda: store.add_pictures(images, [1]),
         lambda: opened(store.folder, make_experiment(norms=("bn", "gn"), seeds=9, epochs=3)),
     ]
@@ -111,7 +114,8 @@ def test_a_disk_that_takes_no_more_says_so_and_keeps_what_is_there(store, experi
     assert [r.trial for r in kept.results()] == [result(experiment).trial]
     assert kept.experiment.seeds == 2
     np.testing.assert_array_equal(kept.test_labels(), make_labels(50))
-    assert not list(kept.pictures.glob("[!.]*"))
+    assert not list(kept.pictures.iterdir())
+    assert not list(store.folder.rglob("*.partial"))
     for write in writes:
         write()
     assert len(Store(store.folder).results()) == 2
@@ -122,8 +126,56 @@ def test_a_norm_that_the_header_does_not_name(store, experiment):
     store.add(result(experiment, "gn"))
     path = store.folder / "experiment.json"
     path.write_text(path.read_text(encoding="utf-8").replace('"gn"', '"gm"'), encoding="utf-8")
-    with pytest.raises(RunError, match=r"the trial gn-seed0-.* names only bn, gm"):
+    with pytest.raises(RunError, match=r"gn-seed0-\w+ holds no trial of .*; move"):
         Store(store.folder).results()
+
+
+def test_a_copy_of_a_trial_is_no_further_seed(store, experiment):
+    store.add(result(experiment))
+    (folder,) = store.folder.glob("trials/*")
+    shutil.copytree(folder, folder.with_name(f"{folder.name} (copy)"))
+    with pytest.raises(RunError, match=r"\(copy\) holds no trial"):
+        store.results()
+
+
+def test_a_record_that_was_moved_to_another_trial(store, experiment):
+    store.add(result(experiment))
+    (path,) = store.folder.glob("trials/*/record.json")
+    path.write_text(path.read_text(encoding="utf-8").replace('"seed": 0', '"seed": 1'), "utf-8")
+    with pytest.raises(RunError, match="holds no trial"):
+        store.results()
+
+
+def test_predictions_damaged_anywhere_are_an_error_that_names_the_folder(store, experiment):
+    store.add(result(experiment))
+    (path,) = store.folder.glob("trials/*/predictions.npz")
+    whole, before = path.read_bytes(), store.results()[0]
+    path.write_bytes(b"")
+    with pytest.raises(RunError, match="cannot be read"):
+        store.results()
+    for i in range(0, len(whole), 7):
+        path.write_bytes(whole[:i] + bytes([whole[i] ^ 0xFF]) + whole[i + 1 :])
+        try:
+            (read,) = store.results()
+        except RunError as error:
+            assert path.parent.name in str(error)  # noqa: PT017 - some bytes do no harm
+        else:
+            np.testing.assert_array_equal(read.predictions.logits, before.predictions.logits)
+
+
+@pytest.mark.parametrize("damage", ["no history", "few classes", "few rows"])
+def test_a_record_whose_parts_do_not_fit(store, experiment, damage):
+    store.describe(make_facts(test_size=50), make_labels(50), [])
+    made = result(experiment)
+    classes, logits = made.predictions.classes, made.predictions.logits
+    changes = {
+        "no history": {"history": ()},
+        "few classes": {"predictions": Predictions(classes[:9], logits)},
+        "few rows": {"predictions": Predictions(classes[:9], logits[:9])},
+    }
+    store.add(made.model_copy(update=changes[damage]))
+    with pytest.raises(RunError, match="remove that folder"):
+        store.results()
 
 
 def test_a_damaged_record_names_its_folder(store, experiment):
@@ -246,8 +298,9 @@ def test_results_of_other_data_are_not_mixed(store, experiment):
     store.describe(facts, make_labels(50), [])
     store.add(result(experiment))
     other = facts.model_copy(update={"checksums": {"train_images": "00"}})
+    store.check_data(facts, make_labels(50))
     with pytest.raises(RunError, match="come from other cifar10 data"):
-        store.describe(other, make_labels(50), [])
+        store.check_data(other, make_labels(50))
 
 
 def test_without_facts_the_accuracies_tell_whether_data_are_the_same(store, experiment):
@@ -259,18 +312,24 @@ def test_without_facts_the_accuracies_tell_whether_data_are_the_same(store, expe
     store.add(diverged(result(experiment, "gn"), after=1))
     for other in (labels[::-1].copy(), labels[:40]):
         with pytest.raises(RunError, match="come from other cifar10 data"):
-            store.describe(make_facts(test_size=50), other, [])
-    store.describe(make_facts(test_size=50), labels, [])
-    assert store.facts() == make_facts(test_size=50)
+            store.check_data(make_facts(test_size=50), other)
+    store.check_data(make_facts(test_size=50), labels)
 
 
 @pytest.mark.parametrize("name", ["dataset.json", "models.json", "test_labels.npy"])
-@pytest.mark.parametrize("content", ["", "{"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "3"])
 def test_a_damaged_description_names_the_file(store, name, content):
     store.describe(make_facts(test_size=50), make_labels(50), [])
     (store.folder / name).write_text(content, encoding="utf-8")
     with pytest.raises(RunError, match=f"{name} is damaged; remove it and run"):
         _ = store.facts(), store.models(), store.test_labels()
+
+
+@pytest.mark.parametrize("labels", [np.zeros(5), np.zeros((50, 2)), np.full(50, 77)])
+def test_labels_that_are_not_of_the_data(store, labels):
+    store.describe(make_facts(test_size=50), labels, [])
+    with pytest.raises(RunError, match=r"test_labels.npy is damaged; remove it and run"):
+        store.test_labels()
 
 
 def test_a_folder_without_facts_says_what_to_do(store):

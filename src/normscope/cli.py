@@ -38,6 +38,13 @@ DataDir = Annotated[
 ]  # fmt: skip
 
 
+def _folder(text: str) -> Path:
+    """An empty name, as an unset variable leaves it, would mean the folder one is in."""
+    if not text:
+        raise typer.BadParameter("is empty; name a folder")
+    return Path(text)
+
+
 def main() -> None:
     """Entry point of the `normscope` command."""
     for stream in (sys.stdout, sys.stderr):
@@ -116,7 +123,10 @@ def compare(
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     out: Annotated[
-        Optional[Path], typer.Option(help="The experiment's folder. Default: one in runs/.")
+        Optional[Path],
+        typer.Option(
+            help="The experiment's folder. Default: one in runs/.", parser=_folder, metavar="DIR"
+        ),
     ] = None,
     config: Annotated[
         Optional[Path], typer.Option(help="TOML file of an experiment; options go before it.")
@@ -161,9 +171,8 @@ def _run(
     from rich.console import Console
 
     from normscope.progress import LiveBars, PlainLines
-    from normscope.store import Store
     from normscope.study import compare as run
-    from normscope.study import folder_of
+    from normscope.study import folder_of, has_results
 
     stream = sys.stderr if as_json else sys.stdout
     observer = LiveBars(Console(file=stream)) if stream.isatty() else PlainLines(stream)
@@ -179,7 +188,7 @@ def _run(
             )
     except KeyboardInterrupt:
         folder = folder_of(experiment, out)
-        if not Store.exists(folder):
+        if not has_results(folder):
             raise
         print(
             f"\nStopped. The trials that ended are kept in {folder}; the same command goes on from "
@@ -234,7 +243,10 @@ def _show_forecast(experiment: Any, out: Path | None, device: str, as_json: bool
 def report(
     folder: Annotated[Path, typer.Argument(help="The folder of an experiment.")],
     out: Annotated[
-        Optional[Path], typer.Option(help="Write the report there instead of into FOLDER.")
+        Optional[Path],
+        typer.Option(
+            help="Write the report there instead of into FOLDER.", parser=_folder, metavar="DIR"
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
     debug: Debug = False,
@@ -251,7 +263,7 @@ def report(
 def summary(
     model: Annotated[str, typer.Option(help="s8 or s8-gap.")] = "s8",
     norm: Annotated[str, typer.Option(help="bn, gn or ln.")] = "bn",
-    classes: Annotated[int, typer.Option(help="Number of classes.", min=1)] = 10,
+    classes: Annotated[int, typer.Option(help="Number of classes.", min=1, max=100_000)] = 10,
     debug: Debug = False,
 ) -> None:
     """Print the table of a model's layers: output shapes, parameters, multiply-adds, sizes."""

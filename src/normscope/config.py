@@ -32,7 +32,7 @@ else:
 # Raise it whenever the same trial would leave other numbers, or a record another shape.
 RESULT_FORMAT = 1
 
-PositiveInt = Annotated[int, Field(ge=1, strict=True)]
+PositiveInt = Annotated[int, Field(ge=1, le=1_000_000, strict=True)]
 
 
 class Frozen(BaseModel):
@@ -54,7 +54,7 @@ class Recipe(Frozen):
     name: str
     epochs: PositiveInt
     batch_size: PositiveInt
-    max_lr: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    max_lr: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
 
 
 RECIPES = {
@@ -80,11 +80,8 @@ def _complete_recipe(value: Any, info: ValidationInfo) -> Any:
     if isinstance(value, str):
         return lookup(RECIPES, "recipe", value)
     if isinstance(value, dict):
-        base = lookup(
-            RECIPES,
-            "recipe",
-            str(value.get("name") or default_recipe(info.data.get("dataset", ""))),
-        )
+        usual = default_recipe(info.data.get("dataset", ""))
+        base = lookup(RECIPES, "recipe", str(value.get("name", usual)))
         return {**base.model_dump(), **value}
     return value
 
@@ -190,6 +187,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         if item["type"] == "extra_forbidden":
             known = Recipe if item["loc"][0] == "recipe" else model
             lines.append(f"unknown key {where!r}; known: {', '.join(known.model_fields)}")
+        elif item["type"] == "tuple_type":
+            lines.append(f"{where} = {item['input']!r}: Input should be a list")
         elif item["type"] != "default_factory_not_called":
             lines.append(
                 f"{where} = {item['input']!r}: {item['msg'].removeprefix('Value error, ')}"

@@ -13,16 +13,17 @@
 import json
 import math
 import shutil
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from zipfile import BadZipFile
 
 import numpy as np
 from filelock import FileLock, Timeout
 from PIL import Image
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from normscope.config import (
     RESULT_FORMAT,
@@ -36,6 +37,17 @@ from normscope.config import (
     Trial,
 )
 from normscope.errors import RunError, UsageError
+from normscope.files import PARTIAL, discard, disk_errors, written
+from normscope.plan import plan
+
+ADVICE = (
+    "make room or choose another folder with --out, then run the same command again: the trials "
+    "that ended are kept"
+)
+
+# What reading a damaged file raises, numpy's and zip's many ways included.
+DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, BadZipFile,
+          zlib.error)  # fmt: skip
 
 
 class Header(Frozen):
@@ -74,7 +86,7 @@ class Store:
             experiment=merged,
             requests=earlier if again else (*earlier, request),
         )
-        with _disk_errors(folder):
+        with disk_errors(folder, ADVICE):
             (folder / "trials").mkdir(parents=True, exist_ok=True)
         _write_text(folder / "experiment.json", header.model_dump_json(indent=2))
         return cls(folder)
@@ -115,8 +127,7 @@ class Store:
         Raises `RunError` if the disk does not take it.
         """
         target = self._folder_of(result.trial)
-        with _written(target) as partial:
-            shutil.rmtree(partial, ignore_errors=True)  # what an ended process left
+        with written(target, ADVICE) as partial:
             partial.mkdir()
             _write_result(result, partial)
             shutil.rmtree(target, ignore_errors=True)
@@ -126,17 +137,42 @@ class Store:
 
         Raises `RunError` that names a record which cannot be read or is of another experiment.
         """
-        norms = self.experiment.norms
-        records = [
-            self._read(path) for path in sorted(self.folder.glob("trials/[!.]*/record.json"))
-        ]
-        for trial in (record.trial for record in records):
-            if trial.norm not in norms:
+        trials = {trial.id: trial for trial in plan(self.experiment)}
+        records = {
+            path.parent: self._read(path)
+            for path in sorted(self.folder.glob("trials/[!.]*/record.json"))
+        }
+        for folder, record in records.items():
+            if trials.get(folder.name) != record.trial:
                 raise RunError(
-                    f"{self.folder} holds the trial {trial.id}, but its experiment.json names only "
-                    f"{', '.join(norms)}; restore that file, or move the trial away"
+                    f"{folder} holds no trial of the experiment in {self.folder}; move it away"
                 )
-        return sorted(records, key=lambda r: (r.trial.seed, norms.index(r.trial.norm)))
+            if not self._fits_data(record):
+                raise RunError(
+                    f"the predictions in {folder} are not for the test images of this experiment; "
+                    "remove that folder and run the experiment again: only this trial is repeated"
+                )
+        order = list(trials)
+        return sorted(records.values(), key=lambda record: order.index(record.trial.id))
+
+    def _fits_data(self, record: Result) -> bool:
+        if record.predictions is None or not (self.folder / "dataset.json").exists():
+            return True
+        facts = self.facts()
+        return record.predictions.logits.shape == (facts.test_size, len(facts.class_names))
+
+    def check_data(self, facts: DatasetFacts, test_labels: np.ndarray) -> None:
+        """Raise `RunError` if the results cannot come from these data, or cannot be read."""
+        results = self.results()
+        if (self.folder / "dataset.json").exists():
+            fits = self.facts().checksums == facts.checksums or not results
+        else:  # without facts, the accuracies of the results tell: they follow from the true labels
+            fits = all(_accuracy_fits(result, test_labels) for result in results)
+        if not fits:
+            raise RunError(
+                f"the results in {self.folder} come from other {facts.name} data than is loaded "
+                "now; choose another folder with --out"
+            )
 
     def _status(self, trial: Trial) -> str | None:
         record = self._folder_of(trial) / "record.json"
@@ -145,12 +181,12 @@ class Store:
     def _read(self, record: Path) -> Result:
         try:
             result = Result.model_validate_json(record.read_text(encoding="utf-8"))
-            predictions = record.with_name("predictions.npz")
             if result.status != "finished":
                 return result
-            with predictions.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                kept = Predictions(classes=arrays["classes"], logits=arrays["logits"])
-        except (OSError, ValueError, KeyError, BadZipFile) as error:
+            with record.with_name("predictions.npz").open("rb") as file:
+                kept = _read_predictions(file)
+            _check_whole(result, kept)
+        except DAMAGE as error:
             raise RunError(
                 f"the record {record.parent} cannot be read ({type(error).__name__}); remove that "
                 "folder and run the experiment again: only this trial is repeated"
@@ -165,27 +201,12 @@ class Store:
     def describe(
         self, facts: DatasetFacts, test_labels: np.ndarray, models: Iterable[ModelSummary]
     ) -> None:
-        """Keep the facts of the data set, its test labels, and the layer tables.
-
-        Raises `RunError` if results are there that were trained on other data.
-        """
-        if not self._fits(facts, test_labels):
-            raise RunError(
-                f"the results in {self.folder} come from other {facts.name} data than is loaded "
-                "now; choose another folder with --out"
-            )
+        """Keep the facts of the data set, its test labels, and the layer tables."""
         _write_text(self.folder / "dataset.json", facts.model_dump_json(indent=2))
-        with _written(self.folder / "test_labels.npy") as partial, partial.open("wb") as file:
-            np.save(file, test_labels)
+        with written(self.folder / "test_labels.npy", ADVICE) as partial, partial.open("wb") as f:
+            np.save(f, test_labels)
         tables = {summary.norm: summary.model_dump() for summary in models}
         _write_text(self.folder / "models.json", json.dumps(tables, indent=2))
-
-    def _fits(self, facts: DatasetFacts, test_labels: np.ndarray) -> bool:
-        """Whether the results that are there can come from these data."""
-        if (self.folder / "dataset.json").exists():
-            return self.facts().checksums == facts.checksums or not self.results()
-        # Without its facts, the accuracies of the results tell: they follow from the true labels.
-        return all(_accuracy_fits(result, test_labels) for result in self.results())
 
     def facts(self) -> DatasetFacts:
         with self._readable("dataset.json") as path:
@@ -193,22 +214,26 @@ class Store:
 
     def test_labels(self) -> np.ndarray:
         """The true classes of the test images: int64, shape (N,)."""
+        facts = self.facts()
         with self._readable("test_labels.npy") as path, path.open("rb") as file:
-            return np.load(file, allow_pickle=False)
+            labels = np.load(file, allow_pickle=False)
+            if labels.shape != (facts.test_size,) or not _are_classes(labels, facts):
+                raise ValueError("not the labels of this data set")
+            return labels
 
     def models(self) -> dict[str, ModelSummary]:
         with self._readable("models.json") as path:
-            tables: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            return {norm: ModelSummary.model_validate(table) for norm, table in tables.items()}
+            tables = TypeAdapter(dict[str, ModelSummary])
+            return tables.validate_json(path.read_text(encoding="utf-8"))
 
     def add_pictures(self, images: np.ndarray, indexes: Iterable[int]) -> None:
         """Keep those test images (uint8, N H W 3) as PNG files, so that a report can show them."""
-        with _disk_errors(self.pictures):
+        with disk_errors(self.pictures, ADVICE):
             self.pictures.mkdir(exist_ok=True)
         for index in indexes:
             path = self.pictures / f"{index}.png"
             if not path.exists():
-                with _written(path) as partial:
+                with written(path, ADVICE) as partial:
                     Image.fromarray(images[index]).save(partial, format="png")
 
     @property
@@ -224,7 +249,7 @@ class Store:
             raise RunError(
                 f"{self.folder / name} is missing; run the experiment again, it keeps what is there"
             ) from error
-        except (OSError, ValueError, EOFError) as error:
+        except DAMAGE as error:
             raise RunError(
                 f"{self.folder / name} is damaged; remove it and run the experiment again, which "
                 "keeps the trials"
@@ -237,7 +262,7 @@ class _StoreLock:
         self.file = FileLock(folder / ".lock", timeout=0)
 
     def __enter__(self) -> None:
-        with _disk_errors(self.folder):
+        with disk_errors(self.folder, ADVICE):
             self.folder.mkdir(parents=True, exist_ok=True)
             try:
                 self.file.acquire()
@@ -245,6 +270,8 @@ class _StoreLock:
                 raise RunError(
                     f"another normscope is training into {self.folder}; wait for it"
                 ) from error
+        for partial in self.folder.glob(f"trials/{PARTIAL}"):
+            discard(partial)
 
     def __exit__(self, *exception: object) -> None:
         self.file.release()
@@ -322,6 +349,22 @@ def _write_result(result: Result, folder: Path) -> None:
         (folder / "weights.safetensors").write_bytes(save(in_order))
 
 
+def _read_predictions(file: BinaryIO) -> Predictions:
+    with np.load(file, allow_pickle=False) as arrays:
+        return Predictions(classes=arrays["classes"], logits=arrays["logits"])
+
+
+def _check_whole(result: Result, predictions: Predictions) -> None:
+    """Raise `ValueError` if the parts of a finished result do not belong together."""
+    images, _ = predictions.logits.shape
+    if predictions.classes.shape != (images,) or len(result.history) != result.trial.recipe.epochs:
+        raise ValueError("epochs or predictions are missing")
+
+
+def _are_classes(labels: np.ndarray, facts: DatasetFacts) -> bool:
+    return bool(((labels >= 0) & (labels < len(facts.class_names))).all())
+
+
 def _accuracy_fits(result: Result, test_labels: np.ndarray) -> bool:
     if result.predictions is None:
         return True
@@ -333,30 +376,5 @@ def _accuracy_fits(result: Result, test_labels: np.ndarray) -> bool:
 
 
 def _write_text(path: Path, text: str) -> None:
-    with _written(path) as partial:
+    with written(path, ADVICE) as partial:
         partial.write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[Path]:
-    """Write under another name, then rename: a reader sees all of a file or folder, or nothing.
-
-    The other name is always the same, because only the holder of the folder's lock writes: what an
-    ended process left is replaced by the next. Raises `RunError` if the disk does not take it.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    with _disk_errors(path):
-        yield partial
-        partial.replace(path)
-
-
-@contextmanager
-def _disk_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError into a `RunError` that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        raise RunError(
-            f"cannot write {path} ({error.strerror}); make room or choose another folder with "
-            "--out, then run the same command again: the trials that ended are kept"
-        ) from error

@@ -47,10 +47,9 @@ def compare(
     preview(folder, experiment)  # refuse an unfit folder before a data set is downloaded
     dataset = _load(experiment, data_dir, observer)
     with Store.lock(folder):
-        store = Store.open(folder, experiment, _request(experiment, command))
+        store = _open_store(folder, experiment, dataset, _request(experiment, command))
         trials = plan(store.experiment)
         todo = store.missing(trials)
-        store.describe(dataset.facts(), dataset.test_labels, _summaries(store.experiment, dataset))
         observer.started(todo, stored=len(trials) - len(todo))
         with _pictures_kept(store, dataset):
             for trial in todo:
@@ -58,8 +57,8 @@ def compare(
                 result = run_trial(trial, dataset, where, partial(observer.epoch_ended, trial))
                 store.add(result)
                 observer.trial_ended(result)
-    comparison = Comparison.read(store.folder)
-    comparison.report()
+        comparison = Comparison.read(store.folder)
+        comparison.report()
     return comparison
 
 
@@ -121,6 +120,22 @@ def _check_batch(experiment: Experiment, images: int) -> None:
     batch = experiment.recipe.batch_size
     if batch > images:
         raise UsageError(f"a batch of {batch} is larger than the training set of {images} images")
+
+
+def _open_store(folder: Path, experiment: Experiment, dataset: Dataset, request: Request) -> Store:
+    """Make or extend the folder; one that is refused, or cannot be reported on, stays as it is."""
+    facts, whole = dataset.facts(), preview(folder, experiment)
+    summaries = _summaries(whole, dataset)
+    if Store.exists(folder):
+        Store(folder).check_data(facts, dataset.test_labels)
+    store = Store.open(folder, experiment, request)
+    store.describe(facts, dataset.test_labels, summaries)
+    return store
+
+
+def has_results(folder: Path) -> bool:
+    """Whether the folder of an experiment holds a result to report on."""
+    return Store.exists(folder) and bool(Store(folder).results())
 
 
 def _request(experiment: Experiment, command: str | None) -> Request:

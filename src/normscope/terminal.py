@@ -2,6 +2,7 @@
 
 import math
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from normscope.progress import duration
 from normscope.stats import Estimate
 
 COLUMNS = 80
+TABLE_COLUMNS = 76  # what the result table needs
 
 
 def outcome(analysis: Analysis) -> dict[str, Any]:
@@ -39,21 +41,27 @@ def show_analysis(analysis: Analysis) -> None:
     console = _console()
     experiment = analysis.experiment
     title = f"{experiment.dataset}, {experiment.model}, recipe {experiment.recipe.name}"
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-    table.add_column("norm")
-    for heading in (
+    headings = (
+        "norm",
         "n",
         "test acc. %\nmean ± sd",
         "points to baseline\n95 % interval",
         f"epochs\nto {analysis.level_percent:g} %",
         "drops\npoints",
         "s per\nepoch",
-    ):
-        table.add_column(heading, justify="right")
-    table.add_column("verdict")
-    for norm in analysis.norms:
-        table.add_row(*_cells(norm))
-    console.print(table)
+        "verdict",
+    )
+    rows = [_cells(norm) for norm in analysis.norms]
+    if console.width < TABLE_COLUMNS:
+        _show_blocks(title, headings, rows)
+    else:
+        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+        for heading in headings:
+            side = "left" if heading in ("norm", "verdict") else "right"
+            table.add_column(heading, justify=side, header_style="bold")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
     for heading, sentences in (
         ("Answer", analysis.answers),
         ("Findings", analysis.findings),
@@ -62,8 +70,22 @@ def show_analysis(analysis: Analysis) -> None:
         if sentences:
             console.print(f"\n[bold]{heading}[/bold]")
             for sentence in sentences:
-                print(textwrap.fill(sentence, COLUMNS, initial_indent="- ", subsequent_indent="  "))
+                print(
+                    textwrap.fill(
+                        sentence, console.width, initial_indent="- ", subsequent_indent="  "
+                    )
+                )
     print()
+
+
+def _show_blocks(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """The table for a narrow terminal, which would cut its numbers: a line per value."""
+    print(title)
+    for norm, *cells in rows:
+        print(f"\n{norm}")
+        for heading, cell in zip(headings[1:], cells, strict=True):
+            if cell:
+                print(f"  {heading.replace(chr(10), ', ')}: {cell}")
 
 
 def _cells(norm: NormSummary) -> list[str]:

@@ -21,8 +21,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from normscope.data.dataset import Dataset
-from normscope.data.download import RemoteFile, cache_dir
+from normscope.data.download import ADVICE, RemoteFile, cache_dir
 from normscope.errors import RunError, UsageError
+from normscope.files import disk_errors
 
 SIDE = 32  # pixels
 MAX_FILE_BYTES = 200_000_000  # above the largest file there is, the training file of CIFAR-100
@@ -203,6 +204,11 @@ def add(layouts: list[Layout], path: Path, folder: Path) -> Path:
 
 def _copy(layout: Layout, place: Path, folder: Path) -> Path:
     """Copy under the official name; nobody ever sees half of it there."""
+    with disk_errors(folder, ADVICE):
+        return _copied(layout, place, folder)
+
+
+def _copied(layout: Layout, place: Path, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=folder, prefix="adding-") as scratch:
         if place.is_file():

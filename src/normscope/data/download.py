@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.client import HTTPException
+from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import BinaryIO
 from urllib.error import URLError
@@ -16,12 +16,14 @@ import platformdirs
 from filelock import FileLock
 
 from normscope.errors import RunError, UsageError
+from normscope.files import disk_errors
 
 Progress = Callable[[int, int], None]  # downloaded bytes, total bytes
 
 TIMEOUT_S = 30.0  # without a byte from the server
 ATTEMPTS = 4  # per source; each one resumes where the last was cut
 CHUNK_BYTES = 1 << 18
+ADVICE = "make room there, or set XDG_CACHE_HOME to a folder with room"
 
 
 @dataclass(frozen=True)
@@ -49,15 +51,23 @@ def download(
     `UsageError` for a source that is not http or https.
     """
     for url in remote.sources:
-        if urlsplit(url).scheme not in ("http", "https"):
+        if not _is_web_address(url):
             raise UsageError(f"source {url!r} is not an http or https address")
-    folder.mkdir(parents=True, exist_ok=True)
+    with disk_errors(folder, ADVICE):
+        folder.mkdir(parents=True, exist_ok=True)
     target, part = folder / remote.name, folder / f"{remote.name}.part"
     with FileLock(folder / f"{remote.name}.lock"):
         if not (target.is_file() and _intact(remote, target)):
             _from_any_source(remote, part, progress, timeout_s)
             os.replace(part, target)
     return target
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme in ("http", "https")
+    except ValueError:  # such as http://[bad/file
+        return False
 
 
 def _from_any_source(
@@ -81,6 +91,8 @@ def _from_source(
         start = _size(part)
         try:
             _append_missing(remote, url, part, progress, timeout_s)
+        except _Cut as cut:
+            reason = str(cut.__cause__)
         except (OSError, HTTPException) as error:
             reason = _short(error)
         if _size(part) == start < remote.size:
@@ -106,12 +118,23 @@ def _append_missing(
     response = urlopen(Request(url, headers=headers), timeout=timeout_s)
     resumes = response.status == HTTPStatus.PARTIAL_CONTENT
     size = size if resumes else 0
-    with response, part.open("ab" if resumes else "wb") as stream:
-        # read1 hands over what has arrived, so that a cut loses nothing of it.
-        while size <= remote.size and (chunk := response.read1(CHUNK_BYTES)):
+    with response, disk_errors(part, ADVICE), part.open("ab" if resumes else "wb") as stream:
+        while size <= remote.size and (chunk := _next_chunk(response)):
             size += stream.write(chunk)
             if progress is not None:
                 progress(size, remote.size)
+
+
+class _Cut(Exception):
+    """The connection broke; the cause says how."""
+
+
+def _next_chunk(response: HTTPResponse) -> bytes:
+    """What has arrived, so that a cut loses nothing of it; b"" at the end."""
+    try:
+        return response.read1(CHUNK_BYTES)
+    except OSError as error:
+        raise _Cut from error
 
 
 def _size(path: Path) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from normscope.analysis import Analysis
-from normscope.errors import RunError
+from normscope.files import disk_errors, written
 from normscope.plots import to_png
 from normscope.report.figures import FIGURE_FILE, make_figures
 from normscope.report.html import render_page
@@ -12,6 +12,8 @@ from normscope.report.markdown import render_markdown
 from normscope.report.tables import epochs_table, trials_table
 
 __all__ = ["write_report"]
+
+ADVICE = "make room, or choose another folder for the report"
 
 
 def write_report(analysis: Analysis, pictures: Path, out: Path) -> Path:
@@ -30,12 +32,12 @@ def write_report(analysis: Analysis, pictures: Path, out: Path) -> Path:
     files["trials.csv"] = trials_table(analysis).to_csv(index=False).encode()
     files["summary.md"] = render_markdown(analysis, figures).encode()
     files["report.html"] = render_page(analysis, figures, pictures).encode()
-    try:
-        for name, content in files.items():
-            _write(out / name, content)
+    with disk_errors(out / "figures", ADVICE):
+        (out / "figures").mkdir(parents=True, exist_ok=True)
         _remove_old_figures(out, files.keys())
-    except OSError as error:
-        raise RunError(f"cannot write the report into {out}: {error.strerror}") from error
+    for name, content in files.items():
+        with written(out / name, ADVICE) as partial:
+            partial.write_bytes(content)
     return out / "report.html"
 
 
@@ -45,10 +47,3 @@ def _remove_old_figures(out: Path, written: Collection[str]) -> None:
         ours = FIGURE_FILE.fullmatch(path.name) and path.is_file()
         if ours and f"figures/{path.name}" not in written:
             path.unlink()
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
