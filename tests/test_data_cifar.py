@@ -73,6 +73,56 @@ def archive(tmp_path, files):
     return archive_of(tmp_path / "cifar-10-python.tar.gz", members)
 
 
+# -- the official files --------------------------------------------------------------------------
+
+# As torchvision and Keras know them; sizes are those of the files themselves.
+CIFAR10_FILES = {
+    "data_batch_1": ("c99cafc152244af753f735de768cd75f", 31_035_704),
+    "data_batch_2": ("d4bba439e000b95fd0a9bffe97cbabec", 31_035_320),
+    "data_batch_3": ("54ebc095f3ab1f0389bbae665268c751", 31_035_999),
+    "data_batch_4": ("634d18415352ddfa80567beed471001a", 31_035_696),
+    "data_batch_5": ("482c414d41f54cd18b22e5b47cb7c3cb", 31_035_623),
+    "test_batch": ("40351d587109b95175f43aff81a1287e", 31_035_526),
+    "batches.meta": ("5ff9c542aee3614f3951f8cda6e48888", 158),
+}
+CIFAR100_FILES = {
+    "train": ("16019d7e3df5f24257cddd939b257f8d", 155_249_918),
+    "test": ("f0ef6b0ae62326f3e7ffdfab6717acfc", None),
+    "meta": ("7973b15100ade9c7d40fb424638fde48", None),
+}
+ARCHIVES = {
+    "cifar-10-python.tar.gz": (
+        170_498_071,
+        "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+    ),
+    "cifar-100-python.tar.gz": (
+        169_001_437,
+        "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("layout", "folder", "files"),
+    [
+        (CIFAR10, "cifar-10-batches-py", CIFAR10_FILES),
+        (CIFAR100, "cifar-100-python", CIFAR100_FILES),
+    ],
+)
+def test_the_check_sums_are_the_published_ones(layout, folder, files):
+    assert layout.folder == folder
+    assert {name: (file.md5, file.size) for name, file in layout.files.items()} == files
+    assert (layout.archive.size, layout.archive.sha256) == ARCHIVES[layout.archive.name]
+
+
+def test_pixels_are_normalized_by_the_usual_constants():
+    assert CIFAR10.mean == (0.4914, 0.4822, 0.4465)
+    assert CIFAR10.std == (0.2023, 0.1994, 0.2010)
+    # Of the training images: 0.50707516, 0.48654887, 0.44091784; 0.26733429, 0.25643846, 0.27615047
+    assert CIFAR100.mean == (0.5071, 0.4865, 0.4409)
+    assert CIFAR100.std == (0.2673, 0.2564, 0.2762)
+
+
 # -- reading -------------------------------------------------------------------------------------
 
 
@@ -90,6 +140,30 @@ def test_planes_become_pixels(layout, folder, files):
     assert dataset.train_labels.tolist() == [0, 1, 0, 0, 1, 0]
     assert dataset.test_images.shape == (2, 32, 32, 3)
     assert dataset.class_names == NAMES
+
+
+def test_cifar100_has_its_fine_labels_and_names(tmp_path):
+    contents = {
+        "train": {b"fine_labels": [2, 0, 3], b"coarse_labels": [1, 0, 1]},
+        "test": {b"fine_labels": [1, 3], b"coarse_labels": [0, 1]},
+        "meta": {
+            b"fine_label_names": [b"apple", b"pear", b"bus", b"train"],
+            b"coarse_label_names": [b"fruit", b"vehicles"],
+        },
+    }
+    for name in ("train", "test"):
+        count = len(contents[name][b"fine_labels"])
+        contents[name][b"data"] = np.zeros((count, 3072), np.uint8)
+    files = {}
+    for name, content in contents.items():
+        raw = pickled(content)
+        (tmp_path / name).write_bytes(raw)
+        files[name] = FileFacts(hashlib.md5(raw).hexdigest(), len(raw))
+    dataset = cifar.read(replace(CIFAR100, files=files), tmp_path)
+    assert dataset.train_labels.tolist() == [2, 0, 3]
+    assert dataset.test_labels.tolist() == [1, 3]
+    assert dataset.class_names == ("apple", "pear", "bus", "train")
+    assert dataset.train_images.shape == (3, 32, 32, 3)
 
 
 def test_archive_and_folder_hold_the_same(layout, folder, archive):

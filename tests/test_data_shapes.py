@@ -1,12 +1,14 @@
 """The embedded data set: repeatable, balanced, said to be synthetic, and no trivial task."""
 
 import time
+from itertools import combinations
+from math import acos, pi, sin, sqrt
 
 import numpy as np
 import pytest
 
 from normscope.data import DATASETS, load_dataset
-from normscope.data.shapes import make_shapes
+from normscope.data.shapes import OUTLINES, make_shapes
 from normscope.errors import UsageError
 
 
@@ -23,6 +25,60 @@ def test_what_it_is(whole):
     assert len(whole.class_names) == source.num_classes == 10
     assert whole.synthetic
     assert "synthetic" in whole.description
+
+
+def inside(name, pixels, width):
+    """Which of `pixels` x `pixels` points of a square around the outline lie inside it."""
+    axis = (np.arange(pixels) + 0.5) * width / pixels - width / 2
+    return OUTLINES[name](*np.meshgrid(axis, -axis)) < 0
+
+
+def lens(r, s, d):
+    """Area common to two discs of radii r and s at distance d: triangles taken from sectors."""
+    a = acos((d * d + r * r - s * s) / (2 * d * r))
+    b = acos((d * d + s * s - r * r) / (2 * d * s))
+    return r * r * (a - sin(2 * a) / 2) + s * s * (b - sin(2 * b) / 2)
+
+
+AREAS = {
+    "circle": 0.9**2 * pi,
+    "square": 2,  # of diagonal 2
+    "triangle": 3 * sqrt(3) / 4,
+    "star": 10 * 0.45 * sin(pi / 5) / 2,  # ten triangles around the centre
+    "cross": 5 * (2 / 3) ** 2,
+    "ring": (0.92**2 - 0.44**2) * pi,
+    "crescent": 0.95**2 * pi - lens(0.95, 0.7, 0.45),
+    "hexagon": 3 * sqrt(3) / 2,
+    "arrow": 1.6 * 0.9 / 2 + 0.6 * 1.0,  # its head and its shaft
+    "heart": 180 * pi / 16**2,  # of the whole curve; 24 corners lose a little
+}
+
+
+def test_every_outline_has_the_area_of_its_name():
+    points, width = 400, 2.4
+    areas = {name: inside(name, points, width).sum() * (width / points) ** 2 for name in OUTLINES}
+    assert areas == pytest.approx(AREAS, rel=0.025)
+
+
+def test_no_two_outlines_look_the_same():
+    """In 32x32 pixels, at the largest radius of 0.8 half pictures."""
+    masks = {name: inside(name, 32, 2 / 0.8) for name in OUTLINES}
+    pairs = {(a, b): int((masks[a] != masks[b]).sum()) for a, b in combinations(OUTLINES, 2)}
+    assert min(pairs.values()) >= 25, sorted(pairs.items(), key=lambda pair: pair[1])[:3]
+
+
+def test_the_images_are_those_of_the_first_release(whole):
+    """Labels and mean grey of the first images of both splits, as drawn by numpy 2.2 on x86-64.
+
+    Other images are another data set, and the published numbers would not be about it.
+    """
+    assert whole.train_labels[:10].tolist() == [1, 4, 9, 7, 3, 1, 4, 6, 1, 0]
+    assert whole.test_labels[:10].tolist() == [2, 1, 8, 3, 2, 9, 1, 9, 9, 5]
+    greys = [images[:10].mean(axis=(1, 2, 3)) for images in (whole.train_images, whole.test_images)]
+    train = [46.2, 116.8, 133.1, 90.7, 108.6, 110.4, 101.1, 124.0, 68.2, 85.6]
+    test = [103.7, 102.7, 54.4, 129.3, 86.0, 90.3, 82.0, 140.5, 95.9, 53.5]
+    np.testing.assert_allclose(greys[0], train, atol=0.5)
+    np.testing.assert_allclose(greys[1], test, atol=0.5)
 
 
 def test_classes_are_equally_frequent(whole):

@@ -48,6 +48,7 @@ def test_layers_are_the_published_ones_in_order():
         *block * 3, "Conv2d", "MaxPool2d",
         *block * 3, "AvgPool2d", "Conv2d", "Flatten",
     ]  # fmt: skip
+    assert [layer.p for layer in build().layers if isinstance(layer, Dropout)] == [0.01] * 8
 
 
 def test_s8_pools_only_the_top_left_corner_and_s8_gap_all_of_it():

@@ -43,6 +43,79 @@ def results():
     return [bn, diverged(gn, after=1)]
 
 
+class Stopwatch:
+    """A clock that stands still until it is moved."""
+
+    seconds = 1000.0
+
+    def __call__(self):
+        return self.seconds
+
+
+@pytest.fixture
+def stopwatch():
+    return Stopwatch()
+
+
+def run_in_time(observer, results, stopwatch, seconds):
+    """The epochs take these `seconds`, one after the other; yields after each."""
+    durations = iter(seconds)
+    observer.started([result.trial for result in results], stored=0)
+    for result in results:
+        observer.trial_started(result.trial)
+        for record in result.history:
+            stopwatch.seconds += next(durations)
+            observer.epoch_ended(result.trial, record)
+            yield
+        observer.trial_ended(result)
+
+
+@pytest.fixture
+def one_diverges_early(results):
+    """bn ends after one of three epochs; gn runs all three."""
+    bn, gn = results
+    whole = gn.model_copy(update={"history": bn.history, "status": "finished", "error": None})
+    return [diverged(bn, after=1), whole]
+
+
+# Of six epochs two fall away after the first, so 5, 2, 1 and 0 are to come after each of the four;
+# the means so far are 10, 20, 30 and 40 s.
+TAKEN = [10, 30, 50, 70]
+LEFT = ["50 s left", "40 s left", "30 s left", "0 s left"]
+
+
+def test_the_time_left_is_the_mean_of_the_epochs_so_far_times_those_to_come(
+    one_diverges_early, stopwatch
+):
+    stream = io.StringIO()
+    list(run_in_time(PlainLines(stream, stopwatch), one_diverges_early, stopwatch, TAKEN))
+    epochs = [line for line in stream.getvalue().splitlines() if line.startswith("trial ")]
+    assert [line.split("  ")[-1] for line in epochs] == LEFT
+
+
+def test_live_bars_show_the_time_left(one_diverges_early, stopwatch):
+    observer = LiveBars(Console(file=io.StringIO(), force_terminal=True), stopwatch)
+    steps = run_in_time(observer, one_diverges_early, stopwatch, TAKEN)
+    assert [observer.bars.tasks[observer.whole].fields["note"] for _ in steps] == LEFT
+    observer.close()
+
+
+def test_a_download_says_every_tenth_once():
+    stream = io.StringIO()
+    observer = PlainLines(stream)
+    for received in range(0, 60_000_001, 1_000_000):
+        observer.downloaded(received, 200_000_000)
+    observer.downloaded(180_000_000, 200_000_000)  # the rest was here from an earlier try
+    observer.downloaded(200_000_000, 200_000_000)
+    assert stream.getvalue().splitlines() == [
+        "downloading: 10 % of 200 MB",
+        "downloading: 20 % of 200 MB",
+        "downloading: 30 % of 200 MB",
+        "downloading: 90 % of 200 MB",
+        "downloading: 100 % of 200 MB",
+    ]
+
+
 def test_plain_lines_name_every_epoch_and_every_ending(results):
     stream = io.StringIO()
     replay(PlainLines(stream), results)

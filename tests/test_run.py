@@ -5,10 +5,23 @@ import pytest
 import torch
 from torch import nn
 
-from normscope.config import Recipe, Trial
-from normscope.errors import UsageError
+from normscope.config import EpochRecord, Experiment, Recipe, Request, Result, Trial
+from normscope.data import load_dataset
+from normscope.errors import RunError, UsageError
+from normscope.models.layers import Dropout, conv2d
 from normscope.norms import NORMS
-from normscope.run import _predictions, build_model, choose_device, estimate_trial, run_trial
+from normscope.run import (
+    _predictions,
+    _scaled,
+    build_model,
+    choose_device,
+    environment,
+    estimate_trial,
+    run_trial,
+    splits,
+)
+from normscope.seeds import generator
+from normscope.store import Store
 
 CPU = torch.device("cpu")
 
@@ -65,30 +78,77 @@ def test_a_trial_neither_reads_nor_sets_the_global_random_state(shapes):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_norms_of_a_block_start_alike_and_see_the_same_images_in_the_same_order(
-    shapes, monkeypatch
-):
-    seen = {}
-    for norm in NORMS:
-        inputs = []
+# -- blocks --------------------------------------------------------------------------------------
 
-        def watch(model, arguments, log=inputs):
-            if model.training:
-                log.append(arguments[0].sum(dim=(1, 2, 3)).numpy(force=True))
 
-        model = build_model(trial(norm), 10, CPU)
-        convolutions = [
-            m.weight.detach().clone() for m in model.modules() if isinstance(m, nn.Conv2d)
-        ]
+@pytest.fixture
+def order_of_images(shapes, monkeypatch):
+    """Runs a trial and says which training images the network saw: indices, two epochs long."""
+    images = splits(shapes, CPU)[0].batch(torch.arange(256))[0].numpy()
+    number = {image.tobytes(): i for i, image in enumerate(images)}
+    assert len(number) == 256
+
+    def run(a_trial):
+        model, seen = build_model(a_trial, 10, CPU), []
+
+        def watch(network, inputs):
+            if network.training:
+                seen.extend(number[image.tobytes()] for image in inputs[0].numpy(force=True))
+
         model.register_forward_pre_hook(watch)
-        monkeypatch.setattr("normscope.run.build_model", lambda *_, model=model: model)
-        run_trial(trial(norm), shapes, CPU)
-        seen[norm] = convolutions, np.concatenate(inputs)
-    weights, order = seen["bn"]
-    assert len(order) == 2 * 256
-    for norm in ("gn", "ln"):
-        assert all(torch.equal(a, b) for a, b in zip(weights, seen[norm][0], strict=True))
-        assert np.array_equal(order, seen[norm][1])
+        monkeypatch.setattr("normscope.run.build_model", lambda *_: model)
+        run_trial(a_trial, shapes, CPU)
+        return seen
+
+    return run
+
+
+def convolutions(norm, seed):
+    model = build_model(trial(norm, seed), 10, CPU)
+    return [layer.weight for layer in model.modules() if isinstance(layer, nn.Conv2d)]
+
+
+def seeds_of_dropout(norm, seed):
+    model = build_model(trial(norm, seed), 10, CPU)
+    return {m.generator.initial_seed() for m in model.modules() if isinstance(m, Dropout)}
+
+
+def test_the_images_come_in_the_order_of_the_stream_order(order_of_images):
+    expected = {}
+    for seed in (0, 1):
+        stream = generator(seed, "order")
+        expected[seed] = [i for _ in range(2) for i in torch.randperm(256, generator=stream)]
+    assert expected[0] != expected[1]
+    assert order_of_images(trial("bn", seed=1)) == expected[1]
+    for norm in NORMS:
+        assert order_of_images(trial(norm, seed=0)) == expected[0]
+
+
+def test_the_convolutions_start_as_the_stream_init_draws_them():
+    first, other = convolutions("bn", 0), convolutions("bn", 1)
+    assert not any(torch.equal(a, b) for a, b in zip(first, other, strict=True))
+    for seed, found in ((0, first), (1, other)):
+        drawn = conv2d(3, 16, 3, generator=generator(seed, "init")).weight
+        assert torch.equal(found[0], drawn)
+    for norm in NORMS:
+        assert all(torch.equal(a, b) for a, b in zip(first, convolutions(norm, 0), strict=True))
+
+
+def test_dropout_draws_from_the_stream_dropout():
+    expected = [generator(seed, "dropout").initial_seed() for seed in (0, 1)]
+    assert expected[0] != expected[1]
+    assert seeds_of_dropout("bn", 1) == {expected[1]}
+    for norm in NORMS:
+        assert seeds_of_dropout(norm, 0) == {expected[0]}
+
+
+def test_a_network_is_channels_last():
+    weight = build_model(trial(), 10, CPU).layers[0].weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert not weight.is_contiguous()
+
+
+# -- outcomes ------------------------------------------------------------------------------------
 
 
 def test_the_record_agrees_with_the_predictions(shapes):
@@ -164,8 +224,49 @@ def test_cuda_repeats_itself_and_agrees_with_the_cpu(shapes):
     assert first.history[0].train_loss_nats == pytest.approx(on_cpu.train_loss_nats, rel=0.05)
 
 
-def test_the_estimate_grows_with_the_work():
-    small = estimate_trial(trial(epochs=1), 1000, 100, 10, CPU)
-    large = estimate_trial(trial(epochs=10), 10_000, 1000, 10, CPU)
-    assert large.seconds > 10 * small.seconds
-    assert large.disk_bytes == 10 * small.disk_bytes
+# -- estimates -----------------------------------------------------------------------------------
+
+
+def test_an_estimate_is_the_time_per_image_times_the_images():
+    """On 192 images training took 6 s and testing 1.5 s: 31.25 ms and 7.8125 ms per image."""
+    record = EpochRecord(
+        epoch=1,
+        train_loss_nats=2.3,
+        train_accuracy_percent=10,
+        test_loss_nats=2.3,
+        test_accuracy_percent=10,
+        learning_rate=0.1,
+        train_seconds=6.0,
+        test_seconds=1.5,
+    )
+    sample = Result(
+        trial=trial(),
+        status="finished",
+        history=(record,),
+        started="2026-01-01T00:00:00+00:00",
+        seconds=8.0,
+        environment=environment(CPU),
+        predictions=_predictions(torch.zeros(192, 10)),
+        weights={"a": np.zeros(31_000, np.float32), "b": np.zeros(216, np.float32)},
+    )
+    cost = _scaled(sample, epochs=15, train_size=50_000, test_size=10_000)
+    assert cost.seconds == pytest.approx(15 * (50_000 * 0.03125 + 10_000 * 0.0078125))
+    assert cost.disk_bytes == 31_216 * 4 + 10_000 * (10 * 2 + 1) + 4_000 + 15 * 300
+
+
+def test_the_disk_space_foreseen_is_what_a_stored_trial_takes(tmp_path):
+    dataset = load_dataset("shapes", train_limit=256, test_limit=2000)
+    done = trial("bn").model_copy(update={"test_limit": 2000})
+    experiment = Experiment(norms=("bn",), seeds=1, recipe=done.recipe)
+    asked = Request(date="2026-01-01", command="normscope compare", norms=("bn",), seeds=1)
+    store = Store.open(tmp_path, experiment, asked)
+    store.add(run_trial(done, dataset, CPU))
+    stored = sum(path.stat().st_size for path in (tmp_path / "trials" / done.id).iterdir())
+    foreseen = estimate_trial(done, 256, 2000, 10, CPU)
+    assert foreseen.disk_bytes == pytest.approx(stored, rel=0.1)
+    assert foreseen.seconds > 0
+
+
+def test_a_trial_that_diverges_on_a_sample_has_no_estimate():
+    with pytest.raises(RunError, match=r"no estimate: the trial diverged .*not finite in epoch 1"):
+        estimate_trial(trial("gn", max_lr=1e30), 1000, 100, 10, CPU)

@@ -129,6 +129,24 @@ def test_evaluation_goes_over_everything_in_order_and_changes_nothing(test):
     assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
 
 
+class NotFiniteInEvaluation(nn.Module):
+    """As a norm whose running statistics have overflowed: it trains, and cannot be tested."""
+
+    def __init__(self):
+        super().__init__()
+        self.network = network("gn")
+
+    def forward(self, x_NCHW):
+        return self.network(x_NCHW) * (1 if self.training else math.nan)
+
+
+def test_a_test_loss_that_is_not_finite_is_divergence(train, test):
+    records = []
+    with pytest.raises(Diverged, match="not finite in epoch 1"):
+        fit(NotFiniteInEvaluation(), train, test, RECIPE, generator(0, "order"), records.append)
+    assert records == []
+
+
 def test_a_loss_that_is_not_finite_is_divergence(train, test):
     records = []
     wild = RECIPE.model_copy(update={"max_lr": 1e12, "epochs": 4})

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Protocol, TextIO
 
 from rich.console import Console
@@ -16,6 +17,8 @@ from rich.progress import (
 )
 
 from normscope.config import EpochRecord, Result, Trial
+
+Now = Callable[[], float]  # seconds since some moment
 
 
 class Observer(Protocol):
@@ -50,17 +53,17 @@ def duration(seconds: float) -> str:
 class _Clock:
     """How far an experiment is, in epochs, and when it will end."""
 
-    def __init__(self, todo: list[Trial]):
+    def __init__(self, todo: list[Trial], now: Now):
         self.trials = len(todo)
         self.epochs = sum(trial.recipe.epochs for trial in todo)
         self.trial = self.epochs_ended = self.epochs_skipped = 0
-        self.started = time.monotonic()
+        self.now, self.started = now, now()
 
     def left(self) -> str:
         """The time left, from the mean time of the epochs so far; "" before the first."""
         if not self.epochs_ended:
             return ""
-        mean = (time.monotonic() - self.started) / self.epochs_ended
+        mean = (self.now() - self.started) / self.epochs_ended
         remaining = self.epochs - self.epochs_ended - self.epochs_skipped
         return f"{duration(mean * remaining)} left"
 
@@ -81,10 +84,10 @@ def _ending(result: Result) -> str:
 class PlainLines:
     """One line per epoch, for logs and notebooks, and every tenth of a download."""
 
-    def __init__(self, stream: TextIO | None = None):
+    def __init__(self, stream: TextIO | None = None, now: Now = time.monotonic):
         self.stream = stream or sys.stdout
         self.tenths = 0
-        self.clock = _Clock([])
+        self.now, self.clock = now, _Clock([], now)
 
     def _say(self, line: str) -> None:
         print(line, file=self.stream, flush=True)
@@ -96,7 +99,7 @@ class PlainLines:
             self._say(f"downloading: {10 * tenths} % of {total / 1e6:.0f} MB")
 
     def started(self, todo: list[Trial], stored: int) -> None:
-        self.clock = _Clock(todo)
+        self.clock = _Clock(todo, self.now)
         self._say(f"{len(todo)} trials to run, {stored} stored")
 
     def trial_started(self, trial: Trial) -> None:
@@ -123,11 +126,11 @@ class PlainLines:
 class LiveBars:
     """Bars that move in place: a download, then the experiment and its present trial."""
 
-    def __init__(self, console: Console):
+    def __init__(self, console: Console, now: Now = time.monotonic):
         self.console = console
         self.download: Progress | None = None
         self.download_task = self.whole = self.present = TaskID(0)
-        self.clock = _Clock([])
+        self.now, self.clock = now, _Clock([], now)
         self.bars = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -148,7 +151,7 @@ class LiveBars:
 
     def started(self, todo: list[Trial], stored: int) -> None:
         self.console.print(f"{len(todo)} trials to run, {stored} stored")
-        self.clock = _Clock(todo)
+        self.clock = _Clock(todo, self.now)
         self.whole = self.bars.add_task("all", total=len(todo), unit="trials", note="")
         self.present = self.bars.add_task("", total=1, unit="epochs", note="", visible=False)
         if todo:

@@ -103,13 +103,22 @@ def estimate_trial(
     )
     short = trial.model_copy(update={"recipe": trial.recipe.model_copy(update={"epochs": 1})})
     result = run_trial(short, sample, device)
-    if not result.history:
-        raise RunError(f"no estimate: the trial {result.status} on a sample ({result.error})")
-    record = result.history[0]
-    epoch = (record.train_seconds * train_size + record.test_seconds * test_size) / len(images)
-    # float16 logits and the predicted class per test image; the weights are small beside it.
-    disk_bytes = test_size * (2 * num_classes + 8)
-    return Cost(seconds=epoch * trial.recipe.epochs, disk_bytes=disk_bytes)
+    return _scaled(result, trial.recipe.epochs, train_size, test_size)
+
+
+def _scaled(sample: Result, epochs: int, train_size: int, test_size: int) -> Cost:
+    """The cost of a whole trial, from one epoch that trained and tested on equally many images."""
+    if sample.predictions is None or sample.weights is None:
+        raise RunError(f"no estimate: the trial {sample.status} on a sample ({sample.error})")
+    images, num_classes = sample.predictions.logits.shape
+    record = sample.history[0]
+    epoch_s = (record.train_seconds * train_size + record.test_seconds * test_size) / images
+    # float16 logits and, compressed to about a byte, the predicted class of each test image.
+    predictions = test_size * (2 * num_classes + 1)
+    weights = sum(weight.nbytes for weight in sample.weights.values())
+    # The record's text grows with its epochs; the rest of it and the other files' heads do not.
+    text = 4_000 + 300 * epochs
+    return Cost(seconds=epochs * epoch_s, disk_bytes=weights + predictions + text)
 
 
 def build_model(trial: Trial, num_classes: int, device: torch.device) -> torch.nn.Module:
