@@ -274,6 +274,25 @@ def test_a_defect_is_told_in_two_lines_and_shown_with_debug(tmp_path):
     assert "Traceback" in run_script(tmp_path, text, "summary", "--debug").stderr
 
 
+def test_ctrl_c_that_python_drops_still_stops(tmp_path):
+    """An exception out of a finalizer is dropped; the signal came while one ran."""
+    text = (
+        "import os, signal\n"
+        "import normscope.study as study\n"
+        "class Finalized:\n"
+        "    def __del__(self): os.kill(os.getpid(), signal.SIGINT)\n"
+        "load = study.load_dataset\n"
+        "def loaded(*a, **k):\n"
+        "    Finalized()\n"
+        "    return load(*a, **k)\n"
+        "study.load_dataset = loaded"
+    )
+    done = run_script(tmp_path, text, "compare", *SMALL, "--seeds", "2", "--out", "e")
+    assert "Exception ignored" in done.stderr
+    assert done.returncode == 130
+    assert "Stopped." in done.stderr
+
+
 def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path, environment):
     command = [*COMMAND, "compare", *SMALL, "--seeds", "2"]
     process = subprocess.Popen(

@@ -88,13 +88,13 @@ def test_the_time_left_is_the_mean_of_the_epochs_so_far_times_those_to_come(
     one_diverges_early, stopwatch
 ):
     stream = io.StringIO()
-    list(run_in_time(PlainLines(stream, stopwatch), one_diverges_early, stopwatch, TAKEN))
+    list(run_in_time(PlainLines(stream, now=stopwatch), one_diverges_early, stopwatch, TAKEN))
     epochs = [line for line in stream.getvalue().splitlines() if line.startswith("trial ")]
     assert [line.split("  ")[-1] for line in epochs] == LEFT
 
 
 def test_live_bars_show_the_time_left(one_diverges_early, stopwatch):
-    observer = LiveBars(Console(file=io.StringIO(), force_terminal=True), stopwatch)
+    observer = LiveBars(Console(file=io.StringIO(), force_terminal=True), now=stopwatch)
     steps = run_in_time(observer, one_diverges_early, stopwatch, TAKEN)
     assert [observer.bars.tasks[observer.whole].fields["note"] for _ in steps] == LEFT
     observer.close()

@@ -170,22 +170,23 @@ def _run(
 ) -> None:
     from rich.console import Console
 
-    from normscope.progress import LiveBars, PlainLines
+    from normscope.progress import LiveBars, PlainLines, ctrl_c_noticed
     from normscope.study import compare as run
     from normscope.study import folder_of, has_results
 
     stream = sys.stderr if as_json else sys.stdout
-    observer = LiveBars(Console(file=stream)) if stream.isatty() else PlainLines(stream)
     try:
-        with closing(observer):
-            comparison = run(
-                experiment,
-                out=out,
-                data_dir=data_dir,
-                device=device,
-                observer=observer,
-                command=_repeatable(sys.argv[1:]),
-            )
+        with ctrl_c_noticed() as check:
+            live = LiveBars(Console(file=stream), check) if stream.isatty() else None
+            with closing(live or PlainLines(stream, check)) as observer:
+                comparison = run(
+                    experiment,
+                    out=out,
+                    data_dir=data_dir,
+                    device=device,
+                    observer=observer,
+                    command=_repeatable(sys.argv[1:]),
+                )
     except KeyboardInterrupt:
         folder = folder_of(experiment, out)
         if not has_results(folder):

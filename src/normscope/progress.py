@@ -1,8 +1,11 @@
 """What a user sees while an experiment runs: live bars in a terminal, plain lines elsewhere."""
 
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Protocol, TextIO
 
 from rich.console import Console
@@ -19,6 +22,7 @@ from rich.progress import (
 from normscope.config import EpochRecord, Result, Trial
 
 Now = Callable[[], float]  # seconds since some moment
+Check = Callable[[], None]  # raises if the user wants to stop
 
 
 class Observer(Protocol):
@@ -48,6 +52,35 @@ def duration(seconds: float) -> str:
     if minutes < 90:
         return f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+@contextmanager
+def ctrl_c_noticed() -> Iterator[Check]:
+    """Give a check that raises KeyboardInterrupt if Ctrl-C was pressed before.
+
+    Python drops the exception of a signal that comes while it clears up an object; then the check
+    raises it again. Only for the main thread.
+    """
+    pressed = False
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        pressed = True
+        signal.default_int_handler(number, frame)
+
+    def check() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _never() -> None:
+    """Nobody asks to stop."""
 
 
 class _Clock:
@@ -84,8 +117,11 @@ def _ending(result: Result) -> str:
 class PlainLines:
     """One line per epoch, for logs and notebooks, and every tenth of a download."""
 
-    def __init__(self, stream: TextIO | None = None, now: Now = time.monotonic):
+    def __init__(
+        self, stream: TextIO | None = None, check: Check = _never, now: Now = time.monotonic
+    ):
         self.stream = stream or sys.stdout
+        self.check = check
         self.tenths = 0
         self.now, self.clock = now, _Clock([], now)
 
@@ -114,6 +150,7 @@ class PlainLines:
             f"test {record.test_accuracy_percent:.1f} %  "
             f"{record.train_seconds + record.test_seconds:.1f} s  {self.clock.left()}"
         )
+        self.check()
 
     def trial_ended(self, result: Result) -> None:
         self.clock.skip(result)
@@ -126,8 +163,9 @@ class PlainLines:
 class LiveBars:
     """Bars that move in place: a download, then the experiment and its present trial."""
 
-    def __init__(self, console: Console, now: Now = time.monotonic):
+    def __init__(self, console: Console, check: Check = _never, now: Now = time.monotonic):
         self.console = console
+        self.check = check
         self.download: Progress | None = None
         self.download_task = self.whole = self.present = TaskID(0)
         self.now, self.clock = now, _Clock([], now)
@@ -173,6 +211,7 @@ class LiveBars:
         accuracy = f"test {record.test_accuracy_percent:.1f} %"
         self.bars.update(self.present, completed=record.epoch, note=accuracy)
         self.bars.update(self.whole, note=self.clock.left())
+        self.check()
 
     def trial_ended(self, result: Result) -> None:
         self.clock.skip(result)
