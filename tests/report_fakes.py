@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from normscope.analysis import LEVEL_PERCENT, Analysis, analyse
+from normscope.analysis import Analysis, analyse
 from normscope.config import (
     RECIPES,
     DatasetFacts,
@@ -16,6 +16,7 @@ from normscope.config import (
     Result,
     Trial,
 )
+from normscope.summaries import LEVEL_PERCENT
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 

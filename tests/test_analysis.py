@@ -16,9 +16,9 @@ from report_fakes import (
 from scipy import stats as scipy_stats
 from test_stats import PUBLISHED
 
-from normscope.analysis import ONE_SEED, curve_metrics
 from normscope.config import Predictions
 from normscope.mistakes import find_mistakes
+from normscope.summaries import ONE_SEED, curve_metrics
 
 
 def final(analysis, norm):

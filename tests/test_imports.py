@@ -13,7 +13,10 @@ PACKAGE = Path(normscope.__file__).parent
 
 # What each part of the package may import from it, besides itself.
 LEAVES = {"config", "errors", "files"}
-RESULTS = LEAVES | {"stats", "analysis", "mistakes", "plots", "report", "store", "plan", "progress"}
+RESULTS = LEAVES | {
+    "stats", "summaries", "findings", "analysis", "mistakes", "plots", "report", "store", "plan",
+    "progress",
+}  # fmt: skip
 ALLOWED = {
     "errors": set(),
     "config": {"errors"},
@@ -29,9 +32,11 @@ ALLOWED = {
     "models": LEAVES | {"norms"},
     "training": LEAVES,
     "run": LEAVES | {"data", "models", "norms", "seeds", "training"},
-    "analysis": LEAVES | {"stats", "mistakes"},
-    "plots": LEAVES | {"stats", "analysis"},
-    "report": LEAVES | {"stats", "mistakes", "analysis", "plots"},
+    "summaries": LEAVES | {"stats"},
+    "findings": LEAVES | {"mistakes", "summaries"},
+    "analysis": LEAVES | {"stats", "mistakes", "summaries", "findings"},
+    "plots": LEAVES | {"stats", "summaries", "analysis"},
+    "report": LEAVES | {"stats", "mistakes", "summaries", "findings", "analysis", "plots"},
     "comparison": RESULTS,
     "terminal": RESULTS,
     "study": RESULTS | {"comparison", "data", "models", "norms", "run"},

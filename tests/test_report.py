@@ -14,13 +14,13 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 from report_fakes import CIFAR10, MACHINE, diverged, failed, make_analysis, make_labels
 
-from normscope.analysis import ONE_SEED
 from normscope.comparison import Comparison
 from normscope.errors import RunError
 from normscope.report import write_report
 from normscope.report.figures import FIGURE_FILE, make_figures
 from normscope.report.words import SECONDS_NOTE, moment, number, typeset
 from normscope.store import Store
+from normscope.summaries import ONE_SEED
 from normscope.terminal import show_analysis
 
 HOSTILE = ("<script>alert(1)</script>", "a$b$c", "café", '"q" onload=x', "a|b")

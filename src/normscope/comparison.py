@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from normscope.analysis import LEVEL_PERCENT, Analysis, analyse
+from normscope.analysis import Analysis, analyse
 from normscope.report import write_report
 from normscope.store import Store
+from normscope.summaries import LEVEL_PERCENT
 
 
 @dataclass(frozen=True)

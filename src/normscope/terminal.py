@@ -8,11 +8,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from normscope.analysis import Analysis, NormSummary
+from normscope.analysis import Analysis
 from normscope.config import ModelSummary
 from normscope.plan import Forecast
 from normscope.progress import duration
 from normscope.stats import Estimate
+from normscope.summaries import NormSummary
 
 COLUMNS = 80
 TABLE_COLUMNS = 76  # what the result table needs

@@ -8,8 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from normscope.analysis import Analysis, NormSummary
+from normscope.analysis import Analysis
 from normscope.plots.style import INK, MUTED, NormStyle, new_panel, norm_styles, styled
+from normscope.summaries import NormSummary
 
 MAX_JOINED = 60  # more trials than that are not joined by seed: the lines would hide the dots
 

@@ -8,8 +8,9 @@ from jinja2 import Environment as Templates
 from jinja2 import PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from normscope.analysis import MANY, Analysis, NormSummary
+from normscope.analysis import Analysis
 from normscope.config import Environment, ModelSummary
+from normscope.findings import MANY
 from normscope.mistakes import Mistake
 from normscope.plots import curves_data, for_page, norm_styles, seeds_as_bands
 from normscope.report.figures import CONVERGENCE, CURVES, MISTAKES, ReportFigure
@@ -24,6 +25,7 @@ from normscope.report.words import (
     title,
     typeset,
 )
+from normscope.summaries import NormSummary
 
 _TEMPLATES = Templates(
     loader=PackageLoader("normscope.report", "templates"),

@@ -4,8 +4,9 @@ from typing import Any
 
 import pandas as pd
 
-from normscope.analysis import Analysis, TrialSummary, metric_columns
+from normscope.analysis import Analysis, metric_columns
 from normscope.config import EpochRecord, Result
+from normscope.summaries import TrialSummary
 
 _KEYS = ["trial", "dataset", "model", "norm", "batch_size", "seed"]
 

@@ -4,8 +4,9 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from normscope.analysis import ONE_SEED, Analysis, NormSummary
+from normscope.analysis import Analysis
 from normscope.stats import Estimate
+from normscope.summaries import ONE_SEED, NormSummary
 
 NONE = "–"  # what stands where a number is not defined
 SECONDS_NOTE = (
