@@ -95,7 +95,7 @@ def order_of_images(shapes, monkeypatch):
             if network.training:
                 seen.extend(number[image.tobytes()] for image in inputs[0].numpy(force=True))
 
-        model.register_forward_pre_hook(watch)
+        model.layers[0].register_forward_pre_hook(watch)
         monkeypatch.setattr("normscope.run.build_model", lambda *_: model)
         run_trial(a_trial, shapes, CPU)
         return seen
@@ -172,15 +172,12 @@ def test_divergence_is_an_outcome(shapes):
 
 
 def test_an_exception_is_an_outcome_with_its_traceback(shapes, monkeypatch):
-    class Broken(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.weight = nn.Parameter(torch.zeros(1))
+    def broken(layer, inputs):
+        raise RuntimeError("out of patience")
 
-        def forward(self, x):
-            raise RuntimeError("out of patience")
-
-    monkeypatch.setattr("normscope.run.build_model", lambda *_: Broken())
+    model = build_model(trial(), 10, CPU)
+    model.layers[0].register_forward_pre_hook(broken)
+    monkeypatch.setattr("normscope.run.build_model", lambda *_: model)
     result = run_trial(trial(), shapes, CPU)
     assert result.status == "failed"
     assert "RuntimeError: out of patience" in result.error
@@ -245,7 +242,7 @@ def test_an_estimate_is_the_time_per_image_times_the_images():
         history=(record,),
         started="2026-01-01T00:00:00+00:00",
         seconds=8.0,
-        environment=environment(CPU),
+        environment=environment(CPU, "fp32", fleet=1),
         predictions=_predictions(torch.zeros(192, 10)),
         weights={"a": np.zeros(31_000, np.float32), "b": np.zeros(216, np.float32)},
     )
@@ -262,11 +259,11 @@ def test_the_disk_space_foreseen_is_what_a_stored_trial_takes(tmp_path):
     store = Store.open(tmp_path, experiment, asked)
     store.add(run_trial(done, dataset, CPU))
     stored = sum(path.stat().st_size for path in (tmp_path / "trials" / done.id).iterdir())
-    foreseen = estimate_trial(done, 256, 2000, 10, CPU)
+    foreseen = estimate_trial(done, 256, 2000, 10, CPU, threads=1)
     assert foreseen.disk_bytes == pytest.approx(stored, rel=0.1)
     assert foreseen.seconds > 0
 
 
 def test_a_trial_that_diverges_on_a_sample_has_no_estimate():
     with pytest.raises(RunError, match=r"no estimate: the trial diverged .*not finite in epoch 1"):
-        estimate_trial(trial("gn", max_lr=1e30), 1000, 100, 10, CPU)
+        estimate_trial(trial("gn", max_lr=1e30), 1000, 100, 10, CPU, threads=1)

@@ -41,6 +41,9 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Precision = Literal["fp32", "bf16"]
+
+
 class Recipe(Frozen):
     """How to train: everything but the norm and the model.
 
@@ -48,13 +51,15 @@ class Recipe(Frozen):
     `torch.optim.lr_scheduler.OneCycleLR` with its defaults, stepped after every batch: the learning
     rate (per step) climbs from max_lr/25 to max_lr over the first 30 % of the steps and falls to
     max_lr/250000; momentum runs the other way, 0.95 to 0.85 and back. The last batch of an epoch
-    may be smaller.
+    may be smaller. With precision "bf16", activations and convolutions are in bfloat16; parameters,
+    their gradients, statistics of norms and the loss stay in float32.
     """
 
     name: str
     epochs: PositiveInt
     batch_size: PositiveInt
     max_lr: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+    precision: Precision = "fp32"
 
 
 RECIPES = {
@@ -143,10 +148,11 @@ class Experiment(Frozen):
 def read_experiment(path: Path | None = None, **changes: Any) -> Experiment:
     """Build an experiment from a TOML file and changes to it; None in `changes` means unchanged.
 
-    `epochs` and `batch_size` in `changes` change the recipe. Raises `UsageError` in one line.
+    `epochs`, `batch_size` and `precision` in `changes` change the recipe. Raises `UsageError` in
+    one line.
     """
     values = _read_toml(path) if path else {}
-    recipe = {key: changes.pop(key, None) for key in ("epochs", "batch_size")}
+    recipe = {key: changes.pop(key, None) for key in ("epochs", "batch_size", "precision")}
     recipe["name"] = changes.pop("recipe", None)
     recipe = {key: value for key, value in recipe.items() if value is not None}
     values |= {key: value for key, value in changes.items() if value is not None}
@@ -224,6 +230,8 @@ class Trial(Frozen):
         trial runs (device, threads, folders) is not content; its result records that.
         """
         content = {"result_format": RESULT_FORMAT, **self.model_dump()}
+        if self.recipe.precision == "fp32":  # ids were made before there was another
+            del content["recipe"]["precision"]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         return f"{self.norm}-seed{self.seed}-{digest[:12]}"
 
@@ -258,6 +266,8 @@ class Environment(Frozen):
     device: str
     threads: int
     precision: str
+    kernels: str = "torch"  # what computed the norms
+    fleet: int = 1  # how many trials shared the device, as one network
 
 
 @dataclass(frozen=True)

@@ -4,21 +4,33 @@ import os
 import platform
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
+from typing import TypeVar
 
 import numpy as np
 import torch
 
-from normscope.config import Environment, EpochRecord, Predictions, Result, Trial
+from normscope.config import Environment, EpochRecord, Precision, Predictions, Result, Status, Trial
 from normscope.data import Dataset
 from normscope.errors import RunError, UsageError
 from normscope.models import MODELS
+from normscope.models.s8 import S8
 from normscope.norms import NORMS
 from normscope.seeds import generator
-from normscope.training import Diverged, Split, fit
+from normscope.training import (
+    Diverged,
+    Split,
+    fastest_forward,
+    fit_fleet,
+    fold,
+    kernels_for,
+    unfold,
+)
+
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 def run_trial(
@@ -31,41 +43,101 @@ def run_trial(
 
     The same trial gives the same bits on the same device with the same number of threads.
     """
-    history: list[EpochRecord] = []
+    return run_fleet([trial], dataset, device, lambda trial, record: on_epoch(record))[0]
 
-    def keep(record: EpochRecord) -> None:
-        history.append(record)
+
+def run_fleet(
+    trials: Sequence[Trial],
+    dataset: Dataset,
+    device: torch.device,
+    on_epoch: Callable[[Trial, EpochRecord], None] = lambda trial, record: None,
+) -> list[Result]:
+    """Train and test the networks of trials that differ in nothing but the seed, all at once.
+
+    Each is trained as it would be alone, but for the last bits of its sums. What raises is the
+    outcome of all of them; a member that diverges leaves the others alone.
+    """
+    histories: dict[int, list[EpochRecord]] = {trial.seed: [] for trial in trials}
+
+    def keep(member: int, record: EpochRecord) -> None:
+        histories[trials[member].seed].append(record)
         try:
-            on_epoch(record)
+            on_epoch(trials[member], record)
         except Exception as error:
             raise _ObserverFailed from error
 
     started, clock = datetime.now(timezone.utc), time.perf_counter()
-    status, error, predictions, weights = "finished", None, None, None
+    outcomes: list[_Outcome]
     try:
-        train, test = splits(dataset, device)
-        model = build_model(trial, len(dataset.class_names), device)
-        order = generator(trial.seed, "order")
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
-            logits = fit(model, train, test, trial.recipe, order, keep)
-        predictions = _predictions(logits)
-        weights = {name: value.numpy(force=True) for name, value in model.state_dict().items()}
-    except _ObserverFailed as failure:  # no outcome of the trial: a closed terminal, a full disk
+        outcomes = _train(trials, dataset, device, keep)
+    except _ObserverFailed as failure:  # no outcome of a trial: a closed terminal, a full disk
         raise failure.__cause__ or failure from None
-    except Diverged as reason:
-        status, error = "diverged", str(reason)
-    except Exception:  # whatever a model or a device raises is this trial's outcome
-        status, error = "failed", traceback.format_exc()
+    except Exception:  # whatever a model or a device raises is the trials' outcome
+        outcomes = [_Outcome("failed", traceback.format_exc())] * len(trials)
+    seconds = (time.perf_counter() - clock) / len(trials)
+    return [
+        Result(
+            trial=trial,
+            status=outcome.status,
+            history=tuple(histories[trial.seed]),
+            error=outcome.error,
+            started=started.isoformat(timespec="seconds"),
+            seconds=seconds,
+            environment=environment(device, trial.recipe.precision, len(trials)),
+            predictions=outcome.predictions,
+            weights=outcome.weights,
+        )
+        for trial, outcome in zip(trials, outcomes, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    status: Status
+    error: str | None = None
+    predictions: Predictions | None = None
+    weights: dict[str, np.ndarray] | None = None
+
+
+def _train(
+    trials: Sequence[Trial],
+    dataset: Dataset,
+    device: torch.device,
+    on_epoch: Callable[[int, EpochRecord], None],
+) -> list[_Outcome]:
+    recipe = trials[0].recipe
+    train, test = splits(dataset, device)
+    models = [build_model(trial, len(dataset.class_names), device) for trial in trials]
+    orders = [generator(trial.seed, "order") for trial in trials]
+    layers = [model.layers for model in models]
+    network = layers[0] if len(layers) == 1 else in_channels_last(fold(layers))
+    forward = fastest_forward(network, device, recipe.precision)
+    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+        outcomes = fit_fleet(network, train, test, recipe, orders, on_epoch, forward)
+    if network is not layers[0]:
+        unfold(network, layers)
+    return [
+        _Outcome("diverged", str(outcome))
+        if isinstance(outcome, Diverged)
+        else _Outcome("finished", None, _predictions(outcome), _weights(model))
+        for model, outcome in zip(models, outcomes, strict=True)
+    ]
+
+
+def _weights(model: torch.nn.Module) -> dict[str, np.ndarray]:
+    return {name: value.numpy(force=True) for name, value in model.state_dict().items()}
+
+
+def lost_trial(device: torch.device, trial: Trial, reason: str) -> Result:
+    """The failed result of a trial whose process ended without leaving one."""
     return Result(
         trial=trial,
-        status=status,
-        history=tuple(history),
-        error=error,
-        started=started.isoformat(timespec="seconds"),
-        seconds=time.perf_counter() - clock,
-        environment=environment(device),
-        predictions=predictions,
-        weights=weights,
+        status="failed",
+        history=(),
+        error=reason,
+        started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        seconds=0.0,
+        environment=environment(device, trial.recipe.precision, fleet=1),
     )
 
 
@@ -82,7 +154,12 @@ class Cost:
 
 
 def estimate_trial(
-    trial: Trial, train_size: int, test_size: int, num_classes: int, device: torch.device
+    trial: Trial,
+    train_size: int,
+    test_size: int,
+    num_classes: int,
+    device: torch.device,
+    threads: int,
 ) -> Cost:
     """Foresee the cost of a trial from a few steps of it on random images, timed right now."""
     steps, batch = 3, trial.recipe.batch_size
@@ -102,7 +179,11 @@ def estimate_trial(
         description="random pixels",
     )
     short = trial.model_copy(update={"recipe": trial.recipe.model_copy(update={"epochs": 1})})
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    run_trial(short, sample, device)  # set-up: what is compiled or loaded once
     result = run_trial(short, sample, device)
+    torch.set_num_threads(before)
     return _scaled(result, trial.recipe.epochs, train_size, test_size)
 
 
@@ -121,13 +202,18 @@ def _scaled(sample: Result, epochs: int, train_size: int, test_size: int) -> Cos
     return Cost(seconds=epochs * epoch_s, disk_bytes=weights + predictions + text)
 
 
-def build_model(trial: Trial, num_classes: int, device: torch.device) -> torch.nn.Module:
+def build_model(trial: Trial, num_classes: int, device: torch.device) -> S8:
     """The trial's network before training, in the channels_last layout."""
     init = generator(trial.seed, "init")
     dropout = generator(trial.seed, "dropout", device)
     model = MODELS[trial.model](NORMS[trial.norm], num_classes, init, dropout)
+    return in_channels_last(model.to(device))
+
+
+def in_channels_last(network: Network) -> Network:
+    """The network with its weights in the layout in which its images come."""
     # torch's type stubs do not know this argument.
-    return model.to(device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def splits(dataset: Dataset, device: torch.device) -> tuple[Split, Split]:
@@ -137,6 +223,14 @@ def splits(dataset: Dataset, device: torch.device) -> tuple[Split, Split]:
         Split.from_numpy(dataset.train_images, dataset.train_labels, *scale),
         Split.from_numpy(dataset.test_images, dataset.test_labels, *scale),
     )
+
+
+def check_precision(precision: Precision, device: torch.device) -> None:
+    """Raise `UsageError` if the device computes in that precision only by emulation."""
+    cpu, cuda = torch.cpu._is_avx512_bf16_supported, torch.cuda.is_bf16_supported
+    fast = cpu() if device.type == "cpu" else cuda(including_emulation=False)
+    if precision == "bf16" and not fast:
+        raise UsageError(f"this {device.type} has no bfloat16 arithmetic; use --precision fp32")
 
 
 def choose_device(name: str) -> torch.device:
@@ -149,7 +243,7 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if use_cuda else "cpu")
 
 
-def environment(device: torch.device) -> Environment:
+def environment(device: torch.device, precision: Precision, fleet: int) -> Environment:
     """What the result of a trial depends on besides its content."""
     return Environment(
         normscope=version("normscope"),
@@ -160,7 +254,9 @@ def environment(device: torch.device) -> Environment:
         processor=_processor(),
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         threads=torch.get_num_threads(),
-        precision="float32",
+        precision={"fp32": "float32", "bf16": "bfloat16"}[precision],
+        kernels=kernels_for(device) if fleet == 1 else "torch",
+        fleet=fleet,
     )
 
 

@@ -4,12 +4,11 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import nn
 
 from normscope.models.s8 import S8
 from normscope.norms import MakeNorm
 
-MakeModel = Callable[[MakeNorm, int, torch.Generator, torch.Generator], nn.Module]
+MakeModel = Callable[[MakeNorm, int, torch.Generator, torch.Generator], S8]
 
 MODELS: dict[str, MakeModel] = {
     "s8": S8,

@@ -32,8 +32,8 @@ class Dropout(nn.Module):
 
     Instead of one random number per element it draws the gaps between dropped elements, which are
     geometric when elements are dropped independently: the same distribution from a share of about p
-    of the random numbers. Elements are counted in memory order. Source of the layer: Srivastava et
-    al. 2014, JMLR 15.
+    of the random numbers. Elements are counted in the memory order of channels_last. Source of the
+    layer: Srivastava et al. 2014, JMLR 15.
     """
 
     def __init__(self, p: float, *, generator: torch.Generator):
@@ -42,10 +42,11 @@ class Dropout(nn.Module):
         self.generator = generator
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if not self.training:
+        if not self.training or self.p == 0:
             return x
-        positions = bernoulli_positions(x.numel(), self.p, self.generator)
-        return _DropPositions.apply(x, positions, 1 / (1 - self.p))
+        if x.dim() == 4:  # one order of elements, whatever layout a layer before chose
+            x = x.contiguous(memory_format=torch.channels_last)
+        return drop(x, bernoulli_positions(x.numel(), self.p, self.generator), self.p)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
@@ -69,6 +70,11 @@ def bernoulli_positions(
         reached = int(rounds[-1][-1])
     positions = torch.cat(rounds)
     return positions[positions < n]
+
+
+def drop(x: torch.Tensor, positions: torch.Tensor, p: float) -> torch.Tensor:
+    """``x / (1 - p)`` with 0 at the positions, which index the elements in memory order."""
+    return _DropPositions.apply(x, positions, 1 / (1 - p))
 
 
 class _DropPositions(torch.autograd.Function):

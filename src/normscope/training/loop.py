@@ -1,22 +1,50 @@
-"""The training loop of one trial."""
+"""The training loop, of one trial and of a fleet."""
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import OneCycleLR
 
-from normscope.config import EpochRecord, Recipe
+from normscope.config import EpochRecord, Precision, Recipe
 from normscope.training.split import Split
+
+Forward = Callable[[torch.Tensor], torch.Tensor]
 
 EVALUATION_BATCH = 1000  # images; evaluation has no gradients, so this only bounds memory
 
 
 class Diverged(Exception):
     """The loss stopped being finite."""
+
+
+def fastest_forward(layers: nn.Sequential, device: torch.device, precision: Precision) -> Forward:
+    """The fastest way to compute ``layers(x)`` on a device: float32 logits, whatever is inside.
+
+    On a CPU the layers are fused (see `normscope.training.fused`), where numba is installed.
+    """
+    forward: Forward = layers
+    if kernels_for(device) == "numba":
+        from normscope.training.fused import fuse
+
+        forward = fuse(layers)
+    if precision == "fp32":
+        return forward
+
+    def in_bfloat16(x_NCHW: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(device.type, torch.bfloat16):
+            return forward(x_NCHW).float()
+
+    return in_bfloat16
+
+
+def kernels_for(device: torch.device) -> str:
+    """What computes the norms on a device: "numba" or "torch"."""
+    return "numba" if device.type == "cpu" and find_spec("numba") else "torch"
 
 
 def fit(
@@ -26,62 +54,127 @@ def fit(
     recipe: Recipe,
     order: torch.Generator,
     on_epoch: Callable[[EpochRecord], None],
+    forward: Forward | None = None,
 ) -> torch.Tensor:
     """Train `model` in place by `recipe`; return the final test logits, (N_test, num_classes).
 
     `order` draws a new permutation of the training images for every epoch. `on_epoch` is called
-    with each epoch's record. Raises `Diverged` when a loss is not finite at the end of an epoch.
+    with each epoch's record. `forward` computes what the model does, such as its `fastest_forward`
+    (default: the model). Raises `Diverged` when a loss is not finite at the end of an epoch.
     """
+    (outcome,) = fit_fleet(
+        model, train, test, recipe, [order], lambda member, record: on_epoch(record), forward
+    )
+    if isinstance(outcome, Diverged):
+        raise outcome
+    return outcome
+
+
+def fit_fleet(
+    model: nn.Module,
+    train: Split,
+    test: Split,
+    recipe: Recipe,
+    orders: Sequence[torch.Generator],
+    on_epoch: Callable[[int, EpochRecord], None],
+    forward: Forward | None = None,
+) -> list[torch.Tensor | Diverged]:
+    """Train the M = ``len(orders)`` members of a folded model; what `fit` does is the case M = 1.
+
+    The model turns x (N, M*3, H, W) into logits (N, M*K). Each member sees the images in its own
+    order, and its loss depends on nothing of the others. `on_epoch` is told of each member's epoch;
+    seconds are a member's share. Returns the test logits of each member, or why it diverged; a
+    member that diverged is told of no more, and the others go on.
+    """
+    forward = forward or model
+    members, device = len(orders), train.labels.device
     steps_per_epoch = math.ceil(len(train) / recipe.batch_size)
     optimizer = torch.optim.SGD(model.parameters(), lr=recipe.max_lr, momentum=0.9)
     schedule = OneCycleLR(
         optimizer, max_lr=recipe.max_lr, epochs=recipe.epochs, steps_per_epoch=steps_per_epoch
     )
-    logits = torch.empty(0)
+    outcomes: list[torch.Tensor | Diverged] = [torch.empty(0)] * members
     for epoch in range(1, recipe.epochs + 1):
         started = time.perf_counter()
         learning_rate = optimizer.param_groups[0]["lr"]
-        permutation = torch.randperm(len(train), generator=order).to(train.labels.device)
-        loss_sum = torch.zeros((), device=train.labels.device)
-        correct = torch.zeros((), dtype=torch.long, device=train.labels.device)
+        permutations = torch.stack([torch.randperm(len(train), generator=o) for o in orders])
+        loss_sum = torch.zeros(members, device=device)
+        correct = torch.zeros(members, dtype=torch.long, device=device)
         model.train()
-        for index in permutation.split(recipe.batch_size):
+        for index in permutations.to(device).split(recipe.batch_size, dim=1):
             x_NCHW, labels = train.batch(index)
-            logits = model(x_NCHW)
-            loss = cross_entropy(logits, labels)
+            logits = _by_member(forward(x_NCHW), members)
+            losses = _losses(logits, labels).mean(dim=1)
             optimizer.zero_grad()
-            loss.backward()
+            losses.sum().backward()
             learning_rate = optimizer.param_groups[0]["lr"]
             optimizer.step()
             schedule.step()
             # Tensors until the epoch ends: reading a number here would wait for the device.
-            loss_sum += loss.detach() * len(labels)
-            correct += (logits.argmax(dim=1) == labels).sum()
-        train_loss = loss_sum.item() / len(train)
+            loss_sum += losses.detach() * index.shape[1]
+            correct += (logits.argmax(dim=2) == labels).sum(dim=1)
+        train_losses = (loss_sum / len(train)).tolist()
         trained = time.perf_counter()
-        logits = evaluate(model, test)
-        test_loss = cross_entropy(logits, test.labels).item()
-        test_correct = (logits.argmax(dim=1) == test.labels).sum().item()
-        if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
-            raise Diverged(f"the loss was not finite in epoch {epoch}")
-        on_epoch(
-            EpochRecord(
-                epoch=epoch,
-                train_loss_nats=train_loss,
-                train_accuracy_percent=100 * correct.item() / len(train),
-                test_loss_nats=test_loss,
-                test_accuracy_percent=100 * test_correct / len(test),
-                learning_rate=learning_rate,
-                train_seconds=trained - started,
-                test_seconds=time.perf_counter() - trained,
+        test_logits = evaluate_fleet(model, test, members, forward)
+        test_labels = test.labels.expand(members, -1)
+        test_losses = _losses(test_logits, test_labels).mean(dim=1).tolist()
+        test_correct = (test_logits.argmax(dim=2) == test_labels).sum(dim=1).tolist()
+        train_correct = correct.tolist()
+        ended = time.perf_counter()
+        for m, outcome in enumerate(outcomes):
+            if isinstance(outcome, Diverged):
+                continue
+            if not (math.isfinite(train_losses[m]) and math.isfinite(test_losses[m])):
+                outcomes[m] = Diverged(f"the loss was not finite in epoch {epoch}")
+                continue
+            outcomes[m] = test_logits[m]
+            on_epoch(
+                m,
+                EpochRecord(
+                    epoch=epoch,
+                    train_loss_nats=train_losses[m],
+                    train_accuracy_percent=100 * train_correct[m] / len(train),
+                    test_loss_nats=test_losses[m],
+                    test_accuracy_percent=100 * test_correct[m] / len(test),
+                    learning_rate=learning_rate,
+                    train_seconds=(trained - started) / members,
+                    test_seconds=(ended - trained) / members,
+                ),
             )
-        )
-    return logits
+        if all(isinstance(outcome, Diverged) for outcome in outcomes):
+            break
+    return outcomes
 
 
-def evaluate(model: nn.Module, split: Split) -> torch.Tensor:
-    """Logits of every image of a split, in evaluation mode: shape (N, num_classes)."""
+def _by_member(logits: torch.Tensor, members: int) -> torch.Tensor:
+    """(N, M*K) as (M, N, K)."""
+    return logits.unflatten(1, (members, -1)).transpose(0, 1)
+
+
+def _losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross entropy of each image, (M, N), from logits (M, N, K) and labels (M, N)."""
+    flat = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+    return flat.unflatten(0, labels.shape)
+
+
+def evaluate(model: nn.Module, split: Split, forward: Forward | None = None) -> torch.Tensor:
+    """Logits of every image of a split, in evaluation mode: shape (N, num_classes).
+
+    `forward` as in `fit`.
+    """
+    return evaluate_fleet(model, split, 1, forward)[0]
+
+
+def evaluate_fleet(
+    model: nn.Module, split: Split, members: int, forward: Forward | None = None
+) -> torch.Tensor:
+    """Logits of every member for every image of a split, in evaluation mode: shape (M, N, K)."""
+    forward = forward or model
     model.eval()
-    everything = torch.arange(len(split), device=split.labels.device)
+    everything = torch.arange(len(split), device=split.labels.device).expand(members, -1)
     with torch.inference_mode():
-        return torch.cat([model(split.batch(i)[0]) for i in everything.split(EVALUATION_BATCH)])
+        batches = [
+            _by_member(forward(split.batch(index)[0]), members)
+            for index in everything.split(EVALUATION_BATCH, dim=1)
+        ]
+        return torch.cat(batches, dim=1)

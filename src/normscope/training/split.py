@@ -36,11 +36,15 @@ class Split:
         return len(self.labels)
 
     def batch(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Inputs x_NCHW (float32) and labels of the images in `index`.
+        """Inputs x_NCHW (float32) and labels of the images in `index`, shape (N,) or (M, N).
 
-        The images lie in memory as N, H, W, C, so x comes out in torch's channels_last layout,
-        in which the convolutions on a CPU take two thirds of the time.
+        With an index for each of M members, x is (N, M*3, H, W), the members' channels side by
+        side, and the labels are (M, N). The images lie in memory as N, H, W, C, so x comes out in
+        torch's channels_last layout, in which the convolutions on a CPU take two thirds of the
+        time.
         """
         pixels = self.images_NHWC[index].float().div_(255)
         x_NHWC = pixels.sub_(self.mean).div_(self.std)
+        if index.dim() == 2:
+            x_NHWC = x_NHWC.permute(1, 2, 3, 0, 4).flatten(3)
         return x_NHWC.permute(0, 3, 1, 2), self.labels[index]

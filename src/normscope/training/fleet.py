@@ -1,0 +1,133 @@
+"""A fleet: networks that differ only in their weights, trained at once as one wide network.
+
+`fold` lays the channels of the members side by side: member m of M has the channels m*C to (m+1)*C
+of every layer, a convolution works in M groups, batch norm over M*C channels, group norm in M times
+as many groups. So a GPU, which one small network leaves idle, is filled, and every member computes
+what it computes alone: its own initial weights, order of images, dropped elements and running
+statistics. `unfold` gives each member its weights back.
+"""
+
+import copy
+from collections.abc import Callable, Sequence
+from typing import cast
+
+import torch
+from torch import nn
+
+from normscope.errors import UsageError
+from normscope.models.layers import Dropout, bernoulli_positions, drop
+
+Layers = Sequence[nn.Module]  # one and the same layer of every member
+
+
+def fold(members: Sequence[nn.Sequential]) -> nn.Sequential:
+    """One network for x (N, M*C, H, W) that answers (N, M*K), made of copies of the members.
+
+    Raises `UsageError` that names a type of layer which cannot be folded.
+    """
+    return nn.Sequential(*(_fold_layer(layers) for layers in zip(*members, strict=True)))
+
+
+def unfold(folded: nn.Sequential, members: Sequence[nn.Sequential]) -> None:
+    """Copy parameters and buffers of the folded network back into its members."""
+    for wide, layers in zip(folded, zip(*members, strict=True), strict=True):
+        for name, value in wide.state_dict().items():
+            shares = value.chunk(len(members)) if value.dim() else [value] * len(members)
+            for layer, share in zip(layers, shares, strict=True):
+                layer.state_dict()[name].copy_(share)
+
+
+class FleetDropout(nn.Module):
+    """`Dropout` in which each member draws from its own generator, the elements it draws alone."""
+
+    def __init__(self, p: float, generators: Sequence[torch.Generator]):
+        super().__init__()
+        self.p = p
+        self.generators = generators
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if not self.training or self.p == 0:
+            return x
+        x = x.contiguous(memory_format=torch.channels_last)
+        members = len(self.generators)
+        channels = x.shape[1] // members
+        positions = []
+        for member, generator in enumerate(self.generators):
+            own = bernoulli_positions(x.numel() // members, self.p, generator)
+            pixel, channel = own // channels, own % channels
+            positions.append(pixel * x.shape[1] + member * channels + channel)
+        return drop(x, torch.cat(positions), self.p)
+
+
+# -- how each type of layer is folded --------------------------------------------------------------
+
+
+def _fold_layer(layers: Layers) -> nn.Module:
+    kind = type(layers[0])
+    if kind not in FOLDS:
+        known = ", ".join(known.__name__ for known in FOLDS)
+        raise UsageError(f"a fleet cannot have the layer {kind.__name__}; known: {known}")
+    return FOLDS[kind](layers)
+
+
+def _joined(wide: nn.Module, layers: Layers) -> nn.Module:
+    """`wide`, with the parameters and buffers of the members one after the other."""
+    states = [layer.state_dict() for layer in layers]
+    for name, value in wide.state_dict().items():
+        parts = [state[name] for state in states]
+        value.copy_(torch.cat(parts) if value.dim() else parts[0])
+    return wide
+
+
+def _like(wide: nn.Module, weight: torch.Tensor) -> nn.Module:
+    return wide.to(weight.device, weight.dtype)
+
+
+def _convolution(layers: Layers) -> nn.Module:
+    conv, members = cast(nn.Conv2d, layers[0]), len(layers)
+    wide = nn.Conv2d(
+        conv.in_channels * members,
+        conv.out_channels * members,
+        cast(tuple[int, int], conv.kernel_size),
+        stride=cast(tuple[int, int], conv.stride),
+        padding=cast(tuple[int, int], conv.padding),
+        groups=conv.groups * members,
+        bias=conv.bias is not None,
+    )
+    return _joined(_like(wide, conv.weight), layers)
+
+
+def _batch_norm(layers: Layers) -> nn.Module:
+    norm = cast(nn.BatchNorm2d, layers[0])
+    channels = norm.num_features * len(layers)
+    wide = nn.BatchNorm2d(channels, norm.eps, norm.momentum)
+    return _joined(_like(wide, norm.weight), layers)
+
+
+def _group_norm(layers: Layers) -> nn.Module:
+    norm, members = cast(nn.GroupNorm, layers[0]), len(layers)
+    wide = nn.GroupNorm(norm.num_groups * members, norm.num_channels * members, norm.eps)
+    return _joined(_like(wide, norm.weight), layers)
+
+
+def _dropout(layers: Layers) -> nn.Module:
+    dropouts = [cast(Dropout, layer) for layer in layers]
+    return FleetDropout(dropouts[0].p, [dropout.generator for dropout in dropouts])
+
+
+def _unchanged(layers: Layers) -> nn.Module:
+    """A layer without parameters that treats every channel alike."""
+    return copy.deepcopy(layers[0])
+
+
+FOLDS: dict[type[nn.Module], Callable[[Layers], nn.Module]] = {
+    nn.Conv2d: _convolution,
+    nn.BatchNorm2d: _batch_norm,
+    nn.GroupNorm: _group_norm,
+    Dropout: _dropout,
+    nn.ReLU: _unchanged,
+    nn.MaxPool2d: _unchanged,
+    nn.AvgPool2d: _unchanged,
+    nn.AdaptiveAvgPool2d: _unchanged,
+    nn.Flatten: _unchanged,
+}

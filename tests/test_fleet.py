@@ -1,0 +1,198 @@
+"""A fleet against its members trained alone."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from normscope.config import RECIPES, Experiment
+from normscope.errors import UsageError
+from normscope.executors.fleets import Fleets, fleets
+from normscope.models import MODELS
+from normscope.models.layers import Dropout
+from normscope.norms import NORMS
+from normscope.plan import plan
+from normscope.progress import PlainLines
+from normscope.run import run_fleet, run_trial
+from normscope.seeds import generator
+from normscope.training import Split, fit_fleet, fold, unfold
+
+CPU = torch.device("cpu")
+SEEDS = range(3)
+
+
+def members(norm, model="s8", seeds=SEEDS):
+    made = [
+        MODELS[model](NORMS[norm], 10, generator(seed, "init"), generator(seed, "dropout"))
+        for seed in seeds
+    ]
+    return [network.to(memory_format=torch.channels_last).layers for network in made]
+
+
+def trials(norms=("bn",), seeds=3, **recipe):
+    values = {"epochs": 1, "batch_size": 64, **recipe}
+    experiment = Experiment(
+        dataset="shapes",
+        norms=norms,
+        seeds=seeds,
+        recipe=RECIPES["quick"].model_copy(update=values),
+        train_limit=256,
+        test_limit=100,
+    )
+    return plan(experiment)
+
+
+def wide(batches):
+    """Images (N, 3, H, W) of each member, side by side."""
+    return torch.cat(batches, dim=1)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_folded_network_computes_what_its_members_compute(norm, model):
+    """Outputs, gradients, running statistics, and the elements that dropout hits; in float64."""
+    alone = [network.double() for network in members(norm, model)]
+    folded = fold([network.double() for network in members(norm, model)])
+    batches = [
+        torch.randn(8, 3, 32, 32, generator=generator(s, "images"), dtype=torch.float64)
+        for s in SEEDS
+    ]
+    logits = folded(wide(batches)).unflatten(1, (3, 10))
+    logits.square().sum().backward()
+    back = copy.deepcopy(alone)
+    unfold(folded, back)
+    for m, (network, images) in enumerate(zip(alone, batches, strict=True)):
+        expected = network(images)
+        torch.testing.assert_close(logits[:, m], expected)
+        expected.square().sum().backward()
+        for name, buffer in network.named_buffers():
+            torch.testing.assert_close(dict(back[m].named_buffers())[name], buffer)
+    for position, layer in enumerate(folded):
+        for name, parameter in layer.named_parameters():
+            own = [dict(network[position].named_parameters())[name].grad for network in alone]
+            torch.testing.assert_close(parameter.grad, torch.cat(own))
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_unfold_gives_the_members_back(norm):
+    alone = members(norm)
+    before = copy.deepcopy(alone)
+    folded = fold(alone)
+    for parameter in folded.parameters():
+        parameter.data += 1
+    unfold(folded, alone)
+    for network, original in zip(alone, before, strict=True):
+        for parameter, old in zip(network.parameters(), original.parameters(), strict=True):
+            assert torch.equal(parameter, old + 1)
+
+
+def test_folding_copies():
+    alone = members("bn")
+    before = copy.deepcopy(alone[0].state_dict())
+    for parameter in fold(alone).parameters():
+        parameter.data += 1
+    assert all(torch.equal(before[name], value) for name, value in alone[0].state_dict().items())
+
+
+def test_a_layer_that_cannot_be_folded_is_named():
+    with pytest.raises(UsageError, match="cannot have the layer Bilinear; known: Conv2d, "):
+        fold([nn.Sequential(nn.Bilinear(1, 1, 1))] * 2)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_member_trains_as_it_does_alone(norm, shapes):
+    """Same images in the same order, same initial weights, equal losses within rounding."""
+    group = trials((norm,), max_lr=0.02)
+    together = run_fleet(group, shapes, CPU)
+    for trial, member in zip(group, together, strict=True):
+        alone = run_trial(trial, shapes, CPU)
+        (found,), (expected,) = member.history, alone.history
+        assert found.train_loss_nats == pytest.approx(expected.train_loss_nats, rel=2e-3)
+        assert found.test_loss_nats == pytest.approx(expected.test_loss_nats, rel=1e-2)
+        assert found.learning_rate == expected.learning_rate
+        assert member.weights.keys() == alone.weights.keys()
+        for name, value in alone.weights.items():
+            if value.ndim == 4:
+                error = np.abs(member.weights[name] - value).max()
+                assert error < 0.05 * np.abs(value).max()
+        assert (member.status, member.environment.fleet) == ("finished", 3)
+
+
+def test_members_differ_by_their_seed(shapes):
+    losses = [result.history[0].train_loss_nats for result in run_fleet(trials(), shapes, CPU)]
+    assert len(set(losses)) == 3
+
+
+def test_a_member_that_diverges_leaves_the_others_alone(shapes):
+    networks = members("gn")
+    with torch.no_grad():
+        networks[1][0].weight *= float("inf")
+    split = Split.from_numpy(shapes.train_images, shapes.train_labels, shapes.mean, shapes.std, CPU)
+    told = []
+    recipe = RECIPES["quick"].model_copy(update={"epochs": 2})
+    orders = [generator(seed, "order") for seed in SEEDS]
+    outcomes = fit_fleet(
+        fold(networks), split, split, recipe, orders, lambda m, r: told.append((m, r.epoch))
+    )
+    assert [type(outcome).__name__ for outcome in outcomes] == ["Tensor", "Diverged", "Tensor"]
+    assert told == [(0, 1), (2, 1), (0, 2), (2, 2)]
+    assert all(outcomes[m].isfinite().all() for m in (0, 2))
+
+
+def test_what_raises_is_the_outcome_of_all(shapes):
+    group = trials(seeds=2)
+    broken = [t.model_copy(update={"norm": "none"}) for t in group]
+    results = run_fleet(broken, shapes, CPU)
+    assert [result.status for result in results] == ["failed", "failed"]
+    assert "KeyError: 'none'" in results[0].error
+
+
+def test_fleets_hold_what_differs_only_in_the_seed():
+    todo = trials(("bn", "gn"), seeds=5)
+    grouped = fleets(todo, size=2)
+    assert sorted(len(fleet) for fleet in grouped) == [1, 1, 2, 2, 2, 2]
+    assert sorted(t.id for fleet in grouped for t in fleet) == sorted(t.id for t in todo)
+    for fleet in grouped:
+        assert len({trial.norm for trial in fleet}) == 1
+
+
+def test_the_executor_yields_every_result_and_tells_of_every_epoch(shapes):
+    told = []
+
+    class Watcher(PlainLines):
+        def trial_started(self, trial):
+            told.append((trial.id, 0))
+
+        def epoch_ended(self, trial, record):
+            told.append((trial.id, record.epoch))
+
+    todo = trials(("bn", "gn"), seeds=2)
+
+    def work(group, *, on_epoch):
+        return run_fleet(group, shapes, CPU, on_epoch)
+
+    results = list(Fleets(8).run(work, todo, Watcher()))
+    assert {result.trial.id for result in results} == {trial.id for trial in todo}
+    assert sorted(told) == sorted((t.id, epoch) for t in todo for epoch in (0, 1))
+
+
+def test_dropout_hits_each_member_where_it_hits_it_alone():
+    layers = [nn.Sequential(Dropout(0.3, generator=generator(s, "dropout"))) for s in SEEDS]
+    folded = fold([nn.Sequential(Dropout(0.3, generator=generator(s, "dropout"))) for s in SEEDS])
+    x = torch.ones(2, 4, 5, 5)
+    together = folded(wide([x] * 3))
+    for m, layer in enumerate(layers):
+        assert torch.equal(together[:, 4 * m : 4 * (m + 1)], layer(x))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("norm", NORMS)
+def test_a_fleet_on_cuda_agrees_with_its_members_there(norm, shapes):
+    cuda = torch.device("cuda")
+    group = trials((norm,), max_lr=0.02)
+    for trial, member in zip(group, run_fleet(group, shapes, cuda), strict=True):
+        alone = run_trial(trial, shapes, cuda)
+        expected = alone.history[0].train_loss_nats
+        assert member.history[0].train_loss_nats == pytest.approx(expected, rel=5e-3)
