@@ -1,5 +1,11 @@
 """What several test modules share: a small data set, and the real one where a user keeps it."""
 
+import os
+
+# Networks this small gain nothing from a second thread, and lose much beside another job. It must
+# be said before torch is imported, and holds for the commands that the tests start as well.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 import pytest
 
 from normscope.data import find, load_dataset

@@ -10,7 +10,8 @@ import time
 import pytest
 
 COMMAND = [sys.executable, "-m", "normscope"]
-SMALL = ["--epochs", "1", "--train-limit", "192", "--test-limit", "100", "--norms", "bn,gn"]
+SMALL = ["--epochs", "1", "--train-limit", "192", "--test-limit", "100", "--norms", "bn,gn",
+         "--workers", "1"]  # fmt: skip
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def test_version_and_help(normscope):
     shown = normscope("compare", "--help").stdout
     options = (
         "dataset data-dir model norms recipe seeds epochs batch-size train-limit test-limit device "
-        "out config dry-run json debug"
+        "precision workers out config dry-run json debug"
     )
     for option in options.split():
         assert f"--{option}" in shown
@@ -122,8 +123,9 @@ def test_data_commands(normscope, tmp_path):
     assert (tmp_path / "s.png").read_bytes()[:4] == b"\x89PNG"
 
 
-def test_ctrl_c_keeps_what_was_trained_and_says_how_to_go_on(tmp_path, environment):
-    command = [*COMMAND, "compare", *SMALL, "--seeds", "40", "--out", "e"]
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_keeps_what_was_trained_and_says_how_to_go_on(tmp_path, environment, workers):
+    command = [*COMMAND, "compare", *SMALL, "--seeds", "40", "--workers", workers, "--out", "e"]
     process = subprocess.Popen(
         command,
         cwd=tmp_path,
@@ -325,7 +327,7 @@ def test_a_trial_that_failed_ends_with_3_and_the_report_shows_why(tmp_path):
         "        return x\n"
         "NORMS['broken'] = lambda channels: Broken()"
     )
-    arguments = ["compare", *SMALL[:-1], "bn,broken", "--seeds", "1", "--out", "e"]
+    arguments = ["compare", *SMALL, "--norms", "bn,broken", "--seeds", "1", "--out", "e"]
     done = run_script(tmp_path, text, *arguments)
     assert "1 trials failed" in one_line(done, 3)
     assert "RuntimeError: out of patience" in done.stdout

@@ -26,7 +26,7 @@ def test_durations(seconds, words):
 def replay(observer, results):
     observer.downloaded(50, 100)
     observer.downloaded(100, 100)
-    observer.started([result.trial for result in results], stored=7)
+    observer.started([result.trial for result in results], stored=7, how="in haste")
     for result in results:
         observer.trial_started(result.trial)
         for record in result.history:
@@ -60,7 +60,7 @@ def stopwatch():
 def run_in_time(observer, results, stopwatch, seconds):
     """The epochs take these `seconds`, one after the other; yields after each."""
     durations = iter(seconds)
-    observer.started([result.trial for result in results], stored=0)
+    observer.started([result.trial for result in results], stored=0, how="in haste")
     for result in results:
         observer.trial_started(result.trial)
         for record in result.history:
@@ -121,7 +121,7 @@ def test_plain_lines_name_every_epoch_and_every_ending(results):
     replay(PlainLines(stream), results)
     lines = stream.getvalue().splitlines()
     assert lines[:2] == ["downloading: 50 % of 0 MB", "downloading: 100 % of 0 MB"]
-    assert lines[2] == "2 trials to run, 7 stored"
+    assert lines[2] == "2 trials to run, 7 stored; in haste"
     epochs = [line for line in lines if "epoch" in line and line.startswith("trial")]
     assert [line.split("  ")[:3] for line in epochs] == [
         ["trial 1/2", "bn seed 0", "epoch 1/3"],

@@ -41,7 +41,7 @@ class Watcher(PlainLines):
 
 def run(experiment, folder):
     watcher = Watcher()
-    return compare(experiment, out=folder, observer=watcher), watcher.trials
+    return compare(experiment, out=folder, workers=1, observer=watcher), watcher.trials
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +122,7 @@ def test_an_interrupted_experiment_goes_on(tmp_path):
                 raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        compare(small(), out=tmp_path / "e", observer=Impatient())
+        compare(small(), out=tmp_path / "e", workers=1, observer=Impatient())
     kept = records(tmp_path / "e")
     assert len(kept) == 2
     partial = normscope.Comparison.read(tmp_path / "e")
@@ -211,7 +211,7 @@ def test_the_forecast_refuses_what_compare_refuses(change, message, tmp_path):
 
 
 def test_one_seed_says_so_in_every_output(tmp_path):
-    comparison = compare(small(seeds=1, norms=["bn", "gn"]), out=tmp_path / "e")
+    comparison = compare(small(seeds=1, norms=["bn", "gn"]), out=tmp_path / "e", workers=1)
     for name in ("report.html", "summary.md"):
         text = (tmp_path / "e" / name).read_text(encoding="utf-8").lower()
         assert "one seed: no conclusion about the norm" in text

@@ -63,7 +63,7 @@ def analyse(
     norms = tuple(summarize_norm(norm, experiment, trials) for norm in experiment.norms)
     mistakes = find_mistakes(results, experiment.norms, facts.class_names, test_labels)
     finished_in = [result.environment for result in results if result.status == "finished"]
-    ran_on = {(e.processor, e.device, e.threads) for e in finished_in}
+    ran_on = {(e.processor, e.device, e.threads, e.kernels, e.fleet) for e in finished_in}
     one_machine = len(ran_on) <= 1
     return Analysis(
         experiment=experiment,

@@ -115,6 +115,9 @@ def compare(
     ] = None,
     epochs: Annotated[Optional[int], typer.Option(help="Instead of the recipe's.")] = None,
     batch_size: Annotated[Optional[int], typer.Option(help="Instead of the recipe's.")] = None,
+    precision: Annotated[
+        Optional[str], typer.Option(help="fp32 (default), or bf16 where the processor has it.")
+    ] = None,
     train_limit: Annotated[
         Optional[int], typer.Option(help="Use only the first N training images.")
     ] = None,
@@ -122,6 +125,10 @@ def compare(
         Optional[int], typer.Option(help="Use only the first N test images.")
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    workers: Annotated[
+        Optional[int],
+        typer.Option(help="Trials at once. Default: one per core of a CPU, 32 on a GPU.", min=1),
+    ] = None,
     out: Annotated[
         Optional[Path],
         typer.Option(
@@ -156,17 +163,23 @@ def compare(
             seeds=seeds,
             epochs=epochs,
             batch_size=batch_size,
+            precision=precision,
             train_limit=train_limit,
             test_limit=test_limit,
         )
         if dry_run:
-            _show_forecast(experiment, out, device, as_json)
+            _show_forecast(experiment, out, device, workers, as_json)
         else:
-            _run(experiment, out, data_dir, device, as_json)
+            _run(experiment, out, data_dir, device, workers, as_json)
 
 
 def _run(
-    experiment: Any, out: Path | None, data_dir: Path | None, device: str, as_json: bool
+    experiment: Any,
+    out: Path | None,
+    data_dir: Path | None,
+    device: str,
+    workers: int | None,
+    as_json: bool,
 ) -> None:
     from rich.console import Console
 
@@ -184,6 +197,7 @@ def _run(
                     out=out,
                     data_dir=data_dir,
                     device=device,
+                    workers=workers,
                     observer=observer,
                     command=_repeatable(sys.argv[1:]),
                 )
@@ -229,11 +243,13 @@ def _show(comparison: Any, as_json: bool, page: Path | None = None) -> None:
         )
 
 
-def _show_forecast(experiment: Any, out: Path | None, device: str, as_json: bool) -> None:
+def _show_forecast(
+    experiment: Any, out: Path | None, device: str, workers: int | None, as_json: bool
+) -> None:
     from normscope.study import forecast
     from normscope.terminal import forecast_as_dict, show_forecast
 
-    foreseen = forecast(experiment, out=out, device=device)
+    foreseen = forecast(experiment, out=out, device=device, workers=workers)
     if as_json:
         print(json.dumps(forecast_as_dict(foreseen), indent=2))
     else:

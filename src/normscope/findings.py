@@ -218,8 +218,8 @@ def caveats(
         )
     if not one_machine:
         sentences.append(
-            "Trials ran on different machines (processor, device or threads differ): their times "
-            "are not comparable."
+            "Trials ran in different ways (processor, device, threads, kernels or fleet differ): "
+            "their times are not comparable."
         )
     return tuple(sentences)
 

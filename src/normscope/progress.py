@@ -31,10 +31,11 @@ class Observer(Protocol):
     def downloaded(self, received: int, total: int) -> None:
         """`received` of `total` bytes of the data set are here."""
 
-    def started(self, todo: list[Trial], stored: int) -> None:
-        """The trials to be run, in order, and how many more are stored already."""
+    def started(self, todo: list[Trial], stored: int, how: str) -> None:
+        """The trials to be run, how many more are stored already, and how they are run."""
 
-    def trial_started(self, trial: Trial) -> None: ...
+    def trial_started(self, trial: Trial) -> None:
+        """Several may run at once."""
 
     def epoch_ended(self, trial: Trial, record: EpochRecord) -> None: ...
 
@@ -87,9 +88,9 @@ class _Clock:
     """How far an experiment is, in epochs, and when it will end."""
 
     def __init__(self, todo: list[Trial], now: Now):
-        self.trials = len(todo)
+        self.numbers = {trial.id: number for number, trial in enumerate(todo, start=1)}
         self.epochs = sum(trial.recipe.epochs for trial in todo)
-        self.trial = self.epochs_ended = self.epochs_skipped = 0
+        self.epochs_ended = self.epochs_skipped = 0
         self.now, self.started = now, now()
 
     def left(self) -> str:
@@ -98,11 +99,15 @@ class _Clock:
             return ""
         mean = (self.now() - self.started) / self.epochs_ended
         remaining = self.epochs - self.epochs_ended - self.epochs_skipped
-        return f"{duration(mean * remaining)} left"
+        return f"{duration(max(0.0, mean * remaining))} left"
 
     def skip(self, result: Result) -> None:
         """Epochs that will not come, since the trial ended early."""
         self.epochs_skipped += result.trial.recipe.epochs - len(result.history)
+
+
+def _beginning(todo: list[Trial], stored: int, how: str) -> str:
+    return f"{len(todo)} trials to run, {stored} stored" + (f"; {how}" if todo else "")
 
 
 def _ending(result: Result) -> str:
@@ -134,17 +139,18 @@ class PlainLines:
             self.tenths = tenths
             self._say(f"downloading: {10 * tenths} % of {total / 1e6:.0f} MB")
 
-    def started(self, todo: list[Trial], stored: int) -> None:
+    def started(self, todo: list[Trial], stored: int, how: str) -> None:
         self.clock = _Clock(todo, self.now)
-        self._say(f"{len(todo)} trials to run, {stored} stored")
+        self._say(_beginning(todo, stored, how))
 
     def trial_started(self, trial: Trial) -> None:
-        self.clock.trial += 1
+        """Its epochs will say so."""
 
     def epoch_ended(self, trial: Trial, record: EpochRecord) -> None:
         self.clock.epochs_ended += 1
         self._say(
-            f"trial {self.clock.trial}/{self.clock.trials}  {trial.norm} seed {trial.seed}  "
+            f"trial {self.clock.numbers[trial.id]}/{len(self.clock.numbers)}  "
+            f"{trial.norm} seed {trial.seed}  "
             f"epoch {record.epoch}/{trial.recipe.epochs}  "
             f"train {record.train_accuracy_percent:.1f} %  "
             f"test {record.test_accuracy_percent:.1f} %  "
@@ -161,13 +167,14 @@ class PlainLines:
 
 
 class LiveBars:
-    """Bars that move in place: a download, then the experiment and its present trial."""
+    """Bars that move in place: a download, then the experiment and the trials that run."""
 
     def __init__(self, console: Console, check: Check = _never, now: Now = time.monotonic):
         self.console = console
         self.check = check
         self.download: Progress | None = None
-        self.download_task = self.whole = self.present = TaskID(0)
+        self.download_task = self.whole = TaskID(0)
+        self.running: dict[str, TaskID] = {}
         self.now, self.clock = now, _Clock([], now)
         self.bars = Progress(
             TextColumn("{task.description}"),
@@ -187,34 +194,28 @@ class LiveBars:
         if received >= total:
             self.download.stop()
 
-    def started(self, todo: list[Trial], stored: int) -> None:
-        self.console.print(f"{len(todo)} trials to run, {stored} stored")
+    def started(self, todo: list[Trial], stored: int, how: str) -> None:
+        self.console.print(_beginning(todo, stored, how), highlight=False)
         self.clock = _Clock(todo, self.now)
         self.whole = self.bars.add_task("all", total=len(todo), unit="trials", note="")
-        self.present = self.bars.add_task("", total=1, unit="epochs", note="", visible=False)
         if todo:
             self.bars.start()
 
     def trial_started(self, trial: Trial) -> None:
-        self.clock.trial += 1
-        self.bars.reset(
-            self.present,
-            description=f"{trial.norm} seed {trial.seed}",
-            total=trial.recipe.epochs,
-            visible=True,
-            unit="epochs",
-            note="",
-        )
+        name = f"{trial.norm} seed {trial.seed}"
+        epochs = trial.recipe.epochs
+        self.running[trial.id] = self.bars.add_task(name, total=epochs, unit="epochs", note="")
 
     def epoch_ended(self, trial: Trial, record: EpochRecord) -> None:
         self.clock.epochs_ended += 1
         accuracy = f"test {record.test_accuracy_percent:.1f} %"
-        self.bars.update(self.present, completed=record.epoch, note=accuracy)
+        self.bars.update(self.running[trial.id], completed=record.epoch, note=accuracy)
         self.bars.update(self.whole, note=self.clock.left())
         self.check()
 
     def trial_ended(self, result: Result) -> None:
         self.clock.skip(result)
+        self.bars.remove_task(self.running.pop(result.trial.id))
         self.bars.update(self.whole, advance=1, note=self.clock.left())
         self.console.print(_ending(result), highlight=False, markup=False)
 

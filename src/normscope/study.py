@@ -3,23 +3,38 @@
 This is the file to open first; the one to open second is `run.py`, which trains one trial.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 
+import torch
+
 from normscope.comparison import Comparison
-from normscope.config import Experiment, ModelSummary, Request
+from normscope.config import Experiment, ModelSummary, Request, Result, Trial
 from normscope.data import DATASETS, Dataset, load_dataset
 from normscope.errors import UsageError, lookup
+from normscope.executors.fleets import Fleets
+from normscope.executors.inline import Inline
+from normscope.executors.processes import Processes, available_cores
 from normscope.models import MODELS
 from normscope.models.summary import summarize
 from normscope.norms import NORMS
 from normscope.plan import Forecast, plan
 from normscope.progress import Observer, PlainLines
-from normscope.run import choose_device, estimate_trial, run_trial
+from normscope.run import (
+    check_precision,
+    choose_device,
+    estimate_trial,
+    lost_trial,
+    run_fleet,
+    run_trial,
+)
 from normscope.store import Store, preview
+from normscope.training import kernels_for
+
+FLEET = 32  # trials at once on a GPU, unless said otherwise: about 20 GB of its memory
 
 
 def compare(
@@ -28,21 +43,24 @@ def compare(
     out: Path | str | None = None,
     data_dir: Path | str | None = None,
     device: str = "auto",
+    workers: int | None = None,
     observer: Observer | None = None,
     command: str | None = None,
 ) -> Comparison:
     """Train what is missing of an experiment, then analyse and report all that its folder holds.
 
     `out` is the experiment's folder (default: ``runs/`` and the experiment's name), `data_dir` the
-    first place to look for the data set, `device` "auto", "cpu" or "cuda"; `observer` is told of
-    the progress (default: it prints a line per epoch); `command` is what the report gives as the
-    way to repeat the experiment (default: this call). Raises `UsageError` or `RunError`, in one
-    line that says what to do; every trial that ended before that, or before a KeyboardInterrupt,
-    stays in the folder, and the next call goes on from there.
+    first place to look for the data set, `device` "auto", "cpu" or "cuda", `workers` the number of
+    trials that run at once (default: one per core of a CPU, a fleet of 32 on a GPU); `observer` is
+    told of the progress (default: it prints a line per epoch); `command` is what the report gives
+    as the way to repeat the experiment (default: this call). Raises `UsageError` or `RunError`, in
+    one line that says what to do; every trial that ended before that, or before a
+    KeyboardInterrupt, stays in the folder, and the next call goes on from there.
     """
     observer = observer or PlainLines()
     check_names(experiment)
     where = choose_device(device)
+    check_precision(experiment.recipe.precision, where)
     folder = folder_of(experiment, out)
     preview(folder, experiment)  # refuse an unfit folder before a data set is downloaded
     dataset = _load(experiment, data_dir, observer)
@@ -50,11 +68,10 @@ def compare(
         store = _open_store(folder, experiment, dataset, _request(experiment, command))
         trials = plan(store.experiment)
         todo = store.missing(trials)
-        observer.started(todo, stored=len(trials) - len(todo))
-        with _pictures_kept(store, dataset):
-            for trial in todo:
-                observer.trial_started(trial)
-                result = run_trial(trial, dataset, where, partial(observer.epoch_ended, trial))
+        results, how = start(todo, dataset, where, workers, observer)
+        observer.started(todo, len(trials) - len(todo), how)
+        with _pictures_kept(store, dataset), closing(results):
+            for result in results:
                 store.add(result)
                 observer.trial_ended(result)
         comparison = Comparison.read(store.folder)
@@ -67,6 +84,35 @@ def folder_of(experiment: Experiment, out: Path | str | None) -> Path:
     return Path(out) if out else Path("runs") / experiment.slug
 
 
+def start(
+    todo: list[Trial],
+    dataset: Dataset,
+    device: torch.device,
+    workers: int | None,
+    observer: Observer,
+) -> tuple[Generator[Result], str]:
+    """The results as they come, in the way that is fastest here, and the words that say how."""
+    at_once, threads = _share_cores(len(todo), device, workers)
+    one = partial(run_trial, dataset=dataset, device=device)
+    precision = todo[0].recipe.precision if todo else ""
+    words = f"{at_once} at a time on {device.type}, {precision}"
+    if device.type == "cuda" and at_once > 1:
+        fleet = partial(run_fleet, dataset=dataset, device=device)
+        return Fleets(at_once).run(fleet, todo, observer), f"{words}, as one network"
+    words = f"{words}, threads: {threads} each, norms by {kernels_for(device)}"
+    if at_once == 1:
+        return Inline().run(one, todo, observer), words
+    processes = Processes(at_once, threads, partial(lost_trial, device))
+    return processes.run(one, todo, observer), words
+
+
+def _share_cores(trials: int, device: torch.device, workers: int | None) -> tuple[int, int]:
+    """How many trials run at once, and with how many threads each."""
+    usual = available_cores() if device.type == "cpu" else FLEET
+    at_once = min(workers or usual, max(1, trials))
+    return at_once, max(1, available_cores() // at_once)
+
+
 def check_names(experiment: Experiment) -> None:
     """Raise `UsageError`, listing the known names, if the experiment uses one that is unknown."""
     lookup(DATASETS, "data set", experiment.dataset)
@@ -76,7 +122,11 @@ def check_names(experiment: Experiment) -> None:
 
 
 def forecast(
-    experiment: Experiment, *, out: Path | str | None = None, device: str = "auto"
+    experiment: Experiment,
+    *,
+    out: Path | str | None = None,
+    device: str = "auto",
+    workers: int | None = None,
 ) -> Forecast:
     """Foresee a `compare` without training or writing anything.
 
@@ -85,6 +135,7 @@ def forecast(
     """
     check_names(experiment)
     where = choose_device(device)
+    check_precision(experiment.recipe.precision, where)
     folder = folder_of(experiment, out)
     trials = plan(preview(folder, experiment))
     todo = Store(folder).missing(trials) if Store.exists(folder) else trials
@@ -94,12 +145,14 @@ def forecast(
         if asked > there:
             raise UsageError(f"{asked} images of {experiment.dataset} were asked for of {there}")
     _check_batch(experiment, sizes[0])
-    costs = {t.norm: estimate_trial(t, *sizes, source.num_classes, where) for t in todo[::-1]}
+    at_once, threads = _share_cores(len(todo), where, workers)
+    estimate = partial(estimate_trial, device=where, threads=threads)
+    costs = {t.norm: estimate(t, *sizes, source.num_classes) for t in todo[::-1]}
     return Forecast(
         folder=folder,
         trials=tuple(trials),
         todo=tuple(todo),
-        seconds=sum(costs[trial.norm].seconds for trial in todo),
+        seconds=sum(costs[trial.norm].seconds for trial in todo) / at_once,
         disk_bytes=sum(costs[trial.norm].disk_bytes for trial in todo),
     )
 

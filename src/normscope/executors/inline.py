@@ -1,0 +1,15 @@
+"""One trial after the other in this process."""
+
+from collections.abc import Generator, Sequence
+from functools import partial
+
+from normscope.config import Result, Trial
+from normscope.executors import Work
+from normscope.progress import Observer
+
+
+class Inline:
+    def run(self, work: Work, trials: Sequence[Trial], observer: Observer) -> Generator[Result]:
+        for trial in trials:
+            observer.trial_started(trial)
+            yield work(trial, on_epoch=partial(observer.epoch_ended, trial))
