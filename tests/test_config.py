@@ -141,6 +141,7 @@ def test_whatever_can_change_a_result_changes_the_id():
         {"model": "s8-gap"},
         {"norm": "gn"},
         {"seed": 1},
+        {"recipe": RECIPES["s8"].model_copy(update={"precision": "bf16"})},
         *({"recipe": RECIPES["s8"].model_copy(update=u)} for u in (
             {"epochs": 14}, {"batch_size": 256}, {"max_lr": 0.03})),
     ]  # fmt: skip

@@ -1,6 +1,7 @@
 """One contract for every executor, and what processes add: they can be lost, and left."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -9,15 +10,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from executor_work import TRIALS, endless, ordinary, troubled
+from executor_work import TRIALS, allocator, endless, ordinary, troubled
 
 from normscope.executors.inline import Inline
-from normscope.executors.processes import Processes, available_cores
+from normscope.executors.processes import Processes
 from normscope.progress import PlainLines
 
 
-def lost(trial, reason):
-    return trial, reason
+def lost(trial, reason, history):
+    return trial, reason, len(history)
 
 
 EXECUTORS = {
@@ -77,15 +78,31 @@ def test_processes_are_reused_and_know_their_threads(tmp_path):
 
 @pytest.mark.parametrize(
     ("how", "reason"),
-    [("raises", "ZeroDivisionError: by 0"), ("is killed", "ended with signal 9")],
+    [
+        ("raises", "ZeroDivisionError: by 0"),
+        ("is killed", "ended with signal 9"),
+        ("answers what cannot be sent", "cannot pickle|Can't pickle"),
+        ("answers what cannot be read", "could not be read"),
+    ],
 )
 def test_a_lost_trial_is_told_and_the_others_are_run(how, reason, tmp_path):
     work = partial(troubled, notes=tmp_path, how=how)
     outcomes = list(Processes(2, 1, lost).run(work, TRIALS, Watcher()))
     (told,) = [outcome for outcome in outcomes if isinstance(outcome, tuple)]
     assert (told[0].norm, told[0].seed) == ("gn", 0)
-    assert reason in told[1]
+    assert re.search(reason, told[1])
+    assert told[2] == 1  # the epoch it had told of
     assert len(outcomes) == len(TRIALS)
+    processes = {(tmp_path / t.id).read_text().split()[0] for t in TRIALS if t is not told[0]}
+    assert len(processes) <= 3
+
+
+def test_a_worker_imports_what_its_parent_imports(tmp_path, monkeypatch):
+    (tmp_path / "queue.py").write_text("raise RuntimeError('not this one')", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    (notes := tmp_path / "notes").mkdir()
+    results = list(Processes(1, 1, lost).run(ordinary(notes), TRIALS[:1], Watcher()))
+    assert [result.trial for result in results] == TRIALS[:1]
 
 
 def gone(process: int) -> bool:
@@ -130,4 +147,32 @@ def test_a_script_without_a_main_guard_can_use_processes(tmp_path):
 
 
 def test_the_cores_are_those_this_process_may_use():
-    assert available_cores() == len(os.sched_getaffinity(0))
+    pytest.importorskip("resource")  # only Linux can hold a process to a core
+    code = (
+        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "from normscope.executors.processes import available_cores; print(available_cores())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "1\n"
+
+
+def test_workers_are_told_to_keep_their_memory(tmp_path):
+    (result,) = Processes(1, 1, lost).run(partial(allocator, notes=tmp_path), TRIALS[:1], Watcher())
+    assert "glibc.malloc.trim_threshold=" in (tmp_path / "allocator").read_text()
+    assert result.trial == TRIALS[0]
+
+
+def test_a_norm_of_the_users_own_program_needs_one_worker(tmp_path):
+    (tmp_path / "script.py").write_text(
+        "from torch import nn\n"
+        "import normscope\n"
+        "from normscope.norms import NORMS\n"
+        "NORMS['mine'] = lambda channels: nn.Identity()\n"
+        "normscope.compare(normscope.Experiment(norms=('bn', 'mine')), out='e', workers=2)\n",
+        encoding="utf-8",
+    )
+    done = subprocess.run(
+        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "the norm mine is of your own program; use --workers 1" in done.stderr
+    assert not (tmp_path / "e").exists()

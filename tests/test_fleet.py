@@ -96,6 +96,36 @@ def test_folding_copies():
     assert all(torch.equal(before[name], value) for name, value in alone[0].state_dict().items())
 
 
+def test_folding_neither_reads_nor_sets_the_global_random_state():
+    before = torch.get_rng_state()
+    fold(members("bn"))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"dilation": 2}, {"padding": "same"}, {"padding": 1, "padding_mode": "circular"},
+     {"stride": 2}, {"groups": 2}],
+    ids=str,
+)  # fmt: skip
+def test_every_kind_of_convolution_is_folded(options):
+    with torch.random.fork_rng():
+        alone = [nn.Sequential(nn.Conv2d(4, 6, 3, **options)) for _ in range(2)]
+    images = [torch.randn(2, 4, 9, 9, generator=generator(s, "images")) for s in range(2)]
+    expected = torch.cat([layer(x) for layer, x in zip(alone, images, strict=True)], dim=1)
+    torch.testing.assert_close(fold(alone)(wide(images)), expected)
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [nn.GroupNorm(2, 4, affine=False), nn.BatchNorm2d(4, track_running_stats=False)],
+    ids=repr,
+)
+def test_a_norm_that_cannot_be_folded_is_named(norm):
+    with pytest.raises(UsageError, match="affine and to track"):
+        fold([nn.Sequential(norm)] * 2)
+
+
 def test_a_layer_that_cannot_be_folded_is_named():
     with pytest.raises(UsageError, match="cannot have the layer Bilinear; known: Conv2d, "):
         fold([nn.Sequential(nn.Bilinear(1, 1, 1))] * 2)

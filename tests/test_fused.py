@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from normscope.models import MODELS
 from normscope.models.layers import Dropout
 from normscope.norms import NORMS
-from normscope.norms.coefficients import COEFFICIENTS
+from normscope.norms.coefficients import COEFFICIENTS, can_be_fused
 from normscope.seeds import generator
 from normscope.training.fused import fuse, relu_norm_dropout
 
@@ -93,10 +93,97 @@ def test_any_memory_order_is_taken(memory_format):
     norm, x = make_norm("gn", 16), make_input((4, 16, 6, 6), torch.float32)
     dropout = Dropout(0.5, generator=generator(0, "dropout")).eval()
     expected = layer_by_layer(norm, dropout, x)
-    y = relu_norm_dropout(norm, dropout, x.to(memory_format=memory_format).requires_grad_())
+    given = x.to(memory_format=memory_format).requires_grad_()
+    y = relu_norm_dropout(norm, dropout, given)
     torch.testing.assert_close(y, expected)
-    (gradient,) = torch.autograd.grad(y, x.requires_grad_(), torch.ones(y.shape), allow_unused=True)
-    del gradient
+    (gradient,) = torch.autograd.grad(y.square().sum(), given)
+    plain = x.clone().requires_grad_()
+    (wanted,) = torch.autograd.grad(layer_by_layer(norm, dropout, plain).square().sum(), plain)
+    torch.testing.assert_close(gradient, wanted, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize(("mean", "sd"), [(100.0, 0.1), (1000.0, 1.0), (38.5, 0.0)])
+def test_a_large_mean_does_not_drown_the_variance(name, mean, sd):
+    norm = make_norm(name, 16)
+    noise = torch.randn(6, 16, 9, 9, generator=generator(5, "noise"))
+    x = (mean + sd * noise).to(memory_format=torch.channels_last)
+    found = outcome(relu_norm_dropout, norm, x, training=True)
+    expected = outcome(layer_by_layer, norm, x, training=True, double=True)
+    # A float32 of this size is known to 6e-8 of the mean, so the output to that over the sd.
+    tolerance = 1e-6 * max(1.0, mean / max(sd, 1e-5**0.5))
+    for one, other in zip(found[:2], expected[:2], strict=True):
+        assert one.isfinite().all()
+        assert (one - other).abs().max() <= tolerance * max(1.0, float(other.abs().max()))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("frozen", [("weight",), ("bias",), ("weight", "bias")])
+@pytest.mark.parametrize("name", FUSED)
+def test_frozen_parameters_get_no_gradient_and_the_input_does(name, frozen, training):
+    norm = make_norm(name, 16)
+    for parameter in frozen:
+        getattr(norm, parameter).requires_grad_(False)
+    x = make_input((4, 16, 6, 6), torch.float32)
+    gradients = []
+    for function, a_norm in ((relu_norm_dropout, norm), (layer_by_layer, copy.deepcopy(norm))):
+        dropout = Dropout(0.1, generator=generator(0, "dropout"))
+        given = x.detach().clone(memory_format=torch.preserve_format).requires_grad_()
+        y = function(a_norm.train(training), dropout.train(training), given)
+        y.square().sum().backward()
+        gradients.append([given.grad, a_norm.weight.grad, a_norm.bias.grad])
+    for one, other in zip(*gradients, strict=True):
+        assert (one is None) == (other is None)
+        if one is not None:
+            torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-3)
+
+
+def test_backward_can_be_repeated_but_not_differentiated():
+    dropout = Dropout(0.1, generator=generator(0, "dropout"))
+    x = make_input((4, 16, 6, 6), torch.float32).requires_grad_()
+    y = relu_norm_dropout(make_norm("bn", 16), dropout, x).square().sum()
+    first, second = (torch.autograd.grad(y, x, retain_graph=True)[0] for _ in range(2))
+    assert torch.equal(first, second)
+    (once,) = torch.autograd.grad(y, x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        once.sum().backward()
+
+
+def test_other_types_are_refused_and_no_samples_are_none():
+    dropout = Dropout(0.1, generator=generator(0, "dropout")).eval()
+    with pytest.raises(TypeError, match=r"not torch\.float64"):
+        relu_norm_dropout(make_norm("gn", 8).double(), dropout, torch.ones(2, 8, 3, 3).double())
+    empty = relu_norm_dropout(make_norm("gn", 8), dropout, torch.ones(0, 8, 3, 3))
+    assert empty.shape == (0, 8, 3, 3)
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        nn.BatchNorm2d(8, affine=False),
+        nn.BatchNorm2d(8, track_running_stats=False),
+        nn.BatchNorm2d(8, momentum=None),
+        nn.GroupNorm(2, 8, affine=False),
+        nn.InstanceNorm2d(8),
+    ],
+    ids=repr,
+)
+def test_unusual_norms_are_called_as_they_are(norm):
+    assert not can_be_fused(norm)
+    layers = nn.Sequential(nn.ReLU(), norm, Dropout(0.0, generator=generator(0, "d")))
+    x = torch.randn(3, 8, 4, 4)
+    torch.testing.assert_close(fuse(layers)(x), copy.deepcopy(norm)(torch.relu(x)))
+
+
+def test_bfloat16_is_rounded_to_the_nearest_and_ties_to_even():
+    """A norm that multiplies by half a unit more than 1, so that most products are ties."""
+    values = torch.tensor([1.0, 1.00390625, 1.01171875, 3.0, 257.0, 259.0, 0.1, 1e30])
+    x = values.view(1, 8, 1, 1)
+    dropout = Dropout(0.1, generator=generator(0, "dropout")).eval()
+    norm = nn.BatchNorm2d(8, eps=0.0).eval()
+    norm.weight.data = torch.full((8,), 1.00390625)
+    y = relu_norm_dropout(norm, dropout, x.bfloat16())
+    assert torch.equal(y, (x.bfloat16().float() * 1.00390625).bfloat16())
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)

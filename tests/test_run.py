@@ -14,6 +14,7 @@ from normscope.run import (
     _predictions,
     _scaled,
     build_model,
+    check_precision,
     choose_device,
     environment,
     estimate_trial,
@@ -267,3 +268,21 @@ def test_the_disk_space_foreseen_is_what_a_stored_trial_takes(tmp_path):
 def test_a_trial_that_diverges_on_a_sample_has_no_estimate():
     with pytest.raises(RunError, match=r"no estimate: the trial diverged .*not finite in epoch 1"):
         estimate_trial(trial("gn", max_lr=1e30), 1000, 100, 10, CPU, threads=1)
+
+
+@pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="needs bfloat16 arithmetic")
+def test_bfloat16_trains_to_another_result_and_says_so(shapes):
+    one, other = (run_trial(trial(precision=p), shapes, CPU) for p in ("fp32", "bf16"))
+    assert (one.environment.precision, other.environment.precision) == ("float32", "bfloat16")
+    assert other.status == "finished"
+    first, second = one.history[0].train_loss_nats, other.history[0].train_loss_nats
+    assert first != second
+    assert first == pytest.approx(second, rel=0.02)
+
+
+def test_precision_that_the_processor_only_emulates_is_refused(monkeypatch):
+    check_precision("fp32", CPU)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    check_precision("fp32", CPU)
+    with pytest.raises(UsageError, match="no bfloat16 arithmetic; use --precision fp32"):
+        check_precision("bf16", CPU)

@@ -128,15 +128,17 @@ def _weights(model: torch.nn.Module) -> dict[str, np.ndarray]:
     return {name: value.numpy(force=True) for name, value in model.state_dict().items()}
 
 
-def lost_trial(device: torch.device, trial: Trial, reason: str) -> Result:
+def lost_trial(
+    device: torch.device, trial: Trial, reason: str, history: Sequence[EpochRecord]
+) -> Result:
     """The failed result of a trial whose process ended without leaving one."""
     return Result(
         trial=trial,
         status="failed",
-        history=(),
+        history=tuple(history),
         error=reason,
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        seconds=0.0,
+        seconds=sum(record.train_seconds + record.test_seconds for record in history),
         environment=environment(device, trial.recipe.precision, fleet=1),
     )
 

@@ -15,7 +15,7 @@ from normscope.comparison import Comparison
 from normscope.config import Experiment, ModelSummary, Request, Result, Trial
 from normscope.data import DATASETS, Dataset, load_dataset
 from normscope.errors import UsageError, lookup
-from normscope.executors.fleets import Fleets
+from normscope.executors.fleets import Fleets, fleets
 from normscope.executors.inline import Inline
 from normscope.executors.processes import Processes, available_cores
 from normscope.models import MODELS
@@ -34,7 +34,7 @@ from normscope.run import (
 from normscope.store import Store, preview
 from normscope.training import kernels_for
 
-FLEET = 32  # trials at once on a GPU, unless said otherwise: about 20 GB of its memory
+FLEET = 32  # trials at once on a GPU, unless said otherwise; by estimate 20 GB of its memory
 
 
 def compare(
@@ -61,6 +61,7 @@ def compare(
     check_names(experiment)
     where = choose_device(device)
     check_precision(experiment.recipe.precision, where)
+    check_workers(experiment, where, workers)
     folder = folder_of(experiment, out)
     preview(folder, experiment)  # refuse an unfit folder before a data set is downloaded
     dataset = _load(experiment, data_dir, observer)
@@ -68,7 +69,7 @@ def compare(
         store = _open_store(folder, experiment, dataset, _request(experiment, command))
         trials = plan(store.experiment)
         todo = store.missing(trials)
-        results, how = start(todo, dataset, where, workers, observer)
+        results, how = start(trials, todo, dataset, where, workers, observer)
         observer.started(todo, len(trials) - len(todo), how)
         with _pictures_kept(store, dataset), closing(results):
             for result in results:
@@ -85,6 +86,7 @@ def folder_of(experiment: Experiment, out: Path | str | None) -> Path:
 
 
 def start(
+    trials: list[Trial],
     todo: list[Trial],
     dataset: Dataset,
     device: torch.device,
@@ -92,25 +94,44 @@ def start(
     observer: Observer,
 ) -> tuple[Generator[Result], str]:
     """The results as they come, in the way that is fastest here, and the words that say how."""
-    at_once, threads = _share_cores(len(todo), device, workers)
+    at_once, threads = share(trials, todo, device, workers)
     one = partial(run_trial, dataset=dataset, device=device)
     precision = todo[0].recipe.precision if todo else ""
     words = f"{at_once} at a time on {device.type}, {precision}"
-    if device.type == "cuda" and at_once > 1:
+    if device.type == "cuda":
         fleet = partial(run_fleet, dataset=dataset, device=device)
         return Fleets(at_once).run(fleet, todo, observer), f"{words}, as one network"
-    words = f"{words}, threads: {threads} each, norms by {kernels_for(device)}"
-    if at_once == 1:
+    if workers == 1 or available_cores() == 1:
+        words = f"{words}, threads: {torch.get_num_threads()}, norms by {kernels_for(device)}"
         return Inline().run(one, todo, observer), words
     processes = Processes(at_once, threads, partial(lost_trial, device))
+    words = f"{words}, threads: {threads} each, norms by {kernels_for(device)}"
     return processes.run(one, todo, observer), words
 
 
-def _share_cores(trials: int, device: torch.device, workers: int | None) -> tuple[int, int]:
-    """How many trials run at once, and with how many threads each."""
-    usual = available_cores() if device.type == "cpu" else FLEET
-    at_once = min(workers or usual, max(1, trials))
-    return at_once, max(1, available_cores() // at_once)
+def share(
+    trials: list[Trial], todo: list[Trial], device: torch.device, workers: int | None
+) -> tuple[int, int]:
+    """How many trials run at once, and with how many threads each.
+
+    Threads change the last bits of a result, so they depend on the whole experiment and not on how
+    much of it is left.
+    """
+    if device.type == "cuda":
+        sizes = [len(fleet) for fleet in fleets(todo, workers or FLEET)]
+        return max(sizes, default=1), available_cores()
+    at_once = min(workers or available_cores(), max(1, len(trials)))
+    return min(at_once, max(1, len(todo))), max(1, available_cores() // at_once)
+
+
+def check_workers(experiment: Experiment, device: torch.device, workers: int | None) -> None:
+    """Raise `UsageError` if a norm is a script's own: a worker's table does not have it."""
+    if device.type == "cuda" or workers == 1 or available_cores() == 1:
+        return
+    for norm in experiment.norms:
+        home = str(getattr(NORMS[norm], "__module__", None))
+        if not home.startswith("normscope."):
+            raise UsageError(f"the norm {norm} is of your own program; use --workers 1 (workers=1)")
 
 
 def check_names(experiment: Experiment) -> None:
@@ -145,14 +166,16 @@ def forecast(
         if asked > there:
             raise UsageError(f"{asked} images of {experiment.dataset} were asked for of {there}")
     _check_batch(experiment, sizes[0])
-    at_once, threads = _share_cores(len(todo), where, workers)
+    at_once, threads = share(trials, todo, where, workers)
     estimate = partial(estimate_trial, device=where, threads=threads)
     costs = {t.norm: estimate(t, *sizes, source.num_classes) for t in todo[::-1]}
     return Forecast(
         folder=folder,
         trials=tuple(trials),
         todo=tuple(todo),
-        seconds=sum(costs[trial.norm].seconds for trial in todo) / at_once,
+        # What a fleet saves is not known before it runs.
+        seconds=sum(costs[trial.norm].seconds for trial in todo)
+        / (at_once if where.type == "cpu" else 1),
         disk_bytes=sum(costs[trial.norm].disk_bytes for trial in todo),
     )
 

@@ -3,8 +3,8 @@
 On a CPU, two trials of one thread each get more done than one trial of two threads, which wait for
 each other after every layer; and another job on the machine slows them down by its share only.
 
-A worker is ``python -m normscope.executors.worker``, not a fork or a `multiprocessing` process: it
-needs no ``if __name__ == "__main__"`` in the user's script, and starts with its own environment.
+A worker is a new Python that runs `normscope.executors.worker`, no fork and no `multiprocessing`:
+it needs no ``if __name__ == "__main__"`` in the user's script, and starts with its own environment.
 Pickled messages go to its standard input and come from its standard output.
 """
 
@@ -28,6 +28,9 @@ from normscope.progress import Observer
 ALLOCATOR = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=8589934592"
 
 
+START = "from normscope.executors.worker import main; main()"
+
+
 def available_cores() -> int:
     """The processor cores this process may use."""
     if hasattr(os, "sched_getaffinity"):  # Linux; it knows of limits that cpu_count does not
@@ -37,19 +40,26 @@ def available_cores() -> int:
 
 @dataclass(frozen=True)
 class Lost:
-    """A trial without a result, since its worker raised (`reason` is the traceback) or ended."""
+    """A trial without a result: its worker raised (`reason` is the traceback), or it ended."""
 
     trial: Trial
     reason: str
+    worker_ended: bool = False
 
 
 class Processes:
     """Runs `workers` trials at once with `threads` threads each.
 
-    `when_lost` makes a result of a trial whose worker left none, from the trial and the reason.
+    `when_lost` makes a result of a trial whose worker left none, from the trial, the reason and the
+    epochs it was told of.
     """
 
-    def __init__(self, workers: int, threads: int, when_lost: Callable[[Trial, str], Result]):
+    def __init__(
+        self,
+        workers: int,
+        threads: int,
+        when_lost: Callable[[Trial, str, list[EpochRecord]], Result],
+    ):
         self.workers = workers
         self.threads = threads
         self.when_lost = when_lost
@@ -74,13 +84,17 @@ class Processes:
             while unfinished:
                 worker, message = messages.get()
                 if isinstance(message, EpochRecord):
+                    worker.history.append(message)
                     observer.epoch_ended(worker.trial, message)
                     continue
                 unfinished -= 1
-                lost = isinstance(message, Lost)
-                yield self.when_lost(message.trial, message.reason) if lost else message
+                if isinstance(message, Lost):
+                    yield self.when_lost(worker.trial, message.reason, worker.history)
+                    worker = new_worker() if message.worker_ended and waiting else worker
+                else:
+                    yield message
                 if waiting:
-                    give_trial_to(new_worker() if lost else worker)
+                    give_trial_to(worker)
         finally:
             for worker in workers:
                 worker.stop()
@@ -93,7 +107,8 @@ class _Worker:
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
         environment.setdefault("GLIBC_TUNABLES", ALLOCATOR)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "normscope.executors.worker"],
+            # The parent's search path, so that both import the same and nothing else.
+            [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; {START}"],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -101,10 +116,11 @@ class _Worker:
         )
         self.unsent = payload
         self.trial: Trial
+        self.history: list[EpochRecord] = []
         self.messages = messages
 
     def start(self, trial: Trial) -> None:
-        self.trial = trial
+        self.trial, self.history = trial, []
         Thread(target=self._exchange, daemon=True).start()
 
     def _exchange(self) -> None:
@@ -118,11 +134,18 @@ class _Worker:
             self.unsent = b""
             while isinstance(message := pickle.load(from_worker), EpochRecord):  # noqa: S301
                 self.messages.put((self, message))
-        except (OSError, EOFError, pickle.UnpicklingError):
-            code = self.process.wait()
-            why = f"signal {-code} (9: often for want of memory)" if code < 0 else f"code {code}"
-            message = Lost(self.trial, f"the worker process ended with {why}")
+        except Exception as error:  # whatever cannot be read, nobody must wait for it for ever
+            message = Lost(self.trial, self._why(error), worker_ended=True)
         self.messages.put((self, message))
+
+    def _why(self, error: Exception) -> str:
+        """Why there is no answer: the worker is gone, or it is ended for an answer of no sense."""
+        if not isinstance(error, OSError | EOFError):
+            self.process.kill()
+            return f"the worker's answer could not be read ({type(error).__name__}: {error})"
+        code = self.process.wait()
+        why = f"signal {-code} (9: often for want of memory)" if code < 0 else f"code {code}"
+        return f"the worker process ended with {why}"
 
     def stop(self) -> None:
         self.process.kill()

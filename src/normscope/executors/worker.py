@@ -19,8 +19,11 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
     def send(message: object) -> None:
-        pickle.dump(message, answers, protocol=pickle.HIGHEST_PROTOCOL)
-        answers.flush()
+        answers.write(pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL))  # all or nothing
+        try:
+            answers.flush()
+        except BrokenPipeError:  # the parent is gone
+            os._exit(1)
 
     def on_epoch(record: EpochRecord) -> None:
         send(record)
@@ -35,6 +38,3 @@ def main() -> None:
             send(work(trial, on_epoch=on_epoch))
         except Exception:
             send(Lost(trial, traceback.format_exc()))
-
-
-main()

@@ -5,9 +5,10 @@ with factors per sample and channel, and the statistics follow from two sums per
 `normscope.training.fused` relies on that to pass over the activations as rarely as possible.
 
 A function of `COEFFICIENTS` takes the layer, and the sums of x and of x^2 over the `pixels` of a
-channel, `total` and `squares`, each float32 (N, C). It returns scale and shift, float32 of shape
+channel, `total` and `squares`, each float64 (N, C). It returns scale and shift, float32 of shape
 (N, C), or (1, C) if all samples share them. It is differentiable, and updates the buffers that its
 layer updates. The variance is E[x^2] - E[x]^2 in float64, where the difference loses little.
+`can_be_fused` says whether a layer is of a type and a kind that these functions know.
 """
 
 from collections.abc import Callable
@@ -23,8 +24,9 @@ def _moments(
     total: torch.Tensor, squares: torch.Tensor, dim: int, count: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Mean and biased variance in float64, over `dim` of the sums, which stays with size 1."""
-    mean = total.double().sum(dim, keepdim=True) / count
-    return mean, squares.double().sum(dim, keepdim=True) / count - mean**2
+    mean = total.sum(dim, keepdim=True) / count
+    var = squares.sum(dim, keepdim=True) / count - mean**2
+    return mean, var.clamp_min(0)
 
 
 def _affine(layer, mean, var, weight, bias) -> tuple[torch.Tensor, torch.Tensor]:
@@ -60,7 +62,7 @@ def group_norm_coefficients(
     layer: nn.GroupNorm, total: torch.Tensor, squares: torch.Tensor, pixels: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """See `normscope.norms.group.group_norm`."""
-    grouped = len(total), layer.num_groups, -1
+    grouped = len(total), layer.num_groups, layer.num_channels // layer.num_groups
     count = layer.num_channels // layer.num_groups * pixels
     mean, var = _moments(total.view(grouped), squares.view(grouped), dim=2, count=count)
     per_group = layer.num_groups, -1
@@ -74,3 +76,12 @@ COEFFICIENTS: dict[type[nn.Module], Coefficients] = {
     nn.BatchNorm2d: batch_norm_coefficients,
     nn.GroupNorm: group_norm_coefficients,
 }
+
+
+def can_be_fused(layer: nn.Module) -> bool:
+    """Whether `COEFFICIENTS` holds for the layer: affine, and with the usual running statistics."""
+    if type(layer) not in COEFFICIENTS or layer.weight is None:
+        return False
+    if isinstance(layer, nn.BatchNorm2d):
+        return layer.track_running_stats and layer.momentum is not None
+    return True

@@ -9,10 +9,11 @@ statistics. `unfold` gives each member its weights back.
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import nn
+from torch.nn.utils import skip_init
 
 from normscope.errors import UsageError
 from normscope.models.layers import Dropout, bernoulli_positions, drop
@@ -85,29 +86,39 @@ def _like(wide: nn.Module, weight: torch.Tensor) -> nn.Module:
 
 def _convolution(layers: Layers) -> nn.Module:
     conv, members = cast(nn.Conv2d, layers[0]), len(layers)
-    wide = nn.Conv2d(
+    # Without torch's own initialization, which would draw from the global random state.
+    wide = skip_init(
+        nn.Conv2d,
         conv.in_channels * members,
         conv.out_channels * members,
-        cast(tuple[int, int], conv.kernel_size),
-        stride=cast(tuple[int, int], conv.stride),
-        padding=cast(tuple[int, int], conv.padding),
+        conv.kernel_size,
+        stride=conv.stride,
+        padding=conv.padding,
+        dilation=conv.dilation,
         groups=conv.groups * members,
         bias=conv.bias is not None,
+        padding_mode=conv.padding_mode,
     )
     return _joined(_like(wide, conv.weight), layers)
 
 
 def _batch_norm(layers: Layers) -> nn.Module:
-    norm = cast(nn.BatchNorm2d, layers[0])
-    channels = norm.num_features * len(layers)
-    wide = nn.BatchNorm2d(channels, norm.eps, norm.momentum)
+    norm = _usual(layers[0])
+    wide = nn.BatchNorm2d(norm.num_features * len(layers), norm.eps, norm.momentum)
     return _joined(_like(wide, norm.weight), layers)
 
 
 def _group_norm(layers: Layers) -> nn.Module:
-    norm, members = cast(nn.GroupNorm, layers[0]), len(layers)
+    norm, members = _usual(layers[0]), len(layers)
     wide = nn.GroupNorm(norm.num_groups * members, norm.num_channels * members, norm.eps)
     return _joined(_like(wide, norm.weight), layers)
+
+
+def _usual(norm: Any) -> Any:
+    """The norm; raises `UsageError` if it lacks the affine or the running statistics."""
+    if norm.weight is None or not getattr(norm, "track_running_stats", True):
+        raise UsageError(f"a fleet needs {norm} to be affine and to track its statistics")
+    return norm
 
 
 def _dropout(layers: Layers) -> nn.Module:

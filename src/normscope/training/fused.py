@@ -13,25 +13,25 @@ from itertools import pairwise
 import numpy as np
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 from normscope.models.layers import Dropout, bernoulli_positions
-from normscope.norms.coefficients import COEFFICIENTS
+from normscope.norms.coefficients import COEFFICIENTS, can_be_fused
 from normscope.training import kernels
-
-Forward = Callable[[torch.Tensor], torch.Tensor]
+from normscope.training.loop import Forward
 
 
 def fuse(layers: nn.Sequential) -> Forward:
     """A function of x (N, C, H, W) that computes ``layers(x)``, float32 or bfloat16, on a CPU.
 
-    It follows the layers' parameters, buffers and mode. Fused are ReLU, a norm that
-    `COEFFICIENTS` knows, and `Dropout`, wherever they follow each other.
+    It follows the layers' parameters, buffers and mode. Fused are ReLU, a norm that `can_be_fused`,
+    and `Dropout`, wherever they follow each other. Raises `TypeError` for another type of x.
     """
     steps: list[Forward] = []
     rest = list(layers)
     while rest:
         match rest:
-            case [nn.ReLU(), norm, Dropout() as dropout, *_] if type(norm) in COEFFICIENTS:
+            case [nn.ReLU(), norm, Dropout() as dropout, *_] if can_be_fused(norm):
                 steps.append(partial(relu_norm_dropout, norm, dropout))
                 del rest[:3]
             case [layer, *_]:
@@ -76,17 +76,35 @@ class _ReluNormDropout(torch.autograd.Function):
         return _affine_relu(x, scale.detach(), shift.detach(), dropped)
 
     @staticmethod
-    def backward(ctx, *gradients):
+    @once_differentiable
+    def backward(ctx, *gradients):  # pyright: ignore[reportIncompatibleMethodOverride]
         x, dropped = ctx.saved_tensors
-        outputs, inputs = ctx.small_graph
+        (scale, shift), inputs = ctx.small_graph
         gradient_y = gradients[0].contiguous(memory_format=torch.channels_last)
         of_scale, of_shift = _gradient_sums(x, gradient_y, dropped)
-        of_factors = of_scale.sum_to_size(outputs[0].shape), of_shift.sum_to_size(outputs[1].shape)
-        of_sums, *of_parameters = torch.autograd.grad(
-            outputs, inputs, of_factors, allow_unused=True, materialize_grads=True
-        )
-        gradient_x = _gradient(x, gradient_y, outputs[0].detach(), of_sums, dropped)
+        of_factors = of_scale.sum_to_size(scale.shape), of_shift.sum_to_size(shift.shape)
+        of_sums, *of_parameters = _small_gradients((scale, shift), of_factors, inputs)
+        gradient_x = _gradient(x, gradient_y, scale.detach(), of_sums.float(), dropped)
         return gradient_x, None, None, None, *of_parameters
+
+
+def _small_gradients(outputs, of_outputs, inputs) -> list[torch.Tensor]:
+    """The gradients with respect to all inputs; 0 for those that are frozen or have no part."""
+    pairs = [(o, g) for o, g in zip(outputs, of_outputs, strict=True) if o.requires_grad]
+    wanted = [i for i in inputs if i.requires_grad]
+    found = iter(
+        torch.autograd.grad(
+            [output for output, _ in pairs],
+            wanted,
+            [of_output for _, of_output in pairs],
+            retain_graph=True,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        if pairs
+        else [torch.zeros_like(i) for i in wanted]
+    )
+    return [next(found) if i.requires_grad else torch.zeros_like(i) for i in inputs]
 
 
 def _factors(norm, sums, x, keep_scale) -> tuple[torch.Tensor, torch.Tensor]:
@@ -100,7 +118,7 @@ def _factors(norm, sums, x, keep_scale) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _channel_sums(x: torch.Tensor) -> torch.Tensor:
-    sums = torch.empty(2, x.shape[0], x.shape[1])
+    sums = torch.empty(2, x.shape[0], x.shape[1], dtype=torch.float64)
     total, squares = sums.numpy()
     _over_samples(kernels.channel_sums, _rows(x), _length(x), total, squares)
     return sums
@@ -133,6 +151,8 @@ def _gradient(x, gradient_y, scale, of_sums, dropped) -> torch.Tensor:
 
 def _rows(x: torch.Tensor) -> np.ndarray:
     """The memory of a channels-last tensor as (N, L): float32, or the bits of bfloat16."""
+    if x.dtype not in (torch.float32, torch.bfloat16):
+        raise TypeError(f"float32 or bfloat16 can be fused, not {x.dtype}")
     rows = x.detach().permute(0, 2, 3, 1).flatten(1)
     return (rows.view(torch.uint16) if x.dtype == torch.bfloat16 else rows).numpy()
 
@@ -147,7 +167,7 @@ def _length(x: torch.Tensor) -> int:
 def _over_samples(kernel: Callable, x: np.ndarray, *arguments) -> None:
     """Call a kernel with as many threads as torch uses, each for a part of the samples."""
     threads = min(torch.get_num_threads(), len(x))
-    if threads == 1:
+    if threads <= 1:
         return kernel(x, *arguments)
     bounds = np.linspace(0, len(x), threads + 1).astype(int)
     parts = [

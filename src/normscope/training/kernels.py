@@ -5,18 +5,39 @@ is where the two factors come from. So there are four passes for all of them: `c
 `affine_relu` forward, `gradient_sums` and `gradient` backward.
 
 Every array of activations has shape (N, L), L = pixels x channels as they lie in memory, in float32
-or in the bits of bfloat16 (uint16); sums and factors are float32, shape (N, C) or, for factors
-shared by all samples, (1, C). `dropped` holds sorted indices into the flat array, all within the
+or in the bits of bfloat16 (uint16); sums and factors have shape (N, C) or, for factors shared by
+all samples, (1, C). `dropped` holds sorted indices into the flat array, all within the
 samples given.
 
 The inner loops run over slices of fixed length with one factor per lane, because that is what the
 compiler turns into vector instructions. A NaN passes through, so that divergence is seen.
 """
 
+import os
+import tempfile
+from pathlib import Path
+
+import numba
 import numpy as np
+import platformdirs
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
+
+
+def _cache_folder() -> str:
+    """Where compiled code is kept; a user without a cache folder gets a temporary one."""
+    folder = Path(platformdirs.user_cache_dir("normscope")) / "numba"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return tempfile.mkdtemp(prefix="normscope-numba-")
+    return str(folder) if os.access(folder, os.W_OK) else tempfile.mkdtemp()
+
+
+# numba would write beside this file, where an installed package often cannot be written.
+folder = os.environ.get("NUMBA_CACHE_DIR") or _cache_folder()
+numba.config.CACHE_DIR = folder  # pyright: ignore  # made at run time, from the environment
 
 COMPILE = {"nogil": True, "cache": True, "fastmath": {"contract"}, "error_model": "numpy"}
 
@@ -107,19 +128,32 @@ def _fold(lane_sums, sums):
 
 @njit(**COMPILE)
 def channel_sums(x, length, total, squares):
-    """`total`, `squares` (N, C): sums of relu(x) and of its square over the pixels."""
+    """`total`, `squares`, float64 (N, C): sums of relu(x) and of its square over the pixels.
+
+    Added up in float32 around the first pixel, so that a large mean does not drown the variance.
+    """
     lane_total, lane_squares = np.empty(length, np.float32), np.empty(length, np.float32)
+    lane_first = np.empty(length, np.float32)
+    channels = total.shape[1]
+    pixels = x.shape[1] // channels
     for n in range(x.shape[0]):
         lane_total[:] = 0
         lane_squares[:] = 0
+        for start in range(0, length, channels):
+            for c in range(channels):
+                lane_first[start + c] = _relu(_wide(x[n, c]))
         for start in range(0, x.shape[1], length):
             row = x[n, start : start + length]
             for j in range(length):
-                r = _relu(_wide(row[j]))
+                r = _relu(_wide(row[j])) - lane_first[j]
                 lane_total[j] += r
                 lane_squares[j] += r * r
         _fold(lane_total, total[n])
         _fold(lane_squares, squares[n])
+        for c in range(channels):
+            first = np.float64(lane_first[c])
+            squares[n, c] += first * (2 * total[n, c] + pixels * first)
+            total[n, c] += pixels * first
 
 
 @njit(**COMPILE)

@@ -113,13 +113,10 @@ def fit_fleet(
             # Tensors until the epoch ends: reading a number here would wait for the device.
             loss_sum += losses.detach() * index.shape[1]
             correct += (logits.argmax(dim=2) == labels).sum(dim=1)
-        train_losses = (loss_sum / len(train)).tolist()
+        train_losses, train_correct = (loss_sum / len(train)).tolist(), correct.tolist()
         trained = time.perf_counter()
         test_logits = evaluate_fleet(model, test, members, forward)
-        test_labels = test.labels.expand(members, -1)
-        test_losses = _losses(test_logits, test_labels).mean(dim=1).tolist()
-        test_correct = (test_logits.argmax(dim=2) == test_labels).sum(dim=1).tolist()
-        train_correct = correct.tolist()
+        test_losses, test_correct = _scores(test_logits, test.labels.expand(members, -1))
         ended = time.perf_counter()
         for m, outcome in enumerate(outcomes):
             if isinstance(outcome, Diverged):
@@ -128,22 +125,26 @@ def fit_fleet(
                 outcomes[m] = Diverged(f"the loss was not finite in epoch {epoch}")
                 continue
             outcomes[m] = test_logits[m]
-            on_epoch(
-                m,
-                EpochRecord(
-                    epoch=epoch,
-                    train_loss_nats=train_losses[m],
-                    train_accuracy_percent=100 * train_correct[m] / len(train),
-                    test_loss_nats=test_losses[m],
-                    test_accuracy_percent=100 * test_correct[m] / len(test),
-                    learning_rate=learning_rate,
-                    train_seconds=(trained - started) / members,
-                    test_seconds=(ended - trained) / members,
-                ),
+            record = EpochRecord(
+                epoch=epoch,
+                train_loss_nats=train_losses[m],
+                train_accuracy_percent=100 * train_correct[m] / len(train),
+                test_loss_nats=test_losses[m],
+                test_accuracy_percent=100 * test_correct[m] / len(test),
+                learning_rate=learning_rate,
+                train_seconds=(trained - started) / members,
+                test_seconds=(ended - trained) / members,
             )
+            on_epoch(m, record)
         if all(isinstance(outcome, Diverged) for outcome in outcomes):
             break
     return outcomes
+
+
+def _scores(logits: torch.Tensor, labels: torch.Tensor) -> tuple[list[float], list[int]]:
+    """Mean loss and number of right answers of each member, from (M, N, K) and (M, N)."""
+    right = (logits.argmax(dim=2) == labels).sum(dim=1)
+    return _losses(logits, labels).mean(dim=1).tolist(), right.tolist()
 
 
 def _by_member(logits: torch.Tensor, members: int) -> torch.Tensor:
