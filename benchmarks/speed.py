@@ -39,7 +39,7 @@ import torch
 from torch import nn
 
 from benchmarks import reference
-from normscope.config import RECIPES, Experiment, Precision
+from normscope.config import RECIPES, Experiment, Precision, Result
 from normscope.data import Dataset, find, load_dataset
 from normscope.executors.fleets import fleets
 from normscope.executors.processes import ALLOCATOR, available_cores
@@ -314,6 +314,12 @@ def profile(steps: int = 3) -> None:
             print(f"{norm} {precision}, {steps} steps\n{table}")
 
 
+def set_up_in(result: Result) -> float:
+    """How much longer the first epoch took than the median one: libraries, capture of graphs."""
+    first, *others = [record.train_seconds for record in result.history]
+    return first - statistics.median(others or [first])
+
+
 def on_cuda(epochs: int) -> dict[str, Any]:
     """Seconds for the experiment with one seed and with 32, all images, the real recipe.
 
@@ -342,6 +348,7 @@ def on_cuda(epochs: int) -> dict[str, Any]:
                 print(result.error)
         found[f"{len(NORMS)} norms x {seeds} seeds x {epochs} epochs"] = {
             "seconds": seconds,
+            "of_that_set_up_s": sum(set_up_in(result) for result in finished),
             "finished": len(finished),
             "peak_mib": torch.cuda.max_memory_allocated() / 2**20,
             "test_accuracy_percent": {

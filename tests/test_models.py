@@ -9,7 +9,7 @@ from torch import nn
 
 from normscope.errors import UsageError
 from normscope.models import MODELS
-from normscope.models.layers import Dropout, bernoulli_positions, conv2d
+from normscope.models.layers import Dropout, bernoulli_positions, conv2d, drop_by_mask
 from normscope.models.summary import summarize
 from normscope.norms import NORMS
 from normscope.seeds import generator
@@ -124,6 +124,26 @@ def test_dropout_zeroes_in_forward_and_backward_alike_and_scales_the_rest(memory
     # A gradient in another memory layout must meet the same elements.
     (grad,) = torch.autograd.grad(y, x, torch.ones(4, 8, 5, 5))
     torch.testing.assert_close(grad, kept / 0.8)
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_dropout_by_mask_drops_independently_and_scales_the_rest(members):
+    """What a GPU runs; each member draws what it draws alone."""
+    x = torch.ones(50, 8 * members, 9, 9).contiguous(memory_format=torch.channels_last)
+    x.requires_grad_()
+    y = drop_by_mask(x, 0.1, [generator(seed, "dropout") for seed in range(members)])
+    y.sum().backward()
+    assert torch.equal(y, x.grad)
+    assert set(y.unique().tolist()) == {0.0, torch.tensor(1 / 0.9).item()}
+    dropped = (y == 0).double()
+    n = dropped.numel()
+    assert abs(dropped.mean() - 0.1) < 4 * (0.09 / n) ** 0.5
+    for axis in range(4):  # neighbours along every axis fall independently
+        pairs = (dropped.diff(dim=axis) == 0).double()
+        assert abs(pairs.mean() - 0.82) < 4 * (0.82 * 0.18 / pairs.numel()) ** 0.5
+    for member, part in enumerate(y.chunk(members, dim=1)):
+        own = torch.ones(50, 8, 9, 9).contiguous(memory_format=torch.channels_last)
+        assert torch.equal(part, drop_by_mask(own, 0.1, [generator(member, "dropout")]))
 
 
 def test_dropout_does_nothing_in_evaluation():

@@ -1,6 +1,7 @@
 """Layers that draw from a generator they are given, where torch's own use the global state."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -30,10 +31,7 @@ def conv2d(
 class Dropout(nn.Module):
     """Zeroes each element with probability `p` and scales the rest by 1/(1-p), in training only.
 
-    Instead of one random number per element it draws the gaps between dropped elements, which are
-    geometric when elements are dropped independently: the same distribution from a share of about p
-    of the random numbers. Elements are counted in the memory order of channels_last. Source of the
-    layer: Srivastava et al. 2014, JMLR 15.
+    Source: Srivastava et al. 2014, JMLR 15. How elements are drawn: see `dropout`.
     """
 
     def __init__(self, p: float, *, generator: torch.Generator):
@@ -44,12 +42,59 @@ class Dropout(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training or self.p == 0:
             return x
-        if x.dim() == 4:  # one order of elements, whatever layout a layer before chose
-            x = x.contiguous(memory_format=torch.channels_last)
-        return drop(x, bernoulli_positions(x.numel(), self.p, self.generator), self.p)
+        return dropout(x, self.p, [self.generator])
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
+
+
+def dropout(x: torch.Tensor, p: float, generators: Sequence[torch.Generator]) -> torch.Tensor:
+    """Dropout of x (N, M*C, H, W), M members side by side, each drawing from its own generator.
+
+    A member draws the elements that it draws alone, whose order is that of channels_last in memory.
+    For one member x may have any shape.
+    """
+    if x.dim() == 4:  # one order of elements, whatever layout a layer before chose
+        x = x.contiguous(memory_format=torch.channels_last)
+    return (drop_by_mask if x.is_cuda else drop_by_position)(x, p, generators)
+
+
+def drop_by_position(
+    x: torch.Tensor, p: float, generators: Sequence[torch.Generator]
+) -> torch.Tensor:
+    """`dropout` that draws the gaps between dropped elements.
+
+    They are geometric when elements are dropped independently: the same distribution from a share
+    of about p of the random numbers.
+    """
+    members = len(generators)
+    if members == 1:
+        return drop(x, bernoulli_positions(x.numel(), p, generators[0]), p)
+    channels = x.shape[1] // members
+    positions = []
+    for member, generator in enumerate(generators):
+        own = bernoulli_positions(x.numel() // members, p, generator)
+        pixel, channel = own // channels, own % channels
+        positions.append(pixel * x.shape[1] + member * channels + channel)
+    return drop(x, torch.cat(positions), p)
+
+
+def drop_by_mask(x: torch.Tensor, p: float, generators: Sequence[torch.Generator]) -> torch.Tensor:
+    """`dropout` that draws a number for every element.
+
+    On a GPU numbers are cheap, and waiting to hear how many positions there are is not.
+    """
+    if len(generators) == 1:
+        kept = torch.empty_like(x, dtype=torch.bool).bernoulli_(1 - p, generator=generators[0])
+    else:
+        n, channels, height, width = x.shape
+        own = (n, height, width, channels // len(generators))
+        masks_NHWC = [
+            torch.empty(own, dtype=torch.bool, device=x.device).bernoulli_(1 - p, generator=each)
+            for each in generators
+        ]
+        kept = torch.cat(masks_NHWC, dim=3).permute(0, 3, 1, 2)
+    return torch.where(kept, x / (1 - p), 0)
 
 
 def bernoulli_positions(

@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.utils import skip_init
 
 from normscope.errors import UsageError
-from normscope.models.layers import Dropout, bernoulli_positions, drop
+from normscope.models.layers import Dropout, dropout
 
 Layers = Sequence[nn.Module]  # one and the same layer of every member
 
@@ -49,15 +49,7 @@ class FleetDropout(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training or self.p == 0:
             return x
-        x = x.contiguous(memory_format=torch.channels_last)
-        members = len(self.generators)
-        channels = x.shape[1] // members
-        positions = []
-        for member, generator in enumerate(self.generators):
-            own = bernoulli_positions(x.numel() // members, self.p, generator)
-            pixel, channel = own // channels, own % channels
-            positions.append(pixel * x.shape[1] + member * channels + channel)
-        return drop(x, torch.cat(positions), self.p)
+        return dropout(x, self.p, self.generators)
 
 
 # -- how each type of layer is folded --------------------------------------------------------------

@@ -7,13 +7,10 @@ from importlib.util import find_spec
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy
-from torch.optim.lr_scheduler import OneCycleLR
 
 from normscope.config import EpochRecord, Precision, Recipe
 from normscope.training.split import Split
-
-Forward = Callable[[torch.Tensor], torch.Tensor]
+from normscope.training.steps import DeviceSteps, EagerSteps, Forward, by_member, losses
 
 EVALUATION_BATCH = 1000  # images; evaluation has no gradients, so this only bounds memory
 
@@ -88,32 +85,16 @@ def fit_fleet(
     """
     forward = forward or model
     members, device = len(orders), train.labels.device
-    steps_per_epoch = math.ceil(len(train) / recipe.batch_size)
-    optimizer = torch.optim.SGD(model.parameters(), lr=recipe.max_lr, momentum=0.9)
-    schedule = OneCycleLR(
-        optimizer, max_lr=recipe.max_lr, epochs=recipe.epochs, steps_per_epoch=steps_per_epoch
-    )
+    take_steps = DeviceSteps if device.type == "cuda" else EagerSteps
+    step = take_steps(model, forward, train, recipe, members)
     outcomes: list[torch.Tensor | Diverged] = [torch.empty(0)] * members
     for epoch in range(1, recipe.epochs + 1):
         started = time.perf_counter()
-        learning_rate = optimizer.param_groups[0]["lr"]
         permutations = torch.stack([torch.randperm(len(train), generator=o) for o in orders])
-        loss_sum = torch.zeros(members, device=device)
-        correct = torch.zeros(members, dtype=torch.long, device=device)
         model.train()
         for index in permutations.to(device).split(recipe.batch_size, dim=1):
-            x_NCHW, labels = train.batch(index)
-            logits = _by_member(forward(x_NCHW), members)
-            losses = _losses(logits, labels).mean(dim=1)
-            optimizer.zero_grad()
-            losses.sum().backward()
-            learning_rate = optimizer.param_groups[0]["lr"]
-            optimizer.step()
-            schedule.step()
-            # Tensors until the epoch ends: reading a number here would wait for the device.
-            loss_sum += losses.detach() * index.shape[1]
-            correct += (logits.argmax(dim=2) == labels).sum(dim=1)
-        train_losses, train_correct = (loss_sum / len(train)).tolist(), correct.tolist()
+            step(index)
+        loss_sums, train_correct = step.totals()
         trained = time.perf_counter()
         test_logits = evaluate_fleet(model, test, members, forward)
         test_losses, test_correct = _scores(test_logits, test.labels.expand(members, -1))
@@ -121,17 +102,17 @@ def fit_fleet(
         for m, outcome in enumerate(outcomes):
             if isinstance(outcome, Diverged):
                 continue
-            if not (math.isfinite(train_losses[m]) and math.isfinite(test_losses[m])):
+            if not (math.isfinite(loss_sums[m]) and math.isfinite(test_losses[m])):
                 outcomes[m] = Diverged(f"the loss was not finite in epoch {epoch}")
                 continue
             outcomes[m] = test_logits[m]
             record = EpochRecord(
                 epoch=epoch,
-                train_loss_nats=train_losses[m],
+                train_loss_nats=loss_sums[m] / len(train),
                 train_accuracy_percent=100 * train_correct[m] / len(train),
                 test_loss_nats=test_losses[m],
                 test_accuracy_percent=100 * test_correct[m] / len(test),
-                learning_rate=learning_rate,
+                learning_rate=step.learning_rate,
                 train_seconds=(trained - started) / members,
                 test_seconds=(ended - trained) / members,
             )
@@ -144,18 +125,7 @@ def fit_fleet(
 def _scores(logits: torch.Tensor, labels: torch.Tensor) -> tuple[list[float], list[int]]:
     """Mean loss and number of right answers of each member, from (M, N, K) and (M, N)."""
     right = (logits.argmax(dim=2) == labels).sum(dim=1)
-    return _losses(logits, labels).mean(dim=1).tolist(), right.tolist()
-
-
-def _by_member(logits: torch.Tensor, members: int) -> torch.Tensor:
-    """(N, M*K) as (M, N, K)."""
-    return logits.unflatten(1, (members, -1)).transpose(0, 1)
-
-
-def _losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross entropy of each image, (M, N), from logits (M, N, K) and labels (M, N)."""
-    flat = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
-    return flat.unflatten(0, labels.shape)
+    return losses(logits, labels).mean(dim=1).tolist(), right.tolist()
 
 
 def evaluate(model: nn.Module, split: Split, forward: Forward | None = None) -> torch.Tensor:
@@ -175,7 +145,7 @@ def evaluate_fleet(
     everything = torch.arange(len(split), device=split.labels.device).expand(members, -1)
     with torch.inference_mode():
         batches = [
-            _by_member(forward(split.batch(index)[0]), members)
+            by_member(forward(split.batch(index)[0]), members)
             for index in everything.split(EVALUATION_BATCH, dim=1)
         ]
         return torch.cat(batches, dim=1)

@@ -1,0 +1,163 @@
+"""The training step: forward, backward and update of all members of a folded network.
+
+`EagerSteps` is the plain one: torch's optimizer and schedule, one operation after the other.
+`DeviceSteps` computes the same without ever asking the device for a number, so that a GPU can
+replay a whole step as one CUDA graph (`normscope.training.graph`).
+"""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+from torch.optim.lr_scheduler import OneCycleLR
+
+from normscope.config import Recipe
+from normscope.models.layers import Dropout
+from normscope.training.fleet import FleetDropout
+from normscope.training.graph import Graphed
+from normscope.training.split import Split
+
+Forward = Callable[[torch.Tensor], torch.Tensor]
+
+
+class Steps:
+    """Takes steps on batches of a split, and adds up what the members' losses and answers were.
+
+    `index` of a step is int64, (M, N): the images of each member. Sums stay on the device until
+    `totals` asks for them.
+    """
+
+    def __init__(self, forward: Forward, train: Split, members: int):
+        device = train.labels.device
+        self.forward, self.train, self.members = forward, train, members
+        self.learning_rate = math.nan  # of the last step
+        self._loss_sum = torch.zeros(members, device=device)
+        self._correct = torch.zeros(members, dtype=torch.long, device=device)
+
+    def __call__(self, index: torch.Tensor) -> None:
+        raise NotImplementedError
+
+    def totals(self) -> tuple[list[float], list[int]]:
+        """Since the last call: sum of losses and number of right answers of each member."""
+        sums = self._loss_sum.tolist(), self._correct.tolist()
+        self._loss_sum.zero_()
+        self._correct.zero_()
+        return sums
+
+    def _loss(self, index: torch.Tensor) -> torch.Tensor:
+        """The sum of the members' mean losses, which no member shares with another."""
+        x_NCHW, labels = self.train.batch(index)
+        logits = by_member(self.forward(x_NCHW), self.members)
+        mean_losses = losses(logits, labels).mean(dim=1)
+        self._loss_sum += mean_losses.detach() * index.shape[1]
+        self._correct += (logits.argmax(dim=2) == labels).sum(dim=1)
+        return mean_losses.sum()
+
+
+class EagerSteps(Steps):
+    """Steps with `torch.optim.SGD` and `OneCycleLR`."""
+
+    def __init__(
+        self, model: nn.Module, forward: Forward, train: Split, recipe: Recipe, members: int
+    ):
+        super().__init__(forward, train, members)
+        self.optimizer, self.schedule = optimizer_of(model.parameters(), recipe, len(train))
+
+    def __call__(self, index: torch.Tensor) -> None:
+        loss = self._loss(index)
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.learning_rate = self.optimizer.param_groups[0]["lr"]
+        self.optimizer.step()
+        self.schedule.step()
+
+
+class DeviceSteps(Steps):
+    """Steps whose every number lives on the device: learning rate, momentum, count of steps."""
+
+    def __init__(
+        self, model: nn.Module, forward: Forward, train: Split, recipe: Recipe, members: int
+    ):
+        super().__init__(forward, train, members)
+        device = train.labels.device
+        self.parameters = list(model.parameters())
+        self.velocities = [torch.zeros_like(parameter) for parameter in self.parameters]
+        self.rates, momenta = one_cycle(recipe, len(train))
+        dtype = self.parameters[0].dtype
+        self._rates = torch.tensor(self.rates, dtype=dtype, device=device)
+        self._momenta = torch.tensor(momenta, dtype=dtype, device=device)
+        self._count = torch.zeros((), dtype=torch.long, device=device)
+        self._taken = 0
+        self._generators = generators_of(model)
+        self._by_size: dict[int, tuple[torch.Tensor, Callable[[], None]]] = {}
+
+    def __call__(self, index: torch.Tensor) -> None:
+        size = index.shape[1]
+        if size not in self._by_size:  # the last batch of an epoch may be smaller
+            fixed = index.clone()
+            self._by_size[size] = fixed, self._graphed(fixed)
+        fixed, step = self._by_size[size]
+        fixed.copy_(index)
+        step()
+        self.learning_rate = self.rates[self._taken]
+        self._taken += 1
+
+    def _graphed(self, index: torch.Tensor) -> Graphed:
+        return Graphed(lambda: self._step(index), index.device, self._generators)
+
+    def _step(self, index: torch.Tensor) -> None:
+        """SGD with momentum: v = momentum * v + gradient, then parameter -= rate * v."""
+        gradients = torch.autograd.grad(self._loss(index), self.parameters)
+        with torch.no_grad():
+            torch._foreach_mul_(self.velocities, self._momenta.take(self._count))
+            torch._foreach_add_(self.velocities, gradients)
+            moves = torch._foreach_mul(self.velocities, self._rates.take(self._count))
+            torch._foreach_sub_(self.parameters, moves)
+            self._count += 1
+
+
+def optimizer_of(parameters, recipe: Recipe, images: int) -> tuple[torch.optim.SGD, OneCycleLR]:
+    """The recipe's optimizer and its schedule, which is stepped after every batch."""
+    optimizer = torch.optim.SGD(parameters, lr=recipe.max_lr, momentum=0.9)
+    steps_per_epoch = math.ceil(images / recipe.batch_size)
+    schedule = OneCycleLR(
+        optimizer, max_lr=recipe.max_lr, epochs=recipe.epochs, steps_per_epoch=steps_per_epoch
+    )
+    return optimizer, schedule
+
+
+def one_cycle(recipe: Recipe, images: int) -> tuple[list[float], list[float]]:
+    """Learning rate and momentum of every step of a training, as torch's schedule has them."""
+    optimizer, schedule = optimizer_of([nn.Parameter(torch.zeros(()))], recipe, images)
+    rates, momenta = [], []
+    for _ in range(schedule.total_steps):
+        rates.append(optimizer.param_groups[0]["lr"])
+        momenta.append(optimizer.param_groups[0]["momentum"])
+        optimizer.step()
+        if len(rates) < schedule.total_steps:
+            schedule.step()
+    return rates, momenta
+
+
+def generators_of(model: nn.Module) -> list[torch.Generator]:
+    """The generators from which the layers of a model draw."""
+    generators = []
+    for layer in model.modules():
+        if isinstance(layer, Dropout):
+            generators.append(layer.generator)
+        elif isinstance(layer, FleetDropout):
+            generators.extend(layer.generators)
+    return list(dict.fromkeys(generators))
+
+
+def by_member(logits: torch.Tensor, members: int) -> torch.Tensor:
+    """(N, M*K) as (M, N, K)."""
+    return logits.unflatten(1, (members, -1)).transpose(0, 1)
+
+
+def losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross entropy of each image, (M, N), from logits (M, N, K) and labels (M, N)."""
+    flat = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+    return flat.unflatten(0, labels.shape)

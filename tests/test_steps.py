@@ -1,0 +1,138 @@
+"""Steps that live on the device against torch's own optimizer and schedule; graphs on CUDA."""
+
+import copy
+
+import pytest
+import torch
+
+from normscope.config import Recipe
+from normscope.models import MODELS
+from normscope.norms import NORMS
+from normscope.seeds import generator
+from normscope.training import Split, fold
+from normscope.training.graph import WARM_UP, Graphed
+from normscope.training.steps import DeviceSteps, EagerSteps, generators_of, one_cycle
+
+CPU = torch.device("cpu")
+RECIPE = Recipe(name="test", epochs=3, batch_size=40, max_lr=0.05)
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+def network(norm, members, device=CPU, dtype=torch.float64):
+    made = [
+        MODELS["s8"](NORMS[norm], 10, generator(s, "init"), generator(s, "dropout", device))
+        for s in range(members)
+    ]
+    layers = [model.to(device, dtype, memory_format=torch.channels_last).layers for model in made]
+    return layers[0] if members == 1 else fold(layers)
+
+
+def batches(members, images=100):
+    """Two epochs of batches, the last of each smaller."""
+    orders = [generator(seed, "order") for seed in range(members)]
+    for _ in range(2):
+        order = torch.stack([torch.randperm(images, generator=o) for o in orders])
+        yield order.split(RECIPE.batch_size, dim=1)
+
+
+def train_split(shapes, device=CPU):
+    arrays = shapes.train_images[:100], shapes.train_labels[:100]
+    return Split.from_numpy(*arrays, shapes.mean, shapes.std, device)
+
+
+def in_float64(model):
+    return lambda x: model(x.double())
+
+
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("norm", NORMS)
+def test_steps_on_the_device_are_those_of_torchs_optimizer(norm, members, shapes):
+    """Same parameters, buffers, sums and learning rates after each of two epochs; in float64."""
+    train = train_split(shapes)
+    models = [network(norm, members) for _ in range(2)]
+    eager, device = (
+        kind(model, in_float64(model), train, RECIPE, members)
+        for kind, model in zip((EagerSteps, DeviceSteps), models, strict=True)
+    )
+    for epoch in batches(members):
+        for index in epoch:
+            eager(index)
+            device(index)
+            assert device.learning_rate == eager.learning_rate
+        for found, expected in zip(device.totals(), eager.totals(), strict=True):
+            assert found == pytest.approx(expected, rel=1e-5)
+        for (name, value), expected in zip(
+            models[1].state_dict().items(), models[0].state_dict().values(), strict=True
+        ):
+            torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-12, msg=name)
+
+
+def test_one_cycle_rises_and_falls_while_momentum_falls_and_rises():
+    rates, momenta = one_cycle(RECIPE, 100)
+    assert len(rates) == len(momenta) == 9
+    peak = rates.index(max(rates))
+    assert (rates[0], rates[peak]) == pytest.approx((0.05 / 25, 0.05), rel=0.02)
+    assert rates[-1] == pytest.approx(0.05 / 250000)
+    assert (momenta[0], momenta[peak], momenta[-1]) == pytest.approx((0.95, 0.85, 0.95), rel=0.02)
+
+
+def test_totals_start_again(shapes):
+    model = network("bn", 1, dtype=torch.float32)
+    steps = EagerSteps(model, model, train_split(shapes), RECIPE, 1)
+    steps(torch.arange(50)[None])
+    assert steps.totals()[0][0] > 0
+    assert steps.totals() == ([0.0], [0])
+
+
+def test_generators_of_a_model_and_of_a_fleet():
+    assert len(generators_of(network("bn", 1))) == 1  # all layers draw from the same one
+    assert len(generators_of(network("bn", 3))) == 3
+
+
+def test_without_cuda_every_call_runs_the_function():
+    calls = []
+    graphed = Graphed(lambda: calls.append(1), CPU, [])
+    for _ in range(WARM_UP + 2):
+        graphed()
+    assert len(calls) == WARM_UP + 2
+
+
+@needs_cuda
+def test_a_graph_is_replayed_and_draws_on():
+    cuda = torch.device("cuda")
+    stream, alone = generator(0, "dropout", cuda), generator(0, "dropout", cuda)
+    x, calls, seen = torch.zeros(1000, device=cuda), [], []
+
+    def draw():
+        calls.append(1)
+        x.uniform_(generator=stream)
+
+    graphed = Graphed(draw, cuda, [stream])
+    for _ in range(WARM_UP + 4):
+        graphed()
+        seen.append(x.clone())
+    assert len(calls) == WARM_UP + 1  # warm-up and capture
+    for found in seen:
+        assert torch.equal(found, torch.empty_like(x).uniform_(generator=alone))
+
+
+@needs_cuda
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("norm", NORMS)
+def test_graphs_train_as_eager_steps_do(norm, members, shapes):
+    """Dropout included: a replayed graph draws the masks that the eager step draws."""
+    cuda = torch.device("cuda")
+    train = train_split(shapes, cuda)
+    models = [network(norm, members, cuda) for _ in range(2)]
+    eager, graphs = (
+        kind(model, in_float64(model), train, RECIPE, members)
+        for kind, model in zip((EagerSteps, DeviceSteps), models, strict=True)
+    )
+    small = torch.arange(20, device=cuda).expand(members, -1)
+    for _ in range(WARM_UP + 4):
+        eager(small)
+        graphs(small)
+    assert graphs.totals()[0] == pytest.approx(eager.totals()[0], rel=1e-4)
+    before = copy.deepcopy(models[0].state_dict())
+    for name, value in models[1].state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=1e-3, atol=1e-5, msg=name)
