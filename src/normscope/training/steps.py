@@ -82,7 +82,7 @@ class DeviceSteps(Steps):
     ):
         super().__init__(forward, train, members)
         device = train.labels.device
-        self.parameters = list(model.parameters())
+        self.parameters: list[torch.Tensor] = list(model.parameters())
         self.velocities = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.rates, momenta = one_cycle(recipe, len(train))
         dtype = self.parameters[0].dtype
@@ -110,11 +110,13 @@ class DeviceSteps(Steps):
     def _step(self, index: torch.Tensor) -> None:
         """SGD with momentum: v = momentum * v + gradient, then parameter -= rate * v."""
         gradients = torch.autograd.grad(self._loss(index), self.parameters)
+        # One kernel for all parameters; torch's own optimizers are built of these.
+        multiply_, add_ = torch._foreach_mul_, torch._foreach_add_  # pyright: ignore
+        multiply, subtract_ = torch._foreach_mul, torch._foreach_sub_  # pyright: ignore
         with torch.no_grad():
-            torch._foreach_mul_(self.velocities, self._momenta.take(self._count))
-            torch._foreach_add_(self.velocities, gradients)
-            moves = torch._foreach_mul(self.velocities, self._rates.take(self._count))
-            torch._foreach_sub_(self.parameters, moves)
+            multiply_(self.velocities, self._momenta.take(self._count))
+            add_(self.velocities, gradients)
+            subtract_(self.parameters, multiply(self.velocities, self._rates.take(self._count)))
             self._count += 1
 
 
