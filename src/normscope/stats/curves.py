@@ -1,44 +1,8 @@
-"""Arrays -> estimates; pure, and without any knowledge of trials or norms."""
+"""What is read off a curve of test accuracy over epochs."""
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student_t
-
-CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Mean, standard deviation and number of values, with a t interval for the mean.
-
-    Everything but `n` is None where it is not defined: the mean needs one value, the rest two.
-    """
-
-    n: int
-    mean: float | None
-    sd: float | None
-    low: float | None
-    high: float | None
-
-
-def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
-    """Mean with Student's t interval, for independent values, roughly normal: shape (n,).
-
-    ``mean +- t(1 - (1-confidence)/2, n-1) * sd / sqrt(n)``, sd with n - 1. Source: Student 1908,
-    Biometrika 6. Valid for one look at a number of values that was fixed in advance.
-    """
-    n = len(values)
-    if n == 0:
-        return Estimate(0, None, None, None, None)
-    mean = float(np.mean(values))
-    if n == 1:
-        return Estimate(1, mean, None, None, None)
-    sd = float(np.std(values, ddof=1))
-    half_width = float(student_t.ppf((1 + confidence) / 2, n - 1)) * sd / math.sqrt(n)
-    return Estimate(n, mean, sd, mean - half_width, mean + half_width)
 
 
 def epochs_to_level(curve: Sequence[float], level: float) -> float | None:

@@ -1,0 +1,65 @@
+"""Arrays -> estimates, intervals and tests; pure, and without any knowledge of trials or norms."""
+
+from normscope.stats.curves import area_under_curve, drops, epochs_to_level
+from normscope.stats.estimates import (
+    Estimate,
+    bca_interval,
+    correlation,
+    probability_of_superiority,
+    t_interval,
+    t_p_value,
+)
+from normscope.stats.families import holm, holm_levels, winner_set
+from normscope.stats.images import VarianceSplit, multibootstrap, variance_split
+from normscope.stats.permutation import sign_flip_p_value
+from normscope.stats.planning import (
+    Stopping,
+    seeds_for_power,
+    seeds_to_decide,
+    stopping_times,
+    t_test_power,
+)
+from normscope.stats.sequential import (
+    Interval,
+    anytime_p_value,
+    confidence_sequence,
+    confidence_sequences,
+    half_width,
+    log_e_value,
+    log_e_value_of_signs,
+    log_e_values,
+    running_interval,
+)
+
+__all__ = [
+    "Estimate",
+    "Interval",
+    "Stopping",
+    "VarianceSplit",
+    "anytime_p_value",
+    "area_under_curve",
+    "bca_interval",
+    "confidence_sequence",
+    "confidence_sequences",
+    "correlation",
+    "drops",
+    "epochs_to_level",
+    "half_width",
+    "holm",
+    "holm_levels",
+    "log_e_value",
+    "log_e_value_of_signs",
+    "log_e_values",
+    "multibootstrap",
+    "probability_of_superiority",
+    "running_interval",
+    "seeds_for_power",
+    "seeds_to_decide",
+    "sign_flip_p_value",
+    "stopping_times",
+    "t_interval",
+    "t_p_value",
+    "t_test_power",
+    "variance_split",
+    "winner_set",
+]

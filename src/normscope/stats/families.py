@@ -1,0 +1,52 @@
+"""Several comparisons at once."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+
+def holm(p_values: Sequence[float]) -> np.ndarray:
+    """Holm's adjusted p values, shape (m,): at most alpha where the family rejects at alpha.
+
+    The j-th smallest of m is multiplied by m - j + 1, and none is smaller than the one before it.
+    No assumption on how the tests depend on each other. Source: Holm 1979, Scand. J. Statist. 6.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    steps = np.arange(len(p), 0, -1)
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * steps))
+    return adjusted
+
+
+def holm_levels(p_values: Sequence[float], alpha: float) -> np.ndarray:
+    """The level at which Holm's procedure tests each of m hypotheses in the end: shape (m,).
+
+    ``alpha / (m - r)``, r counting the hypotheses that were rejected before it, so that an
+    interval at that level excludes 0 exactly where the adjusted p value is at most alpha.
+    """
+    p = np.asarray(p_values, dtype=np.float64)
+    rejected = holm(p) <= alpha
+    before = np.where(rejected, np.argsort(np.argsort(p, kind="stable")), rejected.sum())
+    return alpha / (len(p) - before)
+
+
+def winner_set(
+    values: np.ndarray, alpha: float, p_value: Callable[[Sequence[float]], float]
+) -> list[int]:
+    """Indices of the rows of `values` that no other row beats: (k, n), NaN where a value lacks.
+
+    Row i beats row j when their paired differences have a positive mean and a `p_value` of at most
+    alpha / (number of pairs), so the best row is left out with a probability of at most alpha.
+    Rows without any value are left out.
+    """
+    k = len(values)
+    level = alpha / max(1, k * (k - 1) // 2)
+
+    def beats(i: int, j: int) -> bool:
+        differences = values[i] - values[j]
+        differences = differences[~np.isnan(differences)]
+        return len(differences) > 0 and differences.mean() > 0 and p_value(differences) <= level
+
+    present = [j for j in range(k) if not np.isnan(values[j]).all()]
+    return [j for j in present if not any(beats(i, j) for i in present if i != j)]
