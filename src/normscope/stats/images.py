@@ -25,9 +25,9 @@ class VarianceSplit:
 def variance_split(correct: np.ndarray) -> VarianceSplit | None:
     """Split the variance between n >= 2 seeds, from who answered right: bool, (n, N).
 
-    ``between = n/(n-1) [Var(accuracy) - sum_i Var(error_i) / N^2]``, variances with n. Source: Jordan
-    2023, arXiv 2304.01910, section 4. None for a single seed. Assumes that a seed's errors on
-    different images are independent given the network's true accuracy.
+    ``between = n/(n-1) [Var(accuracy) - sum_i Var(error_i) / N^2]``, variances with n. Source:
+    Jordan 2023, arXiv 2304.01910, section 4. None for a single seed. Assumes that a seed's errors
+    on different images are independent given the network's true accuracy.
     """
     n, images = correct.shape
     if n < 2:

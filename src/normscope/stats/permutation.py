@@ -27,7 +27,7 @@ def sign_flip_p_value(differences: Sequence[float]) -> float:
 
 
 def _as_far(patterns: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """For each pattern of 0 and 1, (K, n), whether its sum is as far from 0 as that of the values."""
+    """For each pattern of 0 and 1, (K, n): whether its sum is as far from 0 as the observed one."""
     observed = abs(values.sum())
     rounding = 1e-12 * np.abs(values).sum()
     return np.abs((2 * patterns - 1) @ values) >= observed - rounding

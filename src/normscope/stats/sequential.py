@@ -116,8 +116,8 @@ def confidence_sequences(differences: Sequence[float], alpha: float = 0.05) -> l
 def running_interval(differences: Sequence[float], alpha: float = 0.05) -> Interval:
     """What no look at the differences has refuted: the intersection of `confidence_sequences`.
 
-    It excludes 0 exactly when `anytime_p_value` is at most alpha. It may be empty (low > high), with
-    a probability of at most alpha where the assumptions hold.
+    It excludes 0 exactly when `anytime_p_value` is at most alpha. It may be empty (low > high),
+    with a probability of at most alpha where the assumptions hold.
     """
     looks = confidence_sequences(differences, alpha)
     low = max((look.low for look in looks), default=-math.inf)
