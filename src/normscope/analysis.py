@@ -6,44 +6,66 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 import pandas as pd
 
-from normscope.config import DatasetFacts, Experiment, ModelSummary, Request, Result
-from normscope.findings import answers, caveats, findings
+from normscope.config import DatasetFacts, Design, Experiment, ModelSummary, Request, Result
+from normscope.evidence import Evidence, evidence_of, splits_of
+from normscope.findings import answers, caveats, findings, method
 from normscope.mistakes import Mistakes, find_mistakes
-from normscope.stats import Estimate
+from normscope.secondary import SecondaryFinding, metrics_of, secondary_findings
+from normscope.stats import Estimate, VarianceSplit, anytime_p_value, t_p_value, winner_set
 from normscope.summaries import (
-    LEVEL_PERCENT,
+    LEVELS_PERCENT,
     NormSummary,
     TrialMetrics,
     TrialSummary,
-    summarize_norm,
+    summarize_norms,
     summarize_trial,
 )
+from normscope.verdicts import Rules, is_sequential
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """All that a report shows, but for drawing it. `norms` are in the order the user named them."""
+    """All that a report shows, but for drawing it. `norms` are in the order the user named them.
+
+    `results`, `trials`, `norms` and all that follows from them are those of the main batch size;
+    `all_results` and `by_batch_size` are of every batch size. `method` says how the verdicts were
+    reached. `winners` are the norms that no other is shown to beat; None while that cannot be said.
+    """
 
     experiment: Experiment
     requests: tuple[Request, ...]
     facts: DatasetFacts
     models: dict[str, ModelSummary]
+    rules: Rules
+    levels_percent: tuple[float, ...]
+    all_results: tuple[Result, ...]
+    by_batch_size: tuple[NormSummary, ...]
     results: tuple[Result, ...]
-    level_percent: float
     trials: tuple[TrialSummary, ...]
     norms: tuple[NormSummary, ...]
+    secondary: tuple[SecondaryFinding, ...]
+    evidence: tuple[Evidence, ...]
+    splits: dict[str, VarianceSplit]
+    winners: tuple[str, ...] | None
     mistakes: Mistakes
+    method: str
     answers: tuple[str, ...]
     findings: tuple[str, ...]
     caveats: tuple[str, ...]
 
-    def table(self) -> pd.DataFrame:
-        """One row per norm: of every metric mean, sd and n, with its unit in the column's name.
+    @property
+    def level_percent(self) -> float:
+        """The first of the levels, which tables show."""
+        return self.levels_percent[0]
 
-        Then the paired difference of test accuracy to the baseline with its 95 % interval, how many
-        trials reached the level, and the verdict.
+    def table(self) -> pd.DataFrame:
+        """One row per norm and batch size: of every metric mean, sd and n, its unit in the name.
+
+        Then the paired difference of test accuracy to the baseline with its interval, its p value
+        corrected by Holm, how many trials reached the level, and the verdict.
         """
-        return pd.DataFrame([_table_row(norm, self.level_percent) for norm in self.norms])
+        rows = [_table_row(norm, self.level_percent) for norm in self.by_batch_size]
+        return pd.DataFrame(rows)
 
 
 def analyse(
@@ -53,43 +75,91 @@ def analyse(
     models: dict[str, ModelSummary],
     results: Sequence[Result],
     test_labels: np.ndarray,
-    level_percent: float = LEVEL_PERCENT,
+    levels_percent: Sequence[float] = LEVELS_PERCENT,
 ) -> Analysis:
     """Analyse the results of an experiment, of which some trials may be missing or failed.
 
-    `test_labels`: int64, shape (N_test,).
+    `test_labels`: int64, shape (N_test,). `levels_percent`: the test accuracies whose first
+    reaching measures speed.
     """
-    trials = tuple(summarize_trial(result, level_percent) for result in results)
-    norms = tuple(summarize_norm(norm, experiment, trials) for norm in experiment.norms)
-    mistakes = find_mistakes(results, experiment.norms, facts.class_names, test_labels)
-    finished_in = [result.environment for result in results if result.status == "finished"]
+    design = requests[-1].design if requests else Design()
+    rules = Rules(is_sequential(requests), design.alpha, design.margin_points)
+    every = [summarize_trial(result, levels_percent, test_labels) for result in results]
+    chance = 100 / len(facts.class_names)
+    by_size = summarize_norms(experiment, every, rules, chance)
+    size = experiment.main_batch_size
+    main = [result for result in results if result.trial.recipe.batch_size == size]
+    trials = tuple(trial for trial in every if trial.batch_size == size)
+    norms = tuple(norm for norm in by_size if norm.batch_size == size)
+    mistakes = find_mistakes(main, experiment.norms, facts.class_names, test_labels)
+    finished_in = [result.environment for result in main if result.status == "finished"]
     ran_on = {(e.processor, e.device, e.threads, e.kernels, e.fleet) for e in finished_in}
     one_machine = len(ran_on) <= 1
+    metrics = metrics_of(levels_percent, timed=one_machine)
+    secondary = secondary_findings(
+        experiment, trials, metrics, Rules(rules.sequential, rules.alpha, None)
+    )
+    winners = _winners(experiment, norms, trials, rules)
+    several = len(experiment.batch_sizes) > 1
+    comparisons = sum(norm.verdict is not None for norm in by_size)
     return Analysis(
         experiment=experiment,
         requests=tuple(requests),
         facts=facts,
         models=models,
-        results=tuple(results),
-        level_percent=level_percent,
+        rules=rules,
+        levels_percent=tuple(levels_percent),
+        all_results=tuple(results),
+        by_batch_size=by_size,
+        results=tuple(main),
         trials=trials,
         norms=norms,
+        secondary=secondary,
+        evidence=evidence_of(experiment, main, test_labels),
+        splits=splits_of(experiment, main, test_labels),
+        winners=winners,
         mistakes=mistakes,
-        answers=answers(norms),
-        findings=findings(norms, trials, mistakes, experiment, level_percent, one_machine),
+        method=method(rules, experiment, requests, comparisons),
+        answers=answers(by_size, rules, several),
+        findings=findings(
+            norms, trials, secondary, winners, mistakes, experiment, rules, levels_percent[0],
+            one_machine,
+        ),
         caveats=caveats(norms, requests, experiment, facts, one_machine),
-    )
+    )  # fmt: skip
+
+
+def _winners(
+    experiment: Experiment,
+    norms: Sequence[NormSummary],
+    trials: Sequence[TrialSummary],
+    rules: Rules,
+) -> tuple[str, ...] | None:
+    """The winner set; None where a trial diverged, or a fixed design is not complete."""
+    incomplete = any(norm.finished < norm.trials for norm in norms) and not rules.sequential
+    if incomplete or any(norm.diverged for norm in norms):
+        return None
+    values = np.full((len(norms), experiment.seeds), np.nan)
+    for trial in trials:
+        if trial.metrics:
+            accuracy = trial.metrics.test_accuracy_percent
+            values[experiment.norms.index(trial.norm), trial.seed] = accuracy
+    p_value = anytime_p_value if rules.sequential else t_p_value
+    found = winner_set(values, rules.alpha, p_value)
+    return tuple(experiment.norms[index] for index in found)
 
 
 def metric_columns(level_percent: float) -> dict[str, str]:
-    """Field of `TrialMetrics` -> what a table calls it; the level is part of its column's name."""
+    """Name of a trial's number -> what a table calls it; the level is part of its column's name."""
     names = {field.name: field.name for field in fields(TrialMetrics)}
-    return {**names, "epochs_to_level": f"epochs_to_{level_percent:g}_percent"}
+    del names["epochs_to_levels"]
+    return {"epochs_to_level": f"epochs_to_{level_percent:g}_percent", **names}
 
 
 def _table_row(norm: NormSummary, level_percent: float) -> dict[str, object]:
     row: dict[str, object] = {
         "norm": norm.norm,
+        "batch_size": norm.batch_size,
         "trials": norm.trials,
         "finished": norm.finished,
         "diverged": norm.diverged,
@@ -102,6 +172,7 @@ def _table_row(norm: NormSummary, level_percent: float) -> dict[str, object]:
             row[f"{column}_n"] = estimate.n
     difference = norm.verdict.difference if norm.verdict else Estimate(0, None, None, None, None)
     row |= {f"difference_points_{key}": value for key, value in asdict(difference).items()}
+    row["p_holm"] = norm.verdict.judgement.p_value if norm.verdict else None
     row[f"reached_{level_percent:g}_percent"] = norm.reached
     row["verdict"] = norm.verdict.outcome if norm.verdict else "baseline"
     return row

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shlex
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from normscope.errors import NormscopeError, RunError
+from normscope.errors import NormscopeError, RunError, UsageError
 
 # torch, pandas and matplotlib take seconds to import: each command imports what it needs.
 # typer reads annotations at run time, on Python 3.10 too, hence Optional.
@@ -35,6 +36,44 @@ DataDir = Annotated[
     Optional[Path],
     typer.Option(help="First folder to look for the data set in; then $NORMSCOPE_DATA, the "
                  "user's cache folder and ./data.", show_default=False),
+]  # fmt: skip
+
+
+def _seconds(text: str) -> float:
+    """``90m``, ``2h``, ``1h30m``, ``45s`` in seconds."""
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    if not text or not found:
+        raise typer.BadParameter(f"{text!r} is no time span; write 2h, 90m, 1h30m or 45s")
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return 3600.0 * hours + 60 * minutes + seconds
+
+
+def _levels(text: str) -> tuple[float, ...]:
+    """``0.5,0.6`` in percent, in the order given."""
+    try:
+        levels = [float(part) for part in text.split(",")]
+    except ValueError:
+        levels = []
+    if not levels or not all(0 < level < 1 for level in levels) or len({*levels}) < len(levels):
+        raise typer.BadParameter(
+            f"{text!r}: write different accuracies between 0 and 1, such as 0.5,0.6,0.7"
+        )
+    return tuple(round(100 * level, 9) for level in levels)
+
+
+def _integers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: write whole numbers, such as 8,32,128") from None
+
+
+Levels = Annotated[
+    Any,
+    typer.Option(
+        "--level", parser=_levels, metavar="A,B,...", show_default=False,
+        help="Test accuracies whose first reaching measures speed. Default: 0.6.",
+    ),
 ]  # fmt: skip
 
 
@@ -107,6 +146,9 @@ def compare(
         Optional[str],
         typer.Option(help="Comma-separated; the first is the baseline. Default: bn,gn,ln."),
     ] = None,
+    baseline: Annotated[
+        Optional[str], typer.Option(help="The norm to compare with. Default: the first.")
+    ] = None,
     recipe: Annotated[
         Optional[str], typer.Option(help="s8, quick. Default: quick on shapes, s8 elsewhere.")
     ] = None,
@@ -115,6 +157,43 @@ def compare(
     ] = None,
     epochs: Annotated[Optional[int], typer.Option(help="Instead of the recipe's.")] = None,
     batch_size: Annotated[Optional[int], typer.Option(help="Instead of the recipe's.")] = None,
+    batch_sizes: Annotated[
+        Any,
+        typer.Option(
+            parser=_integers,
+            metavar="A,B,...",
+            show_default=False,
+            help="Compare at each of these; the learning rate is scaled with it.",
+        ),
+    ] = None,
+    protocol: Annotated[
+        Optional[str],
+        typer.Option(help="drop-in (default): one recipe for all; tuned: a rate for each norm."),
+    ] = None,
+    until_decided: Annotated[
+        bool, typer.Option("--until-decided", help="Add seeds until every comparison is decided.")
+    ] = False,
+    max_seeds: Annotated[
+        Optional[int], typer.Option(help="At most so many, until decided. Default: 30.")
+    ] = None,
+    budget: Annotated[
+        Any,
+        typer.Option(
+            parser=_seconds,
+            metavar="TIME",
+            show_default=False,
+            help="Begin no seed after that time, until decided: 2h, 90m.",
+        ),
+    ] = None,
+    margin: Annotated[
+        Optional[float],
+        typer.Option(help="Points within which norms are equivalent. Default: 0.5."),
+    ] = None,
+    alpha: Annotated[
+        Optional[float],
+        typer.Option(help="Chance of a false claim, over all comparisons. Default: 0.05."),
+    ] = None,
+    level: Levels = None,
     precision: Annotated[
         Optional[str], typer.Option(help="fp32 (default), or bf16 where the processor has it.")
     ] = None,
@@ -152,13 +231,20 @@ def compare(
     the experiment in its folder. Ctrl-C stops; what was trained stays.
     """
     with _errors_in_one_line(debug):
-        from normscope.config import read_experiment
+        from normscope.reading import read_design, read_experiment
 
+        design = read_design(
+            until_decided=until_decided, max_seeds=max_seeds, margin_points=margin, alpha=alpha
+        )
+        _check_sequence(until_decided, seeds, max_seeds, budget)
         experiment = read_experiment(
             config,
             dataset=dataset,
             model=model,
             norms=[n.strip() for n in norms.split(",")] if norms is not None else None,
+            baseline=baseline,
+            batch_sizes=batch_sizes,
+            protocol=protocol,
             recipe=recipe,
             seeds=seeds,
             epochs=epochs,
@@ -168,19 +254,28 @@ def compare(
             test_limit=test_limit,
         )
         if dry_run:
-            _show_forecast(experiment, out, device, workers, as_json)
+            _show_forecast(experiment, design, out, device, workers, as_json)
         else:
-            _run(experiment, out, data_dir, device, workers, as_json)
+            how = {"data_dir": data_dir, "device": device, "workers": workers}
+            how |= {"design": design, "budget_s": budget}
+            how |= {"levels_percent": level} if level else {}
+            _run(experiment, out, how, as_json)
 
 
-def _run(
-    experiment: Any,
-    out: Path | None,
-    data_dir: Path | None,
-    device: str,
-    workers: int | None,
-    as_json: bool,
+def _check_sequence(
+    until_decided: bool, seeds: int | None, max_seeds: int | None, budget: float | None
 ) -> None:
+    if until_decided and seeds is not None:
+        raise UsageError(
+            "--seeds fixes the number of seeds and --until-decided does not; leave one out "
+            "(--max-seeds limits the latter)"
+        )
+    if not until_decided and (max_seeds is not None or budget is not None):
+        raise UsageError("--max-seeds and --budget need --until-decided")
+
+
+def _run(experiment: Any, out: Path | None, how: dict[str, Any], as_json: bool) -> None:
+    """`how`: the other arguments of `normscope.compare`."""
     from rich.console import Console
 
     from normscope.progress import LiveBars, PlainLines, ctrl_c_noticed
@@ -195,11 +290,9 @@ def _run(
                 comparison = run(
                     experiment,
                     out=out,
-                    data_dir=data_dir,
-                    device=device,
-                    workers=workers,
                     observer=observer,
                     command=_repeatable(sys.argv[1:]),
+                    **how,
                 )
     except KeyboardInterrupt:
         folder = folder_of(experiment, out)
@@ -244,12 +337,17 @@ def _show(comparison: Any, as_json: bool, page: Path | None = None) -> None:
 
 
 def _show_forecast(
-    experiment: Any, out: Path | None, device: str, workers: int | None, as_json: bool
+    experiment: Any,
+    design: Any,
+    out: Path | None,
+    device: str,
+    workers: int | None,
+    as_json: bool,
 ) -> None:
     from normscope.study import forecast
     from normscope.terminal import forecast_as_dict, show_forecast
 
-    foreseen = forecast(experiment, out=out, device=device, workers=workers)
+    foreseen = forecast(experiment, out=out, device=device, workers=workers, design=design)
     if as_json:
         print(json.dumps(forecast_as_dict(foreseen), indent=2))
     else:
@@ -265,6 +363,7 @@ def report(
             help="Write the report there instead of into FOLDER.", parser=_folder, metavar="DIR"
         ),
     ] = None,
+    level: Levels = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -272,7 +371,7 @@ def report(
     with _errors_in_one_line(debug):
         from normscope.comparison import Comparison
 
-        comparison = Comparison.read(folder)
+        comparison = Comparison.read(folder, level) if level else Comparison.read(folder)
         _show(comparison, as_json, comparison.report(out))
 
 

@@ -1,5 +1,6 @@
 """An experiment's folder, analysed: what `compare` returns and `normscope report` reads."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pandas as pd
 from normscope.analysis import Analysis, analyse
 from normscope.report import write_report
 from normscope.store import Store
-from normscope.summaries import LEVEL_PERCENT
+from normscope.summaries import LEVELS_PERCENT
 
 
 @dataclass(frozen=True)
@@ -19,10 +20,12 @@ class Comparison:
     analysis: Analysis
 
     @classmethod
-    def read(cls, folder: Path | str, level_percent: float = LEVEL_PERCENT) -> "Comparison":
+    def read(
+        cls, folder: Path | str, levels_percent: Sequence[float] = LEVELS_PERCENT
+    ) -> "Comparison":
         """Analyse a folder; nothing else is needed, neither the data set nor torch.
 
-        `level_percent` is the test accuracy whose first reaching measures speed. Raises
+        `levels_percent` are the test accuracies whose first reaching measures speed. Raises
         `UsageError` if the folder holds no experiment, `RunError` if it is damaged.
         """
         store = Store(Path(folder))
@@ -33,7 +36,7 @@ class Comparison:
             store.models(),
             store.results(),
             store.test_labels(),
-            level_percent,
+            levels_percent,
         )
         return cls(store.folder, analysis)
 

@@ -6,9 +6,7 @@ that run leaves. Every knob lives here, once; the command line reads its default
 
 import hashlib
 import json
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -17,17 +15,11 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     field_validator,
 )
 
-from normscope.errors import UsageError, lookup
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # pyright: ignore[reportMissingImports]  # not installed on 3.11
+from normscope.errors import lookup
 
 # Raise it whenever the same trial would leave other numbers, or a record another shape.
 RESULT_FORMAT = 1
@@ -42,6 +34,7 @@ class Frozen(BaseModel):
 
 
 Precision = Literal["fp32", "bf16"]
+Protocol = Literal["drop-in", "tuned"]
 
 
 class Recipe(Frozen):
@@ -97,7 +90,9 @@ class Experiment(Frozen):
     `recipe` may be given as a name ("s8"), or as a table of what to change in a named one
     (``{"name": "s8", "epochs": 3}``). `seeds` counts blocks: 3 means the seeds 0, 1 and 2. The
     first norm is the baseline that the others are compared with. The limits keep the first N images
-    of a split.
+    of a split. With several `batch_sizes` everything is trained with each of them, the learning
+    rate scaled with it. The protocol "drop-in" trains every norm by the recipe, "tuned" with the
+    learning rate that is best for it on images held out from the training set.
 
     Raises `pydantic.ValidationError` on a wrong type or value, `UsageError` on an unknown recipe.
     """
@@ -111,6 +106,10 @@ class Experiment(Frozen):
     seeds: PositiveInt = Field(default_factory=lambda data: default_seeds(data["dataset"]))
     train_limit: PositiveInt | None = None
     test_limit: PositiveInt | None = None
+    batch_sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = Field(
+        default_factory=lambda data: (data["recipe"].batch_size,)
+    )
+    protocol: Protocol = "drop-in"
 
     @field_validator("norms")
     @classmethod
@@ -121,9 +120,32 @@ class Experiment(Frozen):
             raise ValueError("names a norm twice")
         return norms
 
+    @field_validator("batch_sizes")
+    @classmethod
+    def _each_batch_size_once(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(sizes)) < len(sizes):
+            raise ValueError("names a batch size twice")
+        return tuple(sorted(sizes))
+
     @property
     def baseline(self) -> str:
         return self.norms[0]
+
+    @property
+    def main_batch_size(self) -> int:
+        """The batch size that curves and mistakes are shown for: the recipe's, or the largest."""
+        usual = self.recipe.batch_size
+        return usual if usual in self.batch_sizes else self.batch_sizes[-1]
+
+    def recipe_for(self, batch_size: int) -> Recipe:
+        """The recipe with another batch size, its learning rate scaled in proportion.
+
+        Source of the rule: Goyal et al. 2017, arXiv 1706.02677; the GroupNorm paper used it too.
+        """
+        if batch_size == self.recipe.batch_size:
+            return self.recipe
+        rate = self.recipe.max_lr * batch_size / self.recipe.batch_size
+        return self.recipe.model_copy(update={"batch_size": batch_size, "max_lr": rate})
 
     @property
     def slug(self) -> str:
@@ -137,78 +159,44 @@ class Experiment(Frozen):
             parts.append(f"train{self.train_limit}")
         if self.test_limit:
             parts.append(f"test{self.test_limit}")
+        if self.protocol != "drop-in":
+            parts.append(self.protocol)
         return "-".join(parts)
 
     def same_but_for_size(self, other: "Experiment") -> bool:
-        """Whether the two differ in nothing but their norms and their number of seeds."""
-        size = {"norms": self.norms, "seeds": self.seeds}
+        """Whether the two differ in nothing but their norms, seeds and batch sizes."""
+        size = {"norms": self.norms, "seeds": self.seeds, "batch_sizes": self.batch_sizes}
         return self == other.model_copy(update=size)
 
 
-def read_experiment(path: Path | None = None, **changes: Any) -> Experiment:
-    """Build an experiment from a TOML file and changes to it; None in `changes` means unchanged.
+class Design(Frozen):
+    """How verdicts are reached; to be chosen before anything is seen.
 
-    `epochs`, `batch_size` and `precision` in `changes` change the recipe. Raises `UsageError` in
-    one line.
+    `alpha` is the chance of a false claim that is accepted for the family of all comparisons. Two
+    norms are equivalent when they differ by less than `margin_points` percentage points.
+    `until_decided` makes the design sequential: seeds are added until every comparison is decided,
+    or there are `max_seeds`.
     """
-    values = _read_toml(path) if path else {}
-    recipe = {key: changes.pop(key, None) for key in ("epochs", "batch_size", "precision")}
-    recipe["name"] = changes.pop("recipe", None)
-    recipe = {key: value for key, value in recipe.items() if value is not None}
-    values |= {key: value for key, value in changes.items() if value is not None}
-    if recipe:
-        values["recipe"] = _merge_recipe(values.get("recipe"), recipe)
-    try:
-        return Experiment.model_validate(values)
-    except ValidationError as error:
-        source = f"{path}: " if path else ""
-        raise UsageError(f"{source}{explain(error, Experiment)}") from error
 
-
-def _merge_recipe(from_file: Any, changes: dict[str, Any]) -> Any:
-    """Put the command line's changes over the file's recipe, which may be a name or a table."""
-    if from_file is None or "name" in changes:
-        return changes
-    if isinstance(from_file, str):
-        return {"name": from_file, **changes}
-    if isinstance(from_file, dict):
-        return {**from_file, **changes}
-    return from_file  # neither; its validation says so
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError(f"cannot read the config file {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from error
-
-
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Say in one line what is wrong with each field, and which keys there are if one is unknown."""
-    lines = []
-    for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            known = Recipe if item["loc"][0] == "recipe" else model
-            lines.append(f"unknown key {where!r}; known: {', '.join(known.model_fields)}")
-        elif item["type"] == "tuple_type":
-            lines.append(f"{where} = {item['input']!r}: Input should be a list")
-        elif item["type"] != "default_factory_not_called":
-            lines.append(
-                f"{where} = {item['input']!r}: {item['msg'].removeprefix('Value error, ')}"
-            )
-    return "; ".join(lines)
+    until_decided: bool = False
+    max_seeds: PositiveInt = 30
+    margin_points: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 0.5
+    alpha: Annotated[float, Field(ge=1e-6, lt=0.5)] = 0.05
 
 
 class Request(Frozen):
-    """One time that a user asked for (more of) the experiment; seeds were fixed then."""
+    """One time that a user asked for (more of) the experiment.
+
+    `seeds` is the number that was fixed then; in a design until decided, the number to begin with.
+    `results_before` counts the results there were to look at; None in older records.
+    """
 
     date: str
     command: str
     norms: tuple[str, ...]
     seeds: int
+    design: Design = Design()
+    results_before: int | None = None
 
 
 class Trial(Frozen):
@@ -221,6 +209,7 @@ class Trial(Frozen):
     norm: str
     recipe: Recipe
     seed: int
+    validation: bool = False  # trained on nine tenths of the training images, tested on the rest
 
     @property
     def id(self) -> str:
@@ -232,6 +221,8 @@ class Trial(Frozen):
         content = {"result_format": RESULT_FORMAT, **self.model_dump()}
         if self.recipe.precision == "fp32":  # ids were made before there was another
             del content["recipe"]["precision"]
+        if not self.validation:  # likewise
+            del content["validation"]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         return f"{self.norm}-seed{self.seed}-{digest[:12]}"
 

@@ -1,83 +1,195 @@
 """Numbers -> sentences: the answers, what else was found, and what limits both."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from normscope.config import DatasetFacts, Experiment, Request
 from normscope.mistakes import Mistakes
-from normscope.summaries import ONE_SEED, NormSummary, TrialSummary, paired_differences
+from normscope.secondary import SecondaryFinding
+from normscope.summaries import ONE_SEED, NormSummary, TrialSummary
+from normscope.verdicts import Judgement, Rules, Verdict
 
 MANY = 4  # more norms than that beside the baseline are told by the extremes, the rest in tables
+MANY_SEEDS = 1000  # what `stats.seeds_to_decide` looks at
 
 
-def answers(norms: Sequence[NormSummary]) -> tuple[str, ...]:
-    """One sentence per norm against the baseline: the decided ones first, then by size."""
-    if len(norms) == 1:
-        mean = norms[0].test_accuracy_percent.mean
-        reached = (
-            "finished no trial" if mean is None else f"reached {mean:.1f} % on the test images"
-        )
-        return (f"{norms[0].norm} {reached}; there is no other norm to compare it with.",)
+def answers(norms: Sequence[NormSummary], rules: Rules, several_sizes: bool) -> tuple[str, ...]:
+    """One sentence per comparison with the baseline: the decided ones first, then by size."""
     verdicts = [norm.verdict for norm in norms if norm.verdict]
-    verdicts.sort(key=lambda v: (v.outcome == "undecided", -abs(v.difference.mean or 0)))
-    return tuple(verdict.sentence for verdict in verdicts)
+    if not verdicts:
+        return tuple(_alone(norm, several_sizes) for norm in norms)
+    verdicts.sort(key=lambda v: (not v.decided, -abs(v.difference.mean or 0)))
+    return tuple(verdict_sentence(verdict, rules, several_sizes) for verdict in verdicts)
 
 
-@dataclass(frozen=True)
-class _Topic:
-    """How the paired differences of a metric are put into words.
-
-    `greater`, `smaller`, `same`: what a norm is whose value is above, below or at the baseline's.
-    """
-
-    metric: str
-    lead: str
-    unit: str
-    decimals: int
-    greater: str
-    smaller: str
-    same: str
+def _alone(norm: NormSummary, several_sizes: bool) -> str:
+    mean = norm.test_accuracy_percent.mean
+    reached = "finished no trial" if mean is None else f"reached {mean:.1f} % on the test images"
+    where = f" with a batch size of {norm.batch_size}" if several_sizes else ""
+    return f"{norm.norm} {reached}{where}; there is no other norm to compare it with."
 
 
-_SPEED = _Topic(
-    "epochs_to_level",
-    "Speed: compared with {baseline}, {level:g} % test accuracy was on average reached",
-    *("epochs", 1, "later", "earlier", "as early"),
-)
-_SMOOTHNESS = _Topic(
-    "drop_sum_points",
-    "Smoothness: compared with {baseline}, test accuracy fell on average, all drops together,",
-    *("points", 2, "more", "less", "as much"),
-)
-_GAP = _Topic(
-    "gap_points",
-    "Gap: compared with {baseline}, the gap between train and test accuracy was on average",
-    *("points", 2, "wider", "narrower", "as wide"),
-)
+def verdict_sentence(verdict: Verdict, rules: Rules, several_sizes: bool = False) -> str:
+    """The sentence that the numbers allow, with its interval and n; what an undecided one lacks."""
+    judgement = verdict.judgement
+    pairs, mean = judgement.pairs, judgement.difference.mean
+    place = f" at batch size {pairs.batch_size}" if several_sizes else ""
+    against = f"{pairs.norm} against {verdict.baseline}{place}"
+    if mean is None:
+        return f"{against}: no seed in which both finished."
+    if pairs.ordinal:
+        return _ordinal_sentence(verdict, against, place)
+    if len(pairs.seeds) == 1:
+        return f"{against}: {mean:+.2f} points in one run each ({ONE_SEED})."
+    interval = interval_words(judgement, rules)
+    if verdict.outcome in ("better", "worse"):
+        size = f"{abs(mean):.2f} points {verdict.outcome} than {verdict.baseline}{place}"
+        small = ", which is within the margin" if judgement.within_margin else ""
+        return f"{pairs.norm} is {size} ({interval}){small}."
+    if verdict.outcome == "equivalent":
+        return (
+            f"{pairs.norm} is equivalent to {verdict.baseline}{place}: {mean:+.2f} points "
+            f"({interval}), within {rules.margin:g} points of it."
+        )
+    return f"{against} is undecided: {_undecided(verdict, rules, mean, interval)}."
+
+
+def _ordinal_sentence(verdict: Verdict, against: str, place: str) -> str:
+    """Where a trial diverged only signs are compared, and no interval is given."""
+    judgement = verdict.judgement
+    values, (own, other) = judgement.pairs.differences, verdict.diverged
+    counts = (
+        f"ahead in {sum(v > 0 for v in values)} and behind in {sum(v < 0 for v in values)} of "
+        f"{len(values)} seeds, diverged trials ({own} and {other}) counted as guessing; sign test, "
+        f"p {judgement.p_value:.2g}"
+    )
+    if verdict.decided:
+        norm, outcome, baseline = judgement.pairs.norm, verdict.outcome, verdict.baseline
+        return f"{norm} is {outcome} than {baseline}{place}: {counts}."
+    return f"{against} is undecided: {counts}."
+
+
+def standing(verdict: Verdict, several_sizes: bool = False) -> str:
+    """``gn: -1.42 [-2.01, -0.83] worse``: how a comparison stands, for a line of a terminal."""
+    judgement = verdict.judgement
+    pairs, difference = judgement.pairs, judgement.difference
+    name = f"{pairs.norm} at {pairs.batch_size}" if several_sizes else pairs.norm
+    if difference.mean is None:
+        return f"{name}: no seed in which both finished"
+    low, high, needed = difference.low, difference.high, judgement.seeds_needed
+    interval = "" if low is None or high is None else f" [{low:+.2f}, {high:+.2f}]"
+    more = f", about {needed} seeds needed" if needed else ""
+    return f"{name}: {difference.mean:+.2f}{interval} {verdict.outcome}{more}"
+
+
+def interval_words(judgement: Judgement, rules: Rules) -> str:
+    """``95 % interval -1.90 to -0.88; 9 seeds``."""
+    low, high, n = judgement.difference.low, judgement.difference.high, judgement.difference.n
+    if low is None or high is None:
+        return f"no interval yet; {n} seeds"
+    return f"{confidence(rules)} interval {low:+.2f} to {high:+.2f}; {n} seeds"
+
+
+def confidence(rules: Rules) -> str:
+    return f"{100 * (1 - rules.alpha):g} %"
+
+
+def _undecided(verdict: Verdict, rules: Rules, mean: float, interval: str) -> str:
+    judgement = verdict.judgement
+    n = judgement.difference.n
+    if verdict.unfinished and not rules.sequential:
+        return (
+            f"{verdict.unfinished} of their trials have not finished. The seeds in which both have "
+            f"differ by {mean:+.2f} points ({n} seed{'s' if n > 1 else ''})"
+        )
+    if not judgement.spread:
+        return f"{mean:+.2f} points in every one of {n} seeds, which leaves no spread to judge by"
+    if judgement.contradictory:
+        return (
+            "its intervals at different numbers of seeds exclude each other: the differences do "
+            f"not look like draws from one distribution (mean {mean:+.2f} points; {n} seeds)"
+        )
+    needed = judgement.seeds_needed
+    more = f"about {needed} seeds in all" if needed else f"more than {MANY_SEEDS:,} seeds"
+    return f"{mean:+.2f} points ({interval}); {more} would probably decide it"
+
+
+def method(
+    rules: Rules, experiment: Experiment, requests: Sequence[Request], comparisons: int
+) -> str:
+    """How the verdicts were reached, in a few sentences."""
+    if not comparisons:
+        return ""
+    family = f"{comparisons} comparison{'s' if comparisons > 1 else ''}"
+    if not rules.sequential:
+        design = f"Fixed design, n = {experiment.seeds}: paired t intervals"
+    elif requests[-1].design.until_decided:
+        design = "Sequential design, seeds added until decided: intervals valid at every look"
+    else:
+        design = (
+            "Sequential design, since seeds were added after a look at results: intervals valid "
+            "at every look"
+        )
+    protocol = {
+        "drop-in": "Protocol drop-in: one recipe for all norms",
+        "tuned": "Protocol tuned: for every norm the learning rate that was best for it on images "
+        "held out from the training set",
+    }[experiment.protocol]
+    return (
+        f"{design}; Holm over {family}, false claims at most {100 * rules.alpha:g} % in all; "
+        f"equivalent means within {rules.margin:g} points. {protocol}."
+    )
+
+
+LEADS = {
+    "epochs_to_levels": "Speed: compared with {baseline}, {level} test accuracy was on average "
+    "reached",
+    "drop_sum_points": "Smoothness: compared with {baseline}, test accuracy fell on average, all "
+    "drops together,",
+    "gap_points": "Gap: compared with {baseline}, the gap between train and test accuracy was on "
+    "average",
+    "calibration_error_points": "Calibration: compared with {baseline}, the calibration error was "
+    "on average",
+}
 
 
 def findings(
     norms: Sequence[NormSummary],
     trials: Sequence[TrialSummary],
+    secondary: Sequence[SecondaryFinding],
+    winners: Sequence[str] | None,
     mistakes: Mistakes,
     experiment: Experiment,
+    rules: Rules,
     level: float,
     one_machine: bool,
 ) -> tuple[str, ...]:
     """What the numbers say besides accuracy: each sentence begins with its topic and a colon."""
     if max(norm.finished for norm in norms) < 2:
         return tuple(f"{sentence} ({ONE_SEED})." for sentence in _single_runs(norms, level))
-    sentences = [
-        *_compared(trials, experiment, _SPEED, level),
-        *_unreached(norms, level),
-        *_compared(trials, experiment, _SMOOTHNESS, level),
-        *_compared(trials, experiment, _GAP, level),
-    ]
+    sentences = _winners(winners, norms)
+    for field, lead in LEADS.items():
+        sentences += _compared(secondary, field, lead, experiment.baseline, rules)
+        if field == "epochs_to_levels":
+            sentences += _unreached(norms, level)
     sentences += _times(trials, experiment) if one_machine else []
     sentences += _mistakes(mistakes)
     return tuple(f"{sentence}." for sentence in sentences)
+
+
+def _winners(winners: Sequence[str] | None, norms: Sequence[NormSummary]) -> list[str]:
+    """The norms that no other beats, of three or more."""
+    if winners is None or len(norms) < 3:
+        return []
+    pairs = len(norms) * (len(norms) - 1) // 2
+    if len(winners) == len(norms):
+        return [f"Winner set: of all {pairs} pairs, tested together, none is decided"]
+    return [
+        f"Winner set: {', '.join(winners)}; every other norm is beaten by one of them or by another "
+        f"norm, all {pairs} pairs tested together"
+    ]
 
 
 def _listed(items: Sequence[tuple[float, str]]) -> str:
@@ -89,33 +201,43 @@ def _listed(items: Sequence[tuple[float, str]]) -> str:
 
 
 def _compared(
-    trials: Sequence[TrialSummary], experiment: Experiment, topic: _Topic, level: float
+    secondary: Sequence[SecondaryFinding], field: str, lead: str, baseline: str, rules: Rules
 ) -> list[str]:
-    """The mean difference of every norm to the baseline; nothing if none differs in any seed.
-
-    A norm of which a pair of runs lacks the metric is left out: what remains would flatter it.
-    """
-    items, differ, baseline = [], False, experiment.baseline
-    for norm in experiment.norms[1:]:
-        pairs = paired_differences(trials, norm, baseline, "test_accuracy_percent")
-        found = paired_differences(trials, norm, baseline, topic.metric)
-        if found and len(found) == len(pairs):
-            items.append((float(np.mean(found)), _difference(norm, found, topic)))
-            differ = differ or any(found)
-    lead = topic.lead.format(baseline=baseline, level=level)
-    return [f"{lead} {_listed(items)}"] if differ else []
+    """The mean difference of every norm to the baseline; nothing if none differs in any seed."""
+    found = [f for f in secondary if f.metric.field == field and f.judgement.pairs.seeds]
+    sentences = []
+    for metric in dict.fromkeys(f.metric for f in found):
+        own = [f for f in found if f.metric == metric]
+        if any(any(f.judgement.pairs.differences) for f in own):
+            items = [(f.judgement.difference.mean or 0.0, _difference(f, rules)) for f in own]
+            level = metric.title.removeprefix("Epochs to ")
+            sentences.append(f"{lead.format(baseline=baseline, level=level)} {_listed(items)}")
+    return sentences
 
 
-def _difference(norm: str, found: Sequence[float], topic: _Topic) -> str:
-    """``0.4 epochs later with ln (later in 2 of 3 seeds)``; both counts if the mean shows as 0."""
-    mean, n = float(np.mean(found)), len(found)
-    above, below = sum(value > 0 for value in found), sum(value < 0 for value in found)
-    if round(mean, topic.decimals) == 0:
-        counts = f"{topic.greater} in {above}, {topic.smaller} in {below} of {n} seeds"
-        return f"{topic.same} with {norm} ({counts})"
-    word, count = (topic.greater, above) if mean > 0 else (topic.smaller, below)
-    size = f"{abs(mean):.{topic.decimals}f} {topic.unit} {word}"
-    return f"{size} with {norm} ({word} in {count} of {n} seeds)"
+def _difference(found: SecondaryFinding, rules: Rules) -> str:
+    """``0.4 epochs later with ln (later in 2 of 3 seeds, undecided)``; or the interval, decided."""
+    metric, judgement = found.metric, found.judgement
+    values = judgement.pairs.differences
+    n, mean = len(values), judgement.difference.mean or 0.0
+    above, below = sum(value > 0 for value in values), sum(value < 0 for value in values)
+    counts = f"{metric.greater} in {above}, {metric.smaller} in {below} of {n} seeds"
+    if judgement.pairs.ordinal:
+        word = metric.same if above == below else [metric.smaller, metric.greater][above > below]
+        size = f"{word} with {found.norm}"
+    elif round(mean, metric.decimals) == 0:
+        size = f"{metric.same} with {found.norm}"
+    else:
+        word, count = (metric.greater, above) if mean > 0 else (metric.smaller, below)
+        size = f"{abs(mean):.{metric.decimals}f} {metric.unit} {word} with {found.norm}"
+        counts = f"{word} in {count} of {n} seeds"
+    if not found.decided:
+        return f"{size} ({counts}; undecided)"
+    if judgement.difference.low is None or judgement.difference.high is None:
+        return f"{size} ({counts}; p {judgement.p_value:.2g})"
+    low, high = judgement.difference.low, judgement.difference.high
+    places = metric.decimals
+    return f"{size} ({confidence(rules)} interval {low:+.{places}f} to {high:+.{places}f})"
 
 
 def _single_runs(norms: Sequence[NormSummary], level: float) -> list[str]:
@@ -206,22 +328,26 @@ def caveats(
     if facts.synthetic:
         sentences.append(f"{facts.name} is synthetic: its images are drawn by a program.")
     sentences += _unfinished(norms)
-    if experiment.seeds > 1 and len(norms) > 1:
-        comparisons = len(norms) - 1
-        sentences.append(
-            "Intervals are plain paired 95 % t intervals over seeds"
-            + (f", not corrected for {comparisons} comparisons." if comparisons > 1 else ".")
-        )
-    if any(request.seeds > requests[0].seeds for request in requests):
-        sentences.append(
-            "Seeds were added after a first look, for which these intervals are too narrow."
-        )
+    sentences += _changed_rules(requests)
     if not one_machine:
         sentences.append(
             "Trials ran in different ways (processor, device, threads, kernels or fleet differ): "
             "their times are not comparable."
         )
     return tuple(sentences)
+
+
+def _changed_rules(requests: Sequence[Request]) -> list[str]:
+    """Rules that were set anew when there were results to look at."""
+    changed = set()
+    for before, after in pairwise(requests):
+        for name in ("alpha", "margin_points"):
+            old, new = getattr(before.design, name), getattr(after.design, name)
+            if old != new and after.results_before != 0:
+                changed.add(name.removesuffix("_points"))
+    if not changed:
+        return []
+    return [f"The {' and the '.join(sorted(changed))} was changed after a look at results."]
 
 
 def _unfinished(norms: Sequence[NormSummary]) -> list[str]:

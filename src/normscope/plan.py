@@ -3,24 +3,44 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from normscope.config import Experiment, Trial
+from normscope.config import Experiment, Recipe, Trial
+
+Rates = dict[tuple[str, int], float]  # norm and batch size -> max_lr, per step
 
 
-def plan(experiment: Experiment) -> list[Trial]:
-    """All trials of an experiment, block by block: every norm of seed 0, then of seed 1, ..."""
-    return [
-        Trial(
-            dataset=experiment.dataset,
-            train_limit=experiment.train_limit,
-            test_limit=experiment.test_limit,
-            model=experiment.model,
-            norm=norm,
-            recipe=experiment.recipe,
-            seed=seed,
-        )
-        for seed in range(experiment.seeds)
-        for norm in experiment.norms
-    ]
+def plan(experiment: Experiment, rates: Rates | None = None) -> list[Trial]:
+    """All trials of an experiment, block by block: every norm of seed 0, then of seed 1, ...
+
+    `rates` are the learning rates that tuning chose; without them the recipe's. What has no rate in
+    them yet is left out.
+    """
+    trials = []
+    for seed in range(experiment.seeds):
+        for batch_size in experiment.batch_sizes:
+            recipe = experiment.recipe_for(batch_size)
+            for norm in experiment.norms:
+                if rates is None:
+                    trials.append(make_trial(experiment, norm, recipe, seed))
+                elif (norm, batch_size) in rates:
+                    own = recipe.model_copy(update={"max_lr": rates[norm, batch_size]})
+                    trials.append(make_trial(experiment, norm, own, seed))
+    return trials
+
+
+def make_trial(
+    experiment: Experiment, norm: str, recipe: Recipe, seed: int, validation: bool = False
+) -> Trial:
+    """One trial of an experiment."""
+    return Trial(
+        dataset=experiment.dataset,
+        train_limit=experiment.train_limit,
+        test_limit=experiment.test_limit,
+        model=experiment.model,
+        norm=norm,
+        recipe=recipe,
+        seed=seed,
+        validation=validation,
+    )
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol, TextIO
@@ -40,6 +40,12 @@ class Observer(Protocol):
     def epoch_ended(self, trial: Trial, record: EpochRecord) -> None: ...
 
     def trial_ended(self, result: Result) -> None: ...
+
+    def block_ended(self, seeds: int, verdicts: Sequence[str]) -> None:
+        """So many seeds are complete, and this is how the comparisons stand."""
+
+    def sequence_ended(self, sentence: str) -> None:
+        """Why no more seeds are added."""
 
     def close(self) -> None:
         """Nothing more will come, because the experiment ended or was stopped."""
@@ -89,6 +95,7 @@ class _Clock:
 
     def __init__(self, todo: list[Trial], now: Now):
         self.numbers = {trial.id: number for number, trial in enumerate(todo, start=1)}
+        self.several_sizes = len({trial.recipe.batch_size for trial in todo}) > 1
         self.epochs = sum(trial.recipe.epochs for trial in todo)
         self.epochs_ended = self.epochs_skipped = 0
         self.now, self.started = now, now()
@@ -101,22 +108,35 @@ class _Clock:
         remaining = self.epochs - self.epochs_ended - self.epochs_skipped
         return f"{duration(max(0.0, mean * remaining))} left"
 
+    def name(self, trial: Trial) -> str:
+        """``bn seed 0``, with the batch size where there are several, or the rate of a tuning."""
+        size = f" batch {trial.recipe.batch_size}" if self.several_sizes else ""
+        if trial.validation:
+            return f"{trial.norm}{size} lr {trial.recipe.max_lr:g}, tuning"
+        return f"{trial.norm}{size} seed {trial.seed}"
+
     def skip(self, result: Result) -> None:
         """Epochs that will not come, since the trial ended early."""
         self.epochs_skipped += result.trial.recipe.epochs - len(result.history)
 
 
 def _beginning(todo: list[Trial], stored: int, how: str) -> str:
-    return f"{len(todo)} trials to run, {stored} stored" + (f"; {how}" if todo else "")
+    what = "trials to run" if not todo or not todo[0].validation else "tuning trials to run"
+    return f"{len(todo)} {what}, {stored} stored" + (f"; {how}" if todo and how else "")
 
 
-def _ending(result: Result) -> str:
+def _ending(name: str, result: Result) -> str:
     """How a trial ended, in one line."""
-    name = f"{result.trial.norm} seed {result.trial.seed}"
     if result.error is not None:
         return f"{name} {result.status}: {result.error.strip().splitlines()[-1]}"
     accuracy = result.history[-1].test_accuracy_percent
     return f"{name}: test {accuracy:.1f} % in {duration(result.seconds)}"
+
+
+def _standing(seeds: int, verdicts: Sequence[str]) -> list[str]:
+    """A line per comparison, the first one led by the number of seeds."""
+    lead = f"after {seeds} seeds  "
+    return [f"{lead if not i else ' ' * len(lead)}{verdict}" for i, verdict in enumerate(verdicts)]
 
 
 class PlainLines:
@@ -150,7 +170,7 @@ class PlainLines:
         self.clock.epochs_ended += 1
         self._say(
             f"trial {self.clock.numbers[trial.id]}/{len(self.clock.numbers)}  "
-            f"{trial.norm} seed {trial.seed}  "
+            f"{self.clock.name(trial)}  "
             f"epoch {record.epoch}/{trial.recipe.epochs}  "
             f"train {record.train_accuracy_percent:.1f} %  "
             f"test {record.test_accuracy_percent:.1f} %  "
@@ -160,7 +180,14 @@ class PlainLines:
 
     def trial_ended(self, result: Result) -> None:
         self.clock.skip(result)
-        self._say(_ending(result))
+        self._say(_ending(self.clock.name(result.trial), result))
+
+    def block_ended(self, seeds: int, verdicts: Sequence[str]) -> None:
+        for line in _standing(seeds, verdicts):
+            self._say(line)
+
+    def sequence_ended(self, sentence: str) -> None:
+        self._say(sentence)
 
     def close(self) -> None:
         """Nothing to give back."""
@@ -173,7 +200,8 @@ class LiveBars:
         self.console = console
         self.check = check
         self.download: Progress | None = None
-        self.download_task = self.whole = TaskID(0)
+        self.download_task = TaskID(0)
+        self.whole: TaskID | None = None
         self.running: dict[str, TaskID] = {}
         self.now, self.clock = now, _Clock([], now)
         self.bars = Progress(
@@ -197,12 +225,14 @@ class LiveBars:
     def started(self, todo: list[Trial], stored: int, how: str) -> None:
         self.console.print(_beginning(todo, stored, how), highlight=False)
         self.clock = _Clock(todo, self.now)
+        if self.whole is not None:  # of the round before
+            self.bars.remove_task(self.whole)
         self.whole = self.bars.add_task("all", total=len(todo), unit="trials", note="")
         if todo:
             self.bars.start()
 
     def trial_started(self, trial: Trial) -> None:
-        name = f"{trial.norm} seed {trial.seed}"
+        name = self.clock.name(trial)
         epochs = trial.recipe.epochs
         self.running[trial.id] = self.bars.add_task(name, total=epochs, unit="epochs", note="")
 
@@ -210,14 +240,26 @@ class LiveBars:
         self.clock.epochs_ended += 1
         accuracy = f"test {record.test_accuracy_percent:.1f} %"
         self.bars.update(self.running[trial.id], completed=record.epoch, note=accuracy)
-        self.bars.update(self.whole, note=self.clock.left())
+        self._update_whole()
         self.check()
+
+    def _update_whole(self, advance: int = 0) -> None:
+        if self.whole is not None:
+            self.bars.update(self.whole, advance=advance, note=self.clock.left())
 
     def trial_ended(self, result: Result) -> None:
         self.clock.skip(result)
         self.bars.remove_task(self.running.pop(result.trial.id))
-        self.bars.update(self.whole, advance=1, note=self.clock.left())
-        self.console.print(_ending(result), highlight=False, markup=False)
+        self._update_whole(advance=1)
+        ending = _ending(self.clock.name(result.trial), result)
+        self.console.print(ending, highlight=False, markup=False)
+
+    def block_ended(self, seeds: int, verdicts: Sequence[str]) -> None:
+        for line in _standing(seeds, verdicts):
+            self.console.print(line, highlight=False, markup=False)
+
+    def sequence_ended(self, sentence: str) -> None:
+        self.console.print(sentence, highlight=False)
 
     def close(self) -> None:
         """Give the terminal back."""

@@ -84,8 +84,8 @@ def run_fleet(
             started=started.isoformat(timespec="seconds"),
             seconds=seconds,
             environment=environment(device, trial.recipe.precision, len(trials)),
-            predictions=outcome.predictions,
-            weights=outcome.weights,
+            predictions=None if trial.validation else outcome.predictions,
+            weights=None if trial.validation else outcome.weights,
         )
         for trial, outcome in zip(trials, outcomes, strict=True)
     ]
@@ -106,7 +106,7 @@ def _train(
     on_epoch: Callable[[int, EpochRecord], None],
 ) -> list[_Outcome]:
     recipe = trials[0].recipe
-    train, test = splits(dataset, device)
+    train, test = splits(dataset.held_out() if trials[0].validation else dataset, device)
     models = [build_model(trial, len(dataset.class_names), device) for trial in trials]
     orders = [generator(trial.seed, "order") for trial in trials]
     layers = [model.layers for model in models]

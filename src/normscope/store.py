@@ -39,6 +39,7 @@ from normscope.config import (
 from normscope.errors import RunError, UsageError
 from normscope.files import PARTIAL, discard, disk_errors, written
 from normscope.plan import plan
+from normscope.tuning import chosen_rates, tuning_plan
 
 ADVICE = (
     "make room or choose another folder with --out, then run the same command again: the trials "
@@ -71,7 +72,7 @@ class Store:
 
     @classmethod
     def open(cls, folder: Path, experiment: Experiment, request: Request) -> "Store":
-        """Make the folder, or extend the experiment in it by new norms and seeds.
+        """Make the folder, or extend the experiment in it by new norms, seeds and batch sizes.
 
         What is there stays: the norms asked for are added to those in the folder, and the number of
         seeds never shrinks. `request` is appended to the record of what was asked when, unless it
@@ -80,7 +81,7 @@ class Store:
         """
         merged = preview(folder, experiment)
         earlier = _read_header(folder).requests if cls.exists(folder) else ()
-        again = earlier and earlier[-1].model_copy(update={"date": request.date}) == request
+        again = earlier and _same(earlier[-1], request)
         header = Header(
             result_format=RESULT_FORMAT,
             experiment=merged,
@@ -90,6 +91,12 @@ class Store:
             (folder / "trials").mkdir(parents=True, exist_ok=True)
         _write_text(folder / "experiment.json", header.model_dump_json(indent=2))
         return cls(folder)
+
+    def extend(self, seeds: int) -> None:
+        """Plan that many seeds, in answer to a request that was recorded before."""
+        experiment = self.experiment.model_copy(update={"seeds": seeds})
+        self.header = self.header.model_copy(update={"experiment": experiment})
+        _write_text(self.folder / "experiment.json", self.header.model_dump_json(indent=2))
 
     @staticmethod
     def exists(folder: Path) -> bool:
@@ -132,15 +139,40 @@ class Store:
             _write_result(result, partial)
             shutil.rmtree(target, ignore_errors=True)
 
+    def plan(self) -> list[Trial]:
+        """The trials of the experiment; with tuned rates, of those norms that have theirs."""
+        if self.experiment.protocol == "drop-in":
+            return plan(self.experiment)
+        return plan(self.experiment, chosen_rates(self.experiment, self.tuning()))
+
+    def tuning(self) -> list[Result]:
+        """The results of the search for learning rates; raises as `results` does."""
+        records = self._records()
+        found = [record for record in records.values() if record.trial.validation]
+        known = {trial.id for trial in tuning_plan(self.experiment, found)}
+        for folder, record in records.items():
+            if record.trial.validation and folder.name not in known & {record.trial.id}:
+                raise RunError(
+                    f"{folder} holds no trial of the search in {self.folder}; move it away"
+                )
+        return found
+
+    def _records(self) -> dict[Path, Result]:
+        return {
+            path.parent: self._read(path)
+            for path in sorted(self.folder.glob("trials/[!.]*/record.json"))
+        }
+
     def results(self) -> list[Result]:
         """Every result of the experiment, by seed and then by norm in the experiment's order.
 
         Raises `RunError` that names a record which cannot be read or is of another experiment.
         """
-        trials = {trial.id: trial for trial in plan(self.experiment)}
+        trials = {trial.id: trial for trial in self.plan()}
         records = {
-            path.parent: self._read(path)
-            for path in sorted(self.folder.glob("trials/[!.]*/record.json"))
+            folder: record
+            for folder, record in self._records().items()
+            if not record.trial.validation
         }
         for folder, record in records.items():
             if trials.get(folder.name) != record.trial:
@@ -181,7 +213,7 @@ class Store:
     def _read(self, record: Path) -> Result:
         try:
             result = Result.model_validate_json(record.read_text(encoding="utf-8"))
-            if result.status != "finished":
+            if result.status != "finished" or result.trial.validation:
                 return result
             with record.with_name("predictions.npz").open("rb") as file:
                 kept = _read_predictions(file)
@@ -299,8 +331,18 @@ def preview(folder: Path, experiment: Experiment) -> Experiment:
         )
     new_norms = [norm for norm in experiment.norms if norm not in kept.norms]
     return kept.model_copy(
-        update={"norms": (*kept.norms, *new_norms), "seeds": max(kept.seeds, experiment.seeds)}
+        update={
+            "norms": (*kept.norms, *new_norms),
+            "seeds": max(kept.seeds, experiment.seeds),
+            "batch_sizes": tuple(sorted({*kept.batch_sizes, *experiment.batch_sizes})),
+        }
     )
+
+
+def _same(earlier: Request, request: Request) -> bool:
+    """Whether a request repeats the one before it, whenever it was made."""
+    now = {"date": request.date, "results_before": request.results_before}
+    return earlier.model_copy(update=now) == request
 
 
 def _difference(kept: Experiment, asked: Experiment) -> str:
@@ -311,7 +353,7 @@ def _difference(kept: Experiment, asked: Experiment) -> str:
 
 
 def _flat(experiment: Experiment) -> dict[str, Any]:
-    values = experiment.model_dump(exclude={"norms", "seeds", "recipe"})
+    values = experiment.model_dump(exclude={"norms", "seeds", "recipe", "batch_sizes"})
     recipe = {f"recipe.{key}": value for key, value in experiment.recipe.model_dump().items()}
     return {**values, **recipe}
 

@@ -3,7 +3,7 @@
 This is the file to open first; the one to open second is `run.py`, which trains one trial.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from functools import partial
@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from normscope.comparison import Comparison
-from normscope.config import Experiment, ModelSummary, Request, Result, Trial
+from normscope.config import Design, Experiment, ModelSummary, Request, Result, Trial
 from normscope.data import DATASETS, Dataset, load_dataset
 from normscope.errors import UsageError, lookup
 from normscope.executors.fleets import Fleets, fleets
@@ -31,8 +31,11 @@ from normscope.run import (
     run_fleet,
     run_trial,
 )
+from normscope.sequence import LEAST_SEEDS, Watch, rounds
 from normscope.store import Store, preview
+from normscope.summaries import LEVELS_PERCENT
 from normscope.training import kernels_for
+from normscope.tuning import chosen_rates, tuning_plan
 
 FLEET = 32  # trials at once on a GPU, unless said otherwise; by estimate 20 GB of its memory
 
@@ -46,6 +49,9 @@ def compare(
     workers: int | None = None,
     observer: Observer | None = None,
     command: str | None = None,
+    design: Design | None = None,
+    budget_s: float | None = None,
+    levels_percent: Sequence[float] = LEVELS_PERCENT,
 ) -> Comparison:
     """Train what is missing of an experiment, then analyse and report all that its folder holds.
 
@@ -53,12 +59,16 @@ def compare(
     first place to look for the data set, `device` "auto", "cpu" or "cuda", `workers` the number of
     trials that run at once (default: one per core of a CPU, a fleet of 32 on a GPU); `observer` is
     told of the progress (default: it prints a line per epoch); `command` is what the report gives
-    as the way to repeat the experiment (default: this call). Raises `UsageError` or `RunError`, in
-    one line that says what to do; every trial that ended before that, or before a
-    KeyboardInterrupt, stays in the folder, and the next call goes on from there.
+    as the way to repeat the experiment (default: this call). `design` says how verdicts are
+    reached; until decided, at least 6 seeds are run, whatever the experiment says, and none is
+    begun after `budget_s` seconds. `levels_percent` are the test accuracies whose first reaching
+    measures speed. Raises `UsageError` or `RunError`, in one line that says what to do; every trial
+    that ended before that, or before a KeyboardInterrupt, stays in the folder, and the next call
+    goes on from there.
     """
-    observer = observer or PlainLines()
+    observer, design = observer or PlainLines(), design or Design()
     check_names(experiment)
+    experiment = begun(experiment, design)
     where = choose_device(device)
     check_precision(experiment.recipe.precision, where)
     check_workers(experiment, where, workers)
@@ -66,18 +76,40 @@ def compare(
     preview(folder, experiment)  # refuse an unfit folder before a data set is downloaded
     dataset = _load(experiment, data_dir, observer)
     with Store.lock(folder):
-        store = _open_store(folder, experiment, dataset, _request(experiment, command))
-        trials = plan(store.experiment)
-        todo = store.missing(trials)
-        results, how = start(trials, todo, dataset, where, workers, observer)
-        observer.started(todo, len(trials) - len(todo), how)
-        with _pictures_kept(store, dataset), closing(results):
-            for result in results:
-                store.add(result)
-                observer.trial_ended(result)
-        comparison = Comparison.read(store.folder)
+        request = _request(folder, experiment, design, command)
+        store = _open_store(folder, experiment, dataset, request)
+        watch = Watch(store, design, observer)
+        with _pictures_kept(store, dataset):
+            at_once = workers_or_default(where, workers)
+            for todo in rounds(store, design, budget_s, at_once, observer):
+                trials = store.plan()
+                results, how = start(trials or todo, todo, dataset, where, workers, observer)
+                observer.started(todo, len(trials) - len(set(trials) & set(todo)), how)
+                with closing(results):
+                    for result in results:
+                        store.add(result)
+                        observer.trial_ended(result)
+                        watch.added(result)
+        comparison = Comparison.read(store.folder, levels_percent)
         comparison.report()
     return comparison
+
+
+def begun(experiment: Experiment, design: Design) -> Experiment:
+    """The experiment with the seeds that its design begins with.
+
+    Raises `UsageError` if there is nothing to decide.
+    """
+    if not design.until_decided:
+        return experiment
+    if len(experiment.norms) < 2:
+        raise UsageError("one norm leaves nothing to decide; name two or more in --norms")
+    return experiment.model_copy(update={"seeds": min(LEAST_SEEDS, design.max_seeds)})
+
+
+def workers_or_default(device: torch.device, workers: int | None) -> int:
+    """How many trials run at once, unless there are fewer."""
+    return workers or (FLEET if device.type == "cuda" else available_cores())
 
 
 def folder_of(experiment: Experiment, out: Path | str | None) -> Path:
@@ -148,17 +180,21 @@ def forecast(
     out: Path | str | None = None,
     device: str = "auto",
     workers: int | None = None,
+    design: Design | None = None,
 ) -> Forecast:
     """Foresee a `compare` without training or writing anything.
 
-    The time is measured on a few steps of each norm on this machine, right now. Raises `UsageError`
-    as `compare` does.
+    The time is measured on a few steps of each norm on this machine, right now. Of a design until
+    decided only the seeds that it begins with are foreseen, and of a search for learning rates the
+    grid; what follows from it is listed with the recipe's rate. Raises `UsageError` as `compare`
+    does.
     """
     check_names(experiment)
+    experiment = begun(experiment, design or Design())
     where = choose_device(device)
     check_precision(experiment.recipe.precision, where)
     folder = folder_of(experiment, out)
-    trials = plan(preview(folder, experiment))
+    trials = _foreseen(folder, preview(folder, experiment))
     todo = Store(folder).missing(trials) if Store.exists(folder) else trials
     source = DATASETS[experiment.dataset]
     sizes = experiment.train_limit or source.train_size, experiment.test_limit or source.test_size
@@ -168,16 +204,26 @@ def forecast(
     _check_batch(experiment, sizes[0])
     at_once, threads = share(trials, todo, where, workers)
     estimate = partial(estimate_trial, device=where, threads=threads)
-    costs = {t.norm: estimate(t, *sizes, source.num_classes) for t in todo[::-1]}
+    kinds = {(t.norm, t.recipe.batch_size): t for t in todo[::-1]}
+    costs = {kind: estimate(t, *sizes, source.num_classes) for kind, t in kinds.items()}
     return Forecast(
         folder=folder,
         trials=tuple(trials),
         todo=tuple(todo),
         # What a fleet saves is not known before it runs.
-        seconds=sum(costs[trial.norm].seconds for trial in todo)
+        seconds=sum(costs[t.norm, t.recipe.batch_size].seconds for t in todo)
         / (at_once if where.type == "cpu" else 1),
-        disk_bytes=sum(costs[trial.norm].disk_bytes for trial in todo),
+        disk_bytes=sum(costs[t.norm, t.recipe.batch_size].disk_bytes for t in todo),
     )
+
+
+def _foreseen(folder: Path, experiment: Experiment) -> list[Trial]:
+    if experiment.protocol == "drop-in":
+        return plan(experiment)
+    tuned = Store(folder).tuning() if Store.exists(folder) else []
+    rates = chosen_rates(experiment, tuned)
+    open_ = [t for t in plan(experiment) if (t.norm, t.recipe.batch_size) not in rates]
+    return [*tuning_plan(experiment, tuned), *plan(experiment, rates), *open_]
 
 
 def _load(experiment: Experiment, data_dir: Path | str | None, observer: Observer) -> Dataset:
@@ -193,7 +239,9 @@ def _load(experiment: Experiment, data_dir: Path | str | None, observer: Observe
 
 
 def _check_batch(experiment: Experiment, images: int) -> None:
-    batch = experiment.recipe.batch_size
+    batch = max(experiment.batch_sizes)
+    if experiment.protocol == "tuned":
+        images -= images // 10  # what is held out
     if batch > images:
         raise UsageError(f"a batch of {batch} is larger than the training set of {images} images")
 
@@ -214,12 +262,15 @@ def has_results(folder: Path) -> bool:
     return Store.exists(folder) and bool(Store(folder).results())
 
 
-def _request(experiment: Experiment, command: str | None) -> Request:
+def _request(folder: Path, experiment: Experiment, design: Design, command: str | None) -> Request:
+    before = len(Store(folder).results()) if Store.exists(folder) else 0
     return Request(
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         command=command or f"normscope.compare({experiment!r})",
         norms=experiment.norms,
         seeds=experiment.seeds,
+        design=design,
+        results_before=before,
     )
 
 

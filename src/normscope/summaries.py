@@ -7,14 +7,21 @@ between trials of the same seed.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from normscope.config import Experiment, Result, Status
-from normscope.stats import Estimate, area_under_curve, drops, epochs_to_level, t_interval
+from normscope.stats import (
+    Estimate,
+    area_under_curve,
+    calibration_error,
+    drops,
+    epochs_to_level,
+    t_interval,
+)
+from normscope.verdicts import Pairs, Rules, Verdict, judge, verdict_of
 
-LEVEL_PERCENT = 60.0  # the test accuracy whose first reaching measures speed
+LEVELS_PERCENT = (60.0,)  # the test accuracies whose first reaching measures speed
 
 ONE_SEED = "one seed: no conclusion about the norm"
 
@@ -23,20 +30,29 @@ ONE_SEED = "one seed: no conclusion about the norm"
 class TrialMetrics:
     """The numbers of one finished trial; points are percentage points.
 
-    `epochs_to_level` is None if the level was never reached, `largest_drop_epoch` if test accuracy
-    never fell. `area_percent` is the mean height of the test accuracy curve. `seconds_per_epoch` is
-    the median over the epochs, because the first is often slower: it warms up device and caches.
+    `epochs_to_levels` has an entry per level, None where it was never reached. `largest_drop_epoch`
+    is None if test accuracy never fell. `area_percent` is the mean height of the test accuracy
+    curve. `test_loss_nats` and `calibration_error_points` are those after the last epoch.
+    `seconds_per_epoch` is the median over the epochs, because the first is often slower: it warms
+    up device and caches.
     """
 
     test_accuracy_percent: float
     train_accuracy_percent: float
     gap_points: float
-    epochs_to_level: float | None
+    epochs_to_levels: tuple[float | None, ...]
     drop_sum_points: float
     largest_drop_points: float
     largest_drop_epoch: int | None
     area_percent: float
+    test_loss_nats: float
+    calibration_error_points: float
     seconds_per_epoch: float
+
+    @property
+    def epochs_to_level(self) -> float | None:
+        """Of the first level."""
+        return self.epochs_to_levels[0]
 
 
 @dataclass(frozen=True)
@@ -46,31 +62,21 @@ class TrialSummary:
     id: str
     norm: str
     seed: int
+    batch_size: int
     status: Status
     metrics: TrialMetrics | None
 
 
-Outcome = Literal["better", "worse", "undecided"]
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What the paired differences to the baseline allow to say, in percentage points."""
-
-    outcome: Outcome
-    difference: Estimate
-    sentence: str
-
-
 @dataclass(frozen=True)
 class NormSummary:
-    """One norm over its seeds. `verdict` is None for the baseline.
+    """One norm over its seeds, at one batch size. `verdict` is None for the baseline.
 
     `reached` is how many finished trials reached the level; `epochs_to_level` is estimated only
     when all of them did, because leaving out those that never arrived would flatter the norm.
     """
 
     norm: str
+    batch_size: int
     trials: int
     finished: int
     diverged: int
@@ -83,29 +89,42 @@ class NormSummary:
     drop_sum_points: Estimate
     largest_drop_points: Estimate
     area_percent: Estimate
+    test_loss_nats: Estimate
+    calibration_error_points: Estimate
     seconds_per_epoch: Estimate
     verdict: Verdict | None
 
 
-def summarize_trial(result: Result, level_percent: float) -> TrialSummary:
-    """The published analysis of one trial: final accuracy, gap, speed, smoothness, time."""
-    trial = result.trial
-    metrics = None
-    if result.status == "finished":
+def summarize_trial(
+    result: Result, levels_percent: Sequence[float], test_labels: np.ndarray
+) -> TrialSummary:
+    """The published analysis of one trial: final accuracy, gap, speed, smoothness, time.
+
+    `test_labels`: int64, shape (N_test,).
+    """
+    trial, metrics = result.trial, None
+    if result.status == "finished" and result.predictions is not None:
+        confidences = result.predictions.confidences()
+        correct = result.predictions.classes == test_labels
         metrics = curve_metrics(
             test_percent=[record.test_accuracy_percent for record in result.history],
             train_percent=[record.train_accuracy_percent for record in result.history],
             seconds=[record.train_seconds + record.test_seconds for record in result.history],
-            level_percent=level_percent,
+            levels_percent=levels_percent,
+            test_loss_nats=result.history[-1].test_loss_nats,
+            calibration_error_points=100 * calibration_error(confidences, correct),
         )
-    return TrialSummary(trial.id, trial.norm, trial.seed, result.status, metrics)
+    size = trial.recipe.batch_size
+    return TrialSummary(trial.id, trial.norm, trial.seed, size, result.status, metrics)
 
 
 def curve_metrics(
     test_percent: Sequence[float],
     train_percent: Sequence[float],
     seconds: Sequence[float],
-    level_percent: float,
+    levels_percent: Sequence[float],
+    test_loss_nats: float,
+    calibration_error_points: float,
 ) -> TrialMetrics:
     """Metrics of one trial from its curves, each of shape (E,): accuracies in percent, seconds."""
     fell = drops(test_percent)
@@ -113,19 +132,64 @@ def curve_metrics(
         test_accuracy_percent=test_percent[-1],
         train_accuracy_percent=train_percent[-1],
         gap_points=train_percent[-1] - test_percent[-1],
-        epochs_to_level=epochs_to_level(test_percent, level_percent),
+        epochs_to_levels=tuple(epochs_to_level(test_percent, level) for level in levels_percent),
         drop_sum_points=float(fell.sum()),
         largest_drop_points=float(fell.max()),
         largest_drop_epoch=int(fell.argmax()) + 1 if fell.max() > 0 else None,
         area_percent=area_under_curve(test_percent),
+        test_loss_nats=test_loss_nats,
+        calibration_error_points=calibration_error_points,
         seconds_per_epoch=float(np.median(seconds)),
     )
 
 
-def summarize_norm(
-    norm: str, experiment: Experiment, trials: Sequence[TrialSummary]
+def summarize_norms(
+    experiment: Experiment, trials: Sequence[TrialSummary], rules: Rules, chance_percent: float
+) -> tuple[NormSummary, ...]:
+    """Every norm at every batch size, the batch sizes ascending, with verdicts of one family.
+
+    `chance_percent` is the accuracy of guessing, which stands in for that of a diverged trial.
+    """
+    verdicts = verdicts_on(experiment, trials, rules, chance_percent)
+    return tuple(
+        _summarize_norm(norm, size, experiment, trials, verdicts.get((norm, size)))
+        for size in experiment.batch_sizes
+        for norm in experiment.norms
+    )
+
+
+def verdicts_on(
+    experiment: Experiment, trials: Sequence[TrialSummary], rules: Rules, chance_percent: float
+) -> dict[tuple[str, int], Verdict]:
+    """The verdict on every norm but the baseline at every batch size: one family."""
+    family = [
+        accuracy_pairs(experiment, trials, norm, size, chance_percent)
+        for size in experiment.batch_sizes
+        for norm in experiment.norms[1:]
+    ]
+    found = {}
+    for judgement in judge(family, rules) if family else []:
+        norm, size = judgement.pairs.norm, judgement.pairs.batch_size
+        counts = [
+            [t.status for t in trials if (t.norm, t.batch_size) == (name, size)]
+            for name in (norm, experiment.baseline)
+        ]
+        diverged = (counts[0].count("diverged"), counts[1].count("diverged"))
+        ended = sum(statuses.count("finished") + statuses.count("diverged") for statuses in counts)
+        found[norm, size] = verdict_of(
+            judgement, experiment.baseline, diverged, 2 * experiment.seeds - ended
+        )
+    return found
+
+
+def _summarize_norm(
+    norm: str,
+    batch_size: int,
+    experiment: Experiment,
+    trials: Sequence[TrialSummary],
+    verdict: Verdict | None,
 ) -> NormSummary:
-    own = [trial for trial in trials if trial.norm == norm]
+    own = [trial for trial in trials if (trial.norm, trial.batch_size) == (norm, batch_size)]
     metrics = [trial.metrics for trial in own if trial.metrics]
     statuses = [trial.status for trial in own]
     reached = [m.epochs_to_level for m in metrics if m.epochs_to_level is not None]
@@ -135,6 +199,7 @@ def summarize_norm(
 
     return NormSummary(
         norm=norm,
+        batch_size=batch_size,
         trials=experiment.seeds,
         finished=statuses.count("finished"),
         diverged=statuses.count("diverged"),
@@ -147,53 +212,82 @@ def summarize_norm(
         drop_sum_points=estimate("drop_sum_points"),
         largest_drop_points=estimate("largest_drop_points"),
         area_percent=estimate("area_percent"),
+        test_loss_nats=estimate("test_loss_nats"),
+        calibration_error_points=estimate("calibration_error_points"),
         seconds_per_epoch=estimate("seconds_per_epoch"),
-        verdict=None if norm == experiment.baseline else _verdict(norm, experiment, trials),
+        verdict=verdict,
     )
 
 
-def paired_differences(
-    trials: Sequence[TrialSummary], norm: str, baseline: str, metric: str
-) -> list[float]:
-    """`metric` of `norm` minus that of `baseline`, for every seed in which both have a value."""
-    values = {(t.norm, t.seed): getattr(t.metrics, metric) for t in trials if t.metrics}
-    seeds = sorted({trial.seed for trial in trials})
-    pairs = [(values.get((norm, seed)), values.get((baseline, seed))) for seed in seeds]
-    # Rounded far below one image, so that equal differences are equal.
-    return [
-        round(mine - other, 9) for mine, other in pairs if mine is not None and other is not None
+def accuracy_pairs(
+    experiment: Experiment,
+    trials: Sequence[TrialSummary],
+    norm: str,
+    batch_size: int,
+    chance_percent: float,
+) -> Pairs:
+    """Test accuracy of a norm minus that of the baseline, in points, by seed.
+
+    A diverged trial is an outcome: it counts as guessing, and the differences as ordinal. Failed
+    trials and those that were not run leave their seed out.
+    """
+    outcomes: dict[tuple[str, int], float] = {}
+    ordinal = False
+    for trial in trials:
+        if trial.batch_size == batch_size and trial.norm in (norm, experiment.baseline):
+            if trial.metrics:
+                outcomes[trial.norm, trial.seed] = trial.metrics.test_accuracy_percent
+            elif trial.status == "diverged":
+                outcomes[trial.norm, trial.seed] = chance_percent
+                ordinal = True
+    return _pairs(experiment, norm, batch_size, outcomes, ordinal)
+
+
+def _pairs(
+    experiment: Experiment,
+    norm: str,
+    batch_size: int,
+    outcomes: dict[tuple[str, int], float],
+    ordinal: bool,
+) -> Pairs:
+    seeds = [
+        seed
+        for seed in range(experiment.seeds)
+        if (norm, seed) in outcomes and (experiment.baseline, seed) in outcomes
     ]
+    # Rounded far below one image, so that equal differences are equal.
+    differences = [
+        round(outcomes[norm, seed] - outcomes[experiment.baseline, seed], 9) for seed in seeds
+    ]
+    complete = len(seeds) == experiment.seeds
+    return Pairs(norm, batch_size, tuple(differences), tuple(seeds), ordinal, complete)
 
 
-def _verdict(norm: str, experiment: Experiment, trials: Sequence[TrialSummary]) -> Verdict:
-    baseline = experiment.baseline
-    difference = t_interval(paired_differences(trials, norm, baseline, "test_accuracy_percent"))
-    finished = sum(t.norm in (norm, baseline) and t.status == "finished" for t in trials)
-    unfinished = 2 * experiment.seeds - finished
-    against = f"{norm} against {baseline}"
-    if difference.mean is None:
-        return Verdict("undecided", difference, f"{against}: no seed in which both finished.")
-    if difference.low is None or difference.high is None:
-        sentence = f"{against}: {difference.mean:+.2f} points in one run each ({ONE_SEED})."
-        return Verdict("undecided", difference, sentence)
-    interval = (
-        f"95 % interval {difference.low:+.2f} to {difference.high:+.2f}; {difference.n} seeds"
-    )
-    if unfinished:
-        sentence = (
-            f"{against} is undecided: {unfinished} of their trials have not finished. The seeds "
-            f"in which both have differ by {difference.mean:+.2f} points ({interval})."
-        )
-        return Verdict("undecided", difference, sentence)
-    if difference.sd == 0.0:
-        sentence = (
-            f"{against} is undecided: {difference.mean:+.2f} points in every one of "
-            f"{difference.n} seeds, which leaves no spread to judge by."
-        )
-        return Verdict("undecided", difference, sentence)
-    if difference.low > 0 or difference.high < 0:
-        outcome = "better" if difference.low > 0 else "worse"
-        size = f"{abs(difference.mean):.2f} points {outcome} than {baseline}"
-        return Verdict(outcome, difference, f"{norm} is {size} ({interval}).")
-    sentence = f"{against} is undecided: {difference.mean:+.2f} points ({interval})."
-    return Verdict("undecided", difference, sentence)
+def metric_pairs(
+    experiment: Experiment,
+    trials: Sequence[TrialSummary],
+    norm: str,
+    metric: str,
+    level: int | None = None,
+) -> Pairs:
+    """A metric of a norm minus that of the baseline, by seed, at the main batch size.
+
+    With `level`, the index of a level, epochs to it: one never reached comes after every one that
+    was, and two that were never reached are equal; then the differences are ordinal, +1, 0 and -1.
+    """
+    size = experiment.main_batch_size
+    values: dict[tuple[str, int], float] = {}
+    for trial in trials:
+        if trial.metrics and trial.batch_size == size:
+            value = getattr(trial.metrics, metric)
+            value = value if level is None else value[level]
+            values[trial.norm, trial.seed] = np.inf if value is None else value
+    compared = {key: v for key, v in values.items() if key[0] in (norm, experiment.baseline)}
+    censored = any(np.isinf(value) for value in compared.values())
+    if not censored:
+        return _pairs(experiment, norm, size, compared, False)
+    ranks = {value: rank for rank, value in enumerate(sorted(set(compared.values())))}
+    ranked = {key: float(ranks[value]) for key, value in compared.items()}
+    pairs = _pairs(experiment, norm, size, ranked, True)
+    signs = tuple(float(np.sign(difference)) for difference in pairs.differences)
+    return Pairs(norm, size, signs, pairs.seeds, True, pairs.complete)

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from normscope.analysis import Analysis
 from normscope.config import Environment, ModelSummary
-from normscope.findings import MANY
+from normscope.findings import MANY, verdict_sentence
 from normscope.mistakes import Mistake
 from normscope.plots import curves_data, for_page, norm_styles, seeds_as_bands
 from normscope.report.figures import CONVERGENCE, CURVES, MISTAKES, ReportFigure
@@ -66,7 +66,12 @@ def render_page(analysis: Analysis, figures: list[ReportFigure], pictures: Path)
 
 def _answers(analysis: Analysis) -> list[tuple[str | None, str]]:
     """The answers in their order, each with the norm that it speaks of (None: of no single one)."""
-    norms = {norm.verdict.sentence: norm.norm for norm in analysis.norms if norm.verdict}
+    several = len(analysis.experiment.batch_sizes) > 1
+    norms = {
+        verdict_sentence(norm.verdict, analysis.rules, several): norm.norm
+        for norm in analysis.by_batch_size
+        if norm.verdict
+    }
     return [(norms.get(sentence), sentence) for sentence in analysis.answers]
 
 

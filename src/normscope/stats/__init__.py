@@ -1,5 +1,6 @@
 """Arrays -> estimates, intervals and tests; pure, and without any knowledge of trials or norms."""
 
+from normscope.stats.calibration import calibration_error
 from normscope.stats.curves import area_under_curve, drops, epochs_to_level
 from normscope.stats.estimates import (
     Estimate,
@@ -39,6 +40,7 @@ __all__ = [
     "anytime_p_value",
     "area_under_curve",
     "bca_interval",
+    "calibration_error",
     "confidence_sequence",
     "confidence_sequences",
     "correlation",

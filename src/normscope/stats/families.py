@@ -26,7 +26,7 @@ def holm_levels(p_values: Sequence[float], alpha: float) -> np.ndarray:
     interval at that level excludes 0 exactly where the adjusted p value is at most alpha.
     """
     p = np.asarray(p_values, dtype=np.float64)
-    rejected = holm(p) <= alpha
+    rejected = holm(p_values) <= alpha
     before = np.where(rejected, np.argsort(np.argsort(p, kind="stable")), rejected.sum())
     return alpha / (len(p) - before)
 

@@ -1,0 +1,91 @@
+"""What a user wrote, on the command line or in a TOML file, as an experiment and a design."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from normscope.config import Design, Experiment, Recipe
+from normscope.errors import UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # pyright: ignore[reportMissingImports]  # not installed on 3.11
+
+
+def read_experiment(path: Path | None = None, **changes: Any) -> Experiment:
+    """Build an experiment from a TOML file and changes to it; None in `changes` means unchanged.
+
+    `epochs`, `batch_size` and `precision` in `changes` change the recipe, `baseline` puts that norm
+    first. Raises `UsageError` in one line.
+    """
+    values = _read_toml(path) if path else {}
+    baseline = changes.pop("baseline", None)
+    recipe = {key: changes.pop(key, None) for key in ("epochs", "batch_size", "precision")}
+    recipe["name"] = changes.pop("recipe", None)
+    recipe = {key: value for key, value in recipe.items() if value is not None}
+    values |= {key: value for key, value in changes.items() if value is not None}
+    if recipe:
+        values["recipe"] = _merge_recipe(values.get("recipe"), recipe)
+    try:
+        experiment = Experiment.model_validate(values)
+    except ValidationError as error:
+        source = f"{path}: " if path else ""
+        raise UsageError(f"{source}{explain(error, Experiment)}") from error
+    return experiment if baseline is None else _with_baseline(experiment, baseline)
+
+
+def _with_baseline(experiment: Experiment, baseline: str) -> Experiment:
+    if baseline not in experiment.norms:
+        named = ", ".join(experiment.norms)
+        raise UsageError(f"the baseline {baseline!r} is not among the norms ({named})")
+    others = [norm for norm in experiment.norms if norm != baseline]
+    return experiment.model_copy(update={"norms": (baseline, *others)})
+
+
+def read_design(**values: Any) -> Design:
+    """Build a design; None means the default. Raises `UsageError` in one line."""
+    given = {key: value for key, value in values.items() if value is not None}
+    try:
+        return Design.model_validate(given)
+    except ValidationError as error:
+        raise UsageError(explain(error, Design)) from error
+
+
+def _merge_recipe(from_file: Any, changes: dict[str, Any]) -> Any:
+    """Put the command line's changes over the file's recipe, which may be a name or a table."""
+    if from_file is None or "name" in changes:
+        return changes
+    if isinstance(from_file, str):
+        return {"name": from_file, **changes}
+    if isinstance(from_file, dict):
+        return {**from_file, **changes}
+    return from_file  # neither; its validation says so
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read the config file {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Say in one line what is wrong with each field, and which keys there are if one is unknown."""
+    lines = []
+    for item in error.errors():
+        where = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            known = Recipe if item["loc"][0] == "recipe" else model
+            lines.append(f"unknown key {where!r}; known: {', '.join(known.model_fields)}")
+        elif item["type"] == "tuple_type":
+            lines.append(f"{where} = {item['input']!r}: Input should be a list")
+        elif item["type"] != "default_factory_not_called":
+            lines.append(
+                f"{where} = {item['input']!r}: {item['msg'].removeprefix('Value error, ')}"
+            )
+    return "; ".join(lines)

@@ -1,0 +1,202 @@
+"""Numbers -> verdicts: what the differences to the baseline allow to say, for a family of norms.
+
+A family is every comparison that is made of one metric. The chance that it holds a false claim of a
+difference is at most alpha (Holm), and so is the chance that it holds a false claim of equivalence.
+In a fixed design (n chosen in advance, one look) the tests are classical; in a sequential one they
+are valid at every look. See docs/statistics.md.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from normscope.config import Design, Request
+from normscope.stats import (
+    Estimate,
+    anytime_p_value,
+    holm,
+    holm_levels,
+    running_interval,
+    seeds_to_decide,
+    sign_flip_p_value,
+    t_interval,
+    t_p_value,
+)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How a family is judged. `margin` is in the metric's unit; None where there is none."""
+
+    sequential: bool
+    alpha: float
+    margin: float | None
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Differences of one metric between a norm and the baseline: one for every seed of both.
+
+    Of `ordinal` differences only the sign is known, or an outcome stands in for a number: a trial
+    that diverged, a level that was never reached. `complete` says whether every planned trial of
+    the two has an outcome.
+    """
+
+    norm: str
+    batch_size: int
+    differences: tuple[float, ...]
+    seeds: tuple[int, ...]
+    ordinal: bool = False
+    complete: bool = True
+
+
+Finding = Literal["higher", "lower", "equivalent", "undecided"]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What the tests say of one comparison.
+
+    `difference`: mean and sd, and the interval at the level of the comparison's step in Holm's
+    procedure, which excludes 0 exactly if the finding is "higher" or "lower". `simultaneous`: the
+    interval at alpha over the size of the family; all of them hold at once. None where nothing is
+    known. `p_value` is corrected by Holm. `seeds_needed` is the total that would probably decide.
+    """
+
+    pairs: Pairs
+    finding: Finding
+    difference: Estimate
+    simultaneous: tuple[float, float] | None
+    p_value: float
+    family: int
+    within_margin: bool = False
+    contradictory: bool = False
+    seeds_needed: int | None = None
+
+    @property
+    def spread(self) -> bool:
+        """Whether the differences differ from each other, so that there is something to judge."""
+        return len(set(self.pairs.differences)) > 1
+
+
+Outcome = Literal["better", "worse", "equivalent", "undecided"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What may be said of a norm's test accuracy against the baseline, in percentage points."""
+
+    judgement: Judgement
+    outcome: Outcome
+    baseline: str
+    diverged: tuple[int, int] = (0, 0)  # trials of the norm, and of the baseline
+    unfinished: int = 0
+
+    @property
+    def difference(self) -> Estimate:
+        return self.judgement.difference
+
+    @property
+    def decided(self) -> bool:
+        return self.outcome != "undecided"
+
+
+def rules_of(requests: Sequence[Request], margin: float | None = None) -> Rules:
+    """The rules of an experiment's test accuracy, or of a metric with another margin."""
+    design = requests[-1].design if requests else Design()
+    return Rules(is_sequential(requests), design.alpha, margin)
+
+
+def is_sequential(requests: Sequence[Request]) -> bool:
+    """Whether seeds were, or may be, added after a look at results."""
+    if any(request.design.until_decided for request in requests):
+        return True
+    most = 0
+    for request in requests:
+        looked = request.results_before != 0  # None: unknown, from before it was recorded
+        if most and request.seeds > most and looked:
+            return True
+        most = max(most, request.seeds)
+    return False
+
+
+def judge(family: Sequence[Pairs], rules: Rules) -> list[Judgement]:
+    """Judge all comparisons of a family together, in the order given."""
+    p_values = [_p_value(pairs, rules) for pairs in family]
+    adjusted = holm(p_values)
+    levels = holm_levels(p_values, rules.alpha)
+    return [
+        _judge_one(pairs, rules, float(p), float(level), len(family))
+        for pairs, p, level in zip(family, adjusted, levels, strict=True)
+    ]
+
+
+def _p_value(pairs: Pairs, rules: Rules) -> float:
+    if not _may_be_judged(pairs, rules):
+        return 1.0
+    if rules.sequential:
+        return anytime_p_value(pairs.differences, by_sign=pairs.ordinal)
+    return (sign_flip_p_value if pairs.ordinal else t_p_value)(pairs.differences)
+
+
+def _may_be_judged(pairs: Pairs, rules: Rules) -> bool:
+    """A fixed design is looked at once, when it is complete; and there must be some spread."""
+    spread = pairs.ordinal or len(set(pairs.differences)) > 1
+    return spread and (rules.sequential or pairs.complete)
+
+
+def _judge_one(pairs: Pairs, rules: Rules, p: float, level: float, family: int) -> Judgement:
+    plain = t_interval(pairs.differences)
+    simultaneous = _interval(pairs, rules, rules.alpha / family)
+    low, high = _interval(pairs, rules, level) or (None, None)
+    difference = Estimate(plain.n, plain.mean, plain.sd, low, high)
+    contradictory = low is not None and high is not None and low > high
+    within = _may_be_judged(pairs, rules) and _within(simultaneous, rules.margin)
+    finding: Finding = "undecided"
+    if p <= rules.alpha and not contradictory:
+        finding = "higher" if _sign(pairs) > 0 else "lower"
+    elif within and not contradictory:
+        finding = "equivalent"
+    needed = None
+    if finding == "undecided" and not pairs.ordinal and plain.mean is not None and plain.sd:
+        needed = seeds_to_decide(
+            plain.mean, plain.sd, rules.margin or 0.0, rules.alpha / family, True, plain.n + 1
+        )
+    return Judgement(
+        pairs, finding, difference, simultaneous, p, family, within, contradictory, needed
+    )
+
+
+def _interval(pairs: Pairs, rules: Rules, alpha: float) -> tuple[float, float] | None:
+    """The interval of the mean difference at one level; None where it would be infinite."""
+    if pairs.ordinal:
+        return None
+    if not rules.sequential:
+        plain = t_interval(pairs.differences, 1 - alpha)
+        return None if plain.low is None or plain.high is None else (plain.low, plain.high)
+    running = running_interval(pairs.differences, alpha)
+    return (running.low, running.high) if np.isfinite([running.low, running.high]).all() else None
+
+
+def _within(interval: tuple[float, float] | None, margin: float | None) -> bool:
+    if interval is None or margin is None:
+        return False
+    return -margin < interval[0] <= interval[1] < margin
+
+
+def _sign(pairs: Pairs) -> int:
+    """Which way the differences point: their mean, or the majority where only signs are known."""
+    values = np.sign(pairs.differences) if pairs.ordinal else np.asarray(pairs.differences)
+    return 1 if values.sum() > 0 else -1
+
+
+def verdict_of(
+    judgement: Judgement, baseline: str, diverged: tuple[int, int], unfinished: int
+) -> Verdict:
+    """The verdict on test accuracy, of which more is better."""
+    outcomes: dict[Finding, Outcome] = {"higher": "better", "lower": "worse"}
+    outcome: Outcome = "equivalent" if judgement.finding == "equivalent" else "undecided"
+    outcome = outcomes.get(judgement.finding, outcome)
+    return Verdict(judgement, outcome, baseline, diverged, unfinished)

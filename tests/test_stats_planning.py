@@ -1,0 +1,171 @@
+"""How many seeds: against statsmodels, integrals, tables and a plain slow loop."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import integrate
+from scipy import stats as scipy_stats
+from statsmodels.stats.power import TTestPower
+
+from normscope.stats import (
+    Stopping,
+    confidence_sequence,
+    seeds_for_power,
+    seeds_to_decide,
+    stopping_times,
+    t_test_power,
+)
+
+# -- a number of seeds fixed in advance ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("effect", [0.4, 1.0, 1.7])
+@pytest.mark.parametrize("power", [0.8, 0.9])
+@pytest.mark.parametrize("alpha", [0.05, 0.05 / 3])
+def test_seeds_for_power_agree_with_statsmodels(effect, power, alpha):
+    expected = TTestPower().solve_power(effect, power=power, alpha=alpha)
+    assert seeds_for_power(3 * effect, 3.0, power, alpha) == math.ceil(expected)
+    assert seeds_for_power(-3 * effect, 3.0, power, alpha) == math.ceil(expected)
+
+
+def power_by_integral(effect, n, alpha):
+    """Probability that |t| passes its limit, over the distribution of the sample's sd."""
+    limit, freedom = scipy_stats.t.ppf(1 - alpha / 2, n - 1), n - 1
+
+    def rejected(chi):
+        edge = limit * chi / math.sqrt(freedom)
+        shift = effect * math.sqrt(n)
+        normal = scipy_stats.norm
+        return scipy_stats.chi.pdf(chi, freedom) * (
+            normal.sf(edge - shift) + normal.cdf(-edge - shift)
+        )
+
+    return integrate.quad(rejected, 0, math.sqrt(freedom) + 10)[0]
+
+
+@pytest.mark.parametrize(("effect", "n"), [(0.0, 5), (0.3, 20), (-0.3, 20), (1.0, 5), (2.0, 3)])
+def test_power_agrees_with_an_integral_over_the_spread(effect, n):
+    expected = power_by_integral(effect, n, 0.05)
+    assert t_test_power(effect, 1.0, n, 0.05) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.xfail(reason="scipy.stats.nct returns NaN in its far tail")
+@pytest.mark.parametrize(
+    ("effect", "power", "alpha", "seeds"),
+    [(3.9, 0.9, 0.05, 4), (3.3, 0.9, 0.05 / 3, 5), (3.8, 0.8, 0.05 / 3, 4)],
+)
+def test_large_effects_take_few_seeds(effect, power, alpha, seeds):
+    assert power_by_integral(effect, seeds, alpha) >= power
+    assert power_by_integral(effect, seeds - 1, alpha) < power
+    assert seeds_for_power(effect, 1.0, power, alpha) == seeds
+
+
+def test_more_seeds_than_anybody_trains_are_none():
+    # (1.960 + 0.842)^2 / effect^2: 942 and 1163 seeds.
+    assert seeds_for_power(1.0, 10.95, 0.8, 0.05) == pytest.approx(942, abs=3)
+    assert seeds_for_power(1.0, 12.17, 0.8, 0.05) is None
+
+
+# -- what an undecided comparison still takes ----------------------------------------------------
+
+
+def decide(mean, sd=1.0, margin=0.0, alpha=0.05, sequential=False, at_least=2):
+    return seeds_to_decide(mean, sd, margin, alpha, sequential, at_least)
+
+
+def test_seeds_to_decide_by_the_table_of_t():
+    # 2.571 / sqrt(6) = 1.05 and 2.447 / sqrt(7) = 0.92
+    assert decide(1.0) == 7
+    assert decide(-1.0) == 7
+    assert decide(10.0, sd=10.0) == 7
+    # Within +-1: 0.8 is left, and 4.303 / sqrt(3) * 0.5 = 1.24, 3.182 / sqrt(4) * 0.5 = 0.7955
+    assert decide(0.2, sd=0.5, margin=1.0) == 4
+    assert decide(-0.2, sd=0.5, margin=1.0) == 4
+    # At 0.05/3 Student's t with 8 and 9 degrees of freedom: 3.016 / sqrt(9), 2.933 / sqrt(10)
+    assert decide(1.0, alpha=0.05 / 3) == 10
+
+
+def test_seeds_to_decide_by_the_published_half_widths():
+    # 8.453 / sqrt(5) = 3.78, 3.870 / sqrt(10) = 1.224, 3.425 / sqrt(20) = 0.766
+    assert decide(3.79, sequential=True) == 5
+    assert decide(3.77, sequential=True) == 6
+    assert decide(1.23, sequential=True) == 10
+    assert decide(0.77, sequential=True) == 20
+    assert decide(0.0, margin=0.77, sequential=True) == 20
+
+
+def test_seeds_to_decide_is_where_the_confidence_sequence_does_decide():
+    mean, sd, margin = 0.35, 1.1, 0.9
+    n = decide(mean, sd, margin, 0.05 / 3, sequential=True)
+    for count, decided in [(n - 1, False), (n, True)]:
+        values = mean + sd * scipy_stats.zscore(np.arange(count), ddof=1)
+        found = confidence_sequence(values, 0.05 / 3)
+        assert (found.low > 0 or (found.low > -margin and found.high < margin)) is decided
+
+
+def test_seeds_to_decide_starts_where_it_is_told():
+    assert decide(1.0, at_least=8) == 8
+    assert decide(1.0, at_least=0) == 7
+    assert decide(0.0, sd=0.0, margin=1.0, at_least=0) == 2
+    assert decide(1.0, sd=0.0, sequential=True, at_least=0) == 5
+
+
+def test_what_would_take_too_many_seeds_is_none():
+    assert decide(0.0) is None
+    assert decide(0.05) is None  # 1.96^2 / 0.05^2 = 1537
+    assert decide(0.07) == pytest.approx(787, abs=4)  # 1.96^2 / 0.07^2 = 784
+    assert decide(0.5, margin=0.5, sd=100.0) is None
+
+
+# -- when a sequential comparison stops ----------------------------------------------------------
+
+
+def slow_stops(effect, alpha, least, most, replications=1500):
+    """Sorted numbers of seeds at which comparisons stop, one after the other, up to `most`."""
+    rng = np.random.default_rng(99)
+    stops = []
+    for _ in range(replications):
+        s = v = best = 0.0
+        stop = math.inf
+        for n, value in enumerate(rng.normal(effect, 1.0, most).tolist(), start=1):
+            s, v = s + value, v + value * value
+            e = math.sqrt(1 / (n + 1)) * ((n + 1) * v / ((n + 1) * v - s * s)) ** (n / 2)
+            best = max(best, e)
+            if n >= least and best >= 1 / alpha:
+                stop = n
+                break
+        stops.append(stop)
+    return sorted(stops)
+
+
+@pytest.mark.parametrize(
+    ("effect", "alpha", "least", "most"),
+    [(1.0, 0.05, 3, 100), (0.5, 0.05 / 3, 3, 400), (1.5, 0.05, 8, 100)],
+)
+def test_stopping_times_agree_with_a_plain_loop(effect, alpha, least, most):
+    stops = slow_stops(effect, alpha, least, most)
+    found = stopping_times(2 * effect, 2.0, alpha, least)
+    pairs = [(0.5, found.median), (0.8, found.of_80_percent), (0.9, found.of_90_percent)]
+    for share, seeds in pairs:
+        # Among the plain loop's stops, within 4 % of the ranks: three standard errors of both.
+        low, high = (stops[round((share + step) * len(stops))] for step in (-0.04, 0.04))
+        assert low <= seeds <= high
+
+
+def test_stopping_times_of_values_without_spread_are_known():
+    assert stopping_times(1.0, 1e-9, 0.05, 2) == Stopping(5, 5, 5)
+    assert stopping_times(-1.0, 1e-9, 0.05, 2) == Stopping(5, 5, 5)
+    assert stopping_times(1.0, 1e-9, 0.05, 12) == Stopping(12, 12, 12)
+
+
+def test_stopping_times_beyond_all_seeds_are_none():
+    assert stopping_times(0.0, 1.0, 0.05, 3, replications=200) == Stopping(None, None, None)
+    # The median of effects of 0.13 is a little above 700 seeds; 90 % take more than 1000.
+    found = stopping_times(0.13, 1.0, 0.05, 3, replications=400)
+    assert 500 < found.median < 1000
+    assert found.of_90_percent is None
+
+
+def test_stopping_times_are_the_same_every_time():
+    assert stopping_times(0.6, 1.0, 0.05, 3) == stopping_times(0.6, 1.0, 0.05, 3)
