@@ -6,6 +6,7 @@ from normscope.analysis import Analysis, analyse
 from normscope.config import (
     RECIPES,
     DatasetFacts,
+    Design,
     Environment,
     EpochRecord,
     Experiment,
@@ -16,7 +17,8 @@ from normscope.config import (
     Result,
     Trial,
 )
-from normscope.summaries import LEVEL_PERCENT
+from normscope.plan import plan
+from normscope.summaries import LEVELS_PERCENT
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -33,9 +35,18 @@ MACHINE = Environment(
 )
 
 
-def make_experiment(norms=("bn", "gn", "ln"), seeds=3, epochs=15) -> Experiment:
+def make_experiment(
+    norms=("bn", "gn", "ln"), seeds=3, epochs=15, batch_sizes=(512,), protocol="drop-in"
+) -> Experiment:
     recipe = RECIPES["s8"].model_copy(update={"epochs": epochs})
-    return Experiment(dataset="cifar10", norms=tuple(norms), recipe=recipe, seeds=seeds)
+    return Experiment(
+        dataset="cifar10",
+        norms=tuple(norms),
+        recipe=recipe,
+        seeds=seeds,
+        batch_sizes=batch_sizes,
+        protocol=protocol,
+    )
 
 
 def make_history(norm_number: int, seed: int, epochs: int) -> tuple[EpochRecord, ...]:
@@ -70,23 +81,15 @@ def make_predictions(labels: np.ndarray, classes: int, error: float, rng) -> Pre
     return Predictions(logits.argmax(axis=1), logits.astype(np.float16))
 
 
-def make_result(experiment: Experiment, norm: str, seed: int, labels, classes=10) -> Result:
-    number = experiment.norms.index(norm)
-    rng = np.random.default_rng([7, number, seed])
-    trial = Trial(
-        dataset=experiment.dataset,
-        train_limit=experiment.train_limit,
-        test_limit=experiment.test_limit,
-        model=experiment.model,
-        norm=norm,
-        recipe=experiment.recipe,
-        seed=seed,
-    )
+def make_result(experiment: Experiment, trial: Trial, labels, classes=10) -> Result:
+    number, size = experiment.norms.index(trial.norm), trial.recipe.batch_size
+    worse = 0 if size == 512 else 3  # and another draw
+    rng = np.random.default_rng([7, number, trial.seed, *([size] if worse else [])])
     return Result(
         trial=trial,
         status="finished",
-        history=make_history(number, seed, experiment.recipe.epochs),
-        started=f"2026-01-{seed + 1:02d}T00:{number:02d}:00+00:00",
+        history=make_history(number + worse, trial.seed, experiment.recipe.epochs),
+        started=f"2026-01-{trial.seed + 1:02d}T00:{number:02d}:00+00:00",
         seconds=200.0,
         environment=MACHINE,
         predictions=make_predictions(labels, classes, 0.1 + 0.01 * number, rng),
@@ -95,11 +98,7 @@ def make_result(experiment: Experiment, norm: str, seed: int, labels, classes=10
 
 def make_results(experiment: Experiment, labels: np.ndarray, classes: int = 10) -> list[Result]:
     """Every trial of the experiment, finished; by seed, then by norm."""
-    return [
-        make_result(experiment, norm, seed, labels, classes)
-        for seed in range(experiment.seeds)
-        for norm in experiment.norms
-    ]
+    return [make_result(experiment, trial, labels, classes) for trial in plan(experiment)]
 
 
 def diverged(result: Result, after: int) -> Result:
@@ -158,13 +157,17 @@ def make_analysis(
     command="normscope compare --dataset cifar10",
     change=lambda results: results,
     test_size=1000,
-    level_percent=LEVEL_PERCENT,
+    levels_percent=LEVELS_PERCENT,
+    design=Design(),
+    batch_sizes=(512,),
+    protocol="drop-in",
+    searches=(),
 ) -> Analysis:
     """A whole made-up experiment, analysed; `change` may alter the list of results before."""
-    experiment = make_experiment(norms, seeds, epochs)
+    experiment = make_experiment(norms, seeds, epochs, batch_sizes, protocol)
     labels = make_labels(test_size, len(class_names))
     request = Request(date="2026-01-01T00:00:00+00:00", command=command, norms=experiment.norms,
-                      seeds=seeds)  # fmt: skip
+                      seeds=seeds, design=design)  # fmt: skip
     return analyse(
         experiment,
         [request],
@@ -172,5 +175,6 @@ def make_analysis(
         {norm: make_model(norm, len(class_names)) for norm in norms},
         change(make_results(experiment, labels, len(class_names))),
         labels,
-        level_percent,
+        levels_percent,
+        searches,
     )

@@ -14,11 +14,13 @@ from report_fakes import (
     make_results,
 )
 from scipy import stats as scipy_stats
-from test_stats import PUBLISHED
+from test_stats_curves import PUBLISHED
 
 from normscope.config import Predictions
+from normscope.findings import verdict_sentence
 from normscope.mistakes import find_mistakes
 from normscope.summaries import ONE_SEED, curve_metrics
+from normscope.verdicts import Rules
 
 
 def final(analysis, norm):
@@ -43,6 +45,10 @@ def with_finals(finals):
     return make_analysis(norms=tuple(finals), seeds=len(next(iter(finals.values()))), change=change)
 
 
+def sentence(verdict, margin=0.5):
+    return verdict_sentence(verdict, Rules(False, 0.05, margin))
+
+
 def verdict(analysis, norm):
     return next(n.verdict for n in analysis.norms if n.norm == norm)
 
@@ -60,7 +66,7 @@ def verdict(analysis, norm):
 )
 def test_metrics_of_the_published_runs(norm, epochs, drops, gap, train):
     curve = PUBLISHED[norm]
-    metrics = curve_metrics(curve, [*curve[:-1], train], [15.0] * 15, level_percent=60.0)
+    metrics = curve_metrics(curve, [*curve[:-1], train], [15.0] * 15, [60.0], 0.7, 3.0)
     assert round(metrics.epochs_to_level, 2) == epochs
     assert round(metrics.drop_sum_points, 2) == drops
     assert round(metrics.gap_points, 2) == gap
@@ -78,7 +84,7 @@ def test_differences_are_paired_by_seed():
     assert found.difference.low == pytest.approx(expected.low)
     assert found.difference.high == pytest.approx(expected.high)
     assert found.outcome == "worse"
-    assert found.sentence == (
+    assert sentence(found) == (
         "gn is 1.03 points worse than bn (95 % interval -1.41 to -0.65; 3 seeds)."
     )
 
@@ -89,7 +95,7 @@ def test_better_and_undecided():
     )
     assert verdict(analysis, "gn").outcome == "better"
     assert verdict(analysis, "ln").outcome == "undecided"
-    assert verdict(analysis, "ln").sentence.startswith("ln against bn is undecided: +0.67 points")
+    assert sentence(verdict(analysis, "ln")).startswith("ln against bn is undecided: +0.67 points")
     assert analysis.norms[0].verdict is None
     # The decided come first.
     assert [sentence[:2] for sentence in analysis.answers] == ["gn", "ln"]
@@ -111,7 +117,7 @@ def test_one_seed_concludes_nothing():
     assert any(ONE_SEED in caveat.lower() for caveat in analysis.caveats)
 
 
-def test_a_trial_that_diverged_is_counted_and_stops_the_verdict():
+def test_a_trial_that_diverged_is_an_outcome_and_leaves_only_the_signs():
     def change(results):
         return [diverged(r, 2) if (r.trial.norm, r.trial.seed) == ("gn", 1) else r for r in results]
 
@@ -119,8 +125,9 @@ def test_a_trial_that_diverged_is_counted_and_stops_the_verdict():
     gn = analysis.norms[1]
     assert (gn.trials, gn.finished, gn.diverged, gn.failed) == (4, 3, 1, 0)
     assert gn.verdict.outcome == "undecided"
-    assert "1 of their trials have not finished" in gn.verdict.sentence
-    assert gn.verdict.difference.n == 3
+    assert gn.verdict.difference.n == 4
+    assert gn.verdict.difference.mean is None
+    assert "diverged trials (1 and 0) counted as guessing; sign-flip test" in sentence(gn.verdict)
     assert any("gn: 3 of 4 trials finished (1 diverged, 0 failed, 0 not run)" in c
                for c in analysis.caveats)  # fmt: skip
 
@@ -142,7 +149,7 @@ def test_a_norm_without_any_finished_trial():
         ]
 
     analysis = make_analysis(norms=("bn", "gn"), seeds=2, change=change)
-    assert verdict(analysis, "gn").sentence == "gn against bn: no seed in which both finished."
+    assert sentence(verdict(analysis, "gn")) == "gn against bn: no seed in which both finished."
     assert analysis.norms[1].test_accuracy_percent.mean is None
 
 
@@ -163,8 +170,9 @@ def test_seeds_added_after_a_look_are_confessed():
 
     extended = analyse(analysis.experiment, [again, *analysis.requests], analysis.facts,
                        analysis.models, analysis.results, make_labels(1000))  # fmt: skip
-    assert any("added after a first look" in caveat for caveat in extended.caveats)
-    assert not any("added after a first look" in caveat for caveat in analysis.caveats)
+    assert extended.rules.sequential
+    assert "since seeds were added after a look at results" in extended.method
+    assert analysis.method.startswith("Fixed design, n = 3: paired t intervals; Holm over 2 ")
 
 
 # -- findings ------------------------------------------------------------------------------------
@@ -201,16 +209,17 @@ def test_sentences_count_the_seeds_that_agree():
     agree = sum(np.sign(later) == np.sign(np.mean(later)))
     assert finding(analysis, "Speed") == [
         "Speed: compared with bn, 60 % test accuracy was on average reached "
-        f"{abs(np.mean(later)):.1f} epochs {word} with ln ({word} in {agree} of 3 seeds)."
+        f"{abs(np.mean(later)):.1f} epochs {word} with ln ({word} in {agree} of 3 seeds; "
+        "undecided)."
     ]
 
 
 @pytest.mark.parametrize(
     ("gaps", "words"),
     [
-        ([5.0, 4.0, 6.5], "0.17 points wider with gn (wider in 1 of 3 seeds)"),
-        ([5.0, 4.0, 6.0], "as wide with gn (wider in 1, narrower in 1 of 3 seeds)"),
-        ([5.0, 4.999, 5.0], "as wide with gn (wider in 0, narrower in 1 of 3 seeds)"),
+        ([5.0, 4.0, 6.5], "0.17 points wider with gn (wider in 1 of 3 seeds; undecided)"),
+        ([5.0, 4.0, 6.0], "as wide with gn (wider in 1, narrower in 1 of 3 seeds; undecided)"),
+        ([5.0, 4.999, 5.0], "as wide with gn (wider in 0, narrower in 1 of 3 seeds; undecided)"),
     ],
 )
 def test_a_mean_difference_that_shows_as_zero_has_no_direction(gaps, words):
@@ -228,7 +237,10 @@ def test_findings_go_topic_by_topic_and_end_with_a_full_stop():
     several = with_gaps({"bn": [5.0, 4.0], "gn": [5.5, 4.0], "ln": [3.0, 4.0]})
     single = make_analysis(seeds=1)
     for analysis, topics in [
-        (several, ["Speed", "Smoothness", "Gap", "Time", "Mistakes"]),
+        (
+            several,
+            ["Winner set", "Speed", "Smoothness", "Gap", "Calibration", "Time", "Mistakes"],
+        ),
         (single, ["Speed", "Smoothness"]),
     ]:
         assert [
@@ -275,7 +287,7 @@ def test_of_many_norms_that_lack_trials_there_is_one_sentence():
 
 
 def test_seconds_per_epoch_are_the_median_because_the_first_epoch_is_slow():
-    metrics = curve_metrics([50.0] * 4, [50.0] * 4, [60.0, 10.0, 13.0, 11.0], level_percent=60.0)
+    metrics = curve_metrics([50.0] * 4, [50.0] * 4, [60.0, 10.0, 13.0, 11.0], [60.0], 0.7, 3.0)
     assert metrics.seconds_per_epoch == 12.0
 
 
@@ -323,7 +335,7 @@ def test_the_table_has_a_row_per_norm_with_mean_sd_and_n_of_every_metric():
         assert table.loc[norm, "test_accuracy_percent_sd"] == pytest.approx(values.std(ddof=1))
         assert table.loc[norm, "finished"] == 4
     means = [column.removesuffix("_mean") for column in table if column.endswith("_mean")]
-    assert len(means) == 9  # eight metrics and the difference
+    assert len(means) == 11  # ten metrics and the difference
     for name in means:
         assert f"{name}_sd" in table
         assert table[f"{name}_n"].tolist() == ([4, 4, 4] if name[:5] != "diffe" else [0, 4, 4])
@@ -331,7 +343,7 @@ def test_the_table_has_a_row_per_norm_with_mean_sd_and_n_of_every_metric():
 
 @pytest.mark.parametrize(("level", "name"), [(60.0, "60"), (75.5, "75.5")])
 def test_the_table_names_the_level_and_counts_who_reached_it(level, name):
-    analysis = make_analysis(level_percent=level)
+    analysis = make_analysis(levels_percent=(level,))
     table = analysis.table().set_index("norm")
     for summary in analysis.norms:
         everyone = summary.reached == 3

@@ -13,19 +13,21 @@ PACKAGE = Path(normscope.__file__).parent
 
 # What each part of the package may import from it, besides itself.
 LEAVES = {"config", "errors", "files"}
-RESULTS = LEAVES | {
-    "stats", "summaries", "findings", "analysis", "mistakes", "plots", "report", "store", "plan",
-    "progress",
+NUMBERS = LEAVES | {"stats", "plan", "tuning", "verdicts", "summaries", "secondary", "evidence"}
+RESULTS = NUMBERS | {
+    "findings", "analysis", "mistakes", "plots", "report", "store", "progress", "power", "reading",
 }  # fmt: skip
 ALLOWED = {
     "errors": set(),
     "config": {"errors"},
+    "reading": LEAVES,
     "files": {"errors"},
     "seeds": LEAVES,
     "stats": LEAVES,
     "norms": LEAVES,
     "plan": LEAVES,
-    "store": LEAVES | {"plan"},
+    "tuning": LEAVES | {"plan"},
+    "store": LEAVES | {"plan", "tuning"},
     "progress": LEAVES,
     "data": LEAVES,
     "mistakes": LEAVES,
@@ -33,18 +35,25 @@ ALLOWED = {
     "training": LEAVES | {"models", "norms"},
     "executors": LEAVES | {"progress"},
     "run": LEAVES | {"data", "models", "norms", "seeds", "training"},
-    "summaries": LEAVES | {"stats"},
-    "findings": LEAVES | {"mistakes", "summaries"},
-    "analysis": LEAVES | {"stats", "mistakes", "summaries", "findings"},
-    "plots": LEAVES | {"stats", "summaries", "analysis"},
-    "report": LEAVES | {"stats", "mistakes", "summaries", "findings", "analysis", "plots"},
+    "power": LEAVES | {"stats"},
+    "verdicts": LEAVES | {"stats"},
+    "summaries": LEAVES | {"stats", "verdicts"},
+    "secondary": LEAVES | {"summaries", "verdicts"},
+    "evidence": LEAVES | {"stats"},
+    "findings": NUMBERS | {"mistakes"},
+    "analysis": NUMBERS | {"mistakes", "findings"},
+    "plots": NUMBERS | {"analysis"},
+    "report": NUMBERS | {"mistakes", "findings", "analysis", "plots"},
     "comparison": RESULTS,
     "terminal": RESULTS,
-    "study": RESULTS | {"comparison", "data", "executors", "models", "norms", "run", "training"},
-    "cli": {"errors", "config", "comparison", "data", "models", "progress", "study", "terminal"},
+    "sequence": NUMBERS | {"findings", "progress", "store"},
+    "study": RESULTS
+    | {"comparison", "data", "executors", "models", "norms", "run", "sequence", "training"},
+    "cli": {"errors", "config", "comparison", "data", "models", "power", "progress", "reading",
+            "study", "terminal"},
     "__main__": {"cli"},
     "__init__": {"comparison", "config", "data", "errors", "models", "study"},
-}
+}  # fmt: skip
 
 
 def part_of(path):

@@ -8,7 +8,7 @@ import pandas as pd
 
 from normscope.config import DatasetFacts, Design, Experiment, ModelSummary, Request, Result
 from normscope.evidence import Evidence, evidence_of, splits_of
-from normscope.findings import answers, caveats, findings, method
+from normscope.findings import answers, caveats, findings, method, tuning_findings
 from normscope.mistakes import Mistakes, find_mistakes
 from normscope.secondary import SecondaryFinding, metrics_of, secondary_findings
 from normscope.stats import Estimate, VarianceSplit, anytime_p_value, t_p_value, winner_set
@@ -20,6 +20,7 @@ from normscope.summaries import (
     summarize_norms,
     summarize_trial,
 )
+from normscope.tuning import Search
 from normscope.verdicts import Rules, is_sequential
 
 
@@ -28,8 +29,9 @@ class Analysis:
     """All that a report shows, but for drawing it. `norms` are in the order the user named them.
 
     `results`, `trials`, `norms` and all that follows from them are those of the main batch size;
-    `all_results` and `by_batch_size` are of every batch size. `method` says how the verdicts were
-    reached. `winners` are the norms that no other is shown to beat; None while that cannot be said.
+    `all_results`, `all_trials` and `by_batch_size` are of every batch size. `method` says how the
+    verdicts were reached. `winners` are the norms that no other is shown to beat; None while that
+    cannot be said.
     """
 
     experiment: Experiment
@@ -39,6 +41,7 @@ class Analysis:
     rules: Rules
     levels_percent: tuple[float, ...]
     all_results: tuple[Result, ...]
+    all_trials: tuple[TrialSummary, ...]
     by_batch_size: tuple[NormSummary, ...]
     results: tuple[Result, ...]
     trials: tuple[TrialSummary, ...]
@@ -47,6 +50,7 @@ class Analysis:
     evidence: tuple[Evidence, ...]
     splits: dict[str, VarianceSplit]
     winners: tuple[str, ...] | None
+    searches: tuple[Search, ...]
     mistakes: Mistakes
     method: str
     answers: tuple[str, ...]
@@ -76,11 +80,12 @@ def analyse(
     results: Sequence[Result],
     test_labels: np.ndarray,
     levels_percent: Sequence[float] = LEVELS_PERCENT,
+    searches: Sequence[Search] = (),
 ) -> Analysis:
     """Analyse the results of an experiment, of which some trials may be missing or failed.
 
     `test_labels`: int64, shape (N_test,). `levels_percent`: the test accuracies whose first
-    reaching measures speed.
+    reaching measures speed. `searches`: how the learning rates were found, where they were.
     """
     design = requests[-1].design if requests else Design()
     rules = Rules(is_sequential(requests), design.alpha, design.margin_points)
@@ -110,6 +115,7 @@ def analyse(
         rules=rules,
         levels_percent=tuple(levels_percent),
         all_results=tuple(results),
+        all_trials=tuple(every),
         by_batch_size=by_size,
         results=tuple(main),
         trials=trials,
@@ -118,12 +124,23 @@ def analyse(
         evidence=evidence_of(experiment, main, test_labels),
         splits=splits_of(experiment, main, test_labels),
         winners=winners,
+        searches=tuple(searches),
         mistakes=mistakes,
         method=method(rules, experiment, requests, comparisons),
         answers=answers(by_size, rules, several),
-        findings=findings(
-            norms, trials, secondary, winners, mistakes, experiment, rules, levels_percent[0],
-            one_machine,
+        findings=(
+            *tuning_findings(searches, several),
+            *findings(
+                norms,
+                trials,
+                secondary,
+                winners,
+                mistakes,
+                experiment,
+                rules,
+                levels_percent[0],
+                one_machine,
+            ),
         ),
         caveats=caveats(norms, requests, experiment, facts, one_machine),
     )  # fmt: skip
@@ -141,7 +158,7 @@ def _winners(
         return None
     values = np.full((len(norms), experiment.seeds), np.nan)
     for trial in trials:
-        if trial.metrics:
+        if trial.metrics and trial.norm in experiment.norms:
             accuracy = trial.metrics.test_accuracy_percent
             values[experiment.norms.index(trial.norm), trial.seed] = accuracy
     p_value = anytime_p_value if rules.sequential else t_p_value

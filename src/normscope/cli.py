@@ -376,6 +376,37 @@ def report(
 
 
 @app.command()
+def plan(
+    difference: Annotated[float, typer.Option(help="True difference to be found, in points.")],
+    sd: Annotated[
+        float, typer.Option(help="Standard deviation of paired differences over seeds, in points.")
+    ],
+    norms: Annotated[int, typer.Option(help="Number of norms, the baseline included.")] = 3,
+    alpha: Annotated[float, typer.Option(help="Chance of a false claim, over all norms.")] = 0.05,
+    dataset: Annotated[
+        Optional[str], typer.Option(help="Also say how long it takes here on this data set.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Say how many seeds a difference takes to be found, and how long that takes here."""
+    with _errors_in_one_line(debug):
+        from normscope.power import plan_seeds
+        from normscope.terminal import seed_plan_as_dict, show_seed_plan
+
+        planned, seconds = plan_seeds(difference, sd, norms, alpha), None
+        if dataset is not None:
+            from normscope.reading import read_experiment
+            from normscope.study import seconds_per_trial
+
+            seconds = seconds_per_trial(read_experiment(dataset=dataset))
+        if as_json:
+            print(json.dumps(seed_plan_as_dict(planned, seconds), indent=2))
+        else:
+            show_seed_plan(planned, seconds)
+
+
+@app.command()
 def summary(
     model: Annotated[str, typer.Option(help="s8 or s8-gap.")] = "s8",
     norm: Annotated[str, typer.Option(help="bn, gn or ln.")] = "bn",

@@ -10,6 +10,7 @@ from normscope.analysis import Analysis, analyse
 from normscope.report import write_report
 from normscope.store import Store
 from normscope.summaries import LEVELS_PERCENT
+from normscope.tuning import searches
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,9 @@ class Comparison:
             store.results(),
             store.test_labels(),
             levels_percent,
+            searches(store.experiment, store.tuning())
+            if store.experiment.protocol == "tuned"
+            else (),
         )
         return cls(store.folder, analysis)
 

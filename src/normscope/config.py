@@ -169,6 +169,9 @@ class Experiment(Frozen):
         return self == other.model_copy(update=size)
 
 
+LEAST_SEEDS = 6  # before a design until decided may stop
+
+
 class Design(Frozen):
     """How verdicts are reached; to be chosen before anything is seen.
 

@@ -9,6 +9,7 @@ from normscope.config import DatasetFacts, Experiment, Request
 from normscope.mistakes import Mistakes
 from normscope.secondary import SecondaryFinding
 from normscope.summaries import ONE_SEED, NormSummary, TrialSummary
+from normscope.tuning import Search
 from normscope.verdicts import Judgement, Rules, Verdict
 
 MANY = 4  # more norms than that beside the baseline are told by the extremes, the rest in tables
@@ -37,10 +38,10 @@ def verdict_sentence(verdict: Verdict, rules: Rules, several_sizes: bool = False
     pairs, mean = judgement.pairs, judgement.difference.mean
     place = f" at batch size {pairs.batch_size}" if several_sizes else ""
     against = f"{pairs.norm} against {verdict.baseline}{place}"
-    if mean is None:
+    if not pairs.seeds:
         return f"{against}: no seed in which both finished."
-    if pairs.ordinal:
-        return _ordinal_sentence(verdict, against, place)
+    if mean is None:
+        return _ordinal_sentence(verdict, rules, against, place)
     if len(pairs.seeds) == 1:
         return f"{against}: {mean:+.2f} points in one run each ({ONE_SEED})."
     interval = interval_words(judgement, rules)
@@ -56,14 +57,14 @@ def verdict_sentence(verdict: Verdict, rules: Rules, several_sizes: bool = False
     return f"{against} is undecided: {_undecided(verdict, rules, mean, interval)}."
 
 
-def _ordinal_sentence(verdict: Verdict, against: str, place: str) -> str:
+def _ordinal_sentence(verdict: Verdict, rules: Rules, against: str, place: str) -> str:
     """Where a trial diverged only signs are compared, and no interval is given."""
     judgement = verdict.judgement
     values, (own, other) = judgement.pairs.differences, verdict.diverged
     counts = (
         f"ahead in {sum(v > 0 for v in values)} and behind in {sum(v < 0 for v in values)} of "
-        f"{len(values)} seeds, diverged trials ({own} and {other}) counted as guessing; sign test, "
-        f"p {judgement.p_value:.2g}"
+        f"{len(values)} seeds, diverged trials ({own} and {other}) counted as guessing; "
+        f"{'sign' if rules.sequential else 'sign-flip'} test, p {judgement.p_value:.2g}"
     )
     if verdict.decided:
         norm, outcome, baseline = judgement.pairs.norm, verdict.outcome, verdict.baseline
@@ -76,8 +77,10 @@ def standing(verdict: Verdict, several_sizes: bool = False) -> str:
     judgement = verdict.judgement
     pairs, difference = judgement.pairs, judgement.difference
     name = f"{pairs.norm} at {pairs.batch_size}" if several_sizes else pairs.norm
-    if difference.mean is None:
+    if not pairs.seeds:
         return f"{name}: no seed in which both finished"
+    if difference.mean is None:
+        return f"{name}: {verdict.outcome}, by signs, since trials diverged"
     low, high, needed = difference.low, difference.high, judgement.seeds_needed
     interval = "" if low is None or high is None else f" [{low:+.2f}, {high:+.2f}]"
     more = f", about {needed} seeds needed" if needed else ""
@@ -179,6 +182,26 @@ def findings(
     return tuple(f"{sentence}." for sentence in sentences)
 
 
+def tuning_findings(searches: Sequence[Search], several_sizes: bool) -> tuple[str, ...]:
+    """The chosen learning rates, and which of them lie at the edge of what was tried."""
+    found = [search for search in searches if search.best is not None]
+    if not found:
+        return ()
+
+    def name(search: Search) -> str:
+        return f"{search.norm} at {search.batch_size}" if several_sizes else search.norm
+
+    chosen = ", ".join(f"{search.best:.3g} for {name(search)}" for search in found)
+    edges = [name(search) for search in found if search.at_edge]
+    widened = (
+        f"; for {', '.join(edges)} it lies at the edge of the widest grid, so a better one may lie "
+        "beyond"
+        if edges
+        else ", none of them at an edge of its grid"
+    )
+    return (f"Tuning: the learning rates chosen on held-out images are {chosen}{widened}.",)
+
+
 def _winners(winners: Sequence[str] | None, norms: Sequence[NormSummary]) -> list[str]:
     """The norms that no other beats, of three or more."""
     if winners is None or len(norms) < 3:
@@ -187,8 +210,8 @@ def _winners(winners: Sequence[str] | None, norms: Sequence[NormSummary]) -> lis
     if len(winners) == len(norms):
         return [f"Winner set: of all {pairs} pairs, tested together, none is decided"]
     return [
-        f"Winner set: {', '.join(winners)}; every other norm is beaten by one of them or by another "
-        f"norm, all {pairs} pairs tested together"
+        f"Winner set: {', '.join(winners)}; every other norm is beaten by some norm, all {pairs} "
+        "pairs tested together"
     ]
 
 

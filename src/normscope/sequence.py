@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 
-from normscope.config import Design, Result, Trial
+from normscope.config import LEAST_SEEDS, Design, Result, Trial
 from normscope.errors import RunError
 from normscope.findings import standing
 from normscope.progress import Observer
@@ -12,8 +12,6 @@ from normscope.store import Store
 from normscope.summaries import summarize_trial, verdicts_on
 from normscope.tuning import tuning_plan
 from normscope.verdicts import Rules, Verdict
-
-LEAST_SEEDS = 6  # before a sequential design may stop
 
 
 def rounds(

@@ -8,11 +8,20 @@ from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 
 from normscope.comparison import Comparison
-from normscope.config import Design, Experiment, ModelSummary, Request, Result, Trial
+from normscope.config import (
+    LEAST_SEEDS,
+    Design,
+    Experiment,
+    ModelSummary,
+    Request,
+    Result,
+    Trial,
+)
 from normscope.data import DATASETS, Dataset, load_dataset
 from normscope.errors import UsageError, lookup
 from normscope.executors.fleets import Fleets, fleets
@@ -31,7 +40,7 @@ from normscope.run import (
     run_fleet,
     run_trial,
 )
-from normscope.sequence import LEAST_SEEDS, Watch, rounds
+from normscope.sequence import Watch, rounds
 from normscope.store import Store, preview
 from normscope.summaries import LEVELS_PERCENT
 from normscope.training import kernels_for
@@ -215,6 +224,16 @@ def forecast(
         / (at_once if where.type == "cpu" else 1),
         disk_bytes=sum(costs[t.norm, t.recipe.batch_size].disk_bytes for t in todo),
     )
+
+
+def seconds_per_trial(experiment: Experiment) -> float:
+    """Seconds of this machine that a trial takes, the mean over the norms, timed right now.
+
+    With as many at once as `compare` runs. Raises `UsageError` as `forecast` does.
+    """
+    with TemporaryDirectory() as nowhere:
+        foreseen = forecast(experiment, out=nowhere)
+    return foreseen.seconds / len(foreseen.todo)
 
 
 def _foreseen(folder: Path, experiment: Experiment) -> list[Trial]:

@@ -3,6 +3,7 @@
 import math
 import textwrap
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -11,9 +12,13 @@ from rich.table import Table
 from normscope.analysis import Analysis
 from normscope.config import ModelSummary
 from normscope.plan import Forecast
+from normscope.findings import confidence
+from normscope.power import SeedPlan
 from normscope.progress import duration
 from normscope.stats import Estimate
+from normscope.secondary import SecondaryFinding
 from normscope.summaries import NormSummary
+from normscope.verdicts import Verdict
 
 COLUMNS = 80
 TABLE_COLUMNS = 76  # what the result table needs
@@ -25,10 +30,55 @@ def outcome(analysis: Analysis) -> dict[str, Any]:
     return {
         "experiment": analysis.experiment.model_dump(mode="json"),
         "synthetic": analysis.facts.synthetic,
+        "design": {
+            "sequential": analysis.rules.sequential,
+            "alpha": analysis.rules.alpha,
+            "margin_points": analysis.rules.margin,
+            "comparisons": sum(norm.verdict is not None for norm in analysis.by_batch_size),
+            "protocol": analysis.experiment.protocol,
+            "method": analysis.method,
+        },
         "answers": list(analysis.answers),
+        "verdicts": [_verdict(norm.verdict) for norm in analysis.by_batch_size if norm.verdict],
+        "winner_set": None if analysis.winners is None else list(analysis.winners),
+        "secondary": [_secondary(found) for found in analysis.secondary],
+        "tuning": [asdict(search) for search in analysis.searches],
         "norms": [{key: _plain(value) for key, value in row.items()} for row in rows],
         "findings": list(analysis.findings),
         "caveats": list(analysis.caveats),
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    judgement = verdict.judgement
+    low, high = judgement.simultaneous or (None, None)
+    return {
+        "norm": judgement.pairs.norm,
+        "baseline": verdict.baseline,
+        "batch_size": judgement.pairs.batch_size,
+        "outcome": verdict.outcome,
+        "within_margin": judgement.within_margin,
+        **{f"difference_points_{k}": v for k, v in asdict(judgement.difference).items()},
+        "simultaneous_low": low,
+        "simultaneous_high": high,
+        "p_holm": judgement.p_value,
+        "family": judgement.family,
+        "diverged": verdict.diverged[0],
+        "baseline_diverged": verdict.diverged[1],
+        "seeds_that_would_probably_decide": judgement.seeds_needed,
+    }
+
+
+def _secondary(found: SecondaryFinding) -> dict[str, Any]:
+    judgement = found.judgement
+    return {
+        "metric": found.metric.name,
+        "norm": found.norm,
+        "finding": judgement.finding,
+        **{f"difference_{k}": v for k, v in asdict(judgement.difference).items()},
+        "by_order_only": judgement.pairs.ordinal,
+        "p_holm": judgement.p_value,
+        "family": judgement.family,
     }
 
 
@@ -42,11 +92,13 @@ def show_analysis(analysis: Analysis) -> None:
     console = _console()
     experiment = analysis.experiment
     title = f"{experiment.dataset}, {experiment.model}, recipe {experiment.recipe.name}"
+    if len(experiment.batch_sizes) > 1:
+        title += f", batch size {experiment.main_batch_size:,}"
     headings = (
         "norm",
         "n",
         "test acc. %\nmean ± sd",
-        "points to baseline\n95 % interval",
+        f"points to baseline\n{confidence(analysis.rules)} interval",
         f"epochs\nto {analysis.level_percent:g} %",
         "drops\npoints",
         "s per\nepoch",
@@ -63,8 +115,10 @@ def show_analysis(analysis: Analysis) -> None:
         for row in rows:
             table.add_row(*row)
         console.print(table)
+    if len(experiment.batch_sizes) > 1:
+        _show_batch_sizes(console, analysis)
     for heading, sentences in (
-        ("Answer", analysis.answers),
+        ("Answer", (*analysis.answers, *([analysis.method] if analysis.method else []))),
         ("Findings", analysis.findings),
         ("Mind", analysis.caveats),
     ):
@@ -77,6 +131,25 @@ def show_analysis(analysis: Analysis) -> None:
                     )
                 )
     print()
+
+
+def _show_batch_sizes(console: Console, analysis: Analysis) -> None:
+    """Test accuracy and verdict by batch size: a line per norm and batch size."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("batch size", "norm", "test acc. %", "points to baseline", "verdict"):
+        side = "left" if heading in ("norm", "verdict") else "right"
+        table.add_column(heading, justify=side, header_style="bold")
+    for norm in analysis.by_batch_size:
+        verdict = norm.verdict
+        table.add_row(
+            f"{norm.batch_size:,}" if norm.norm == analysis.experiment.baseline else "",
+            norm.norm,
+            _mean_sd(norm.test_accuracy_percent),
+            _interval(verdict.difference) if verdict else "",
+            verdict.outcome if verdict else "baseline",
+        )
+    console.print()
+    console.print(table)
 
 
 def _show_blocks(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -145,6 +218,43 @@ def forecast_as_dict(foreseen: Forecast) -> dict[str, Any]:
         "seconds": foreseen.seconds,
         "disk_bytes": foreseen.disk_bytes,
     }
+
+
+def show_seed_plan(planned: SeedPlan, seconds_per_trial: float | None) -> None:
+    """Print the seeds that each design takes; with a trial's seconds, how long that takes here."""
+    family = f"{planned.comparisons} comparison{'s' if planned.comparisons > 1 else ''}"
+    print(
+        f"A true difference of {planned.difference_points:g} points, at an sd of "
+        f"{planned.sd_points:g} points between\npaired differences, {family}, alpha "
+        f"{100 * planned.alpha:g} %:\n"
+    )
+    table = Table(box=None, pad_edge=False)
+    table.add_column("found in")
+    for heading in ("fixed design", "sequential"):
+        table.add_column(heading, justify="right")
+    for power in planned.fixed:
+        cells = [
+            _seeds(planned, design[power], seconds_per_trial)
+            for design in (planned.fixed, planned.sequential)
+        ]
+        table.add_row(f"{100 * power:g} % of experiments", *cells)
+    _console().print(table)
+    print(
+        "\nFixed: --seeds N, one look. Sequential: --until-decided, a look after every seed;\n"
+        "the number is that of the seeds by which it has stopped."
+    )
+
+
+def _seeds(planned: SeedPlan, seeds: int | None, seconds_per_trial: float | None) -> str:
+    if seeds is None:
+        return "more than 1,000 seeds"
+    if seconds_per_trial is None:
+        return f"{seeds} seeds"
+    return f"{seeds} seeds, {duration(seeds * planned.norms * seconds_per_trial)}"
+
+
+def seed_plan_as_dict(planned: SeedPlan, seconds_per_trial: float | None) -> dict[str, Any]:
+    return {**asdict(planned), "seconds_per_trial": seconds_per_trial}
 
 
 def show_summary(summary: ModelSummary) -> None:

@@ -62,7 +62,7 @@ class Judgement:
     `difference`: mean and sd, and the interval at the level of the comparison's step in Holm's
     procedure, which excludes 0 exactly if the finding is "higher" or "lower". `simultaneous`: the
     interval at alpha over the size of the family; all of them hold at once. None where nothing is
-    known. `p_value` is corrected by Holm. `seeds_needed` is the total that would probably decide.
+    known; of ordinal differences only n is. `p_value` is corrected by Holm. `seeds_needed` is the total that would probably decide.
     """
 
     pairs: Pairs
@@ -149,6 +149,8 @@ def _may_be_judged(pairs: Pairs, rules: Rules) -> bool:
 
 def _judge_one(pairs: Pairs, rules: Rules, p: float, level: float, family: int) -> Judgement:
     plain = t_interval(pairs.differences)
+    if pairs.ordinal:
+        plain = Estimate(plain.n, None, None, None, None)
     simultaneous = _interval(pairs, rules, rules.alpha / family)
     low, high = _interval(pairs, rules, level) or (None, None)
     difference = Estimate(plain.n, plain.mean, plain.sd, low, high)
@@ -156,11 +158,11 @@ def _judge_one(pairs: Pairs, rules: Rules, p: float, level: float, family: int) 
     within = _may_be_judged(pairs, rules) and _within(simultaneous, rules.margin)
     finding: Finding = "undecided"
     if p <= rules.alpha and not contradictory:
-        finding = "higher" if _sign(pairs) > 0 else "lower"
+        finding = "higher" if _points_up(pairs, rules) else "lower"
     elif within and not contradictory:
         finding = "equivalent"
     needed = None
-    if finding == "undecided" and not pairs.ordinal and plain.mean is not None and plain.sd:
+    if finding == "undecided" and plain.mean is not None and plain.sd:
         needed = seeds_to_decide(
             plain.mean, plain.sd, rules.margin or 0.0, rules.alpha / family, True, plain.n + 1
         )
@@ -170,8 +172,11 @@ def _judge_one(pairs: Pairs, rules: Rules, p: float, level: float, family: int) 
 
 
 def _interval(pairs: Pairs, rules: Rules, alpha: float) -> tuple[float, float] | None:
-    """The interval of the mean difference at one level; None where it would be infinite."""
-    if pairs.ordinal:
+    """The interval of the mean difference at one level; None where it would be infinite.
+
+    A fixed design has none before it is complete.
+    """
+    if pairs.ordinal or not (rules.sequential or pairs.complete):
         return None
     if not rules.sequential:
         plain = t_interval(pairs.differences, 1 - alpha)
@@ -186,10 +191,10 @@ def _within(interval: tuple[float, float] | None, margin: float | None) -> bool:
     return -margin < interval[0] <= interval[1] < margin
 
 
-def _sign(pairs: Pairs) -> int:
-    """Which way the differences point: their mean, or the majority where only signs are known."""
-    values = np.sign(pairs.differences) if pairs.ordinal else np.asarray(pairs.differences)
-    return 1 if values.sum() > 0 else -1
+def _points_up(pairs: Pairs, rules: Rules) -> bool:
+    """Which way the test found the differences to point: by their signs, or by their sum."""
+    by_signs = pairs.ordinal and rules.sequential
+    return bool(np.sum(np.sign(pairs.differences) if by_signs else pairs.differences) > 0)
 
 
 def verdict_of(

@@ -10,10 +10,18 @@ from markupsafe import Markup
 
 from normscope.analysis import Analysis
 from normscope.config import Environment, ModelSummary
-from normscope.findings import MANY, verdict_sentence
+from normscope.findings import MANY, confidence, verdict_sentence
 from normscope.mistakes import Mistake
 from normscope.plots import curves_data, for_page, norm_styles, seeds_as_bands
-from normscope.report.figures import CONVERGENCE, CURVES, MISTAKES, ReportFigure
+from normscope.report.evidence import evidence_tables
+from normscope.report.figures import (
+    ANSWER,
+    BATCH,
+    CONVERGENCE,
+    CURVES,
+    MISTAKES,
+    ReportFigure,
+)
 from normscope.report.tables import last_line
 from normscope.report.words import (
     SECONDS_NOTE,
@@ -48,18 +56,22 @@ def render_page(analysis: Analysis, figures: list[ReportFigure], pictures: Path)
         one_seed=one_seed(analysis),
         answers=_answers(analysis),
         headings=headings(analysis),
+        confidence=confidence(analysis.rules),
         rows=[(norm, result_row(norm)) for norm in analysis.norms],
         many=len(analysis.norms) > MANY + 1,
         seconds_note=SECONDS_NOTE,
         best=_best(analysis.norms),
         colors={norm: style.color for norm, style in styles.items()},
+        tables=evidence_tables(analysis),
+        verdicts=_inline(figures, ANSWER),
+        batch_sizes=_inline(figures, BATCH),
         curves=_inline(figures, CURVES),
         bands=seeds_as_bands(curves_data(analysis, "test_accuracy_percent")),
         convergence=_inline(figures, CONVERGENCE),
         confusions=_inline(figures, MISTAKES),
         picture=lambda mistake: _picture(mistake, pictures),
         models=_distinct_models(analysis),
-        environments=_distinct(result.environment for result in analysis.results),
+        environments=_distinct(result.environment for result in analysis.all_results),
         last_line=last_line,
     )
 

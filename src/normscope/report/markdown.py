@@ -3,6 +3,7 @@
 import re
 
 from normscope.analysis import Analysis
+from normscope.report.evidence import evidence_tables
 from normscope.report.figures import ReportFigure
 from normscope.report.words import SECONDS_NOTE, headings, one_seed, result_row, title
 
@@ -18,6 +19,7 @@ def render_markdown(analysis: Analysis, figures: list[ReportFigure]) -> str:
         f"Model {experiment.model}, recipe {experiment.recipe.name}, "
         f"{experiment.recipe.epochs} epochs, {seeds}. {_escape(analysis.facts.description)}.",
         _bullets(analysis.answers),
+        _escape(analysis.method),
         _table(
             [
                 headings(analysis),
@@ -27,6 +29,11 @@ def render_markdown(analysis: Analysis, figures: list[ReportFigure]) -> str:
         SECONDS_NOTE,
         "## Findings\n\n" + _bullets(analysis.findings) if analysis.findings else "",
         "## Limits\n\n" + _bullets(analysis.caveats) if analysis.caveats else "",
+        *(
+            f"## {table.title}\n\n{_escape(table.caption)}\n\n"
+            + _table([table.headings, *[[str(cell) for cell in row] for row in table.rows]])
+            for table in evidence_tables(analysis)
+        ),
         "## Figures\n\n"
         + "\n\n".join(f"![{_escape(f.alt)}](figures/{f.name}.png)" for f in figures)
         if figures

@@ -15,7 +15,7 @@ def epochs_table(analysis: Analysis) -> pd.DataFrame:
     """Tidy: a row per trial and epoch; the columns after `epoch` are metrics with their units."""
     rows = [
         {**_keys(result), **record.model_dump()}
-        for result in analysis.results
+        for result in analysis.all_results
         for record in result.history
     ]
     return pd.DataFrame(rows, columns=pd.Index([*_KEYS, *EpochRecord.model_fields]))
@@ -26,7 +26,7 @@ def trials_table(analysis: Analysis) -> pd.DataFrame:
     metrics = metric_columns(analysis.level_percent)
     rows = [
         _trial_row(result, trial, metrics)
-        for result, trial in zip(analysis.results, analysis.trials, strict=True)
+        for result, trial in zip(analysis.all_results, analysis.all_trials, strict=True)
     ]
     columns = [*_KEYS, "status", *metrics.values(), "epochs", "max_lr", "train_limit", "test_limit"]
     table = pd.DataFrame(

@@ -46,10 +46,14 @@ def one_seed(analysis: Analysis) -> str | None:
 
 @dataclass(frozen=True)
 class Cell:
-    """A number and, in smaller type, what qualifies it: its sd, or its interval."""
+    """A number and, in smaller type, what qualifies it: its sd, or its interval.
+
+    `decided` marks a difference that the statistics carry.
+    """
 
     text: str
     detail: str = ""
+    decided: bool = False
 
     def __str__(self) -> str:
         return f"{self.text} ({self.detail})" if self.detail else self.text

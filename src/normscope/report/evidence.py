@@ -1,0 +1,209 @@
+"""The tables behind the verdicts, as text: the same in the page and in Markdown."""
+
+from dataclasses import dataclass
+
+from normscope.analysis import Analysis
+from normscope.findings import confidence
+from normscope.report.words import NONE, Cell, mean_sd, number
+from normscope.secondary import SecondaryFinding
+from normscope.verdicts import Verdict
+
+
+@dataclass(frozen=True)
+class Table:
+    """`rows` begin with the name of what they are about; `norms` has the norm of each row."""
+
+    title: str
+    caption: str
+    headings: list[str]
+    rows: list[list[Cell]]
+    norms: list[str | None]
+
+
+def evidence_tables(analysis: Analysis) -> list[Table]:
+    """Every table for which there is something to say."""
+    tables = [
+        _batch_sizes(analysis),
+        _beside(analysis),
+        _splits(analysis),
+        _secondary(analysis),
+        _tuning(analysis),
+    ]
+    return [table for table in tables if table.rows]
+
+
+def _batch_sizes(analysis: Analysis) -> Table:
+    sizes, norms = analysis.experiment.batch_sizes, analysis.experiment.norms
+    cells = {(norm.norm, norm.batch_size): norm for norm in analysis.by_batch_size}
+    rows = []
+    for norm in norms if len(sizes) > 1 else ():
+        row = [Cell(norm)]
+        for size in sizes:
+            found = cells[norm, size]
+            accuracy = mean_sd(found.test_accuracy_percent, 1)
+            row.append(Cell(accuracy.text, _standing(found.verdict), _is_decided(found.verdict)))
+        rows.append(row)
+    return Table(
+        "By batch size",
+        f"Test accuracy in percent, and the difference to {norms[0]} at the same batch size in "
+        "points; bold where it is decided. The learning rate is scaled with the batch size.",
+        ["Norm", *(f"{size:,}" for size in sizes)],
+        rows,
+        [row[0].text for row in rows],
+    )
+
+
+def _is_decided(verdict: Verdict | None) -> bool:
+    return verdict is not None and verdict.decided
+
+
+def _standing(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return "baseline"
+    difference = number(verdict.difference.mean, 2, signed=True)
+    return f"{difference}, {verdict.outcome}"
+
+
+def _beside(analysis: Analysis) -> Table:
+    level = confidence(analysis.rules)
+    rows = []
+    verdicts = {norm.norm: norm.verdict for norm in analysis.norms}
+    for found in analysis.evidence:
+        verdict = verdicts[found.norm]
+        if verdict is None or not found.bootstrap.n:
+            continue
+        judgement = verdict.judgement
+        bootstrap = (found.bootstrap.low, found.bootstrap.high)
+        rows.append(
+            [
+                Cell(found.norm),
+                mean_sd(found.bootstrap, 2),
+                Cell(_interval(judgement.simultaneous or (None, None))),
+                Cell(_p(judgement.p_value)),
+                Cell(_interval(bootstrap)),
+                Cell(_interval(found.seeds_and_images or (None, None))),
+                Cell(_p(found.sign_flip_p)),
+                Cell(number(found.superiority, 2)),
+                Cell(number(found.correlation, 2)),
+            ]
+        )
+    return Table(
+        "Beside the verdicts",
+        "Other views of the same paired differences in points; they decide nothing. The "
+        f"simultaneous intervals hold for all norms at once ({level}). The bootstrap interval (BCa) "
+        "and that over seeds and images are for one comparison (95 %), the latter for new images of "
+        "this kind. P(norm > baseline): how often one run of the norm beats one run of the baseline. "
+        "Correlation: of the two accuracies within seeds.",
+        [
+            "Norm",
+            "Difference",
+            "Simultaneous",
+            "p, Holm",
+            "Bootstrap",
+            "Seeds and images",
+            "p, sign flips",
+            f"P(norm > {analysis.experiment.baseline})",
+            "Correlation",
+        ],
+        rows,
+        [row[0].text for row in rows],
+    )
+
+
+def _interval(interval: tuple[float | None, float | None]) -> str:
+    low, high = interval
+    if low is None or high is None:
+        return NONE
+    return f"{number(low, 2, signed=True)} to {number(high, 2, signed=True)}"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else number(value, 3)
+
+
+def _splits(analysis: Analysis) -> Table:
+    rows = []
+    for norm, split in analysis.splits.items():
+        true = max(split.between, 0.0) ** 0.5
+        rows.append(
+            [
+                Cell(norm),
+                Cell(number(split.total**0.5, 2)),
+                Cell(number(split.noise**0.5, 2)),
+                Cell(number(true, 2), "estimate below 0" if split.between < 0 else ""),
+            ]
+        )
+    return Table(
+        "Why seeds differ",
+        "Standard deviations of the test accuracy over seeds, in points. Test-set noise is what "
+        "independent coin flips on single images give; the rest is the spread of the networks "
+        "themselves. Their squares add up.",
+        ["Norm", "Over seeds", "Test-set noise", "True spread"],
+        rows,
+        [row[0].text for row in rows],
+    )
+
+
+def _secondary(analysis: Analysis) -> Table:
+    norms = analysis.experiment.norms[1:]
+    found = {(f.metric, f.norm): f for f in analysis.secondary if f.judgement.pairs.seeds}
+    metrics = dict.fromkeys(metric for metric, _ in found)
+    rows = [
+        [
+            Cell(f"{metric.title} ({metric.unit})"),
+            *(_difference(found.get((metric, norm))) for norm in norms),
+        ]
+        for metric in metrics
+    ]
+    return Table(
+        "Secondary metrics",
+        f"Mean difference to {analysis.experiment.baseline} within seeds. All "
+        f"{len(analysis.secondary)} comparisons are one family of their own, corrected by Holm at "
+        f"{100 * analysis.rules.alpha:g} %; bold where decided. Where a level was not always reached, "
+        "only the order counts.",
+        ["Metric", *norms],
+        rows,
+        [None] * len(rows),
+    )
+
+
+def _difference(found: SecondaryFinding | None) -> Cell:
+    if found is None:
+        return Cell(NONE)
+    judgement, digits = found.judgement, max(2, found.metric.decimals)
+    difference = judgement.difference
+    if judgement.pairs.ordinal:
+        signs = judgement.pairs.differences
+        later, earlier = sum(v > 0 for v in signs), sum(v < 0 for v in signs)
+        text = f"{found.metric.greater} {later}, {found.metric.smaller} {earlier}"
+        return Cell(text, f"of {len(signs)} seeds", found.decided)
+    mean = number(difference.mean, digits, signed=True)
+    if difference.low is None:
+        return Cell(mean, f"n {difference.n}", found.decided)
+    low, high = (number(v, digits, signed=True) for v in (difference.low, difference.high))
+    return Cell(mean, f"{low} to {high}", found.decided)
+
+
+def _tuning(analysis: Analysis) -> Table:
+    several = len(analysis.experiment.batch_sizes) > 1
+    rows, norms = [], []
+    for search in analysis.searches:
+        tried = zip(search.rates, search.accuracy_percent, strict=True)
+        name = f"{search.norm}, batch {search.batch_size}" if several else search.norm
+        edge = "at the edge of the grid" if search.at_edge else ""
+        rows.append(
+            [
+                Cell(name),
+                Cell(NONE if search.best is None else f"{search.best:.3g}", edge),
+                Cell("; ".join(f"{rate:.3g}: {number(score, 1)}" for rate, score in tried)),
+            ]
+        )
+        norms.append(search.norm)
+    return Table(
+        "Learning rates",
+        "Found for every norm on a tenth of the training images that was held out, with two seeds "
+        "that are not used otherwise. Tried: learning rate and mean accuracy in percent there.",
+        ["Norm", "Chosen", "Tried"],
+        rows,
+        norms,
+    )

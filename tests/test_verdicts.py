@@ -1,0 +1,214 @@
+"""Verdicts of families, in fixed and sequential designs, against the plain tests."""
+
+import numpy as np
+import pytest
+from report_fakes import diverged, failed, make_analysis
+from scipy import stats as scipy_stats
+
+from normscope.config import Design, Request
+from normscope.findings import standing, verdict_sentence
+from normscope.stats import half_width, sign_flip_p_value
+from normscope.verdicts import Pairs, Rules, is_sequential, judge, verdict_of
+
+FIXED = Rules(sequential=False, alpha=0.05, margin=0.5)
+SEQUENTIAL = Rules(sequential=True, alpha=0.05, margin=0.5)
+NOISE = np.array([0.3, -0.2, 0.1, -0.25, 0.15, -0.1, 0.2, -0.3, 0.05, 0.05])  # mean 0
+
+
+def pairs(differences, norm="gn", **values):
+    return Pairs(norm, 512, tuple(differences), tuple(range(len(differences))), **values)
+
+
+def verdict(differences, rules, others=(), **values):
+    family = [pairs(differences, **values), *(pairs(other, "ln") for other in others)]
+    return verdict_of(judge(family, rules)[0], "bn", (0, 0), 0)
+
+
+# -- the four outcomes -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rules", [FIXED, SEQUENTIAL])
+@pytest.mark.parametrize(
+    ("shift", "outcome"), [(1.0, "better"), (-1.0, "worse"), (0.0, "equivalent")]
+)
+def test_outcomes(rules, shift, outcome):
+    found = verdict(NOISE / 2 + shift, rules)
+    assert found.outcome == outcome
+    assert found.decided
+
+
+@pytest.mark.parametrize("rules", [FIXED, SEQUENTIAL])
+def test_an_undecided_verdict_says_how_many_seeds_it_would_take(rules):
+    found = verdict(NOISE * 4 + 0.4, rules)
+    assert not found.decided
+    needed = found.judgement.seeds_needed
+    sd = np.std(NOISE * 4, ddof=1)
+    # Adding seeds after a look makes any design sequential.
+    reach = [half_width(n) * sd / np.sqrt(n) for n in (needed - 1, needed)]
+    assert reach[0] > 0.4 > reach[1]
+    assert f"about {needed} seeds in all would probably decide it" in verdict_sentence(found, rules)
+
+
+def test_a_difference_within_the_margin_is_decided_and_said_to_be_small():
+    found = verdict(NOISE / 5 + 0.2, SEQUENTIAL)
+    assert found.outcome == "better"
+    assert verdict_sentence(found, SEQUENTIAL).endswith("10 seeds), which is within the margin.")
+
+
+def test_without_a_margin_nothing_is_equivalent():
+    (found,) = judge([pairs(NOISE / 100)], Rules(True, 0.05, None))
+    assert found.finding == "undecided"
+
+
+# -- the tests behind them -------------------------------------------------------------------------
+
+
+def test_a_fixed_design_is_a_paired_t_test_corrected_by_holm():
+    several = [NOISE + 0.16, NOISE + 0.5, NOISE * 2]
+    p = [scipy_stats.ttest_1samp(d, 0).pvalue for d in several]
+    found = judge([pairs(d) for d in several], FIXED)
+    assert found[1].p_value == pytest.approx(3 * p[1])
+    assert found[0].p_value == pytest.approx(2 * p[0])
+    interval = scipy_stats.ttest_1samp(several[0], 0).confidence_interval(1 - 0.05 / 2)
+    assert (found[0].difference.low, found[0].difference.high) == pytest.approx(tuple(interval))
+    whole = scipy_stats.ttest_1samp(several[0], 0).confidence_interval(1 - 0.05 / 3)
+    assert found[0].simultaneous == pytest.approx(tuple(whole))
+
+
+@pytest.mark.parametrize("rules", [FIXED, SEQUENTIAL])
+def test_intervals_exclude_zero_exactly_where_holm_rejects(rules):
+    rng = np.random.default_rng(5)
+    seen = set()
+    for _ in range(200):
+        family = [pairs(rng.normal(shift, 1, 12)) for shift in rng.choice([0, 0.5, 1.2], 4)]
+        for found in judge(family, rules):
+            low, high = found.difference.low, found.difference.high
+            excludes = low > 0 or high < 0
+            assert excludes == (found.p_value <= rules.alpha)
+            assert excludes == (found.finding in ("higher", "lower"))
+            seen.add(found.finding)
+    assert seen >= {"higher", "undecided"}
+
+
+def test_a_larger_family_asks_for_more():
+    close = NOISE + 0.16
+    assert verdict(close, FIXED).outcome == "better"
+    assert verdict(close, FIXED, [NOISE * 3] * 3).outcome == "undecided"
+
+
+def test_a_sequential_interval_is_wider_than_a_fixed_one():
+    fixed, sequential = (judge([pairs(NOISE + 1)], rules)[0] for rules in (FIXED, SEQUENTIAL))
+    assert sequential.difference.low < fixed.difference.low
+    assert sequential.difference.high > fixed.difference.high
+
+
+def test_a_decision_stands_when_later_seeds_are_less_clear():
+    """The anytime p value never rises again."""
+    clear = NOISE / 10 + 1
+    later = np.concatenate([clear, NOISE * 40 + 1])
+    assert verdict(clear, SEQUENTIAL).outcome == "better"
+    assert verdict(later, SEQUENTIAL).outcome == "better"
+    assert verdict(later, FIXED).outcome == "undecided"
+
+
+def test_looks_that_contradict_each_other_decide_nothing():
+    found = verdict(np.concatenate([NOISE / 10 + 1, NOISE / 10 - 1] * 1 + [NOISE / 10 - 1] * 20),
+                    SEQUENTIAL)  # fmt: skip
+    assert found.outcome == "undecided"
+    assert "do not look like draws from one distribution" in verdict_sentence(found, SEQUENTIAL)
+
+
+# -- what is not a clean number --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rules", [FIXED, SEQUENTIAL])
+@pytest.mark.parametrize(
+    ("differences", "words"),
+    [
+        ([], "no seed in which both finished"),
+        ([1.0], "+1.00 points in one run each"),
+        ([0.3] * 8, "+0.30 points in every one of 8 seeds"),
+        ([0.0] * 8, "+0.00 points in every one of 8 seeds"),
+        ([0.1, 0.2], "undecided"),
+    ],
+)
+def test_degenerate_differences_are_undecided(rules, differences, words):
+    found = verdict(differences, rules)
+    assert found.outcome == "undecided"
+    assert words in verdict_sentence(found, rules)
+    assert "nan" not in standing(found) + verdict_sentence(found, rules)
+    assert "inf" not in standing(found) + verdict_sentence(found, rules)
+
+
+def test_a_fixed_design_is_not_judged_before_it_is_complete():
+    found = verdict(NOISE + 3, FIXED, complete=False)
+    assert (found.outcome, found.difference.low) == ("undecided", None)
+    assert verdict(NOISE + 3, SEQUENTIAL, complete=False).outcome == "better"
+
+
+def worse_by_divergence(seeds, design):
+    """gn is a little better than bn, but diverges in every seed but the last."""
+
+    def change(results):
+        return [
+            diverged(r, 2) if r.trial.norm == "gn" and r.trial.seed < seeds - 1 else r
+            for r in results
+        ]
+
+    return make_analysis(norms=("bn", "gn"), seeds=seeds, change=change, design=design)
+
+
+def test_divergence_is_an_outcome_and_turns_to_the_signs():
+    fixed = worse_by_divergence(9, Design())
+    found = fixed.norms[1].verdict
+    differences = found.judgement.pairs.differences
+    assert differences[0] < -50  # against guessing, at 10 %
+    assert found.judgement.p_value == sign_flip_p_value(differences)
+    assert (found.outcome, found.diverged, found.difference.mean) == ("worse", (8, 0), None)
+    assert "behind in" in fixed.answers[0]
+    sequential = worse_by_divergence(9, Design(until_decided=True)).norms[1].verdict
+    # 2^9 B(10, 1) = 512 / 10 if all signs agree, 512 * 9! 2! / 11! ... for one that does not.
+    minus = sum(d < 0 for d in sequential.judgement.pairs.differences)
+    evidence = 51.2 if minus == 9 else 512 / 90
+    assert sequential.judgement.p_value == pytest.approx(1 / evidence, rel=0.5)
+
+
+def test_failed_trials_leave_their_seed_out():
+    def change(results):
+        return [
+            failed(r, "no") if (r.trial.norm, r.trial.seed) == ("gn", 1) else r for r in results
+        ]
+
+    analysis = make_analysis(
+        norms=("bn", "gn"), seeds=7, change=change, design=Design(until_decided=True)
+    )
+    found = analysis.norms[1].verdict.judgement.pairs
+    assert found.seeds == (0, 2, 3, 4, 5, 6)
+    assert not found.complete
+
+
+# -- fixed or sequential ---------------------------------------------------------------------------
+
+
+def request(seeds, before, until_decided=False):
+    design = Design(until_decided=until_decided)
+    return Request(date="", command="", norms=("bn",), seeds=seeds, design=design,
+                   results_before=before)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("requests", "sequential"),
+    [
+        ([], False),
+        ([request(5, 0)], False),
+        ([request(5, 0, until_decided=True)], True),
+        ([request(3, 0), request(5, 9)], True),
+        ([request(3, 0), request(5, 0)], False),  # stopped before the first result
+        ([request(3, None), request(5, None)], True),  # recorded before there was the count
+        ([request(5, 0), request(5, 15)], False),
+        ([request(5, 0), request(3, 15), request(5, 15)], False),
+        ([request(6, 0, until_decided=True), request(9, 18)], True),
+    ],
+)
+def test_seeds_that_follow_a_look_make_a_design_sequential(requests, sequential):
+    assert is_sequential(requests) is sequential
