@@ -22,6 +22,8 @@ from normscope.summaries import LEVELS_PERCENT
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
+FIXED = Design()
+
 MACHINE = Environment(
     normscope="0.1.0",
     python="3.11.7",
@@ -158,7 +160,7 @@ def make_analysis(
     change=lambda results: results,
     test_size=1000,
     levels_percent=LEVELS_PERCENT,
-    design=Design(),
+    design=FIXED,
     batch_sizes=(512,),
     protocol="drop-in",
     searches=(),

@@ -93,7 +93,7 @@ def test_intervals_exclude_zero_exactly_where_holm_rejects(rules):
 def test_a_larger_family_asks_for_more():
     close = NOISE + 0.16
     assert verdict(close, FIXED).outcome == "better"
-    assert verdict(close, FIXED, [NOISE * 3] * 3).outcome == "undecided"
+    assert verdict(close, FIXED, [NOISE * 3] * 3).outcome != "better"
 
 
 def test_a_sequential_interval_is_wider_than_a_fixed_one():

@@ -1,0 +1,91 @@
+"""The metrics besides accuracy: a family of their own, censored where a level was never reached."""
+
+import numpy as np
+import pytest
+from report_fakes import make_analysis
+
+from normscope.config import Design
+from normscope.stats import log_e_value_of_signs
+
+SEQUENTIAL = Design(until_decided=True)
+
+
+def shifted(by_norm):
+    """Test accuracies of whole curves moved by so many points."""
+
+    def change(results):
+        changed = []
+        for r in results:
+            by = by_norm.get(r.trial.norm, 0.0) * (1 + 0.01 * r.trial.seed)
+            history = tuple(
+                e.model_copy(update={"test_accuracy_percent": e.test_accuracy_percent + by})
+                for e in r.history
+            )
+            changed.append(r.model_copy(update={"history": history}))
+        return changed
+
+    return change
+
+
+def found(analysis, field, norm="gn"):
+    return next(f for f in analysis.secondary if (f.metric.field, f.norm) == (field, norm))
+
+
+def test_every_metric_of_every_norm_is_in_one_family():
+    analysis = make_analysis(levels_percent=(50.0, 60.0, 70.0))
+    names = [f.metric.name for f in analysis.secondary if f.norm == "ln"]
+    assert names == [
+        "epochs_to_50_percent", "epochs_to_60_percent", "epochs_to_70_percent", "area_percent",
+        "drop_sum_points", "largest_drop_points", "gap_points", "test_loss_nats",
+        "calibration_error_points", "seconds_per_epoch",
+    ]  # fmt: skip
+    assert {f.judgement.family for f in analysis.secondary} == {20}
+
+
+def test_differences_are_paired_and_have_no_margin():
+    analysis = make_analysis(seeds=8, design=SEQUENTIAL)
+    area = found(analysis, "area_percent")
+    values = {(t.norm, t.seed): t.metrics.area_percent for t in analysis.trials}
+    expected = [values["gn", s] - values["bn", s] for s in range(8)]
+    assert area.judgement.pairs.differences == pytest.approx(tuple(expected))
+    assert all(f.judgement.finding != "equivalent" for f in analysis.secondary)
+
+
+def test_a_norm_that_never_reaches_the_level_is_later_and_not_dropped():
+    """gn stays below 60 %, bn reaches it in every seed: every sign is plus."""
+    seeds = 30
+    analysis = make_analysis(
+        norms=("bn", "gn"), seeds=seeds, change=shifted({"gn": -30.0}), design=SEQUENTIAL
+    )
+    speed = found(analysis, "epochs_to_levels")
+    assert speed.judgement.pairs.differences == (1.0,) * seeds
+    assert speed.judgement.pairs.ordinal
+    assert speed.judgement.finding == "higher"
+    family = speed.judgement.family
+    evidence = np.exp(log_e_value_of_signs([1.0] * seeds))
+    assert speed.judgement.p_value <= family / evidence * 1.001
+    assert any("later with gn (later in 30, earlier in 0 of 30 seeds; p" in s
+               for s in analysis.findings)  # fmt: skip
+
+
+def test_two_that_never_reach_the_level_are_equal():
+    analysis = make_analysis(
+        norms=("bn", "gn"), seeds=6, change=shifted({"gn": -30.0, "bn": -30.0})
+    )
+    speed = found(analysis, "epochs_to_levels").judgement
+    assert speed.pairs.differences == (0.0,) * 6
+    assert speed.finding == "undecided"
+
+
+def test_a_decided_metric_is_told_with_its_interval():
+    analysis = make_analysis(norms=("bn", "gn"), seeds=20, change=shifted({"gn": -8.0}),
+                             design=SEQUENTIAL)  # fmt: skip
+    gap = found(analysis, "gap_points")
+    assert gap.decided
+    low, high = gap.judgement.difference.low, gap.judgement.difference.high
+    words = f"wider with gn (95 % interval {low:+.2f} to {high:+.2f})"
+    assert any(words in sentence for sentence in analysis.findings)
+
+
+def test_a_single_norm_has_no_family():
+    assert make_analysis(norms=("bn",)).secondary == ()
