@@ -6,6 +6,9 @@ import os
 # be said before torch is imported, and holds for the commands that the tests start as well.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import subprocess
+import sys
+
 import pytest
 
 from normscope.data import find, load_dataset
@@ -23,3 +26,37 @@ def cifar10():
     if find("cifar10") is None:
         pytest.skip("CIFAR-10 is not on this machine: set NORMSCOPE_DATA to the folder that has it")
     return load_dataset("cifar10")
+
+
+@pytest.fixture
+def environment(tmp_path):
+    """No data set but the embedded one, and no network: a proxy that refuses every connection."""
+    (tmp_path / "cache").mkdir()
+    kept = {
+        k: v for k, v in os.environ.items() if k not in ("NORMSCOPE_DATA", "no_proxy", "NO_PROXY")
+    }
+    refused = "http://127.0.0.1:9"
+    return {
+        **kept,
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+        "http_proxy": refused,
+        "https_proxy": refused,
+        "COLUMNS": "80",
+    }
+
+
+@pytest.fixture
+def normscope(tmp_path, environment):
+    """Runs the command in a folder of its own, with a module's `environment`."""
+
+    def run(*arguments):
+        return subprocess.run(
+            [sys.executable, "-m", "normscope", *map(str, arguments)],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return run

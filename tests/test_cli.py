@@ -1,7 +1,6 @@
 """The command as a user types it: real processes, their output and their exit codes."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,38 +11,6 @@ import pytest
 COMMAND = [sys.executable, "-m", "normscope"]
 SMALL = ["--epochs", "1", "--train-limit", "192", "--test-limit", "100", "--norms", "bn,gn",
          "--workers", "1"]  # fmt: skip
-
-
-@pytest.fixture
-def environment(tmp_path):
-    """No data set but the embedded one, and no network: a proxy that refuses every connection."""
-    (tmp_path / "cache").mkdir()
-    kept = {
-        k: v for k, v in os.environ.items() if k not in ("NORMSCOPE_DATA", "no_proxy", "NO_PROXY")
-    }
-    refused = "http://127.0.0.1:9"
-    return {
-        **kept,
-        "XDG_CACHE_HOME": str(tmp_path / "cache"),
-        "http_proxy": refused,
-        "https_proxy": refused,
-        "COLUMNS": "80",
-    }
-
-
-@pytest.fixture
-def normscope(tmp_path, environment):
-    def run(*arguments):
-        return subprocess.run(
-            [*COMMAND, *map(str, arguments)],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return run
 
 
 def one_line(done, code):
@@ -61,8 +28,9 @@ def test_version_and_help(normscope):
     assert normscope("--version").stdout.startswith("normscope 0.")
     shown = normscope("compare", "--help").stdout
     options = (
-        "dataset data-dir model norms recipe seeds epochs batch-size train-limit test-limit device "
-        "precision workers out config dry-run json debug"
+        "dataset data-dir model norms baseline recipe seeds epochs batch-size batch-sizes protocol "
+        "until-decided max-seeds budget margin alpha level train-limit test-limit device precision "
+        "workers out config dry-run json debug"
     )
     for option in options.split():
         assert f"--{option}" in shown

@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -29,21 +27,6 @@ def environment(tmp_path):
 def cache(tmp_path):
     """Where normscope keeps data sets in `environment`."""
     return tmp_path / "cache" / "normscope" / "data"
-
-
-@pytest.fixture
-def normscope(tmp_path, environment):
-    def run(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "normscope", *map(str, arguments)],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    return run
 
 
 @pytest.fixture

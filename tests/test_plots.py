@@ -97,7 +97,7 @@ def test_final_accuracy_of_every_finished_trial_and_a_note_with_sd_and_n(analysi
 
 
 def test_epochs_to_a_level_that_not_all_reach_have_no_mean():
-    analysis = make_analysis(level_percent=75.5)
+    analysis = make_analysis(levels_percent=(75.5,))
     for row in plots.epochs_to_level_data(analysis):
         curves = accuracies(analysis, row.norm)
         reached = [seed for seed, curve in curves.items() if max(curve) >= 75.5]

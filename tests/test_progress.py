@@ -39,7 +39,7 @@ def replay(observer, results):
 def results():
     experiment = make_experiment(norms=("bn", "gn"), seeds=1, epochs=3)
     assert len(plan(experiment)) == 2
-    bn, gn = (make_result(experiment, norm, 0, make_labels(20)) for norm in ("bn", "gn"))
+    bn, gn = (make_result(experiment, trial, make_labels(20)) for trial in plan(experiment))
     return [bn, diverged(gn, after=1)]
 
 

@@ -160,7 +160,7 @@ def test_trials_csv_has_a_row_per_trial_whatever_became_of_it(tmp_path):
         return [diverged(results[0], 4), failed(results[1], "Traceback\nValueError: a, b"),
                 *results[2:-1]]  # fmt: skip
 
-    analysis = make_analysis(change=change, level_percent=75.5)
+    analysis = make_analysis(change=change, levels_percent=(75.5,))
     report(tmp_path, analysis)
     table = pd.read_csv(tmp_path / "out" / "trials.csv")
     assert list(table.columns[:7]) == [
@@ -301,7 +301,7 @@ ODD = {
     "all failed": {"change": all_failed},
     "a norm that always diverged": {**FEW, "epochs": 6, "change": one_norm_diverged},
     "no mistakes": {"norms": ("bn", "gn"), "change": never_wrong},
-    "level never reached": {**FEW, "level_percent": 99.0},
+    "level never reached": {**FEW, "levels_percent": (99.0,)},
     "twelve norms": {**FEW, "norms": tuple(f"norm{i}" for i in range(12)), "seeds": 2},
     "hostile": {**FEW, "class_names": HOSTILE, "command": "normscope '<img src=x>' \n# **b**"},
 }
@@ -525,7 +525,7 @@ def test_a_folder_may_be_read_with_another_level(tmp_path):
     store.describe(analysis.facts, make_labels(1000, 3), analysis.models.values())
     for result in analysis.results:
         store.add(result)
-    usual, low = Comparison.read(tmp_path), Comparison.read(tmp_path, level_percent=50.0)
+    usual, low = Comparison.read(tmp_path), Comparison.read(tmp_path, levels_percent=(50.0,))
     assert usual.analysis.level_percent == 60.0
     assert usual.analysis.norms == analysis.norms
     sooner = low.table()["epochs_to_50_percent_mean"]

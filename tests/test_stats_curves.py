@@ -37,6 +37,7 @@ def test_a_level_never_reached_is_censored():
 def test_a_level_reached_at_once_or_exactly():
     assert epochs_to_level([70.0, 80.0], 60.0) == 1.0
     assert epochs_to_level([50.0, 60.0, 70.0], 60.0) == 2.0
+    assert epochs_to_level([50.0, 60.0], 60.0) == 2.0
 
 
 def test_only_the_first_crossing_counts():

@@ -20,7 +20,7 @@ def rounded_p_values(seed, families):
 
 def test_holm_by_hand():
     np.testing.assert_allclose(holm([0.03, 0.01, 0.04]), [0.06, 0.03, 0.06])
-    np.testing.assert_allclose(holm([0.5, 0.9]), [1.0, 1.0])
+    np.testing.assert_allclose(holm([0.6, 0.9]), [1.0, 1.0])
     assert holm([]).shape == (0,)
 
 
@@ -36,6 +36,8 @@ def test_holm_levels_by_hand():
     np.testing.assert_allclose(holm_levels([0.06, 0.01, 0.02], ALPHA), [0.05, 0.05 / 3, 0.05 / 2])
     # Nothing is rejected: all are tested at 0.05/3, though 0.02 is below 0.05/2.
     np.testing.assert_allclose(holm_levels([0.02, 0.02, 0.9], ALPHA), [0.05 / 3] * 3)
+    # A p value at its level is rejected, and the next tested at the next level.
+    np.testing.assert_allclose(holm_levels([0.05, 0.025], ALPHA), [0.05, 0.025])
     assert holm_levels([], ALPHA).shape == (0,)
 
 

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 
 from normscope.config import Predictions, Request
 from normscope.errors import RunError, UsageError
-from normscope.plan import plan
+from normscope.plan import make_trial, plan
 from normscope.store import Store, preview
 
 
@@ -42,7 +42,8 @@ def store(tmp_path, experiment):
 
 
 def result(experiment, norm="bn", seed=0):
-    return make_result(experiment, norm, seed, make_labels(50))
+    trial = make_trial(experiment, norm, experiment.recipe, seed)
+    return make_result(experiment, trial, make_labels(50))
 
 
 def test_what_is_added_is_read_back(store, experiment):

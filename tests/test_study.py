@@ -11,9 +11,9 @@ from safetensors.numpy import load_file
 
 import normscope
 from normscope import data, study
-from normscope.config import read_experiment
 from normscope.errors import RunError, UsageError
 from normscope.progress import PlainLines
+from normscope.reading import read_experiment
 from normscope.study import compare, forecast
 
 SMALL = {"epochs": 1, "train_limit": 192, "test_limit": 100}

@@ -384,7 +384,7 @@ def plan(
     norms: Annotated[int, typer.Option(help="Number of norms, the baseline included.")] = 3,
     alpha: Annotated[float, typer.Option(help="Chance of a false claim, over all norms.")] = 0.05,
     dataset: Annotated[
-        Optional[str], typer.Option(help="Also say how long it takes here on this data set.")
+        Optional[str], typer.Option(help="Whose trials are timed here. Default: shapes.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
     debug: Debug = False,
@@ -392,18 +392,17 @@ def plan(
     """Say how many seeds a difference takes to be found, and how long that takes here."""
     with _errors_in_one_line(debug):
         from normscope.power import plan_seeds
+        from normscope.reading import read_experiment
+        from normscope.study import seconds_per_trial
         from normscope.terminal import seed_plan_as_dict, show_seed_plan
 
-        planned, seconds = plan_seeds(difference, sd, norms, alpha), None
-        if dataset is not None:
-            from normscope.reading import read_experiment
-            from normscope.study import seconds_per_trial
-
-            seconds = seconds_per_trial(read_experiment(dataset=dataset))
+        experiment = read_experiment(dataset=dataset)
+        planned = plan_seeds(difference, sd, norms, alpha)
+        seconds = seconds_per_trial(experiment)
         if as_json:
             print(json.dumps(seed_plan_as_dict(planned, seconds), indent=2))
         else:
-            show_seed_plan(planned, seconds)
+            show_seed_plan(planned, seconds, experiment.dataset)
 
 
 @app.command()

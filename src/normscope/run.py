@@ -180,7 +180,8 @@ def estimate_trial(
         synthetic=True,
         description="random pixels",
     )
-    short = trial.model_copy(update={"recipe": trial.recipe.model_copy(update={"epochs": 1})})
+    recipe = trial.recipe.model_copy(update={"epochs": 1})
+    short = trial.model_copy(update={"recipe": recipe, "validation": False})
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     run_trial(short, sample, device)  # set-up: what is compiled or loaded once

@@ -11,12 +11,12 @@ from rich.table import Table
 
 from normscope.analysis import Analysis
 from normscope.config import ModelSummary
-from normscope.plan import Forecast
 from normscope.findings import confidence
+from normscope.plan import Forecast
 from normscope.power import SeedPlan
 from normscope.progress import duration
-from normscope.stats import Estimate
 from normscope.secondary import SecondaryFinding
+from normscope.stats import Estimate
 from normscope.summaries import NormSummary
 from normscope.verdicts import Verdict
 
@@ -220,8 +220,8 @@ def forecast_as_dict(foreseen: Forecast) -> dict[str, Any]:
     }
 
 
-def show_seed_plan(planned: SeedPlan, seconds_per_trial: float | None) -> None:
-    """Print the seeds that each design takes; with a trial's seconds, how long that takes here."""
+def show_seed_plan(planned: SeedPlan, seconds_per_trial: float, dataset: str) -> None:
+    """Print the seeds that each design takes, and how long that takes on this machine."""
     family = f"{planned.comparisons} comparison{'s' if planned.comparisons > 1 else ''}"
     print(
         f"A true difference of {planned.difference_points:g} points, at an sd of "
@@ -239,21 +239,21 @@ def show_seed_plan(planned: SeedPlan, seconds_per_trial: float | None) -> None:
         ]
         table.add_row(f"{100 * power:g} % of experiments", *cells)
     _console().print(table)
-    print(
-        "\nFixed: --seeds N, one look. Sequential: --until-decided, a look after every seed;\n"
-        "the number is that of the seeds by which it has stopped."
+    note = (
+        "Fixed: --seeds N, one look. Sequential: --until-decided, a look after every seed; the "
+        "number is that of the seeds by which it has stopped. Times are for "
+        f"{dataset} on this machine, at {seconds_per_trial:.0f} s per trial."
     )
+    print(f"\n{textwrap.fill(note, COLUMNS)}")
 
 
-def _seeds(planned: SeedPlan, seeds: int | None, seconds_per_trial: float | None) -> str:
+def _seeds(planned: SeedPlan, seeds: int | None, seconds_per_trial: float) -> str:
     if seeds is None:
         return "more than 1,000 seeds"
-    if seconds_per_trial is None:
-        return f"{seeds} seeds"
     return f"{seeds} seeds, {duration(seeds * planned.norms * seconds_per_trial)}"
 
 
-def seed_plan_as_dict(planned: SeedPlan, seconds_per_trial: float | None) -> dict[str, Any]:
+def seed_plan_as_dict(planned: SeedPlan, seconds_per_trial: float) -> dict[str, Any]:
     return {**asdict(planned), "seconds_per_trial": seconds_per_trial}
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from normscope.config import Design, Request
 from normscope.stats import (
     Estimate,
+    all_equal,
     anytime_p_value,
     holm,
     holm_levels,
@@ -62,7 +63,8 @@ class Judgement:
     `difference`: mean and sd, and the interval at the level of the comparison's step in Holm's
     procedure, which excludes 0 exactly if the finding is "higher" or "lower". `simultaneous`: the
     interval at alpha over the size of the family; all of them hold at once. None where nothing is
-    known; of ordinal differences only n is. `p_value` is corrected by Holm. `seeds_needed` is the total that would probably decide.
+    known; of ordinal differences only n is. `p_value` is corrected by Holm. `seeds_needed` is the
+    total that would probably decide.
     """
 
     pairs: Pairs
@@ -78,7 +80,7 @@ class Judgement:
     @property
     def spread(self) -> bool:
         """Whether the differences differ from each other, so that there is something to judge."""
-        return len(set(self.pairs.differences)) > 1
+        return not all_equal(self.pairs.differences)
 
 
 Outcome = Literal["better", "worse", "equivalent", "undecided"]
@@ -143,7 +145,7 @@ def _p_value(pairs: Pairs, rules: Rules) -> float:
 
 def _may_be_judged(pairs: Pairs, rules: Rules) -> bool:
     """A fixed design is looked at once, when it is complete; and there must be some spread."""
-    spread = pairs.ordinal or len(set(pairs.differences)) > 1
+    spread = pairs.ordinal or not all_equal(pairs.differences)
     return spread and (rules.sequential or pairs.complete)
 
 

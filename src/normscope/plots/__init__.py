@@ -4,6 +4,7 @@ Every ``*_data`` function turns an `Analysis` into numbers that can be checked, 
 function turns those into a matplotlib `Figure`; `svg` turns that into files and page content.
 """
 
+from normscope.plots.batch import NormErrors, batch_data, draw_batch
 from normscope.plots.confusion import Confusion, confusion_data, draw_confusion
 from normscope.plots.curves import (
     METRICS,
@@ -21,28 +22,43 @@ from normscope.plots.dots import (
     seeds_joined,
 )
 from normscope.plots.drops import NormDrops, draw_drops, drops_data
+from normscope.plots.forest import ForestRow, draw_forest, forest_data
+from normscope.plots.paired import PairedRow, draw_paired, paired_data
+from normscope.plots.race import NormRace, draw_race, race_data
 from normscope.plots.style import NormStyle, norm_styles
 from normscope.plots.svg import for_page, to_png, to_svg
 
 __all__ = [
     "METRICS",
     "Confusion",
+    "ForestRow",
     "NormCurves",
     "NormDrops",
+    "NormErrors",
+    "NormRace",
     "NormStyle",
+    "PairedRow",
     "Row",
+    "batch_data",
     "confusion_data",
     "curves_data",
+    "draw_batch",
     "draw_confusion",
     "draw_curves",
     "draw_dots",
     "draw_drops",
+    "draw_forest",
+    "draw_paired",
+    "draw_race",
     "drops_data",
     "epochs_to_level_data",
     "final_accuracy_data",
     "for_page",
+    "forest_data",
     "last_third",
     "norm_styles",
+    "paired_data",
+    "race_data",
     "seeds_as_bands",
     "seeds_joined",
     "to_png",

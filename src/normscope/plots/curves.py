@@ -191,7 +191,7 @@ def _label_ends(axes: Axes, curves: Sequence[NormCurves], styles: dict[str, Norm
             va="center",
             fontsize=8.5,
             annotation_clip=False,
-            arrowprops=_leader(styles[norm.norm], 0),
+            arrowprops=leader(styles[norm.norm], 0),
         )
 
 
@@ -213,12 +213,12 @@ def _label_early_ends(
             ha="left" if side > 0 else "right",
             va="bottom",
             fontsize=8.5,
-            arrowprops=_leader(styles[norm.norm], 0 if side > 0 else 1),
+            arrowprops=leader(styles[norm.norm], 0 if side > 0 else 1),
             bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1},
         )
 
 
-def _leader(style: NormStyle, side: float) -> dict[str, Any]:
+def leader(style: NormStyle, side: float) -> dict[str, Any]:
     """A line in the norm's colour from the left (0) or right (1) of a label to what it names."""
     return {"arrowstyle": "-", "color": style.color, "linewidth": 1.2, "relpos": (side, 0.5),
             "shrinkA": 1, "shrinkB": 0}  # fmt: skip

@@ -90,10 +90,10 @@ def _beside(analysis: Analysis) -> Table:
     return Table(
         "Beside the verdicts",
         "Other views of the same paired differences in points; they decide nothing. The "
-        f"simultaneous intervals hold for all norms at once ({level}). The bootstrap interval (BCa) "
-        "and that over seeds and images are for one comparison (95 %), the latter for new images of "
-        "this kind. P(norm > baseline): how often one run of the norm beats one run of the baseline. "
-        "Correlation: of the two accuracies within seeds.",
+        f"simultaneous intervals hold for all norms at once ({level}). The bootstrap interval "
+        "(BCa) and that over seeds and images are for one comparison (95 %), the latter for new "
+        "images of this kind. P(norm > baseline): how often one run of the norm beats one run of "
+        "the baseline. Correlation: of the two accuracies within seeds.",
         [
             "Norm",
             "Difference",
@@ -159,8 +159,8 @@ def _secondary(analysis: Analysis) -> Table:
         "Secondary metrics",
         f"Mean difference to {analysis.experiment.baseline} within seeds. All "
         f"{len(analysis.secondary)} comparisons are one family of their own, corrected by Holm at "
-        f"{100 * analysis.rules.alpha:g} %; bold where decided. Where a level was not always reached, "
-        "only the order counts.",
+        f"{100 * analysis.rules.alpha:g} %; bold where decided. Where a level was not always "
+        "reached, only the order counts.",
         ["Metric", *norms],
         rows,
         [None] * len(rows),

@@ -4,6 +4,7 @@ from normscope.stats.calibration import calibration_error
 from normscope.stats.curves import area_under_curve, drops, epochs_to_level
 from normscope.stats.estimates import (
     Estimate,
+    all_equal,
     bca_interval,
     correlation,
     probability_of_superiority,
@@ -37,6 +38,7 @@ __all__ = [
     "Interval",
     "Stopping",
     "VarianceSplit",
+    "all_equal",
     "anytime_p_value",
     "area_under_curve",
     "bca_interval",

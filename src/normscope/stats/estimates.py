@@ -43,13 +43,18 @@ def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estim
     return Estimate(n, mean, sd, mean - half_width, mean + half_width)
 
 
+def all_equal(values: Sequence[float]) -> bool:
+    """Whether values, shape (n,), differ by nothing but rounding; true for none and for one."""
+    return len(values) < 2 or bool(np.ptp(values) <= 1e-12 * np.max(np.abs(values)))
+
+
 def t_p_value(differences: Sequence[float]) -> float:
     """Two-sided p value of Student's t test that the differences, shape (n,), have mean 0.
 
     1 where there is nothing to judge by: fewer than two differences, or all equal. Valid for one
     look at a number of differences that was fixed in advance.
     """
-    if len(differences) < 2 or np.ptp(differences) == 0:
+    if all_equal(differences):
         return 1.0
     n, sd = len(differences), float(np.std(differences, ddof=1))
     return float(2 * student_t.sf(abs(np.mean(differences)) / (sd / math.sqrt(n)), n - 1))
@@ -63,7 +68,7 @@ def bca_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Est
     interval is None for fewer than three, and where all are equal.
     """
     plain = t_interval(values, confidence)
-    if plain.n < 3 or np.ptp(values) == 0:
+    if plain.n < 3 or all_equal(values):
         return Estimate(plain.n, plain.mean, plain.sd, None, None)
     found = bootstrap(
         (np.asarray(values, dtype=np.float64),),
@@ -90,6 +95,6 @@ def probability_of_superiority(values: Sequence[float], others: Sequence[float])
 
 def correlation(values: Sequence[float], others: Sequence[float]) -> float | None:
     """Pearson's correlation of two arrays of shape (n,); None if n < 3 or one is constant."""
-    if len(values) < 3 or np.ptp(values) == 0 or np.ptp(others) == 0:
+    if len(values) < 3 or all_equal(values) or all_equal(others):
         return None
     return float(np.corrcoef(values, others)[0, 1])

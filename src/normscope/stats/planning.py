@@ -47,9 +47,10 @@ def seeds_for_power(difference: float, sd: float, power: float, alpha: float) ->
 
 
 def t_test_power(difference: float, sd: float, n: int, alpha: float) -> float:
-    """Probability that a two-sided t test on n >= 2 paired differences rejects mean 0."""
-    limit, shift = t_half_width(n, alpha), difference / sd * math.sqrt(n)
-    return float(nct.sf(limit, n - 1, shift) + nct.cdf(-limit, n - 1, shift))
+    """Probability that a two-sided t test on n >= 2 paired differences rejects mean 0; sd > 0."""
+    limit, shift = t_half_width(n, alpha), abs(difference) / sd * math.sqrt(n)
+    # Far from the null scipy finds no number for the other tail, which is empty there.
+    return float(nct.sf(limit, n - 1, shift) + np.nan_to_num(nct.cdf(-limit, n - 1, shift)))
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def stopping_times(
     longest = 64
     draws = rng.normal(difference, sd, (replications, longest))
     while True:
-        crossed = np.maximum.accumulate(log_e_values(draws), axis=1) >= -math.log(alpha)
+        crossed = log_e_values(draws) >= -math.log(alpha)
         found = crossed.any(axis=1)
         stops[running[found]] = np.maximum(least, crossed[found].argmax(axis=1) + 1)
         running, draws = running[~found], draws[~found]

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import betaln
 
-MIXTURE = 1.0  # c^2: the width of the effects, in standard deviations, that are bet on
+from normscope.stats.estimates import all_equal
+
+MIXTURE = 1.0  # c^2: the precision of the effects that are bet on, normal with variance 1/c^2 sd^2
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ def log_e_values(differences: Sequence[float] | np.ndarray) -> np.ndarray:
 def log_e_value(differences: Sequence[float]) -> float:
     """Log evidence against mean 0 after all differences, shape (n,): see `log_e_values`.
 
-    0, no evidence, for none and for a single one.
+    0, no evidence, for none and for a single one; below 0 where all are 0.
     """
     return float(log_e_values(differences)[-1]) if len(differences) else 0.0
 
@@ -95,7 +97,7 @@ def confidence_sequence(differences: Sequence[float], alpha: float = 0.05) -> In
     """Every mean that the differences, shape (n,), have not refuted by now, in their unit.
 
     Covers the true mean after all n at once with a probability of at least 1 - alpha, for
-    independent normal differences. Infinite for few of them (at 5 %: up to 3). All differences
+    independent normal differences. Infinite for few of them (at 5 %: up to 4). All differences
     equal leave a single point, as the formula has it; whether that may be believed is for the
     caller to judge.
     """
@@ -119,6 +121,8 @@ def running_interval(differences: Sequence[float], alpha: float = 0.05) -> Inter
     It excludes 0 exactly when `anytime_p_value` is at most alpha. It may be empty (low > high),
     with a probability of at most alpha where the assumptions hold.
     """
+    if all_equal(differences):  # rounding would make the intersection empty
+        return confidence_sequence(differences, alpha)
     looks = confidence_sequences(differences, alpha)
     low = max((look.low for look in looks), default=-math.inf)
     high = min((look.high for look in looks), default=math.inf)

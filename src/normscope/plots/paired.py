@@ -1,0 +1,131 @@
+"""The differences to the baseline of every seed, one dot each, one row per norm."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from normscope.analysis import Analysis
+from normscope.plots.differences import (
+    add_arrows,
+    add_columns,
+    add_heading,
+    add_key,
+    add_landmarks,
+    arrows,
+    difference_range,
+    margin_patch,
+    points,
+    set_range,
+    set_rows,
+    short_name,
+)
+from normscope.plots.style import INK, NormStyle, new_panel, norm_styles, styled
+from normscope.verdicts import Rules, Verdict
+
+_SIGNS = {-1: "<", 0: "o", 1: ">"}
+
+
+@dataclass(frozen=True)
+class PairedRow:
+    """One norm against the baseline: differences of test accuracy by seed, in points.
+
+    `signs`: the seeds in which a trial diverged, with the sign of the outcome; 0 where both did.
+    `mean` and `sd` are None where they are not defined, as they are not once a trial diverged.
+    """
+
+    norm: str
+    differences: dict[int, float]
+    signs: dict[int, int]
+    mean: float | None
+    sd: float | None
+
+    @property
+    def ahead(self) -> str:
+        """In how many seeds the norm is better than the baseline: ``2 of 9``."""
+        values = [*self.differences.values(), *self.signs.values()]
+        return f"{sum(value > 0 for value in values)} of {len(values)}"
+
+
+def paired_data(analysis: Analysis) -> tuple[PairedRow, ...]:
+    """Every norm that has a seed in common with the baseline, at the main batch size."""
+    diverged = {(t.norm, t.seed) for t in analysis.trials if t.status == "diverged"}
+    verdicts = [(norm.norm, norm.verdict) for norm in analysis.norms if norm.verdict]
+    return tuple(
+        _row(norm, verdict, {seed for name, seed in diverged if name in (norm, verdict.baseline)})
+        for norm, verdict in verdicts
+        if verdict.judgement.pairs.seeds
+    )
+
+
+def _row(norm: str, verdict: Verdict, diverged: set[int]) -> PairedRow:
+    pairs = verdict.judgement.pairs
+    values = dict(zip(pairs.seeds, pairs.differences, strict=True))
+    return PairedRow(
+        norm=norm,
+        differences={seed: value for seed, value in values.items() if seed not in diverged},
+        signs={seed: int(np.sign(value)) for seed, value in values.items() if seed in diverged},
+        mean=verdict.difference.mean,
+        sd=verdict.difference.sd,
+    )
+
+
+@styled
+def draw_paired(rows: Sequence[PairedRow], norms: Sequence[str], rules: Rules) -> Figure:
+    """Dots by seed from above, the mean as a bar; what lies beyond the axis is an arrow at its end.
+
+    `norms` are all norms of the experiment, which fix the styles; the first is the baseline.
+    """
+    styles, margin = norm_styles(norms), rules.margin or 0.0
+    most = max(len(row.differences) + len(row.signs) for row in rows)
+    row_inches = min(0.6, 0.3 + 0.012 * most)
+    figure, axes = new_panel(height_inches=1.5 + row_inches * max(2, len(rows)))
+    add_heading(figure, f"Difference to {short_name(norms[0])}, seed by seed")
+    axes.set_xlabel("Difference in test accuracy (points)")
+    set_rows(axes, [row.norm for row in rows])
+    differences = [value for row in rows for value in row.differences.values()]
+    set_range(axes, difference_range(differences, margin))
+    add_landmarks(axes, norms[0], margin)
+    for height, row in enumerate(rows):
+        _draw_row(axes, row, height, styles[row.norm])
+    add_columns(axes, ("mean", "sd", "ahead in"), [_notes(row) for row in rows])
+    handles: list[Line2D | Patch] = [margin_patch(margin)] if margin else []
+    signs = [sign for row in rows for sign in row.signs.values()]
+    if signs:
+        open_mark = Line2D([], [], marker=_SIGNS[signs[0]], linestyle="", color=INK,
+                           markerfacecolor="none", label="a trial diverged")  # fmt: skip
+        handles.append(open_mark)
+    add_key(figure, handles)
+    return figure
+
+
+def _notes(row: PairedRow) -> tuple[str, str, str]:
+    mean = "–" if row.mean is None else points(row.mean)
+    return mean, "–" if row.sd is None else f"{row.sd:.2f}", row.ahead
+
+
+def _draw_row(axes: Axes, row: PairedRow, height: float, style: NormStyle) -> None:
+    left, right = axes.get_xlim()
+    seeds = sorted([*row.differences, *row.signs])
+    offsets = np.linspace(-0.28, 0.28, len(seeds)) if len(seeds) > 1 else [0.0]
+    heights = dict(zip(seeds, height + np.array(offsets), strict=True))
+    inside = {s: value for s, value in row.differences.items() if left <= value <= right}
+    if row.mean is not None and len(seeds) > 1 and left <= row.mean <= right:
+        axes.plot([row.mean] * 2, [height - 0.4, height + 0.4], color=style.color, linewidth=2.2)
+    axes.plot(
+        list(inside.values()), [heights[seed] for seed in inside], linestyle="",
+        marker=style.marker, markersize=4.5, color=style.color, alpha=0.8, markeredgewidth=0,
+    )  # fmt: skip
+    for seed in row.differences.keys() - inside:
+        value = row.differences[seed]
+        add_arrows(axes, value, value, heights[seed], color=style.color, markersize=4.5)
+    ends = {-1: arrows(axes)[0], 0: 0.0, 1: arrows(axes)[1]}
+    for seed, sign in row.signs.items():
+        axes.plot(
+            ends[sign], heights[seed], marker=_SIGNS[sign], markersize=4.5, color=style.color,
+            markerfacecolor="none", linestyle="",
+        )  # fmt: skip

@@ -1,0 +1,202 @@
+"""How each comparison came to its verdict: mean difference and interval after every seed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from normscope.analysis import Analysis
+from normscope.plots.differences import (
+    MARGIN_ALPHA,
+    ROOM,
+    Range,
+    add_heading,
+    add_key,
+    difference_range,
+    margin_patch,
+    points,
+    short_name,
+    widened,
+)
+from normscope.plots.style import (
+    GRID,
+    INK,
+    MUTED,
+    PANEL_INCHES,
+    PAPER,
+    NormStyle,
+    epoch_ticks,
+    norm_styles,
+    shorten,
+    styled,
+)
+from normscope.stats import confidence_sequences
+from normscope.verdicts import Finding, Rules, Verdict
+
+MAX_STACKED = 4  # more norms than that stand side by side
+COLUMNS = 3
+BAND_ALPHA = 0.22
+DOTS = (0, (2, 2))  # a line where a comparison was decided
+
+
+@dataclass(frozen=True)
+class NormRace:
+    """One norm against the baseline after 1, 2, ... seeds: means and intervals, shape (n,), points.
+
+    The intervals hold at every n and for all comparisons at once; infinite while nothing is known.
+    `decided` is the number of seeds after which they first carried the verdict's claim; None if
+    they do not yet, be it that a wider level of Holm's procedure does.
+    """
+
+    norm: str
+    means: np.ndarray
+    lows: np.ndarray
+    highs: np.ndarray
+    outcome: str
+    decided: int | None
+
+    @property
+    def note(self) -> str:
+        """``worse after 7 seeds``; or ``undecided, n 9``, where nothing was decided by these."""
+        if self.decided:
+            return f"{self.outcome} after {self.decided} seeds"
+        return f"{self.outcome}, n {len(self.means)}"
+
+
+def race_data(analysis: Analysis) -> tuple[NormRace, ...]:
+    """The race of every norm without diverged trials, if the design is sequential.
+
+    None at all while no interval is finite.
+    """
+    if not analysis.rules.sequential:
+        return ()
+    verdicts = [(norm.norm, norm.verdict) for norm in analysis.norms if norm.verdict]
+    races = [
+        _norm_race(norm, verdict, analysis.rules)
+        for norm, verdict in verdicts
+        if verdict.judgement.pairs.seeds and not verdict.judgement.pairs.ordinal
+    ]
+    return tuple(races) if any(np.isfinite(race.lows[-1]) for race in races) else ()
+
+
+def _norm_race(norm: str, verdict: Verdict, rules: Rules) -> NormRace:
+    judgement = verdict.judgement
+    values = judgement.pairs.differences
+    looks = confidence_sequences(values, rules.alpha / judgement.family)
+    # What one look has refuted stays refuted, as in `stats.running_interval`.
+    lows = np.maximum.accumulate([look.low for look in looks])
+    highs = np.minimum.accumulate([look.high for look in looks])
+    means = np.cumsum(values) / np.arange(1, len(values) + 1)
+    decided = _decided(judgement.finding, lows, highs, rules.margin or 0.0)
+    return NormRace(norm, means, lows, highs, verdict.outcome, decided)
+
+
+def _decided(finding: Finding, lows: np.ndarray, highs: np.ndarray, margin: float) -> int | None:
+    """After how many values, if at all, the intervals carry what was found."""
+    if finding == "undecided":
+        return None
+    carried = (lows > 0) | (highs < 0)
+    if finding == "equivalent":
+        carried = (lows > -margin) & (highs < margin)
+    return int(carried.argmax()) + 1 if carried.any() else None
+
+
+@styled
+def draw_race(races: Sequence[NormRace], norms: Sequence[str], rules: Rules) -> Figure:
+    """A panel per norm, on one scale; a marker where the comparison was decided.
+
+    `norms` are all norms of the experiment, which fix the styles; the first is the baseline.
+    """
+    styles, margin = norm_styles(norms), rules.margin or 0.0
+    columns = 1 if len(races) <= MAX_STACKED else COLUMNS
+    lines = -(-len(races) // columns)
+    figure = Figure(figsize=(PANEL_INCHES, 1.2 + (1.15 if columns == 1 else 1.05) * lines))
+    grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
+    add_heading(figure, f"Difference to {short_name(norms[0])} after every seed (points)")
+    grid[-1, 0].set_xlabel("Seeds")
+    _set_scales(grid[0, 0], races, margin, narrow=columns > 1)
+    for number, axes in enumerate(grid.flat):
+        axes.set_visible(number < len(races))
+        axes.tick_params(labelbottom=number + columns >= len(races))
+    for axes, race in zip(grid.flat, races, strict=False):
+        _draw_one(axes, race, styles[race.norm], margin)
+        _name_one(axes, race, norms[0], narrow=columns > 1)
+    _add_key(figure, races, rules)
+    return figure
+
+
+def _set_scales(axes: Axes, races: Sequence[NormRace], margin: float, narrow: bool) -> None:
+    """Those of all panels, which share them."""
+    low, high = _range(races, margin)
+    room = ROOM * (high - low)
+    axes.set_ylim(low - room, high + room)
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
+    most = max(len(race.means) for race in races)
+    axes.set_xlim(1 - ROOM / 4 * most, most + ROOM / 4 * most)
+    axes.set_xticks(sorted({1, (most + 1) // 2, most}) if narrow else epoch_ticks(1, most))
+
+
+def _range(races: Sequence[NormRace], margin: float) -> Range:
+    """That of the means after every seed, and of the last intervals around those that are shown."""
+    shown = difference_range([mean for race in races for mean in race.means], margin)
+    near = [race for race in races if shown[0] <= race.means[-1] <= shown[1]]
+    ends = [end for race in near for end in (race.lows[-1], race.highs[-1]) if np.isfinite(end)]
+    return widened(shown, ends)
+
+
+def _draw_one(axes: Axes, race: NormRace, style: NormStyle, margin: float) -> None:
+    if margin:
+        axes.axhspan(-margin, margin, color=GRID, alpha=MARGIN_ALPHA, linewidth=0, zorder=0)
+    axes.axhline(0, color=MUTED, linewidth=1, zorder=1)
+    n = np.arange(1, len(race.means) + 1)
+    edges = axes.get_ylim()  # where nothing is known, the band covers the panel
+    lows, highs = np.clip(race.lows, *edges), np.clip(race.highs, *edges)
+    held = [bool(one) for one in race.lows <= race.highs]
+    axes.fill_between(n, lows, highs, held, color=style.color, alpha=BAND_ALPHA, linewidth=0)
+    axes.plot(n, race.means, color=style.color, linewidth=1.8)
+    if race.decided:
+        axes.axvline(race.decided, color=style.color, linewidth=1, linestyle=DOTS)
+        axes.plot(
+            race.decided, race.means[race.decided - 1], marker=style.marker, markersize=7,
+            color=style.color, markeredgecolor=PAPER, markeredgewidth=0.9,
+        )  # fmt: skip
+
+
+def _name_one(axes: Axes, race: NormRace, baseline: str, narrow: bool) -> None:
+    """The norm, how it stands, and what the line at 0 is, as far as there is room."""
+    axes.set_title(shorten(race.norm, 14) if narrow else race.norm, fontsize=8.5,
+                   pad=15 if narrow else 4)  # fmt: skip
+    place, side = (0, "left") if narrow else (1, "right")
+    axes.annotate(
+        race.note, (place, 1), xycoords="axes fraction", xytext=(0, 4),
+        textcoords="offset points", fontsize=7.5 if narrow else 8, ha=side,
+    )  # fmt: skip
+    if not narrow:
+        across = axes.get_yaxis_transform()
+        axes.text(1.02, 0, short_name(baseline), transform=across, va="center", fontsize=8.5)
+    low, high = axes.get_ylim()
+    last = float(race.means[-1])
+    if not low <= last <= high:
+        edge, side, sign = (0.06, "bottom", "↓") if last < low else (0.94, "top", "↑")
+        axes.text(
+            0.97, edge, f"{points(last)} {sign}", transform=axes.transAxes, ha="right", va=side,
+            fontsize=8.5,
+        )  # fmt: skip
+
+
+def _add_key(figure: Figure, races: Sequence[NormRace], rules: Rules) -> None:
+    level = f"{100 * (1 - rules.alpha):g} %"
+    band = Patch(facecolor=INK, alpha=BAND_ALPHA, linewidth=0, label=f"{level}, all at once")
+    handles: list[Line2D | Patch] = [band]
+    if rules.margin:
+        handles.append(margin_patch(rules.margin))
+    if any(race.decided for race in races):
+        handles.append(
+            Line2D([], [], color=INK, linewidth=1, linestyle=(0, (2, 2)), label="decided")
+        )
+    add_key(figure, handles)

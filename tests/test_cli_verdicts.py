@@ -1,0 +1,105 @@
+"""Designs, levels, batch sizes and plans as a user types them: real processes, real trainings."""
+
+import json
+
+import pytest
+from test_cli import SMALL, one_line
+
+
+def test_seeds_are_added_until_decided_and_the_verdicts_move(normscope, tmp_path):
+    # Networks at chance differ by several points, so a margin of 60 makes them equivalent.
+    done = normscope("compare", *SMALL, "--until-decided", "--max-seeds", 20, "--margin", 60)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    moving = [line for line in lines if line.startswith("after ")]
+    assert [line.split()[1] for line in moving] == ["1", "2", "3", "4", "5", "6"]
+    assert "undecided" in moving[0]
+    assert moving[-1].endswith(" equivalent")
+    assert "Stopped after 6 seeds: every comparison is decided." in lines
+    assert "gn is equivalent to bn" in done.stdout
+    assert "Sequential design, seeds added until decided" in " ".join(done.stdout.split())
+
+    again = normscope("compare", *SMALL, "--until-decided", "--margin", 60, "--json")
+    values = json.loads(again.stdout)
+    (verdict,) = values["verdicts"]
+    assert (verdict["outcome"], verdict["difference_points_n"]) == ("equivalent", 6)
+    assert values["design"]["sequential"] is True
+    assert values["design"]["comparisons"] == 1
+
+    narrower = normscope("compare", *SMALL, "--until-decided", "--max-seeds", 6, "--margin", 0.01)
+    assert "Stopped after 6 seeds: that is the most allowed (6)." in narrower.stdout
+    assert "The margin was changed after a look at results." in narrower.stdout
+
+
+def test_a_fixed_design_that_is_extended_becomes_sequential_and_says_so(normscope):
+    first = normscope("compare", *SMALL, "--seeds", 2)
+    assert "Fixed design, n = 2" in first.stdout
+    second = normscope("compare", *SMALL, "--seeds", 3, "--baseline", "bn")
+    words = " ".join(second.stdout.split())
+    assert "Sequential design, since seeds were added after a look at results" in words
+
+
+def test_batch_sizes_and_levels(normscope, tmp_path):
+    sizes, levels = ("--batch-sizes", "64,32"), ("--level", "0.05,0.9")
+    done = normscope("compare", *SMALL, "--seeds", 1, *sizes, *levels, "--json")
+    assert done.returncode == 0, done.stderr
+    values = json.loads(done.stdout)
+    assert [(n["norm"], n["batch_size"]) for n in values["norms"]] == [
+        ("bn", 32), ("gn", 32), ("bn", 64), ("gn", 64),
+    ]  # fmt: skip
+    assert "epochs_to_5_percent_mean" in values["norms"][0]
+    assert {"epochs_to_5_percent", "epochs_to_90_percent"} <= {
+        found["metric"] for found in values["secondary"]
+    }
+    folder = next((tmp_path / "runs").iterdir())
+    report = normscope("report", folder, "--level", "0.08")
+    assert "to 8 %" in report.stdout
+    assert "batch size" in report.stdout
+
+
+def test_a_plan_says_how_many_seeds_and_how_long(normscope):
+    done = normscope("plan", "--difference", 0.5, "--sd", 0.3, "--norms", 5)
+    assert done.returncode == 0, done.stderr
+    row = next(line for line in done.stdout.splitlines() if line.startswith("80 %"))
+    assert "8 seeds, " in row
+    assert "12 seeds, " in row
+    assert "s per trial" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    values = json.loads(
+        normscope("plan", "--difference", 0.5, "--sd", 0.3, "--norms", 5, "--json").stdout
+    )
+    assert values["fixed"]["0.8"] == 8
+    assert values["seconds_per_trial"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--until-decided", "--seeds", "4"], "--seeds fixes the number of seeds"),
+        (["--max-seeds", "4"], "need --until-decided"),
+        (["--budget", "2h"], "need --until-decided"),
+        (["--until-decided", "--norms", "bn"], "nothing to decide"),
+        (["--baseline", "ln"], "'ln' is not among the norms (bn, gn)"),
+        (["--margin", "-1"], "margin_points = -1.0"),
+        (["--alpha", "0.7"], "alpha = 0.7"),
+        (["--protocol", "loose"], "protocol = 'loose'"),
+        (["--batch-sizes", "8,8"], "names a batch size twice"),
+        (["--batch-sizes", "8,0"], "batch_sizes.1 = 0"),
+        (["--batch-sizes", "16,500"], "a batch of 500 is larger than the training set of 192"),
+    ],
+    ids=str,
+)
+def test_designs_that_cannot_be(normscope, arguments, words):
+    assert words in one_line(normscope("compare", *SMALL, *arguments), 2)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--budget", "soon"), ("--budget", ""), ("--level", "60"), ("--level", "0.5,0.5"),
+     ("--level", "x"), ("--batch-sizes", "8;16")],
+)  # fmt: skip
+def test_values_that_cannot_be_read(normscope, option, value):
+    done = normscope("compare", *SMALL, "--until-decided", option, value)
+    assert done.returncode == 2
+    assert "Invalid value" in done.stderr
+    assert "Traceback" not in done.stderr

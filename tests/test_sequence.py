@@ -1,0 +1,231 @@
+"""Seeds added block by block until all is decided; before them the search for learning rates."""
+
+import json
+import shutil
+
+import pytest
+from report_fakes import failed, make_experiment, make_facts, make_labels, make_model, make_results
+
+from normscope.config import Design, Request
+from normscope.errors import RunError, UsageError
+from normscope.plan import plan
+from normscope.progress import PlainLines
+from normscope.reading import read_experiment
+from normscope.sequence import Watch, blocks_at_once, rounds
+from normscope.store import Store
+from normscope.study import begun, compare, forecast
+from normscope.tuning import SEEDS
+
+UNTIL = Design(until_decided=True, max_seeds=20)
+
+
+class Watcher(PlainLines):
+    """Remembers what it was told."""
+
+    def __init__(self):
+        super().__init__()
+        self.blocks, self.ending, self.trials = [], None, []
+
+    def trial_started(self, trial):
+        self.trials.append(trial)
+
+    def block_ended(self, seeds, verdicts):
+        self.blocks.append((seeds, verdicts))
+
+    def sequence_ended(self, sentence):
+        self.ending = sentence
+
+
+def made_up(experiment, gn_points, seed_points=0.05):
+    """Results in which gn is that many points above bn, a little more or less by seed."""
+    changed = []
+    for r in make_results(experiment, make_labels(1000)):
+        last = r.history[-1]
+        by = seed_points * (-1) ** r.trial.seed
+        accuracy = 70.0 if r.trial.norm == "bn" else 70.0 + gn_points + by
+        history = (*r.history[:-1], last.model_copy(update={"test_accuracy_percent": accuracy}))
+        changed.append(r.model_copy(update={"history": history}))
+    return changed
+
+
+def opened(folder, design=UNTIL, norms=("bn", "gn"), seeds=6):
+    experiment = make_experiment(norms=norms, seeds=seeds, epochs=2)
+    request = Request(date="", command="", norms=norms, seeds=seeds, design=design,
+                      results_before=0)  # fmt: skip
+    store = Store.open(folder, experiment, request)
+    store.describe(make_facts(), make_labels(1000), [make_model(norm) for norm in norms])
+    return store
+
+
+def played(store, design, outcomes, workers=2, budget_s=None):
+    """Run the rounds with made-up results; `outcomes` makes them from an experiment."""
+    watcher, asked = Watcher(), []
+    watch = Watch(store, design, watcher)
+    for todo in rounds(store, design, budget_s, workers, watcher):
+        asked.append(len(todo))
+        by_trial = {r.trial.id: r for r in outcomes(store.experiment)}
+        for trial in todo:
+            store.add(by_trial[trial.id])
+            watch.added(by_trial[trial.id])
+    return watcher, asked
+
+
+def test_it_stops_at_six_seeds_when_all_is_decided(tmp_path):
+    watcher, asked = played(opened(tmp_path), UNTIL, lambda e: made_up(e, 2.0))
+    assert asked == [12]
+    assert watcher.ending == "Stopped after 6 seeds: every comparison is decided."
+    assert [seeds for seeds, _ in watcher.blocks] == [1, 2, 3, 4, 5, 6]
+    assert watcher.blocks[-1][1][0].endswith(" better")
+    assert "undecided" in watcher.blocks[2][1][0]
+
+
+def test_it_goes_on_block_by_block_until_all_is_decided(tmp_path):
+    store = opened(tmp_path)
+    watcher, asked = played(store, UNTIL, lambda e: made_up(e, 0.5, seed_points=0.5))
+    seeds = store.experiment.seeds
+    assert 6 < seeds < 20
+    assert asked == [12, *[2] * (seeds - 6)]
+    assert watcher.ending == f"Stopped after {seeds} seeds: every comparison is decided."
+    assert Store(tmp_path).experiment.seeds == seeds
+    assert len(Store(tmp_path).requests) == 1
+
+
+def test_it_stops_at_the_most_seeds_and_goes_on_when_more_are_allowed(tmp_path):
+    few = Design(until_decided=True, max_seeds=8)
+    store = opened(tmp_path)
+    watcher, _ = played(store, few, lambda e: made_up(e, 0.5, seed_points=5.0))
+    assert watcher.ending == "Stopped after 8 seeds: that is the most allowed (8)."
+    more = Design(until_decided=True, max_seeds=9)
+    watcher, asked = played(Store(tmp_path), more, lambda e: made_up(e, 0.5, seed_points=5.0))
+    assert asked == [0, 2]
+    assert [seeds for seeds, _ in watcher.blocks] == [9]
+
+
+def test_it_stops_when_the_budget_is_used_up_or_a_trial_failed(tmp_path):
+    watcher, asked = played(
+        opened(tmp_path / "a"), UNTIL, lambda e: made_up(e, 0.5, 5.0), budget_s=0.0
+    )
+    assert (asked, watcher.ending) == (
+        [12],
+        "Stopped after 6 seeds: the budget of time is used up.",
+    )
+
+    def broken(experiment):
+        return [*made_up(experiment, 2.0)[:-1], failed(made_up(experiment, 2.0)[-1], "no memory")]
+
+    watcher, _ = played(opened(tmp_path / "b"), UNTIL, broken)
+    assert watcher.ending == "Stopped after 6 seeds: a trial failed."
+    assert [seeds for seeds, _ in watcher.blocks] == [1, 2, 3, 4, 5]
+
+
+def test_a_fixed_design_is_one_round_and_shows_no_verdict_on_the_way(tmp_path):
+    watcher, asked = played(opened(tmp_path, Design()), Design(), lambda e: made_up(e, 2.0))
+    assert (asked, watcher.blocks, watcher.ending) == ([12], [], None)
+
+
+@pytest.mark.parametrize(
+    ("norms", "workers", "blocks"), [(3, 2, 2), (2, 2, 1), (3, 3, 1), (4, 6, 3)]
+)
+def test_blocks_are_added_so_that_no_worker_idles(tmp_path, norms, workers, blocks):
+    store = opened(tmp_path, norms=tuple(f"n{i}" for i in range(norms)))
+    assert blocks_at_once(store, workers) == blocks
+    assert blocks * norms % workers == 0
+
+
+def test_one_norm_leaves_nothing_to_decide():
+    with pytest.raises(UsageError, match="nothing to decide"):
+        begun(make_experiment(norms=("bn",)), UNTIL)
+    assert begun(make_experiment(seeds=30), UNTIL).seeds == 6
+    assert begun(make_experiment(seeds=30), Design()).seeds == 30
+
+
+# -- on real trainings -----------------------------------------------------------------------------
+
+
+def small(**changes):
+    values = {"epochs": 1, "train_limit": 128, "test_limit": 100, "norms": ["bn", "gn"]}
+    return read_experiment(**{**values, **changes})
+
+
+def test_seeds_are_trained_until_the_most_allowed_and_continued(tmp_path):
+    design = Design(until_decided=True, max_seeds=2, margin_points=0.01)
+    first = Watcher()
+    compare(small(), out=tmp_path, workers=1, observer=first, design=design)
+    assert [(t.norm, t.seed) for t in first.trials] == [("bn", 0), ("gn", 0), ("bn", 1), ("gn", 1)]
+    more, second = design.model_copy(update={"max_seeds": 3}), Watcher()
+    comparison = compare(small(), out=tmp_path, workers=1, observer=second, design=more)
+    assert [(t.norm, t.seed) for t in second.trials] == [("bn", 2), ("gn", 2)]
+    assert comparison.analysis.rules.sequential
+    assert "Sequential design, seeds added until decided" in comparison.analysis.method
+    assert [r.results_before for r in comparison.analysis.requests] == [0, 4]
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    folder, watcher = tmp_path_factory.mktemp("tuned") / "e", Watcher()
+    experiment = small(norms=["bn"], seeds=1, protocol="tuned")
+    return compare(experiment, out=folder, workers=1, observer=watcher), watcher
+
+
+def test_rates_are_searched_on_held_out_images_before_the_experiment(tuned):
+    comparison, watcher = tuned
+    *tuning, last = watcher.trials
+    assert len(tuning) >= 10
+    assert all(t.validation and t.seed in SEEDS for t in tuning)
+    (search,) = comparison.analysis.searches
+    assert (last.validation, last.seed, last.recipe.max_lr) == (False, 0, search.best)
+    assert comparison.analysis.norms[0].finished == 1  # the search counts nowhere else
+    assert comparison.analysis.findings[0].startswith("Tuning: the learning rates chosen on held-")
+    stored = {t.id for t in tuning}
+    for trial in stored:
+        assert {p.name for p in (comparison.folder / "trials" / trial).iterdir()} == {"record.json"}
+
+
+def test_a_finished_search_is_not_repeated(tuned, tmp_path):
+    comparison, _ = tuned
+    folder, watcher = shutil.copytree(comparison.folder, tmp_path / "e"), Watcher()
+    again = small(norms=["bn"], seeds=2, protocol="tuned")
+    compare(again, out=folder, workers=1, observer=watcher)
+    assert [(t.validation, t.seed) for t in watcher.trials] == [(False, 1)]
+
+
+def test_a_search_that_was_altered_is_refused(tuned, tmp_path):
+    comparison, watcher = tuned
+    folder = shutil.copytree(comparison.folder, tmp_path / "e")
+    one, other = (folder / "trials" / t.id for t in watcher.trials[:2])
+    shutil.rmtree(other)
+    one.rename(other)
+    with pytest.raises(RunError, match="holds no trial of the search"):
+        Store(folder).results()
+
+
+def test_a_search_in_which_trials_fail_says_so(tmp_path, monkeypatch):
+    from normscope import run
+
+    def broken(*arguments, **keywords):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(run, "fit_fleet", broken)
+    with pytest.raises(RunError, match=r"10 trials of the search .* failed \(MemoryError: no room"):
+        compare(small(norms=["bn"], seeds=1, protocol="tuned"), out=tmp_path, workers=1)
+
+
+def test_a_forecast_foresees_the_search_and_the_seeds_it_begins_with(tmp_path):
+    experiment = small(norms=["bn"], seeds=1, protocol="tuned")
+    foreseen = forecast(experiment, out=tmp_path / "e")
+    assert [t.validation for t in foreseen.trials] == [True] * 10 + [False]
+    until = forecast(small(), out=tmp_path / "e", design=UNTIL)
+    assert len(until.trials) == 12
+
+
+def test_batch_sizes_are_trained_and_compared_apart(tmp_path):
+    experiment = small(seeds=2, batch_sizes=(32, 64))
+    comparison = compare(experiment, out=tmp_path, workers=1)
+    found = [(n.norm, n.batch_size, n.finished) for n in comparison.analysis.by_batch_size]
+    assert found == [("bn", 32, 2), ("gn", 32, 2), ("bn", 64, 2), ("gn", 64, 2)]
+    assert {t.recipe.max_lr for t in plan(experiment) if t.recipe.batch_size == 32} == {0.05}
+    assert comparison.analysis.norms[0].batch_size == 64
+    assert comparison.analysis.norms[1].verdict.judgement.family == 2
+    assert len(comparison.analysis.answers) == 2
+    header = json.loads((tmp_path / "experiment.json").read_text())
+    assert header["experiment"]["batch_sizes"] == [32, 64]
