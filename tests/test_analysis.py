@@ -172,7 +172,7 @@ def test_seeds_added_after_a_look_are_confessed():
                        analysis.models, analysis.results, make_labels(1000))  # fmt: skip
     assert extended.rules.sequential
     assert "since seeds were added after a look at results" in extended.method
-    assert analysis.method.startswith("Fixed design, n = 3: paired t intervals; Holm over 2 ")
+    assert analysis.method.startswith("Fixed design, n = 3: paired t intervals; 2 comparisons, ")
 
 
 # -- findings ------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from normscope.comparison import Comparison
-    from normscope.config import RECIPES, Experiment, Recipe
+    from normscope.config import RECIPES, Design, Experiment, Recipe
     from normscope.data import load_dataset
     from normscope.errors import NormscopeError, RunError, UsageError
     from normscope.models.summary import summarize
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "RECIPES",
     "Comparison",
+    "Design",
     "Experiment",
     "NormscopeError",
     "Recipe",
@@ -32,6 +33,7 @@ __all__ = [
 
 _HOMES = {
     "Comparison": "normscope.comparison",
+    "Design": "normscope.config",
     "Experiment": "normscope.config",
     "RECIPES": "normscope.config",
     "Recipe": "normscope.config",

@@ -11,7 +11,14 @@ from normscope.evidence import Evidence, evidence_of, splits_of
 from normscope.findings import answers, caveats, findings, method, tuning_findings
 from normscope.mistakes import Mistakes, find_mistakes
 from normscope.secondary import SecondaryFinding, metrics_of, secondary_findings
-from normscope.stats import Estimate, VarianceSplit, anytime_p_value, t_p_value, winner_set
+from normscope.stats import (
+    Estimate,
+    VarianceSplit,
+    all_equal,
+    anytime_p_value,
+    t_p_value,
+    winner_set,
+)
 from normscope.summaries import (
     LEVELS_PERCENT,
     NormSummary,
@@ -161,7 +168,12 @@ def _winners(
         if trial.metrics and trial.norm in experiment.norms:
             accuracy = trial.metrics.test_accuracy_percent
             values[experiment.norms.index(trial.norm), trial.seed] = accuracy
-    p_value = anytime_p_value if rules.sequential else t_p_value
+
+    def p_value(differences: Sequence[float]) -> float:
+        if all_equal(differences):
+            return 1.0  # no spread to judge by, as in the verdicts
+        return (anytime_p_value if rules.sequential else t_p_value)(differences)
+
     found = winner_set(values, rules.alpha, p_value)
     return tuple(experiment.norms[index] for index in found)
 

@@ -61,9 +61,10 @@ def _ordinal_sentence(verdict: Verdict, rules: Rules, against: str, place: str) 
     """Where a trial diverged only signs are compared, and no interval is given."""
     judgement = verdict.judgement
     values, (own, other) = judgement.pairs.differences, verdict.diverged
+    seeds = f"{len(values)} seed{'s' if len(values) > 1 else ''}"
     counts = (
         f"ahead in {sum(v > 0 for v in values)} and behind in {sum(v < 0 for v in values)} of "
-        f"{len(values)} seeds, diverged trials ({own} and {other}) counted as guessing; "
+        f"{seeds}, diverged trials ({own} and {other}) counted as guessing; "
         f"{'sign' if rules.sequential else 'sign-flip'} test, p {judgement.p_value:.2g}"
     )
     if verdict.decided:
@@ -141,8 +142,9 @@ def method(
         "held out from the training set",
     }[experiment.protocol]
     return (
-        f"{design}; Holm over {family}, false claims at most {100 * rules.alpha:g} % in all; "
-        f"equivalent means within {rules.margin:g} points. {protocol}."
+        f"{design}; {family}, in which a false claim of a difference has a chance of at most "
+        f"{100 * rules.alpha:g} % (Holm), and one of equivalence, within {rules.margin:g} points, "
+        f"likewise. {protocol}."
     )
 
 

@@ -63,8 +63,8 @@ class Judgement:
     `difference`: mean and sd, and the interval at the level of the comparison's step in Holm's
     procedure, which excludes 0 exactly if the finding is "higher" or "lower". `simultaneous`: the
     interval at alpha over the size of the family; all of them hold at once. None where nothing is
-    known; of ordinal differences only n is. `p_value` is corrected by Holm. `seeds_needed` is the
-    total that would probably decide.
+    known, or looks contradict each other; of ordinal differences only n is. `p_value` is corrected
+    by Holm. `seeds_needed` is the total that would probably decide.
     """
 
     pairs: Pairs
@@ -153,20 +153,27 @@ def _judge_one(pairs: Pairs, rules: Rules, p: float, level: float, family: int) 
     plain = t_interval(pairs.differences)
     if pairs.ordinal:
         plain = Estimate(plain.n, None, None, None, None)
-    simultaneous = _interval(pairs, rules, rules.alpha / family)
-    low, high = _interval(pairs, rules, level) or (None, None)
+    simultaneous, own = (_interval(pairs, rules, alpha) for alpha in (rules.alpha / family, level))
+    contradictory = own is not None and own[0] > own[1]
+    if contradictory:
+        own = simultaneous = None
+    low, high = own or (None, None)
     difference = Estimate(plain.n, plain.mean, plain.sd, low, high)
-    contradictory = low is not None and high is not None and low > high
-    within = _may_be_judged(pairs, rules) and _within(simultaneous, rules.margin)
+    within = _within(simultaneous, rules.margin)
     finding: Finding = "undecided"
     if p <= rules.alpha and not contradictory:
         finding = "higher" if _points_up(pairs, rules) else "lower"
-    elif within and not contradictory:
+    elif within:
         finding = "equivalent"
     needed = None
-    if finding == "undecided" and plain.mean is not None and plain.sd:
+    if finding == "undecided" and _may_be_judged(pairs, rules) and plain.mean is not None:
         needed = seeds_to_decide(
-            plain.mean, plain.sd, rules.margin or 0.0, rules.alpha / family, True, plain.n + 1
+            plain.mean,
+            plain.sd or 0.0,
+            rules.margin or 0.0,
+            rules.alpha / family,
+            True,
+            plain.n + 1,
         )
     return Judgement(
         pairs, finding, difference, simultaneous, p, family, within, contradictory, needed
@@ -174,11 +181,8 @@ def _judge_one(pairs: Pairs, rules: Rules, p: float, level: float, family: int) 
 
 
 def _interval(pairs: Pairs, rules: Rules, alpha: float) -> tuple[float, float] | None:
-    """The interval of the mean difference at one level; None where it would be infinite.
-
-    A fixed design has none before it is complete.
-    """
-    if pairs.ordinal or not (rules.sequential or pairs.complete):
+    """The interval of the mean difference at one level; None where it is infinite, or worthless."""
+    if pairs.ordinal or not _may_be_judged(pairs, rules):
         return None
     if not rules.sequential:
         plain = t_interval(pairs.differences, 1 - alpha)

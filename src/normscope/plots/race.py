@@ -39,7 +39,7 @@ from normscope.stats import confidence_sequences
 from normscope.verdicts import Finding, Rules, Verdict
 
 MAX_STACKED = 4  # more norms than that stand side by side
-COLUMNS = 3
+COLUMNS = 2
 BAND_ALPHA = 0.22
 DOTS = (0, (2, 2))  # a line where a comparison was decided
 
@@ -115,7 +115,7 @@ def draw_race(races: Sequence[NormRace], norms: Sequence[str], rules: Rules) -> 
     styles, margin = norm_styles(norms), rules.margin or 0.0
     columns = 1 if len(races) <= MAX_STACKED else COLUMNS
     lines = -(-len(races) // columns)
-    figure = Figure(figsize=(PANEL_INCHES, 1.2 + (1.15 if columns == 1 else 1.05) * lines))
+    figure = Figure(figsize=(PANEL_INCHES, 1.2 + (1.15 if columns == 1 else 1.0) * lines))
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     add_heading(figure, f"Difference to {short_name(norms[0])} after every seed (points)")
     grid[-1, 0].set_xlabel("Seeds")
@@ -169,12 +169,12 @@ def _draw_one(axes: Axes, race: NormRace, style: NormStyle, margin: float) -> No
 
 def _name_one(axes: Axes, race: NormRace, baseline: str, narrow: bool) -> None:
     """The norm, how it stands, and what the line at 0 is, as far as there is room."""
-    axes.set_title(shorten(race.norm, 14) if narrow else race.norm, fontsize=8.5,
+    axes.set_title(shorten(race.norm, 24) if narrow else race.norm, fontsize=8.5,
                    pad=15 if narrow else 4)  # fmt: skip
     place, side = (0, "left") if narrow else (1, "right")
     axes.annotate(
         race.note, (place, 1), xycoords="axes fraction", xytext=(0, 4),
-        textcoords="offset points", fontsize=7.5 if narrow else 8, ha=side,
+        textcoords="offset points", fontsize=8, ha=side,
     )  # fmt: skip
     if not narrow:
         across = axes.get_yaxis_transform()
@@ -185,7 +185,7 @@ def _name_one(axes: Axes, race: NormRace, baseline: str, narrow: bool) -> None:
         edge, side, sign = (0.06, "bottom", "↓") if last < low else (0.94, "top", "↑")
         axes.text(
             0.97, edge, f"{points(last)} {sign}", transform=axes.transAxes, ha="right", va=side,
-            fontsize=8.5,
+            fontsize=8.5, bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1},
         )  # fmt: skip
 
 
@@ -196,7 +196,5 @@ def _add_key(figure: Figure, races: Sequence[NormRace], rules: Rules) -> None:
     if rules.margin:
         handles.append(margin_patch(rules.margin))
     if any(race.decided for race in races):
-        handles.append(
-            Line2D([], [], color=INK, linewidth=1, linestyle=(0, (2, 2)), label="decided")
-        )
+        handles.append(Line2D([], [], color=INK, linewidth=1, linestyle=DOTS, label="decided"))
     add_key(figure, handles)

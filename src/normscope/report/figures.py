@@ -70,7 +70,7 @@ class ReportFigure:
 
 def make_figures(analysis: Analysis) -> list[ReportFigure]:
     """Every figure for which there is something to draw, in the order of the page."""
-    figures = [*_answer_figures(analysis), *_batch_figures(analysis), *_curve_figures(analysis)]
+    figures = [*answer_figures(analysis), *batch_figures(analysis), *_curve_figures(analysis)]
     if any(norm.finished for norm in analysis.norms):
         figures += _dot_figures(analysis)
         if analysis.experiment.recipe.epochs > 1:
@@ -79,7 +79,7 @@ def make_figures(analysis: Analysis) -> list[ReportFigure]:
     return figures
 
 
-def _answer_figures(analysis: Analysis) -> list[ReportFigure]:
+def answer_figures(analysis: Analysis) -> list[ReportFigure]:
     """The differences to the baseline: their verdicts, how these came about, and every seed."""
     norms, rules = analysis.experiment.norms, analysis.rules
     rows, races, pairs = forest_data(analysis), race_data(analysis), paired_data(analysis)
@@ -167,7 +167,8 @@ def _how_it_went(races: tuple[NormRace, ...], analysis: Analysis) -> str:
     return " ".join(sentences)
 
 
-def _batch_figures(analysis: Analysis) -> list[ReportFigure]:
+def batch_figures(analysis: Analysis) -> list[ReportFigure]:
+    """Test error by batch size, where there are several."""
     lines = batch_data(analysis)
     if not lines:
         return []

@@ -13,8 +13,9 @@ CHUNK = 100  # resamples at once, which bounds the memory: 100 x 10,000 images a
 class VarianceSplit:
     """Variance of the test accuracy over seeds, in points squared: ``total = noise + between``.
 
-    `noise` is what independent coin flips on single images give; `between` is what is left, the
-    spread of the networks' true accuracies. It is an unbiased estimate and may be negative.
+    `noise` is what single images contribute that go one way or the other from run to run; `between`
+    is the variance of the networks' true accuracies, on all images there could be. It is an
+    unbiased estimate and may be negative.
     """
 
     total: float
@@ -23,19 +24,20 @@ class VarianceSplit:
 
 
 def variance_split(correct: np.ndarray) -> VarianceSplit | None:
-    """Split the variance between n >= 2 seeds, from who answered right: bool, (n, N).
+    """Split the variance between n >= 2 seeds, from who answered right: bool, (n, N >= 2).
 
-    ``between = n/(n-1) [Var(accuracy) - sum_i Var(error_i) / N^2]``, variances with n. Source:
-    Jordan 2023, arXiv 2304.01910, section 4. None for a single seed. Assumes that a seed's errors
-    on different images are independent given the network's true accuracy.
+    ``between = N/(N-1) [Var(accuracy) - sum_i Var(error_i) / N^2]``, variances over seeds with
+    n - 1. Source: Jordan 2023, arXiv 2304.01910, theorem 2; his theorem is for exact variances,
+    which the sample variances estimate without bias. None for a single seed or image.
     """
     n, images = correct.shape
-    if n < 2:
+    if n < 2 or images < 2:
         return None
     percent = 100 * correct.mean(axis=1)
     total = float(np.var(percent, ddof=1))
-    noise = float(100**2 * np.var(correct, axis=0, ddof=1).sum() / images**2)
-    return VarianceSplit(total, noise, total - noise)
+    flips = float(100**2 * np.var(correct, axis=0, ddof=1).sum() / images**2)
+    between = images / (images - 1) * (total - flips)
+    return VarianceSplit(total, total - between, between)
 
 
 def multibootstrap(
