@@ -19,7 +19,7 @@ def work(trial, *, on_epoch, notes: Path, big: np.ndarray):
     """Two epochs and a result, with a note of the process that made it."""
     assert big.sum() == 10**6
     print("a library that prints must not disturb the messages")
-    made = make_result(EXPERIMENT, trial.norm, trial.seed, make_labels(20))
+    made = make_result(EXPERIMENT, trial, make_labels(20))
     for record in made.history:
         on_epoch(record)
     (notes / trial.id).write_text(f"{os.getpid()} {os.environ.get('OMP_NUM_THREADS')}")
@@ -33,13 +33,13 @@ class Unreadable:
 
 def allocator(trial, *, on_epoch, notes: Path):
     (notes / "allocator").write_text(os.environ["GLIBC_TUNABLES"])
-    return make_result(EXPERIMENT, trial.norm, trial.seed, make_labels(20))
+    return make_result(EXPERIMENT, trial, make_labels(20))
 
 
 def troubled(trial, *, on_epoch, notes: Path, how: str):
     """The first trial of gn ends as `how` says; the others are done."""
     if (trial.norm, trial.seed) == ("gn", 0):
-        on_epoch(make_result(EXPERIMENT, "gn", 0, make_labels(20)).history[0])
+        on_epoch(make_result(EXPERIMENT, trial, make_labels(20)).history[0])
         if how == "raises":
             raise ZeroDivisionError("by 0")
         if how == "is killed":
@@ -50,7 +50,7 @@ def troubled(trial, *, on_epoch, notes: Path, how: str):
 
 def endless(trial, *, on_epoch, notes: Path):
     (notes / trial.id).write_text(str(os.getpid()))
-    made = make_result(EXPERIMENT, trial.norm, trial.seed, make_labels(20))
+    made = make_result(EXPERIMENT, trial, make_labels(20))
     on_epoch(made.history[0])
     time.sleep(600)
 

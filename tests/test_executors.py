@@ -132,7 +132,7 @@ def test_closing_the_results_stops_the_processes(tmp_path):
 def test_a_script_without_a_main_guard_can_use_processes(tmp_path):
     (tmp_path / "script.py").write_text(
         "import normscope\n"
-        "from normscope.config import read_experiment\n"
+        "from normscope.reading import read_experiment\n"
         "experiment = read_experiment(norms=['bn', 'gn'], seeds=1, epochs=1, train_limit=192,\n"
         "                             test_limit=50)\n"
         "comparison = normscope.compare(experiment, out='e', workers=2)\n"

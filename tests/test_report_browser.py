@@ -89,10 +89,11 @@ def test_it_asks_for_nothing_and_complains_of_nothing(visit, report, scripts):
 @pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
 def test_without_scripts_every_section_and_figure_is_seen(visit, viewport):
     page = visit(java_script_enabled=False, viewport=viewport)
-    for section in ("answer", "findings", "curves", "convergence", "mistakes", "provenance"):
+    sections = ("answer", "evidence", "findings", "curves", "convergence", "mistakes", "provenance")
+    for section in sections:
         assert page.locator(f"#{section}-title").is_visible()
     figures = page.locator("figure svg")
-    assert figures.count() == 11
+    assert figures.count() == 12
     for figure in figures.all():
         box = figure.bounding_box()
         assert box is not None

@@ -180,9 +180,9 @@ def _winners(
 
 def metric_columns(level_percent: float) -> dict[str, str]:
     """Name of a trial's number -> what a table calls it; the level is part of its column's name."""
-    names = {field.name: field.name for field in fields(TrialMetrics)}
-    del names["epochs_to_levels"]
-    return {"epochs_to_level": f"epochs_to_{level_percent:g}_percent", **names}
+    names = [field.name for field in fields(TrialMetrics)]
+    of_level = ("epochs_to_level", f"epochs_to_{level_percent:g}_percent")
+    return dict(of_level if name == "epochs_to_levels" else (name, name) for name in names)
 
 
 def _table_row(norm: NormSummary, level_percent: float) -> dict[str, object]:
