@@ -1,7 +1,6 @@
 """Figures of the differences to the baseline, and of batch sizes: numbers by hand, then marks."""
 
 import math
-from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -30,6 +29,7 @@ NORMS = ("bn", "gn", "ln")
 WORSE = (-2.0, -2.4, -1.6, -2.0, -2.2, -1.8, -2.1, -1.9, -2.0, -2.3, -1.7, -2.0)
 EQUAL = (0.1, -0.2, 0.15, -0.05, 0.1, -0.1, 0.05, 0.0, -0.15, 0.1, -0.05, 0.05)
 LATE = (0.5, 0.3, 0.7, 0.2, 0.6, 0.5)  # evidence of 26 to 1
+TORN = (*(1.0, 1.25, 0.75) * 4, *(-3.0, -2.75, -3.25) * 12)  # two distributions
 UNSURE = (0.9, -0.8, 1.1, -0.2, 0.7, -0.6, 0.8, 0.3, -0.9, 1.0, 0.1, -0.4)
 
 
@@ -51,15 +51,6 @@ def compared(design=FIXED, change=lambda result: result, sizes=(512,), **differe
         norms=("bn", *differences), seeds=len(next(iter(differences.values()))), epochs=2,
         test_size=50, design=design, batch_sizes=sizes, change=lambda rs: list(changed(rs)),
     )  # fmt: skip
-
-
-def only(analysis, change):
-    """The analysis with every verdict's judgement changed."""
-    norms = [
-        replace(n, verdict=n.verdict and replace(n.verdict, judgement=change(n.verdict.judgement)))
-        for n in analysis.norms
-    ]
-    return replace(analysis, norms=tuple(norms))
 
 
 def draw(analysis):
@@ -105,10 +96,10 @@ def test_one_seed_has_a_mean_and_no_interval():
     assert (row.n, row.mean, row.interval, row.simultaneous) == (1, -1.5, None, None)
 
 
-def test_contradictory_intervals_are_none():
-    analysis = only(compared(gn=WORSE), lambda judgement: replace(judgement, contradictory=True))
-    (row,) = plots.forest_data(analysis)
-    assert (row.mean, row.interval, row.simultaneous) == (pytest.approx(-2), None, None)
+def test_where_looks_contradict_or_all_differences_are_equal_there_is_no_interval():
+    for values in (TORN, (0.5,) * 9):
+        (row,) = plots.forest_data(compared(SEQUENTIAL, gn=values))
+        assert (row.mean, row.interval, row.simultaneous) == (np.mean(values), None, None)
 
 
 def ends_early(*ended):
@@ -119,6 +110,15 @@ def test_after_a_diverged_trial_there_is_no_mean():
     gn, ln = plots.forest_data(compared(change=ends_early(("ln", 1)), gn=(1, 2, 3), ln=(1, 2, 3)))
     assert (gn.mean, gn.diverged) == (2, 0)
     assert (ln.n, ln.mean, ln.interval, ln.simultaneous, ln.diverged) == (3, None, None, None, 1)
+
+
+def test_a_norm_without_a_seed_in_common_with_the_baseline_has_no_row():
+    def change(result):
+        return failed(result, "no") if result.trial.norm == "gn" else result
+
+    analysis = compared(change=change, gn=(1, 2), ln=(1, 2))
+    assert [row.norm for row in plots.forest_data(analysis)] == ["ln"]
+    assert [row.norm for row in plots.paired_data(analysis)] == ["ln"]
 
 
 def test_without_any_mean_or_any_comparison_there_is_no_forest():
@@ -143,13 +143,14 @@ def first(refuted):
     return int(np.argmax(refuted)) + 1 if np.any(refuted) else None
 
 
-def test_a_race_is_decided_when_0_or_both_ends_of_the_margin_are_refuted():
-    analysis = compared(SEQUENTIAL, gn=WORSE, ln=EQUAL, x=UNSURE)
-    gn, ln, x = plots.race_data(analysis)
+@pytest.mark.parametrize("shift", [-0.1, 0.0, 0.1])
+def test_a_race_is_decided_when_0_or_both_ends_of_the_margin_are_refuted(shift):
+    equal = np.array(EQUAL) + shift
+    gn, ln, x = plots.race_data(compared(SEQUENTIAL, gn=WORSE, ln=equal.tolist(), x=UNSURE))
     enough = 3 / 0.05  # three comparisons
-    both = (evidence(np.array(EQUAL) - 0.5) >= enough) & (evidence(np.array(EQUAL) + 0.5) >= enough)
+    upper, lower = evidence(equal - 0.5) >= enough, evidence(equal + 0.5) >= enough
     assert gn.decided == first(evidence(WORSE) >= enough) == 6
-    assert ln.decided == first(both) == 7
+    assert ln.decided == max(first(upper), first(lower)) == 7
     assert x.decided is None
     assert (gn.note, ln.note, x.note) == (
         "worse after 6 seeds",
@@ -174,6 +175,17 @@ def test_the_last_interval_of_a_race_is_the_thin_one_of_the_forest():
     analysis = compared(SEQUENTIAL, gn=WORSE, ln=EQUAL)
     for race, row in zip(plots.race_data(analysis), plots.forest_data(analysis), strict=True):
         assert (race.lows[-1], race.highs[-1]) == row.simultaneous
+
+
+def test_a_race_whose_looks_contradict_ends_and_equal_differences_narrow_nothing():
+    torn, equal, _ = plots.race_data(compared(SEQUENTIAL, gn=TORN, ln=(0.5,) * 48, x=UNSURE * 4))
+    gap = first(torn.lows > torn.highs)
+    assert gap is not None
+    assert np.isinf(equal.lows).all()
+    assert np.isinf(equal.highs).all()
+    axes = draw(compared(SEQUENTIAL, gn=TORN))["race"].axes[0]
+    (band,) = axes.collections
+    assert band.get_paths()[0].get_extents().x1 < gap
 
 
 def test_what_holm_decides_at_a_wider_level_has_no_mark():
@@ -359,7 +371,7 @@ def test_an_interval_beyond_the_axis_ends_in_an_arrow_inside_it():
 
 def test_a_mean_far_beyond_the_others_is_an_arrow():
     axes = draw(compared(gn=(-65.0, -65.1, -64.9), ln=(0.1, 0.2, 0.3)))["forest"].axes[0]
-    assert axes.get_xlim()[0] > -3
+    assert axes.get_xlim()[0] > -0.6  # its interval does not widen the axis either
     assert [height for _, height in marks(axes, "<")] == [0]
     assert not lines_of(axes, "gn")
     assert "−65.00" in words(axes)
@@ -376,7 +388,7 @@ def test_a_row_without_mean_says_why():
 
 
 def test_a_race_marks_where_it_was_decided_and_fills_what_is_unknown():
-    analysis = compared(SEQUENTIAL, gn=WORSE, ln=UNSURE)
+    analysis = compared(SEQUENTIAL, gn=[v - 0.1 * i for i, v in enumerate(WORSE)], ln=UNSURE)
     figure = draw(analysis)["race"]
     gn, ln = figure.axes
     mean = plots.race_data(analysis)[0].means
@@ -400,7 +412,7 @@ def test_a_race_marks_where_it_was_decided_and_fills_what_is_unknown():
 def test_a_norm_far_beyond_the_scale_of_the_race_says_where_it_is():
     far = tuple(value - 60 for value in WORSE)
     gn, ln = draw(compared(SEQUENTIAL, gn=far, ln=EQUAL))["race"].axes
-    assert gn.get_ylim()[0] > -5
+    assert gn.get_ylim()[0] > -0.6  # its interval does not widen the scale either
     assert "−62.00 ↓" in words(gn)
     assert not any("↓" in text for text in words(ln))
 
@@ -593,12 +605,14 @@ def test_the_figures_of_the_answer_come_first_and_say_their_numbers():
 
 def test_captions_tell_of_what_is_missing():
     one = told(compared(gn=(1,)))
-    assert "A mark without a line has no interval yet." in one["differences"].caption
+    assert "A mark without a line has no interval." in one["differences"].caption
     assert "equivalence" not in one["differences"].caption
     ended = told(compared(SEQUENTIAL, ends_early(("ln", 0)), gn=WORSE, ln=EQUAL))
     assert ended["race"].caption.endswith("Without an interval, as trials diverged: ln.")
     assert ended["paired"].caption.endswith("a trial diverged, which counts as guessing.")
     assert "ln undecided, n 12, trials diverged" in ended["differences"].alt
+    torn = told(compared(SEQUENTIAL, gn=TORN))["race"].caption
+    assert torn.endswith("It ends where looks contradict each other: gn.")
     late = told(compared(SEQUENTIAL, gn=WORSE[:6], ln=LATE))
     assert "Decided without a mark (ln)" in late["race"].caption
     assert "margin" not in told(compared(Design(until_decided=True, margin_points=0), gn=WORSE))[

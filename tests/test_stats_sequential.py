@@ -299,4 +299,17 @@ def test_intervals_of_nothing_and_of_equal_values_are_defined():
         assert running_interval(values) == Interval(len(values), *everything)
     for value in (0.0, 2.0):
         assert confidence_sequence([value] * 5) == Interval(5, value, value)
-        assert running_interval([value] * 9) == Interval(9, value, value)
+        assert running_interval([value] * 9) == Interval(9, *everything)
+
+
+@pytest.mark.parametrize("first", [0.0, 1.0])
+def test_looks_without_any_spread_do_not_count(first):
+    """Six equal differences would leave a point, and keep it whatever follows."""
+    values = [first] * 6 + [first + 3.0, first - 2.5, first + 2.0, first + 4.0]
+    spread = [confidence_sequence(values[:n]) for n in range(7, 11)]
+    found = running_interval(values)
+    assert (found.low, found.high) == (max(s.low for s in spread), min(s.high for s in spread))
+    assert found.high - found.low > 1
+    evidence = max(log_e_value(values[:n]) for n in range(7, 11))
+    assert anytime_p_value(values) == pytest.approx(min(1.0, math.exp(-evidence)))
+    assert anytime_p_value([first] * 8) == 1.0

@@ -63,12 +63,9 @@ def forest_data(analysis: Analysis) -> tuple[ForestRow, ...]:
 
 
 def _row(norm: str, verdict: Verdict) -> ForestRow:
-    judgement, found = verdict.judgement, verdict.difference
-    interval, together = None, judgement.simultaneous
+    found, together, interval = verdict.difference, verdict.judgement.simultaneous, None
     if found.low is not None and found.high is not None:
         interval = (found.low, found.high)
-    if judgement.contradictory:  # then they are empty
-        interval = together = None
     diverged = sum(verdict.diverged)
     return ForestRow(norm, found.n, found.mean, interval, together, verdict.outcome, diverged)
 

@@ -48,7 +48,8 @@ DOTS = (0, (2, 2))  # a line where a comparison was decided
 class NormRace:
     """One norm against the baseline after 1, 2, ... seeds: means and intervals, shape (n,), points.
 
-    The intervals hold at every n and for all comparisons at once; infinite while nothing is known.
+    The intervals hold at every n and for all comparisons at once; infinite while nothing is known,
+    and where all differences are equal. They are empty once looks contradict each other.
     `decided` is the number of seeds after which they first carried the verdict's claim; None if
     they do not yet, be it that a wider level of Holm's procedure does.
     """
@@ -91,6 +92,8 @@ def _norm_race(norm: str, verdict: Verdict, rules: Rules) -> NormRace:
     # What one look has refuted stays refuted, as in `stats.running_interval`.
     lows = np.maximum.accumulate([look.low for look in looks])
     highs = np.minimum.accumulate([look.high for look in looks])
+    if not judgement.spread:
+        lows, highs = np.full(len(values), -np.inf), np.full(len(values), np.inf)
     means = np.cumsum(values) / np.arange(1, len(values) + 1)
     decided = _decided(judgement.finding, lows, highs, rules.margin or 0.0)
     return NormRace(norm, means, lows, highs, verdict.outcome, decided)

@@ -132,7 +132,7 @@ def _how_to_judge(rows: tuple[ForestRow, ...], analysis: Analysis) -> str:
     decided = sum(row.outcome != "undecided" for row in rows)
     sentences.append(f"Decided: {decided or 'none'} of {len(rows)}.")
     if any(row.mean is not None and row.interval is None for row in rows):
-        sentences.append("A mark without a line has no interval yet.")
+        sentences.append("A mark without a line has no interval.")
     return " ".join(sentences)
 
 
@@ -160,6 +160,9 @@ def _how_it_went(races: tuple[NormRace, ...], analysis: Analysis) -> str:
             f"Decided without a mark ({', '.join(late)}): by Holm's procedure, which narrows the "
             "intervals of the rest when it has decided one."
         )
+    torn = [race.norm for race in races if race.lows[-1] > race.highs[-1]]
+    if torn:
+        sentences.append(f"It ends where looks contradict each other: {', '.join(torn)}.")
     drawn = {race.norm for race in races}
     absent = [row.norm for row in paired_data(analysis) if row.norm not in drawn]
     if absent:

@@ -70,17 +70,22 @@ def anytime_p_value(differences: Sequence[float], by_sign: bool = False) -> floa
     """``min(1, 1 / max E)`` over all looks at the differences, shape (n,), one after each of them.
 
     Under the null it ever falls to alpha with a probability of at most alpha. `by_sign` takes
-    `log_e_value_of_signs` instead of the t e-process.
+    `log_e_value_of_signs`; otherwise looks at which all differences are equal do not count, since
+    without spread the t e-process has nothing to judge by.
     """
-    if not len(differences):
-        return 1.0
-    looks = range(1, len(differences) + 1)
-    logs = (
-        [log_e_value_of_signs(differences[:n]) for n in looks]
-        if by_sign
-        else log_e_values(differences)
-    )
-    return float(min(1.0, math.exp(-max(logs))))
+    if by_sign:
+        looks = range(1, len(differences) + 1)
+        logs = [log_e_value_of_signs(differences[:n]) for n in looks]
+    else:
+        logs = log_e_values(differences)[_equal_at_first(differences) :]
+    return float(min(1.0, math.exp(-max(logs)))) if len(logs) else 1.0
+
+
+def _equal_at_first(differences: Sequence[float]) -> int:
+    """How many differences there are before one is unlike the first."""
+    looks = range(2, len(differences) + 1)
+    unlike = (n for n in looks if not all_equal(differences[:n]))
+    return next(unlike, len(differences) + 1) - 1
 
 
 def half_width(n: int, alpha: float = 0.05) -> float:
@@ -118,12 +123,11 @@ def confidence_sequences(differences: Sequence[float], alpha: float = 0.05) -> l
 def running_interval(differences: Sequence[float], alpha: float = 0.05) -> Interval:
     """What no look at the differences has refuted: the intersection of `confidence_sequences`.
 
-    It excludes 0 exactly when `anytime_p_value` is at most alpha. It may be empty (low > high),
-    with a probability of at most alpha where the assumptions hold.
+    Looks at which all differences are equal do not count. It excludes 0 exactly when
+    `anytime_p_value` is at most alpha. It may be empty (low > high), with a probability of at most
+    alpha where the assumptions hold.
     """
-    if all_equal(differences):  # rounding would make the intersection empty
-        return confidence_sequence(differences, alpha)
-    looks = confidence_sequences(differences, alpha)
+    looks = confidence_sequences(differences, alpha)[_equal_at_first(differences) :]
     low = max((look.low for look in looks), default=-math.inf)
     high = min((look.high for look in looks), default=math.inf)
     return Interval(len(differences), low, high)
