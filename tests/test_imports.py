@@ -49,8 +49,10 @@ ALLOWED = {
     "sequence": NUMBERS | {"findings", "progress", "store"},
     "study": RESULTS
     | {"comparison", "data", "executors", "models", "norms", "run", "sequence", "training"},
-    "cli": {"errors", "config", "comparison", "data", "models", "power", "progress", "reading",
-            "study", "terminal"},
+    "options": {"errors"},
+    "cli_data": {"errors", "data", "options", "progress"},
+    "cli": {"errors", "config", "cli_data", "comparison", "data", "models", "options", "power",
+            "progress", "reading", "study", "terminal"},
     "__main__": {"cli"},
     "__init__": {"comparison", "config", "data", "errors", "models", "study"},
 }  # fmt: skip

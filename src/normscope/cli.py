@@ -2,24 +2,22 @@
 
 import io
 import json
-import re
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
 
-from normscope.errors import NormscopeError, RunError, UsageError
+from normscope import options
+from normscope.cli_data import data_app
+from normscope.errors import RunError, UsageError
+from normscope.options import INTERRUPTED, DataDir, Debug, Levels, errors_in_one_line
 
 # torch, pandas and matplotlib take seconds to import: each command imports what it needs.
 # typer reads annotations at run time, on Python 3.10 too, hence Optional.
 # ruff: noqa: UP045
-
-INTERRUPTED = 130  # the exit code of a program that was ended by Ctrl-C
-DEFECT = 1  # the exit code of a program that failed in a way nobody foresaw
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,60 +26,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Which normalization layer should your CNN use, by how much, and why.",
 )
-data_app = typer.Typer(no_args_is_help=True, help="List, fetch, add, verify and show data sets.")
 app.add_typer(data_app, name="data")
-
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-DataDir = Annotated[
-    Optional[Path],
-    typer.Option(help="First folder to look for the data set in; then $NORMSCOPE_DATA, the "
-                 "user's cache folder and ./data.", show_default=False),
-]  # fmt: skip
-
-
-def _seconds(text: str) -> float:
-    """``90m``, ``2h``, ``1h30m``, ``45s`` in seconds."""
-    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
-    if not text or not found:
-        raise typer.BadParameter(f"{text!r} is no time span; write 2h, 90m, 1h30m or 45s")
-    hours, minutes, seconds = (int(part or 0) for part in found.groups())
-    return 3600.0 * hours + 60 * minutes + seconds
-
-
-def _levels(text: str) -> tuple[float, ...]:
-    """``0.5,0.6`` in percent, in the order given."""
-    try:
-        levels = [float(part) for part in text.split(",")]
-    except ValueError:
-        levels = []
-    if not levels or not all(0 < level < 1 for level in levels) or len({*levels}) < len(levels):
-        raise typer.BadParameter(
-            f"{text!r}: write different accuracies between 0 and 1, such as 0.5,0.6,0.7"
-        )
-    return tuple(round(100 * level, 9) for level in levels)
-
-
-def _integers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"{text!r}: write whole numbers, such as 8,32,128") from None
-
-
-Levels = Annotated[
-    Any,
-    typer.Option(
-        "--level", parser=_levels, metavar="A,B,...", show_default=False,
-        help="Test accuracies whose first reaching measures speed. Default: 0.6.",
-    ),
-]  # fmt: skip
-
-
-def _folder(text: str) -> Path:
-    """An empty name, as an unset variable leaves it, would mean the folder one is in."""
-    if not text:
-        raise typer.BadParameter("is empty; name a folder")
-    return Path(text)
 
 
 def main() -> None:
@@ -109,32 +54,6 @@ def _root(
     """Which normalization layer should your CNN use, by how much, and why."""
 
 
-@contextmanager
-def _errors_in_one_line(debug: bool) -> Iterator[None]:
-    """Turn an error into a message on stderr and an exit code: 2 or 3, or 1 for a defect."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
-    except NormscopeError as error:
-        if debug:
-            raise
-        print(f"normscope: {error}", file=sys.stderr)
-        raise typer.Exit(error.exit_code) from error
-    except (typer.Exit, BrokenPipeError):  # the reader of a pipe went: typer ends quietly
-        raise
-    except Exception as error:
-        if debug:
-            raise
-        print(
-            f"normscope: unexpected {type(error).__name__}: {error}\n"
-            "This is a defect of normscope; --debug shows where, please report it.",
-            file=sys.stderr,
-        )
-        raise typer.Exit(DEFECT) from error
-
-
 @app.command()
 def compare(
     dataset: Annotated[
@@ -160,7 +79,7 @@ def compare(
     batch_sizes: Annotated[
         Any,
         typer.Option(
-            parser=_integers,
+            parser=options.integers,
             metavar="A,B,...",
             show_default=False,
             help="Compare at each of these; the learning rate is scaled with it.",
@@ -179,7 +98,7 @@ def compare(
     budget: Annotated[
         Any,
         typer.Option(
-            parser=_seconds,
+            parser=options.seconds,
             metavar="TIME",
             show_default=False,
             help="Begin no seed after that time, until decided: 2h, 90m.",
@@ -211,7 +130,9 @@ def compare(
     out: Annotated[
         Optional[Path],
         typer.Option(
-            help="The experiment's folder. Default: one in runs/.", parser=_folder, metavar="DIR"
+            help="The experiment's folder. Default: one in runs/.",
+            parser=options.folder,
+            metavar="DIR",
         ),
     ] = None,
     config: Annotated[
@@ -230,7 +151,7 @@ def compare(
     Running the same command again trains only what is missing; more --norms or --seeds extend
     the experiment in its folder. Ctrl-C stops; what was trained stays.
     """
-    with _errors_in_one_line(debug):
+    with errors_in_one_line(debug):
         from normscope.reading import read_design, read_experiment
 
         design = read_design(
@@ -360,7 +281,9 @@ def report(
     out: Annotated[
         Optional[Path],
         typer.Option(
-            help="Write the report there instead of into FOLDER.", parser=_folder, metavar="DIR"
+            help="Write the report there instead of into FOLDER.",
+            parser=options.folder,
+            metavar="DIR",
         ),
     ] = None,
     level: Levels = None,
@@ -368,7 +291,7 @@ def report(
     debug: Debug = False,
 ) -> None:
     """Analyse the results in a folder again and write the report; trains nothing."""
-    with _errors_in_one_line(debug):
+    with errors_in_one_line(debug):
         from normscope.comparison import Comparison
 
         comparison = Comparison.read(folder, level) if level else Comparison.read(folder)
@@ -390,7 +313,7 @@ def plan(
     debug: Debug = False,
 ) -> None:
     """Say how many seeds a difference takes to be found, and how long that takes here."""
-    with _errors_in_one_line(debug):
+    with errors_in_one_line(debug):
         from normscope.power import plan_seeds
         from normscope.reading import read_experiment
         from normscope.study import seconds_per_trial
@@ -413,85 +336,8 @@ def summary(
     debug: Debug = False,
 ) -> None:
     """Print the table of a model's layers: output shapes, parameters, multiply-adds, sizes."""
-    with _errors_in_one_line(debug):
+    with errors_in_one_line(debug):
         from normscope.models.summary import summarize
         from normscope.terminal import show_summary
 
         show_summary(summarize(model, norm, classes))
-
-
-@data_app.command("list")
-def list_datasets(data_dir: DataDir = None, debug: Debug = False) -> None:
-    """Say which data sets there are, and where on this machine."""
-    with _errors_in_one_line(debug):
-        from normscope import data
-
-        for name, source in data.DATASETS.items():
-            place = "made in memory" if source.make else data.find(name, data_dir) or "not here"
-            print(f"{name:10} {place}\n{'':10} {source.description}")
-
-
-@data_app.command()
-def fetch(
-    name: Annotated[str, typer.Argument(help="cifar10 or cifar100.")],
-    source: Annotated[
-        Optional[list[str]], typer.Option(help="URL to try instead of the known ones; repeatable.")
-    ] = None,
-    debug: Debug = False,
-) -> None:
-    """Download a data set into the user's cache folder; goes on where an earlier try ended."""
-    with _errors_in_one_line(debug):
-        from rich.console import Console
-
-        from normscope import data
-        from normscope.progress import LiveBars, PlainLines
-
-        observer = LiveBars(Console()) if sys.stdout.isatty() else PlainLines()
-        with closing(observer):
-            place = data.fetch(name, tuple(source) if source else None, observer.downloaded)
-        print(f"{name} is at {place}")
-
-
-@data_app.command()
-def add(
-    file: Annotated[Path, typer.Argument(help="An archive or an extracted folder you have.")],
-    debug: Debug = False,
-) -> None:
-    """Verify a data set you have and copy it to where normscope looks."""
-    with _errors_in_one_line(debug):
-        from normscope import data
-
-        print(f"verified, and copied to {data.add(file)}")
-
-
-@data_app.command()
-def verify(
-    name: Annotated[str, typer.Argument(help="cifar10 or cifar100.")],
-    data_dir: DataDir = None,
-    debug: Debug = False,
-) -> None:
-    """Check every file of a data set against its official check sum."""
-    with _errors_in_one_line(debug):
-        from normscope import data
-
-        place, rows = data.find(name, data_dir), data.verify(name, data_dir)
-        for file, fault in rows.items():
-            print(f"{fault or 'ok':10} {file}")
-        if any(rows.values()):
-            raise RunError(f"{place} is damaged; restore it, or move it away and fetch it again")
-
-
-@data_app.command()
-def show(
-    name: Annotated[str, typer.Argument(help="shapes, cifar10 or cifar100.")],
-    out: Annotated[Optional[Path], typer.Option(help="Default: NAME.png.")] = None,
-    data_dir: DataDir = None,
-    debug: Debug = False,
-) -> None:
-    """Write a picture of sample images with their class names."""
-    with _errors_in_one_line(debug):
-        from normscope import data
-
-        picture = out or Path(f"{name}.png")
-        data.save_samples(data.load_dataset(name, data_dir), picture)
-        print(f"wrote {picture}")

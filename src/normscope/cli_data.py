@@ -1,0 +1,92 @@
+"""The commands of `normscope data`: list, fetch, add, verify and show data sets."""
+
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from normscope.errors import RunError
+from normscope.options import DataDir, Debug, errors_in_one_line
+
+# ruff: noqa: UP045  # typer reads annotations at run time, on Python 3.10 too
+
+data_app = typer.Typer(no_args_is_help=True, help="List, fetch, add, verify and show data sets.")
+
+
+@data_app.command("list")
+def list_datasets(data_dir: DataDir = None, debug: Debug = False) -> None:
+    """Say which data sets there are, and where on this machine."""
+    with errors_in_one_line(debug):
+        from normscope import data
+
+        for name, source in data.DATASETS.items():
+            place = "made in memory" if source.make else data.find(name, data_dir) or "not here"
+            print(f"{name:10} {place}\n{'':10} {source.description}")
+
+
+@data_app.command()
+def fetch(
+    name: Annotated[str, typer.Argument(help="cifar10 or cifar100.")],
+    source: Annotated[
+        Optional[list[str]], typer.Option(help="URL to try instead of the known ones; repeatable.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Download a data set into the user's cache folder; goes on where an earlier try ended."""
+    with errors_in_one_line(debug):
+        from rich.console import Console
+
+        from normscope import data
+        from normscope.progress import LiveBars, PlainLines
+
+        observer = LiveBars(Console()) if sys.stdout.isatty() else PlainLines()
+        with closing(observer):
+            place = data.fetch(name, tuple(source) if source else None, observer.downloaded)
+        print(f"{name} is at {place}")
+
+
+@data_app.command()
+def add(
+    file: Annotated[Path, typer.Argument(help="An archive or an extracted folder you have.")],
+    debug: Debug = False,
+) -> None:
+    """Verify a data set you have and copy it to where normscope looks."""
+    with errors_in_one_line(debug):
+        from normscope import data
+
+        print(f"verified, and copied to {data.add(file)}")
+
+
+@data_app.command()
+def verify(
+    name: Annotated[str, typer.Argument(help="cifar10 or cifar100.")],
+    data_dir: DataDir = None,
+    debug: Debug = False,
+) -> None:
+    """Check every file of a data set against its official check sum."""
+    with errors_in_one_line(debug):
+        from normscope import data
+
+        place, rows = data.find(name, data_dir), data.verify(name, data_dir)
+        for file, fault in rows.items():
+            print(f"{fault or 'ok':10} {file}")
+        if any(rows.values()):
+            raise RunError(f"{place} is damaged; restore it, or move it away and fetch it again")
+
+
+@data_app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="shapes, cifar10 or cifar100.")],
+    out: Annotated[Optional[Path], typer.Option(help="Default: NAME.png.")] = None,
+    data_dir: DataDir = None,
+    debug: Debug = False,
+) -> None:
+    """Write a picture of sample images with their class names."""
+    with errors_in_one_line(debug):
+        from normscope import data
+
+        picture = out or Path(f"{name}.png")
+        data.save_samples(data.load_dataset(name, data_dir), picture)
+        print(f"wrote {picture}")

@@ -1,0 +1,96 @@
+"""What the commands share: types of options, how their values are read, errors in one line."""
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from normscope.errors import NormscopeError
+
+# typer reads annotations at run time, on Python 3.10 too, hence Optional.
+# ruff: noqa: UP045
+
+INTERRUPTED = 130  # the exit code of a program that was ended by Ctrl-C
+DEFECT = 1  # the exit code of a program that failed in a way nobody foresaw
+
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+DataDir = Annotated[
+    Optional[Path],
+    typer.Option(help="First folder to look for the data set in; then $NORMSCOPE_DATA, the "
+                 "user's cache folder and ./data.", show_default=False),
+]  # fmt: skip
+
+
+def seconds(text: str) -> float:
+    """``90m``, ``2h``, ``1h30m``, ``45s`` in seconds."""
+    found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)
+    if not text or not found:
+        raise typer.BadParameter(f"{text!r} is no time span; write 2h, 90m, 1h30m or 45s")
+    hours, minutes, rest = (int(part or 0) for part in found.groups())
+    return 3600.0 * hours + 60 * minutes + rest
+
+
+def levels(text: str) -> tuple[float, ...]:
+    """``0.5,0.6`` in percent, in the order given."""
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or not all(0 < level < 1 for level in found) or len({*found}) < len(found):
+        raise typer.BadParameter(
+            f"{text!r}: write different accuracies between 0 and 1, such as 0.5,0.6,0.7"
+        )
+    return tuple(round(100 * level, 9) for level in found)
+
+
+def integers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: write whole numbers, such as 8,32,128") from None
+
+
+Levels = Annotated[
+    Any,
+    typer.Option(
+        "--level", parser=levels, metavar="A,B,...", show_default=False,
+        help="Test accuracies whose first reaching measures speed. Default: 0.6.",
+    ),
+]  # fmt: skip
+
+
+def folder(text: str) -> Path:
+    """An empty name, as an unset variable leaves it, would mean the folder one is in."""
+    if not text:
+        raise typer.BadParameter("is empty; name a folder")
+    return Path(text)
+
+
+@contextmanager
+def errors_in_one_line(debug: bool) -> Iterator[None]:
+    """Turn an error into a message on stderr and an exit code: 2 or 3, or 1 for a defect."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+    except NormscopeError as error:
+        if debug:
+            raise
+        print(f"normscope: {error}", file=sys.stderr)
+        raise typer.Exit(error.exit_code) from error
+    except (typer.Exit, BrokenPipeError):  # the reader of a pipe went: typer ends quietly
+        raise
+    except Exception as error:
+        if debug:
+            raise
+        print(
+            f"normscope: unexpected {type(error).__name__}: {error}\n"
+            "This is a defect of normscope; --debug shows where, please report it.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(DEFECT) from error
