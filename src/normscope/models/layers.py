@@ -85,16 +85,16 @@ def drop_by_mask(x: torch.Tensor, p: float, generators: Sequence[torch.Generator
     On a GPU numbers are cheap, and waiting to hear how many positions there are is not.
     """
     if len(generators) == 1:
-        kept = torch.empty_like(x, dtype=torch.bool).bernoulli_(1 - p, generator=generators[0])
+        dropped = torch.empty_like(x, dtype=torch.bool).bernoulli_(p, generator=generators[0])
     else:
         n, channels, height, width = x.shape
         own = (n, height, width, channels // len(generators))
         masks_NHWC = [
-            torch.empty(own, dtype=torch.bool, device=x.device).bernoulli_(1 - p, generator=each)
+            torch.empty(own, dtype=torch.bool, device=x.device).bernoulli_(p, generator=each)
             for each in generators
         ]
-        kept = torch.cat(masks_NHWC, dim=3).permute(0, 3, 1, 2)
-    return torch.where(kept, x / (1 - p), 0)
+        dropped = torch.cat(masks_NHWC, dim=3).permute(0, 3, 1, 2)
+    return (x / (1 - p)).masked_fill(dropped, 0.0)
 
 
 def bernoulli_positions(
