@@ -6,14 +6,15 @@ import shutil
 import pytest
 from report_fakes import failed, make_experiment, make_facts, make_labels, make_model, make_results
 
-from normscope.config import Design, Request
+from normscope.comparison import Comparison
+from normscope.config import Design, Experiment, Request
 from normscope.errors import RunError, UsageError
 from normscope.plan import plan
 from normscope.progress import PlainLines
 from normscope.reading import read_experiment
 from normscope.sequence import Watch, blocks_at_once, rounds
-from normscope.store import Store
-from normscope.study import begun, compare, forecast
+from normscope.store import Store, preview
+from normscope.study import begun, check_baseline, check_design, compare, forecast, kept_design
 from normscope.tuning import SEEDS
 
 UNTIL = Design(until_decided=True, max_seeds=20)
@@ -124,19 +125,62 @@ def test_a_fixed_design_is_one_round_and_shows_no_verdict_on_the_way(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("norms", "workers", "blocks"), [(3, 2, 2), (2, 2, 1), (3, 3, 1), (4, 6, 3)]
+    ("norms", "workers", "blocks"), [(3, 2, 2), (2, 2, 1), (3, 3, 1), (4, 6, 3), (3, 16, 6)]
 )
 def test_blocks_are_added_so_that_no_worker_idles(tmp_path, norms, workers, blocks):
     store = opened(tmp_path, norms=tuple(f"n{i}" for i in range(norms)))
     assert blocks_at_once(store, workers) == blocks
-    assert blocks * norms % workers == 0
+    assert blocks * norms % workers == 0 or workers > 6
 
 
 def test_one_norm_leaves_nothing_to_decide():
     with pytest.raises(UsageError, match="nothing to decide"):
-        begun(make_experiment(norms=("bn",)), UNTIL)
-    assert begun(make_experiment(seeds=30), UNTIL).seeds == 6
+        check_design(make_experiment(norms=("bn",)), UNTIL, None)
+    with pytest.raises(UsageError, match="needs a design until decided"):
+        check_design(make_experiment(), Design(), 60.0)
+    assert begun(small(), UNTIL).seeds == 6
     assert begun(make_experiment(seeds=30), Design()).seeds == 30
+    with pytest.raises(UsageError, match="fixes its seeds"):
+        begun(make_experiment(seeds=30), UNTIL)
+
+
+def test_seeds_that_were_planned_and_never_run_are_not_asked_for(tmp_path):
+    store = opened(tmp_path, design=Design(), seeds=12)
+    for result in made_up(store.experiment, 2.0)[:6]:  # three blocks of the twelve
+        store.add(result)
+    watcher, asked = played(Store(tmp_path), UNTIL, lambda e: made_up(e, 2.0))
+    assert asked == [6]
+    assert watcher.ending == "Stopped after 6 seeds: every comparison is decided."
+
+
+def test_more_seeds_than_the_most_allowed_may_be_stored(tmp_path):
+    store = opened(tmp_path, design=Design(), seeds=9)
+    for result in made_up(store.experiment, 0.5, 5.0):
+        store.add(result)
+    few = Design(until_decided=True, max_seeds=4)
+    watcher, asked = played(Store(tmp_path), few, lambda e: made_up(e, 0.5, 5.0))
+    assert asked == [0]
+    assert "stored already, and no more than 4 were asked for" in watcher.ending
+
+
+def test_a_folder_keeps_its_rules_and_its_baseline(tmp_path):
+    opened(tmp_path, Design(alpha=0.01, margin_points=2.0, until_decided=True))
+    assert kept_design(tmp_path) == Design(alpha=0.01, margin_points=2.0)
+    assert kept_design(tmp_path / "none") == Design()
+    check_baseline(tmp_path, "bn")
+    check_baseline(tmp_path / "none", "ln")
+    with pytest.raises(UsageError, match="compares with bn, not ln; leave out --baseline"):
+        check_baseline(tmp_path, "ln")
+
+
+def test_sizes_that_nobody_named_are_those_of_the_folder(tmp_path):
+    sizes = make_experiment(seeds=1, epochs=2, batch_sizes=(16, 32))
+    request = Request(date="", command="", norms=sizes.norms, seeds=1)
+    Store.open(tmp_path, sizes, request)
+    plain = Experiment(dataset="cifar10", recipe=sizes.recipe, seeds=2)
+    assert preview(tmp_path, plain).batch_sizes == (16, 32)
+    named = plain.model_copy(update={"batch_sizes": (64,)})
+    assert preview(tmp_path, named).batch_sizes == (16, 32, 64)
 
 
 # -- on real trainings -----------------------------------------------------------------------------
@@ -187,6 +231,24 @@ def test_a_finished_search_is_not_repeated(tuned, tmp_path):
     again = small(norms=["bn"], seeds=2, protocol="tuned")
     compare(again, out=folder, workers=1, observer=watcher)
     assert [(t.validation, t.seed) for t in watcher.trials] == [(False, 1)]
+
+
+def test_a_search_that_lost_a_record_goes_on_and_keeps_the_trials(tuned, tmp_path):
+    """What an error about a damaged record advises: remove its folder, run it again."""
+    comparison, watcher = tuned
+    folder, again = shutil.copytree(comparison.folder, tmp_path / "e"), Watcher()
+    shutil.rmtree(folder / "trials" / watcher.trials[3].id)
+    assert len(Store(folder).results()) == 1
+    compare(small(norms=["bn"], seeds=1, protocol="tuned"), out=folder, workers=1, observer=again)
+    assert [t.id for t in again.trials] == [watcher.trials[3].id]
+
+
+def test_an_unfinished_search_is_among_the_caveats(tuned, tmp_path):
+    comparison, watcher = tuned
+    folder = shutil.copytree(comparison.folder, tmp_path / "e")
+    shutil.rmtree(folder / "trials" / watcher.trials[3].id)
+    caveats = Comparison.read(folder).analysis.caveats
+    assert any("search for learning rates is not finished for 1 of 1" in c for c in caveats)
 
 
 def test_a_search_that_was_altered_is_refused(tuned, tmp_path):

@@ -1,6 +1,7 @@
 """Steps that live on the device against torch's own optimizer and schedule; graphs on CUDA."""
 
 import copy
+import weakref
 
 import pytest
 import torch
@@ -65,6 +66,34 @@ def test_steps_on_the_device_are_those_of_torchs_optimizer(norm, members, shapes
             models[1].state_dict().items(), models[0].state_dict().values(), strict=True
         ):
             torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-12, msg=name)
+
+
+def test_frozen_parameters_stay_and_the_others_are_trained(shapes):
+    train, models = train_split(shapes), [network("bn", 1) for _ in range(2)]
+    for model in models:
+        model[0].weight.requires_grad_(False)
+    eager, device = (
+        kind(model, in_float64(model), train, RECIPE, 1)
+        for kind, model in zip((EagerSteps, DeviceSteps), models, strict=True)
+    )
+    before = models[1][0].weight.clone()
+    for epoch in batches(1):
+        for index in epoch:
+            eager(index)
+            device(index)
+    assert torch.equal(models[1][0].weight, before)
+    for value, expected in zip(models[1].parameters(), models[0].parameters(), strict=True):
+        torch.testing.assert_close(value, expected, rtol=1e-9, atol=1e-12)
+
+
+def test_steps_that_are_closed_are_freed(shapes):
+    """A cycle would keep the graphs of a GPU, and all their memory, until the next collection."""
+    steps = DeviceSteps(network("bn", 1), lambda x: x, train_split(shapes), RECIPE, 1)
+    steps._by_size[5] = torch.arange(5), steps._graphed(torch.arange(5))
+    watched = weakref.ref(steps)
+    steps.close()
+    del steps
+    assert watched() is None
 
 
 def test_one_cycle_rises_and_falls_while_momentum_falls_and_rises():

@@ -6,7 +6,8 @@ from report_fakes import diverged, failed, make_analysis
 from scipy import stats as scipy_stats
 
 from normscope.config import Design, Request
-from normscope.findings import standing, verdict_sentence
+from normscope.findings import _added_norms, _changed_rules, standing, verdict_sentence
+from normscope.report.html import _best
 from normscope.stats import half_width, sign_flip_p_value
 from normscope.verdicts import Pairs, Rules, is_sequential, judge, verdict_of
 
@@ -118,6 +119,40 @@ def test_looks_that_contradict_each_other_decide_nothing():
     assert "do not look like draws from one distribution" in verdict_sentence(found, SEQUENTIAL)
 
 
+@pytest.mark.parametrize(
+    "differences",
+    [[1, 1.1, 0.9, 1, 1.05, 1.02, -9], [-1, -1.1, -0.9, -1, -1.05, -1.02, 9]],
+)
+def test_evidence_for_one_side_and_a_mean_on_the_other_decide_nothing(differences):
+    found = verdict(differences, SEQUENTIAL)
+    assert found.judgement.p_value < 0.05
+    assert found.outcome == "undecided"
+    assert "do not look like draws" in verdict_sentence(found, SEQUENTIAL)
+
+
+@pytest.mark.parametrize("minus", [8, 9, 12])
+def test_signs_that_turned_decide_nothing(minus):
+    found = verdict([1.0] * 9 + [-1.0] * minus, SEQUENTIAL, ordinal=True)
+    assert found.judgement.p_value < 0.05
+    assert found.outcome == ("better" if minus < 9 else "undecided")
+
+
+def test_a_norm_without_results_is_in_no_winner_set():
+    def change(results):
+        return [failed(r, "no") if r.trial.norm == "ln" else r for r in results]
+
+    analysis = make_analysis(seeds=8, change=change, design=Design(until_decided=True))
+    assert analysis.winners is None
+
+
+def test_only_a_baseline_that_beats_all_is_marked_best():
+    assert _best(make_analysis(norms=("bn", "gn"), seeds=2).norms) is None  # undecided
+    margin = Design(until_decided=True, margin_points=50)
+    equivalent = make_analysis(norms=("bn", "gn"), seeds=6, design=margin)
+    assert {n.verdict.outcome for n in equivalent.norms if n.verdict} == {"equivalent"}
+    assert _best(equivalent.norms) is None
+
+
 # -- what is not a clean number --------------------------------------------------------------------
 
 
@@ -212,3 +247,16 @@ def request(seeds, before, until_decided=False):
 )
 def test_seeds_that_follow_a_look_make_a_design_sequential(requests, sequential):
     assert is_sequential(requests) is sequential
+
+
+def test_what_was_changed_or_added_after_a_look_is_a_caveat():
+    first = request(3, 0)
+    stricter = request(3, 9).model_copy(update={"design": Design(alpha=0.01, margin_points=1.0)})
+    wider = request(3, 9).model_copy(update={"norms": ("bn", "in")})
+    assert _changed_rules([first, stricter]) == [
+        "The alpha and the margin were changed after a look at results."
+    ]
+    assert _changed_rules([first, wider]) == []
+    (sentence,) = _added_norms([first, wider])
+    assert sentence.startswith("Added after a look at results, which enlarged the family: in.")
+    assert _added_norms([first, first]) == []

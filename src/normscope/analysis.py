@@ -16,6 +16,7 @@ from normscope.stats import (
     VarianceSplit,
     all_equal,
     anytime_p_value,
+    direction_of_evidence,
     t_p_value,
     winner_set,
 )
@@ -149,7 +150,7 @@ def analyse(
                 one_machine,
             ),
         ),
-        caveats=caveats(norms, requests, experiment, facts, one_machine),
+        caveats=caveats(by_size, searches, requests, experiment, facts, one_machine),
     )  # fmt: skip
 
 
@@ -159,9 +160,9 @@ def _winners(
     trials: Sequence[TrialSummary],
     rules: Rules,
 ) -> tuple[str, ...] | None:
-    """The winner set; None where a trial diverged, or a fixed design is not complete."""
+    """The winner set; None where a trial diverged, a norm lacks seeds, or a fixed design trials."""
     incomplete = any(norm.finished < norm.trials for norm in norms) and not rules.sequential
-    if incomplete or any(norm.diverged for norm in norms):
+    if incomplete or any(norm.diverged or norm.finished < 2 for norm in norms):
         return None
     values = np.full((len(norms), experiment.seeds), np.nan)
     for trial in trials:
@@ -172,7 +173,9 @@ def _winners(
     def p_value(differences: Sequence[float]) -> float:
         if all_equal(differences):
             return 1.0  # no spread to judge by, as in the verdicts
-        return (anytime_p_value if rules.sequential else t_p_value)(differences)
+        if not rules.sequential:
+            return t_p_value(differences)
+        return anytime_p_value(differences) if direction_of_evidence(differences) else 1.0
 
     found = winner_set(values, rules.alpha, p_value)
     return tuple(experiment.norms[index] for index in found)

@@ -101,7 +101,7 @@ def compare(
             parser=options.seconds,
             metavar="TIME",
             show_default=False,
-            help="Begin no seed after that time, until decided: 2h, 90m.",
+            help="Add no seed to the first 6 after that time, until decided: 2h, 90m.",
         ),
     ] = None,
     margin: Annotated[
@@ -154,9 +154,6 @@ def compare(
     with errors_in_one_line(debug):
         from normscope.reading import read_design, read_experiment
 
-        design = read_design(
-            until_decided=until_decided, max_seeds=max_seeds, margin_points=margin, alpha=alpha
-        )
         _check_sequence(until_decided, seeds, max_seeds, budget)
         experiment = read_experiment(
             config,
@@ -173,6 +170,18 @@ def compare(
             precision=precision,
             train_limit=train_limit,
             test_limit=test_limit,
+        )
+        from normscope.study import check_baseline, folder_of, kept_design
+
+        folder = folder_of(experiment, out)
+        if baseline is not None:
+            check_baseline(folder, baseline)
+        design = read_design(
+            kept_design(folder),
+            until_decided=until_decided,
+            max_seeds=max_seeds,
+            margin_points=margin,
+            alpha=alpha,
         )
         if dry_run:
             _show_forecast(experiment, design, out, device, workers, as_json)
@@ -251,9 +260,10 @@ def _show(comparison: Any, as_json: bool, page: Path | None = None) -> None:
         print(f"Report: {page}")
     failed = [trial.id for trial in comparison.analysis.trials if trial.status == "failed"]
     if failed:
+        trials = f"{len(failed)} trial{'s' if len(failed) > 1 else ''}"
         raise RunError(
-            f"{len(failed)} trials failed ({', '.join(failed)}); {page} shows their tracebacks, "
-            "and the same command tries them again"
+            f"{trials} failed ({', '.join(failed)}); {page} shows their tracebacks, and the same "
+            "command tries them again"
         )
 
 

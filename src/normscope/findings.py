@@ -104,9 +104,10 @@ def _undecided(verdict: Verdict, rules: Rules, mean: float, interval: str) -> st
     judgement = verdict.judgement
     n = judgement.difference.n
     if verdict.unfinished and not rules.sequential:
+        have = "has" if verdict.unfinished == 1 else "have"
         return (
-            f"{verdict.unfinished} of their trials have not finished. The seeds in which both have "
-            f"differ by {mean:+.2f} points ({n} seed{'s' if n > 1 else ''})"
+            f"{verdict.unfinished} of their trials {have} not finished. The seeds in which both "
+            f"have differ by {mean:+.2f} points ({n} seed{'s' if n > 1 else ''})"
         )
     if not judgement.spread:
         return f"{mean:+.2f} points in every one of {n} seeds, which leaves no spread to judge by"
@@ -129,7 +130,7 @@ def method(
     family = f"{comparisons} comparison{'s' if comparisons > 1 else ''}"
     if not rules.sequential:
         design = f"Fixed design, n = {experiment.seeds}: paired t intervals"
-    elif requests[-1].design.until_decided:
+    elif any(request.design.until_decided for request in requests):
         design = "Sequential design, seeds added until decided: intervals valid at every look"
     else:
         design = (
@@ -186,9 +187,12 @@ def findings(
 
 def tuning_findings(searches: Sequence[Search], several_sizes: bool) -> tuple[str, ...]:
     """The chosen learning rates, and which of them lie at the edge of what was tried."""
-    found = [search for search in searches if search.best is not None]
+    done = [search for search in searches if search.best is not None]
+    found = [search for search in done if any(search.accuracy_percent)]
+    dead = [search.norm for search in done if not any(search.accuracy_percent)]
+    lost = f"Tuning: every learning rate that was tried diverged with {', '.join(dead)}."
     if not found:
-        return ()
+        return (lost,) if dead else ()
 
     def name(search: Search) -> str:
         return f"{search.norm} at {search.batch_size}" if several_sizes else search.norm
@@ -201,7 +205,8 @@ def tuning_findings(searches: Sequence[Search], several_sizes: bool) -> tuple[st
         if edges
         else ", none of them at an edge of its grid"
     )
-    return (f"Tuning: the learning rates chosen on held-out images are {chosen}{widened}.",)
+    sentence = f"Tuning: the learning rates chosen on held-out images are {chosen}{widened}."
+    return (sentence, lost) if dead else (sentence,)
 
 
 def _winners(winners: Sequence[str] | None, norms: Sequence[NormSummary]) -> list[str]:
@@ -341,6 +346,7 @@ def _mistakes(mistakes: Mistakes) -> list[str]:
 
 def caveats(
     norms: Sequence[NormSummary],
+    searches: Sequence[Search],
     requests: Sequence[Request],
     experiment: Experiment,
     facts: DatasetFacts,
@@ -348,12 +354,19 @@ def caveats(
 ) -> tuple[str, ...]:
     """What limits the conclusions, in the order of its weight."""
     sentences = []
-    if max(norm.finished for norm in norms) < 2:
+    if max(norm.finished for norm in norms) == 1:
         sentences.append(f"{ONE_SEED[0].upper()}{ONE_SEED[1:]}.")
+    open_ = [search for search in searches if search.best is None]
+    if open_:
+        sentences.append(
+            f"The search for learning rates is not finished for {len(open_)} of {len(searches)}: "
+            "the same command goes on with it."
+        )
     if facts.synthetic:
         sentences.append(f"{facts.name} is synthetic: its images are drawn by a program.")
     sentences += _unfinished(norms)
     sentences += _changed_rules(requests)
+    sentences += _added_norms(requests)
     if not one_machine:
         sentences.append(
             "Trials ran in different ways (processor, device, threads, kernels or fleet differ): "
@@ -372,15 +385,37 @@ def _changed_rules(requests: Sequence[Request]) -> list[str]:
                 changed.add(name.removesuffix("_points"))
     if not changed:
         return []
-    return [f"The {' and the '.join(sorted(changed))} was changed after a look at results."]
+    verb = "were" if len(changed) > 1 else "was"
+    return [f"The {' and the '.join(sorted(changed))} {verb} changed after a look at results."]
+
+
+def _added_norms(requests: Sequence[Request]) -> list[str]:
+    """Norms that joined when there were results to look at."""
+    known, added = set(requests[0].norms) if requests else set(), []
+    for request in requests[1:]:
+        new = [norm for norm in request.norms if norm not in known]
+        added += new if request.results_before != 0 else []
+        known |= set(new)
+    if not added:
+        return []
+    return [
+        f"Added after a look at results, which enlarged the family: {', '.join(added)}. Adding "
+        "norms until one is found better is not covered by any correction."
+    ]
 
 
 def _unfinished(norms: Sequence[NormSummary]) -> list[str]:
     """Which norms lack trials, and why; of many norms, how many trials are lacking in all."""
     lacking = [norm for norm in norms if norm.finished < norm.trials]
+    several = len({norm.batch_size for norm in norms}) > 1
     if len(lacking) <= MANY:
-        return [f"{norm.norm}: {_fates([norm])}." for norm in lacking]
-    return [f"{len(lacking)} of {len(norms)} norms lack trials; of all norms {_fates(norms)}."]
+        places = [f" at batch size {norm.batch_size}" if several else "" for norm in lacking]
+        return [
+            f"{norm.norm}{place}: {_fates([norm])}."
+            for norm, place in zip(lacking, places, strict=True)
+        ]
+    what = "norms and batch sizes" if several else "norms"
+    return [f"{len(lacking)} of {len(norms)} {what} lack trials; of all {what} {_fates(norms)}."]
 
 
 def _fates(norms: Sequence[NormSummary]) -> str:

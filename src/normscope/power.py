@@ -40,8 +40,8 @@ def plan_seeds(difference: float, sd: float, norms: int, alpha: float) -> SeedPl
             raise UsageError(f"the {name} must be above 0 points, not {value:g}")
     if norms < 2:
         raise UsageError("a comparison needs two norms or more")
-    if not 0 < alpha < 0.5:
-        raise UsageError(f"alpha must lie between 0 and 0.5, not {alpha:g}")
+    if not 1e-6 <= alpha < 0.5:
+        raise UsageError(f"alpha must lie between 0.000001 and 0.5, not {alpha:g}")
     level = alpha / (norms - 1)
     stops = stopping_times(difference, sd, level, LEAST_SEEDS)
     return SeedPlan(

@@ -135,7 +135,7 @@ def _ending(name: str, result: Result) -> str:
 
 def _standing(seeds: int, verdicts: Sequence[str]) -> list[str]:
     """A line per comparison, the first one led by the number of seeds."""
-    lead = f"after {seeds} seeds  "
+    lead = f"after {seeds} seed{'s' if seeds > 1 else ' '}  "
     return [f"{lead if not i else ' ' * len(lead)}{verdict}" for i, verdict in enumerate(verdicts)]
 
 

@@ -45,11 +45,11 @@ def _with_baseline(experiment: Experiment, baseline: str) -> Experiment:
     return experiment.model_copy(update={"norms": (baseline, *others)})
 
 
-def read_design(**values: Any) -> Design:
-    """Build a design; None means the default. Raises `UsageError` in one line."""
+def read_design(base: Design, **values: Any) -> Design:
+    """Build a design from changes to `base`; None means unchanged. Raises `UsageError`."""
     given = {key: value for key, value in values.items() if value is not None}
     try:
-        return Design.model_validate(given)
+        return Design.model_validate({**base.model_dump(), **given})
     except ValidationError as error:
         raise UsageError(explain(error, Design)) from error
 

@@ -26,6 +26,9 @@ def rounds(
     started = time.monotonic()
     if store.experiment.protocol == "tuned":
         yield from _tuning_rounds(store)
+    if design.until_decided:  # seeds that were planned once and never run are not asked for now
+        begun = max((result.trial.seed + 1 for result in store.results()), default=0)
+        store.extend(max(begun, min(LEAST_SEEDS, design.max_seeds)))
     yield store.missing(store.plan())
     while design.until_decided:
         before = time.monotonic()
@@ -53,9 +56,10 @@ def _tuning_rounds(store: Store) -> Iterator[list[Trial]]:
 
 
 def blocks_at_once(store: Store, workers: int) -> int:
-    """The least number of seeds whose trials fill all workers again and again."""
+    """How many seeds at once leave no worker idle; of many workers, only in the last trials."""
     trials = len(store.experiment.norms) * len(store.experiment.batch_sizes)
-    return workers // math.gcd(workers, trials)
+    even = workers // math.gcd(workers, trials)
+    return even if even <= 3 else math.ceil(workers / trials)
 
 
 def _reason_to_stop(store: Store, design: Design) -> str | None:
@@ -65,7 +69,9 @@ def _reason_to_stop(store: Store, design: Design) -> str | None:
     verdicts = standing_verdicts(store, design, results)
     if experiment.seeds >= LEAST_SEEDS and all(verdict.decided for verdict in verdicts):
         return "every comparison is decided"
-    if experiment.seeds >= design.max_seeds:
+    if experiment.seeds > design.max_seeds:
+        return f"they are stored already, and no more than {design.max_seeds} were asked for"
+    if experiment.seeds == design.max_seeds:
         return f"that is the most allowed ({design.max_seeds})"
     return None
 

@@ -39,7 +39,7 @@ from normscope.config import (
 from normscope.errors import RunError, UsageError
 from normscope.files import PARTIAL, discard, disk_errors, written
 from normscope.plan import plan
-from normscope.tuning import chosen_rates, tuning_plan
+from normscope.tuning import WIDEST, all_tuning_trials, chosen_rates, rates_at
 
 ADVICE = (
     "make room or choose another folder with --out, then run the same command again: the trials "
@@ -145,11 +145,22 @@ class Store:
             return plan(self.experiment)
         return plan(self.experiment, chosen_rates(self.experiment, self.tuning()))
 
+    def _possible(self) -> list[Trial]:
+        """The planned trials; where a search lost a record, those at any rate that it may find."""
+        if self.experiment.protocol == "drop-in":
+            return self.plan()
+        rates = chosen_rates(self.experiment, self.tuning())
+        return [
+            trial
+            for power in range(-WIDEST, WIDEST + 1)
+            for trial in plan(self.experiment, {**rates_at(self.experiment, power), **rates})
+        ]
+
     def tuning(self) -> list[Result]:
         """The results of the search for learning rates; raises as `results` does."""
         records = self._records()
         found = [record for record in records.values() if record.trial.validation]
-        known = {trial.id for trial in tuning_plan(self.experiment, found)}
+        known = {trial.id for trial in all_tuning_trials(self.experiment)}
         for folder, record in records.items():
             if record.trial.validation and folder.name not in known & {record.trial.id}:
                 raise RunError(
@@ -168,7 +179,7 @@ class Store:
 
         Raises `RunError` that names a record which cannot be read or is of another experiment.
         """
-        trials = {trial.id: trial for trial in self.plan()}
+        trials = {trial.id: trial for trial in self._possible()}
         records = {
             folder: record
             for folder, record in self._records().items()
@@ -184,7 +195,7 @@ class Store:
                     f"the predictions in {folder} are not for the test images of this experiment; "
                     "remove that folder and run the experiment again: only this trial is repeated"
                 )
-        order = list(trials)
+        order = list(dict.fromkeys(trials))
         return sorted(records.values(), key=lambda record: order.index(record.trial.id))
 
     def _fits_data(self, record: Result) -> bool:
@@ -329,12 +340,14 @@ def preview(folder: Path, experiment: Experiment) -> Experiment:
             f"{folder} compares with {kept.baseline}, not {experiment.baseline}: name "
             f"{kept.baseline} first in --norms, or choose another folder with --out"
         )
+    # Sizes that nobody named are those of the folder.
+    asked_sizes = experiment.batch_sizes if "batch_sizes" in experiment.model_fields_set else ()
     new_norms = [norm for norm in experiment.norms if norm not in kept.norms]
     return kept.model_copy(
         update={
             "norms": (*kept.norms, *new_norms),
             "seeds": max(kept.seeds, experiment.seeds),
-            "batch_sizes": tuple(sorted({*kept.batch_sizes, *experiment.batch_sizes})),
+            "batch_sizes": tuple(sorted({*kept.batch_sizes, *asked_sizes})),
         }
     )
 

@@ -69,20 +69,21 @@ def compare(
     trials that run at once (default: one per core of a CPU, a fleet of 32 on a GPU); `observer` is
     told of the progress (default: it prints a line per epoch); `command` is what the report gives
     as the way to repeat the experiment (default: this call). `design` says how verdicts are
-    reached; until decided, at least 6 seeds are run, whatever the experiment says, and none is
-    begun after `budget_s` seconds. `levels_percent` are the test accuracies whose first reaching
-    measures speed. Raises `UsageError` or `RunError`, in one line that says what to do; every trial
-    that ended before that, or before a KeyboardInterrupt, stays in the folder, and the next call
-    goes on from there.
+    reached (default: the folder's alpha and margin, fixed); until decided, 6 seeds are run first,
+    and none is added after `budget_s` seconds. `levels_percent` are the test accuracies whose first
+    reaching measures speed. Raises `UsageError` or `RunError`, in one line that says what to do;
+    every trial that ended before that, or before a KeyboardInterrupt, stays in the folder, and the
+    next call goes on from there.
     """
-    observer, design = observer or PlainLines(), design or Design()
+    observer, folder = observer or PlainLines(), folder_of(experiment, out)
+    design = design or kept_design(folder)
     check_names(experiment)
     experiment = begun(experiment, design)
     where = choose_device(device)
     check_precision(experiment.recipe.precision, where)
     check_workers(experiment, where, workers)
-    folder = folder_of(experiment, out)
-    preview(folder, experiment)  # refuse an unfit folder before a data set is downloaded
+    whole = preview(folder, experiment)  # refuse an unfit folder before a data set is downloaded
+    check_design(whole, design, budget_s)
     dataset = _load(experiment, data_dir, observer)
     with Store.lock(folder):
         request = _request(folder, experiment, design, command)
@@ -92,8 +93,10 @@ def compare(
             at_once = workers_or_default(where, workers)
             for todo in rounds(store, design, budget_s, at_once, observer):
                 trials = store.plan()
-                results, how = start(trials or todo, todo, dataset, where, workers, observer)
-                observer.started(todo, len(trials) - len(set(trials) & set(todo)), how)
+                if todo and todo[0].validation:
+                    trials = tuning_plan(store.experiment, store.tuning())
+                results, how = start(trials, todo, dataset, where, workers, observer)
+                observer.started(todo, len(trials) - len(todo), how)
                 with closing(results):
                     for result in results:
                         store.add(result)
@@ -107,13 +110,41 @@ def compare(
 def begun(experiment: Experiment, design: Design) -> Experiment:
     """The experiment with the seeds that its design begins with.
 
-    Raises `UsageError` if there is nothing to decide.
+    Raises `UsageError` if the experiment fixes its seeds and the design does not.
     """
     if not design.until_decided:
         return experiment
-    if len(experiment.norms) < 2:
-        raise UsageError("one norm leaves nothing to decide; name two or more in --norms")
+    if "seeds" in experiment.model_fields_set:
+        raise UsageError(
+            "the experiment fixes its seeds and --until-decided does not; leave one out"
+        )
     return experiment.model_copy(update={"seeds": min(LEAST_SEEDS, design.max_seeds)})
+
+
+def check_design(experiment: Experiment, design: Design, budget_s: float | None) -> None:
+    """Raise `UsageError` if there is nothing to decide, or a budget for what does not go on."""
+    if design.until_decided and len(experiment.norms) < 2:
+        raise UsageError("one norm leaves nothing to decide; name two or more in --norms")
+    if budget_s is not None and not design.until_decided:
+        raise UsageError("a budget of time needs a design until decided")
+
+
+def kept_design(folder: Path) -> Design:
+    """The alpha and margin that a folder was last asked for, or the defaults."""
+    if not Store.exists(folder) or not Store(folder).requests:
+        return Design()
+    last = Store(folder).requests[-1].design
+    return Design(alpha=last.alpha, margin_points=last.margin_points)
+
+
+def check_baseline(folder: Path, baseline: str) -> None:
+    """Raise `UsageError` if the folder compares with another norm."""
+    kept = Store(folder).experiment.baseline if Store.exists(folder) else baseline
+    if kept != baseline:
+        raise UsageError(
+            f"{folder} compares with {kept}, not {baseline}; leave out --baseline, or choose "
+            "another folder with --out"
+        )
 
 
 def workers_or_default(device: torch.device, workers: int | None) -> int:
@@ -203,7 +234,9 @@ def forecast(
     where = choose_device(device)
     check_precision(experiment.recipe.precision, where)
     folder = folder_of(experiment, out)
-    trials = _foreseen(folder, preview(folder, experiment))
+    whole = preview(folder, experiment)
+    check_design(whole, design or Design(), None)
+    trials = _foreseen(folder, whole)
     todo = Store(folder).missing(trials) if Store.exists(folder) else trials
     source = DATASETS[experiment.dataset]
     sizes = experiment.train_limit or source.train_size, experiment.test_limit or source.test_size
@@ -278,7 +311,7 @@ def _open_store(folder: Path, experiment: Experiment, dataset: Dataset, request:
 
 def has_results(folder: Path) -> bool:
     """Whether the folder of an experiment holds a result to report on."""
-    return Store.exists(folder) and bool(Store(folder).results())
+    return Store.exists(folder) and bool(Store(folder).results() or Store(folder).tuning())
 
 
 def _request(folder: Path, experiment: Experiment, design: Design, command: str | None) -> Request:

@@ -67,6 +67,21 @@ def chosen_rates(experiment: Experiment, results: Sequence[Result]) -> Rates:
     }
 
 
+def rates_at(experiment: Experiment, power: int) -> Rates:
+    """The rate at one place of the grid, for every norm and batch size."""
+    return {(norm, size): _rate(experiment, size, power) for norm, size in _pairs(experiment)}
+
+
+def all_tuning_trials(experiment: Experiment) -> list[Trial]:
+    """Every trial that a search could ever ask for."""
+    return [
+        trial
+        for norm, size in _pairs(experiment)
+        for power in range(-WIDEST, WIDEST + 1)
+        for trial in _trials(experiment, norm, size, power)
+    ]
+
+
 def _pairs(experiment: Experiment) -> list[tuple[str, int]]:
     return [(norm, size) for size in experiment.batch_sizes for norm in experiment.norms]
 

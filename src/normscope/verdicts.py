@@ -12,11 +12,12 @@ from typing import Literal
 
 import numpy as np
 
-from normscope.config import Design, Request
+from normscope.config import Request
 from normscope.stats import (
     Estimate,
     all_equal,
     anytime_p_value,
+    direction_of_evidence,
     holm,
     holm_levels,
     running_interval,
@@ -105,12 +106,6 @@ class Verdict:
         return self.outcome != "undecided"
 
 
-def rules_of(requests: Sequence[Request], margin: float | None = None) -> Rules:
-    """The rules of an experiment's test accuracy, or of a metric with another margin."""
-    design = requests[-1].design if requests else Design()
-    return Rules(is_sequential(requests), design.alpha, margin)
-
-
 def is_sequential(requests: Sequence[Request]) -> bool:
     """Whether seeds were, or may be, added after a look at results."""
     if any(request.design.until_decided for request in requests):
@@ -154,7 +149,9 @@ def _judge_one(pairs: Pairs, rules: Rules, p: float, level: float, family: int) 
     if pairs.ordinal:
         plain = Estimate(plain.n, None, None, None, None)
     simultaneous, own = (_interval(pairs, rules, alpha) for alpha in (rules.alpha / family, level))
-    contradictory = own is not None and own[0] > own[1]
+    direction = _direction(pairs, rules)
+    empty = own is not None and own[0] > own[1]
+    contradictory = empty or (p <= rules.alpha and direction == 0)
     if contradictory:
         own = simultaneous = None
     low, high = own or (None, None)
@@ -162,7 +159,7 @@ def _judge_one(pairs: Pairs, rules: Rules, p: float, level: float, family: int) 
     within = _within(simultaneous, rules.margin)
     finding: Finding = "undecided"
     if p <= rules.alpha and not contradictory:
-        finding = "higher" if _points_up(pairs, rules) else "lower"
+        finding = "higher" if direction > 0 else "lower"
     elif within:
         finding = "equivalent"
     needed = None
@@ -197,10 +194,11 @@ def _within(interval: tuple[float, float] | None, margin: float | None) -> bool:
     return -margin < interval[0] <= interval[1] < margin
 
 
-def _points_up(pairs: Pairs, rules: Rules) -> bool:
-    """Which way the test found the differences to point: by their signs, or by their sum."""
-    by_signs = pairs.ordinal and rules.sequential
-    return bool(np.sum(np.sign(pairs.differences) if by_signs else pairs.differences) > 0)
+def _direction(pairs: Pairs, rules: Rules) -> int:
+    """Which way the evidence points: 1, -1, or 0 where looks contradict each other."""
+    if rules.sequential:
+        return direction_of_evidence(pairs.differences, by_sign=pairs.ordinal)
+    return int(np.sign(np.sum(pairs.differences)))
 
 
 def verdict_of(

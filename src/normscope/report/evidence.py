@@ -6,6 +6,7 @@ from normscope.analysis import Analysis
 from normscope.findings import confidence
 from normscope.report.words import NONE, Cell, mean_sd, number
 from normscope.secondary import SecondaryFinding
+from normscope.stats import Estimate
 from normscope.verdicts import Verdict
 
 
@@ -77,7 +78,7 @@ def _beside(analysis: Analysis) -> Table:
         rows.append(
             [
                 Cell(found.norm),
-                mean_sd(found.bootstrap, 2),
+                Cell(number(found.bootstrap.mean, 2, signed=True), _sd(found.bootstrap)),
                 Cell(_interval(judgement.simultaneous or (None, None))),
                 Cell(_p(judgement.p_value)),
                 Cell(_interval(bootstrap)),
@@ -89,7 +90,8 @@ def _beside(analysis: Analysis) -> Table:
         )
     return Table(
         "Beside the verdicts",
-        "Other views of the same paired differences in points; they decide nothing. The "
+        "Other views of the same paired differences in points, of the seeds in which both "
+        "finished; they decide nothing, and all but the second and third are for one look. The "
         f"simultaneous intervals hold for all norms at once ({level}). The bootstrap interval "
         "(BCa) and that over seeds and images are for one comparison (95 %), the latter for new "
         "images of this kind. P(norm > baseline): how often one run of the norm beats one run of "
@@ -117,6 +119,10 @@ def _interval(interval: tuple[float | None, float | None]) -> str:
     return f"{number(low, 2, signed=True)} to {number(high, 2, signed=True)}"
 
 
+def _sd(estimate: Estimate) -> str:
+    return "" if estimate.sd is None else f"sd {number(estimate.sd, 2)}"
+
+
 def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else number(value, 3)
 
@@ -137,7 +143,7 @@ def _splits(analysis: Analysis) -> Table:
         "Why seeds differ",
         "Standard deviations of the test accuracy over seeds, in points. Test-set noise is what "
         "independent coin flips on single images give; the rest is the spread of the networks "
-        "themselves. Their squares add up.",
+        "themselves. Their squares add up, but where the estimate of the last is below 0.",
         ["Norm", "Over seeds", "Test-set noise", "True spread"],
         rows,
         [row[0].text for row in rows],

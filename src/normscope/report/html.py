@@ -100,7 +100,7 @@ def _best(norms: Iterable[NormSummary]) -> str | None:
     """
     verdicts = {norm.norm: norm.verdict for norm in norms}
     outcomes = {name: verdict.outcome for name, verdict in verdicts.items() if verdict}
-    if not outcomes or "undecided" in outcomes.values():
+    if not outcomes or not set(outcomes.values()) <= {"better", "worse"}:
         return None
     better = [name for name, outcome in outcomes.items() if outcome == "better"]
     if not better:

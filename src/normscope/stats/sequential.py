@@ -81,6 +81,25 @@ def anytime_p_value(differences: Sequence[float], by_sign: bool = False) -> floa
     return float(min(1.0, math.exp(-max(logs)))) if len(logs) else 1.0
 
 
+def direction_of_evidence(differences: Sequence[float], by_sign: bool = False) -> int:
+    """Where the look with the most evidence saw the mean: 1 above 0, -1 below.
+
+    0 if all differences together point the other way, or nowhere: then the looks contradict each
+    other. `by_sign` as in `anytime_p_value`.
+    """
+    log_e = log_e_value_of_signs if by_sign else log_e_value
+    first = 0 if by_sign else _equal_at_first(differences)
+    looks = range(first + 1, len(differences) + 1)
+    if not looks:
+        return 0
+    most = max(looks, key=lambda n: log_e(differences[:n]))
+
+    def sign(values: Sequence[float]) -> int:
+        return int(np.sign(np.sum(np.sign(values) if by_sign else values)))
+
+    return sign(differences[:most]) if sign(differences[:most]) == sign(differences) else 0
+
+
 def _equal_at_first(differences: Sequence[float]) -> int:
     """How many differences there are before one is unlike the first."""
     looks = range(2, len(differences) + 1)

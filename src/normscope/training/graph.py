@@ -4,6 +4,7 @@ A small network keeps a GPU waiting for its next kernel: launching one takes lon
 it. A graph launches all kernels of a step at once. Source: torch.cuda.CUDAGraph.
 """
 
+import gc
 from collections.abc import Callable, Sequence
 
 import torch
@@ -40,12 +41,28 @@ class Graphed:
             self._run_on_side_stream()
             return
         if self.graph is None:
-            self.graph = torch.cuda.CUDAGraph()
-            for generator in self.generators:
-                self.graph.register_generator_state(generator)
-            with torch.cuda.graph(self.graph):
-                self.function()
+            self.graph = self._captured()
         self.graph.replay()
+
+    def close(self) -> None:
+        """Give the graph's memory back."""
+        if self.graph is not None:
+            self.graph.reset()
+            self.graph = None
+
+    def _captured(self) -> torch.cuda.CUDAGraph:
+        graph = torch.cuda.CUDAGraph()
+        for generator in self.generators:
+            graph.register_generator_state(generator)
+        # An older graph that is collected in the middle of a capture would invalidate it.
+        gc.collect()
+        gc.disable()
+        try:
+            with torch.cuda.graph(graph):
+                self.function()
+        finally:
+            gc.enable()
+        return graph
 
     def _run_on_side_stream(self) -> None:
         """As a capture demands of the calls before it."""

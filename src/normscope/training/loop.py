@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from importlib.util import find_spec
 
 import torch
@@ -10,7 +11,14 @@ from torch import nn
 
 from normscope.config import EpochRecord, Precision, Recipe
 from normscope.training.split import Split
-from normscope.training.steps import DeviceSteps, EagerSteps, Forward, by_member, losses
+from normscope.training.steps import (
+    DeviceSteps,
+    EagerSteps,
+    Forward,
+    Steps,
+    by_member,
+    losses,
+)
 
 EVALUATION_BATCH = 1000  # images; evaluation has no gradients, so this only bounds memory
 
@@ -84,9 +92,24 @@ def fit_fleet(
     member that diverged is told of no more, and the others go on.
     """
     forward = forward or model
+    members = len(orders)
+    take_steps = DeviceSteps if train.labels.device.type == "cuda" else EagerSteps
+    with closing(take_steps(model, forward, train, recipe, members)) as step:
+        return _fit(model, step, train, test, recipe, orders, on_epoch, forward)
+
+
+def _fit(
+    model: nn.Module,
+    step: Steps,
+    train: Split,
+    test: Split,
+    recipe: Recipe,
+    orders: Sequence[torch.Generator],
+    on_epoch: Callable[[int, EpochRecord], None],
+    forward: Forward,
+) -> list[torch.Tensor | Diverged]:
+    """The loop over epochs: train, evaluate, tell."""
     members, device = len(orders), train.labels.device
-    take_steps = DeviceSteps if device.type == "cuda" else EagerSteps
-    step = take_steps(model, forward, train, recipe, members)
     outcomes: list[torch.Tensor | Diverged] = [torch.empty(0)] * members
     for epoch in range(1, recipe.epochs + 1):
         started = time.perf_counter()

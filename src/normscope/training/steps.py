@@ -39,6 +39,9 @@ class Steps:
     def __call__(self, index: torch.Tensor) -> None:
         raise NotImplementedError
 
+    def close(self) -> None:
+        """No more steps will come."""
+
     def totals(self) -> tuple[list[float], list[int]]:
         """Since the last call: sum of losses and number of right answers of each member."""
         sums = self._loss_sum.tolist(), self._correct.tolist()
@@ -82,7 +85,7 @@ class DeviceSteps(Steps):
     ):
         super().__init__(forward, train, members)
         device = train.labels.device
-        self.parameters: list[torch.Tensor] = list(model.parameters())
+        self.parameters: list[torch.Tensor] = [p for p in model.parameters() if p.requires_grad]
         self.velocities = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.rates, momenta = one_cycle(recipe, len(train))
         dtype = self.parameters[0].dtype
@@ -91,7 +94,7 @@ class DeviceSteps(Steps):
         self._count = torch.zeros((), dtype=torch.long, device=device)
         self._taken = 0
         self._generators = generators_of(model)
-        self._by_size: dict[int, tuple[torch.Tensor, Callable[[], None]]] = {}
+        self._by_size: dict[int, tuple[torch.Tensor, Graphed]] = {}
 
     def __call__(self, index: torch.Tensor) -> None:
         size = index.shape[1]
@@ -104,12 +107,18 @@ class DeviceSteps(Steps):
         self.learning_rate = self.rates[self._taken]
         self._taken += 1
 
+    def close(self) -> None:
+        for _, step in self._by_size.values():
+            step.close()
+        self._by_size.clear()
+
     def _graphed(self, index: torch.Tensor) -> Graphed:
         return Graphed(lambda: self._step(index), index.device, self._generators)
 
     def _step(self, index: torch.Tensor) -> None:
         """SGD with momentum: v = momentum * v + gradient, then parameter -= rate * v."""
-        gradients = torch.autograd.grad(self._loss(index), self.parameters)
+        loss = self._loss(index)
+        gradients = torch.autograd.grad(loss, self.parameters, materialize_grads=True)
         # One kernel for all parameters; torch's own optimizers are built of these.
         multiply_, add_ = torch._foreach_mul_, torch._foreach_add_  # pyright: ignore
         multiply, subtract_ = torch._foreach_mul, torch._foreach_sub_  # pyright: ignore
