@@ -297,7 +297,7 @@ def test_a_trial_that_failed_ends_with_3_and_the_report_shows_why(tmp_path):
     )
     arguments = ["compare", *SMALL, "--norms", "bn,broken", "--seeds", "1", "--out", "e"]
     done = run_script(tmp_path, text, *arguments)
-    assert "1 trials failed" in one_line(done, 3)
+    assert "1 trial failed" in one_line(done, 3)
     assert "RuntimeError: out of patience" in done.stdout
     page = (tmp_path / "e" / "report.html").read_text(encoding="utf-8")
     assert "RuntimeError: out of patience" in page

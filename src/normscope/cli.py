@@ -262,8 +262,8 @@ def _show(comparison: Any, as_json: bool, page: Path | None = None) -> None:
     if failed:
         trials = f"{len(failed)} trial{'s' if len(failed) > 1 else ''}"
         raise RunError(
-            f"{trials} failed ({', '.join(failed)}); {page} shows their tracebacks, and the same "
-            "command tries them again"
+            f"{trials} failed ({', '.join(failed)}); {page} shows why, and the same command tries "
+            "again"
         )
 
 
