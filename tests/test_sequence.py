@@ -25,7 +25,11 @@ class Watcher(PlainLines):
 
     def __init__(self):
         super().__init__()
-        self.blocks, self.ending, self.trials = [], None, []
+        self.blocks, self.ending, self.trials, self.rounds = [], None, [], []
+
+    def started(self, todo, stored, how):
+        super().started(todo, stored, how)
+        self.rounds.append((len(todo), stored))
 
     def trial_started(self, trial):
         self.trials.append(trial)
@@ -241,6 +245,8 @@ def test_a_search_that_lost_a_record_goes_on_and_keeps_the_trials(tuned, tmp_pat
     assert len(Store(folder).results()) == 1
     compare(small(norms=["bn"], seeds=1, protocol="tuned"), out=folder, workers=1, observer=again)
     assert [t.id for t in again.trials] == [watcher.trials[3].id]
+    # Counted, and given its threads, as one of the grid of five rates and two seeds.
+    assert again.rounds == [(1, 9), (0, 1)]
 
 
 def test_an_unfinished_search_is_among_the_caveats(tuned, tmp_path):

@@ -6,6 +6,7 @@ replay a whole step as one CUDA graph (`normscope.training.graph`).
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 import torch
@@ -22,7 +23,7 @@ from normscope.training.split import Split
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
-class Steps:
+class Steps(ABC):
     """Takes steps on batches of a split, and adds up what the members' losses and answers were.
 
     `index` of a step is int64, (M, N): the images of each member. Sums stay on the device until
@@ -36,10 +37,11 @@ class Steps:
         self._loss_sum = torch.zeros(members, device=device)
         self._correct = torch.zeros(members, dtype=torch.long, device=device)
 
+    @abstractmethod
     def __call__(self, index: torch.Tensor) -> None:
-        raise NotImplementedError
+        """Take one step."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most kinds hold nothing to give back
         """No more steps will come."""
 
     def totals(self) -> tuple[list[float], list[int]]:
