@@ -94,6 +94,7 @@ def make_result(experiment: Experiment, trial: Trial, labels, classes=10) -> Res
         started=f"2026-01-{trial.seed + 1:02d}T00:{number:02d}:00+00:00",
         seconds=200.0,
         environment=MACHINE,
+        peak_memory_mib=240.0 + 2 * number + 0.01 * trial.seed**2,
         predictions=make_predictions(labels, classes, 0.1 + 0.01 * number, rng),
     )
 

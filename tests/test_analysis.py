@@ -66,7 +66,9 @@ def verdict(analysis, norm):
 )
 def test_metrics_of_the_published_runs(norm, epochs, drops, gap, train):
     curve = PUBLISHED[norm]
-    metrics = curve_metrics(curve, [*curve[:-1], train], [15.0] * 15, [60.0], 0.7, 3.0)
+    metrics = curve_metrics(
+        curve, [*curve[:-1], train], [13.0] * 15, [2.0] * 15, 1000, [60.0], 0.7, 3.0
+    )
     assert round(metrics.epochs_to_level, 2) == epochs
     assert round(metrics.drop_sum_points, 2) == drops
     assert round(metrics.gap_points, 2) == gap
@@ -239,7 +241,10 @@ def test_findings_go_topic_by_topic_and_end_with_a_full_stop():
     for analysis, topics in [
         (
             several,
-            ["Winner set", "Speed", "Smoothness", "Gap", "Calibration", "Time", "Mistakes"],
+            [
+                *("Winner set", "Speed", "Smoothness", "Gap", "Calibration"),
+                *("Time", "Memory", "Mistakes"),
+            ],
         ),
         (single, ["Speed", "Smoothness"]),
     ]:
@@ -269,13 +274,18 @@ def test_a_single_run_is_described_and_not_compared():
 def test_of_many_norms_only_the_extremes_are_named(seeds):
     norms = tuple(f"n{i}" for i in range(20))
     analysis = make_analysis(norms=norms, seeds=seeds, test_size=100)
-    assert len(analysis.findings) <= 7
+    assert len(analysis.findings) <= 8
     assert max(len(sentence) for sentence in analysis.findings) < 250
     if seeds == 2:
         assert finding(analysis, "Time") == [
             "Time: an epoch took in the median 12.9 s with n0, from 13.9 s with n1 (1.08 times as "
             "long) to 31.9 s with n19 (2.48 times as long), the other 17 norms between; on a "
             "shared machine times vary."
+        ]
+        assert finding(analysis, "Memory") == [
+            "Memory: a training step held, at its peak, in the median 240.0 MiB with n0, from "
+            "242.0 MiB with n1 (1.01 times as much) to 278.0 MiB with n19 (1.16 times as much), "
+            "the other 17 norms between."
         ]
 
 
@@ -287,8 +297,11 @@ def test_of_many_norms_that_lack_trials_there_is_one_sentence():
 
 
 def test_seconds_per_epoch_are_the_median_because_the_first_epoch_is_slow():
-    metrics = curve_metrics([50.0] * 4, [50.0] * 4, [60.0, 10.0, 13.0, 11.0], [60.0], 0.7, 3.0)
+    metrics = curve_metrics(
+        [50.0] * 4, [50.0] * 4, [55.0, 9.0, 11.0, 8.0], [5.0, 1.0, 2.0, 3.0], 1000, [60.0], 0.7, 3.0
+    )
     assert metrics.seconds_per_epoch == 12.0
+    assert metrics.inference_us_per_image == 2500.0
 
 
 @pytest.mark.parametrize("change", [{"device": "cuda:0"}, {"threads": 8}, {"processor": "M2"}])
@@ -335,7 +348,7 @@ def test_the_table_has_a_row_per_norm_with_mean_sd_and_n_of_every_metric():
         assert table.loc[norm, "test_accuracy_percent_sd"] == pytest.approx(values.std(ddof=1))
         assert table.loc[norm, "finished"] == 4
     means = [column.removesuffix("_mean") for column in table if column.endswith("_mean")]
-    assert len(means) == 11  # ten metrics and the difference
+    assert len(means) == 13  # twelve metrics and the difference
     for name in means:
         assert f"{name}_sd" in table
         assert table[f"{name}_n"].tolist() == ([4, 4, 4] if name[:5] != "diffe" else [0, 4, 4])

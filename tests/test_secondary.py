@@ -37,9 +37,10 @@ def test_every_metric_of_every_norm_is_in_one_family():
     assert names == [
         "epochs_to_50_percent", "epochs_to_60_percent", "epochs_to_70_percent", "area_percent",
         "drop_sum_points", "largest_drop_points", "gap_points", "test_loss_nats",
-        "calibration_error_points", "seconds_per_epoch",
+        "calibration_error_points", "seconds_per_epoch", "inference_us_per_image",
+        "peak_memory_mib",
     ]  # fmt: skip
-    assert {f.judgement.family for f in analysis.secondary} == {20}
+    assert {f.judgement.family for f in analysis.secondary} == {24}
 
 
 def test_differences_are_paired_and_have_no_margin():
@@ -89,3 +90,35 @@ def test_a_decided_metric_is_told_with_its_interval():
 
 def test_a_single_norm_has_no_family():
     assert make_analysis(norms=("bn",)).secondary == ()
+
+
+def without_memory(seeds):
+    return lambda results: [
+        r.model_copy(update={"peak_memory_mib": None}) if r.trial.seed in seeds else r
+        for r in results
+    ]
+
+
+def test_memory_that_was_never_measured_is_no_metric():
+    analysis = make_analysis(change=without_memory(range(3)))
+    assert "peak_memory_mib" not in {f.metric.field for f in analysis.secondary}
+    assert {f.judgement.family for f in analysis.secondary} == {18}
+    assert not any(f.startswith("Memory") for f in analysis.findings)
+
+
+def test_seeds_without_their_memory_are_left_out():
+    analysis = make_analysis(seeds=4, change=without_memory([1]), design=SEQUENTIAL)
+    memory = found(analysis, "peak_memory_mib").judgement
+    assert memory.pairs.seeds == (0, 2, 3)
+    assert memory.pairs.differences == pytest.approx((2.0, 2.0, 2.0))
+    assert analysis.norms[0].peak_memory_mib.n == 3
+
+
+def test_costs_on_different_machines_are_no_metrics():
+    def moved(results):
+        other = results[-1].environment.model_copy(update={"processor": "M2"})
+        return [*results[:-1], results[-1].model_copy(update={"environment": other})]
+
+    costs = {"seconds_per_epoch", "inference_us_per_image", "peak_memory_mib"}
+    assert not costs & {f.metric.field for f in make_analysis(change=moved).secondary}
+    assert costs < {f.metric.field for f in make_analysis().secondary}

@@ -291,6 +291,8 @@ class Result(Frozen):
     `history` holds the epochs with finite losses. `error` says why a trial diverged, or is the
     traceback of one that raised. `predictions` and `weights` (arrays by parameter name) are there
     when the trial finished; they are kept in files of their own, beside the record.
+    `peak_memory_mib`: what a training step needs beside weights and data; None if unfinished, or in
+    a record from before it was measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -303,6 +305,7 @@ class Result(Frozen):
     started: str
     seconds: float
     environment: Environment
+    peak_memory_mib: float | None = None
     predictions: Predictions | None = Field(default=None, exclude=True, repr=False)
     weights: dict[str, np.ndarray] | None = Field(default=None, exclude=True, repr=False)
 

@@ -180,7 +180,7 @@ def findings(
         sentences += _compared(secondary, field, lead, experiment.baseline, rules)
         if field == "epochs_to_levels":
             sentences += _unreached(norms, level)
-    sentences += _times(trials, experiment) if one_machine else []
+    sentences += _costs(trials, experiment) if one_machine else []
     sentences += _mistakes(mistakes)
     return tuple(f"{sentence}." for sentence in sentences)
 
@@ -305,24 +305,34 @@ def _unreached(norms: Sequence[NormSummary], level: float) -> list[str]:
     return [f"Speed: seeds in which {level:g} % was never reached: {_listed(items)}"]
 
 
-def _times(trials: Sequence[TrialSummary], experiment: Experiment) -> list[str]:
+def _costs(trials: Sequence[TrialSummary], experiment: Experiment) -> list[str]:
+    """What a norm takes of time and memory, where it was measured."""
+    times = _medians(trials, experiment, "seconds_per_epoch", "s", "long")
+    memory = _medians(trials, experiment, "peak_memory_mib", "MiB", "much")
+    return [
+        *([f"Time: an epoch took {times}; on a shared machine times vary"] if times else []),
+        *([f"Memory: a training step held, at its peak, {memory}"] if memory else []),
+    ]
+
+
+def _medians(
+    trials: Sequence[TrialSummary], experiment: Experiment, field: str, unit: str, word: str
+) -> str:
     """Medians over the trials, for a trial that met a busy machine says nothing of the norm."""
     medians = {}
     for norm in experiment.norms:
-        seconds = [t.metrics.seconds_per_epoch for t in trials if t.norm == norm and t.metrics]
-        if seconds:
-            medians[norm] = float(np.median(seconds))
+        values = [getattr(t.metrics, field) for t in trials if t.norm == norm and t.metrics]
+        values = [value for value in values if value is not None]
+        if values:
+            medians[norm] = float(np.median(values))
     baseline = medians.pop(experiment.baseline, None)
     if baseline is None or not medians:
-        return []
+        return ""
     items = [
-        (median, f"{median:.1f} s with {norm} ({median / baseline:.2f} times as long)")
+        (median, f"{median:.1f} {unit} with {norm} ({median / baseline:.2f} times as {word})")
         for norm, median in medians.items()
     ]
-    return [
-        f"Time: an epoch took in the median {baseline:.1f} s with {experiment.baseline}, "
-        f"{_listed(items)}; on a shared machine times vary"
-    ]
+    return f"in the median {baseline:.1f} {unit} with {experiment.baseline}, {_listed(items)}"
 
 
 def _mistakes(mistakes: Mistakes) -> list[str]:

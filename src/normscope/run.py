@@ -27,6 +27,7 @@ from normscope.training import (
     fit_fleet,
     fold,
     kernels_for,
+    step_memory_mib,
     unfold,
 )
 
@@ -84,6 +85,7 @@ def run_fleet(
             started=started.isoformat(timespec="seconds"),
             seconds=seconds,
             environment=environment(device, trial.recipe.precision, len(trials)),
+            peak_memory_mib=outcome.peak_memory_mib,
             predictions=None if trial.validation else outcome.predictions,
             weights=None if trial.validation else outcome.weights,
         )
@@ -97,6 +99,7 @@ class _Outcome:
     error: str | None = None
     predictions: Predictions | None = None
     weights: dict[str, np.ndarray] | None = None
+    peak_memory_mib: float | None = None
 
 
 def _train(
@@ -116,16 +119,19 @@ def _train(
         outcomes = fit_fleet(network, train, test, recipe, orders, on_epoch, forward)
     if network is not layers[0]:
         unfold(network, layers)
+    weights = [_weights(model) for model in models]
+    memory = step_memory_mib(network, train, recipe, len(trials), forward)
     return [
         _Outcome("diverged", str(outcome))
         if isinstance(outcome, Diverged)
-        else _Outcome("finished", None, _predictions(outcome), _weights(model))
-        for model, outcome in zip(models, outcomes, strict=True)
+        else _Outcome("finished", None, _predictions(outcome), arrays, memory)
+        for arrays, outcome in zip(weights, outcomes, strict=True)
     ]
 
 
 def _weights(model: torch.nn.Module) -> dict[str, np.ndarray]:
-    return {name: value.numpy(force=True) for name, value in model.state_dict().items()}
+    """A copy: what is done with the model afterwards leaves it alone."""
+    return {name: value.numpy(force=True).copy() for name, value in model.state_dict().items()}
 
 
 def lost_trial(

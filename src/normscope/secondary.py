@@ -47,8 +47,13 @@ class SecondaryFinding:
         return self.judgement.finding != "undecided"
 
 
-def metrics_of(levels_percent: Sequence[float], timed: bool) -> list[Metric]:
-    """All secondary metrics, with one for each level; seconds only where trials ran alike."""
+def metrics_of(
+    levels_percent: Sequence[float], trials: Sequence[TrialSummary], ran_alike: bool
+) -> list[Metric]:
+    """All secondary metrics, with one for each level.
+
+    What a trial costs is among them only where all `ran_alike`, and memory only if measured.
+    """
     speeds = [
         Metric(
             f"epochs_to_{level:g}_percent",
@@ -74,10 +79,18 @@ def metrics_of(levels_percent: Sequence[float], timed: bool) -> list[Metric]:
                "points", 2, "larger", "smaller", "as large"),
     ]  # fmt: skip
     times = [
-        Metric("seconds_per_epoch", "seconds_per_epoch", "Seconds per epoch",
+        Metric("seconds_per_epoch", "seconds_per_epoch", "Time per epoch",
                "s", 1, "longer", "shorter", "as long"),
+        Metric("inference_us_per_image", "inference_us_per_image", "Inference time per image",
+               "µs", 1, "longer", "shorter", "as long"),
     ]  # fmt: skip
-    return [*speeds, *others, *(times if timed else [])]
+    memory = [
+        Metric("peak_memory_mib", "peak_memory_mib", "Peak memory of a training step",
+               "MiB", 1, "more", "less", "as much"),
+    ]  # fmt: skip
+    measured = any(t.metrics and t.metrics.peak_memory_mib is not None for t in trials)
+    costs = [*times, *(memory if measured else [])] if ran_alike else []
+    return [*speeds, *others, *costs]
 
 
 def secondary_findings(

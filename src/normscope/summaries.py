@@ -34,7 +34,8 @@ class TrialMetrics:
     is None if test accuracy never fell. `area_percent` is the mean height of the test accuracy
     curve. `test_loss_nats` and `calibration_error_points` are those after the last epoch.
     `seconds_per_epoch` is the median over the epochs, because the first is often slower: it warms
-    up device and caches.
+    up device and caches; `inference_us_per_image` likewise, for evaluation in batches.
+    `peak_memory_mib` is what a training step needs beside weights and data; None in old records.
     """
 
     test_accuracy_percent: float
@@ -48,6 +49,8 @@ class TrialMetrics:
     test_loss_nats: float
     calibration_error_points: float
     seconds_per_epoch: float
+    inference_us_per_image: float
+    peak_memory_mib: float | None
 
     @property
     def epochs_to_level(self) -> float | None:
@@ -92,6 +95,8 @@ class NormSummary:
     test_loss_nats: Estimate
     calibration_error_points: Estimate
     seconds_per_epoch: Estimate
+    inference_us_per_image: Estimate
+    peak_memory_mib: Estimate
     verdict: Verdict | None
 
 
@@ -109,10 +114,13 @@ def summarize_trial(
         metrics = curve_metrics(
             test_percent=[record.test_accuracy_percent for record in result.history],
             train_percent=[record.train_accuracy_percent for record in result.history],
-            seconds=[record.train_seconds + record.test_seconds for record in result.history],
+            train_seconds=[record.train_seconds for record in result.history],
+            test_seconds=[record.test_seconds for record in result.history],
+            test_size=len(correct),
             levels_percent=levels_percent,
             test_loss_nats=result.history[-1].test_loss_nats,
             calibration_error_points=100 * calibration_error(confidences, correct),
+            peak_memory_mib=result.peak_memory_mib,
         )
     size = trial.recipe.batch_size
     return TrialSummary(trial.id, trial.norm, trial.seed, size, result.status, metrics)
@@ -121,10 +129,13 @@ def summarize_trial(
 def curve_metrics(
     test_percent: Sequence[float],
     train_percent: Sequence[float],
-    seconds: Sequence[float],
+    train_seconds: Sequence[float],
+    test_seconds: Sequence[float],
+    test_size: int,
     levels_percent: Sequence[float],
     test_loss_nats: float,
     calibration_error_points: float,
+    peak_memory_mib: float | None = None,
 ) -> TrialMetrics:
     """Metrics of one trial from its curves, each of shape (E,): accuracies in percent, seconds."""
     fell = drops(test_percent)
@@ -139,7 +150,9 @@ def curve_metrics(
         area_percent=area_under_curve(test_percent),
         test_loss_nats=test_loss_nats,
         calibration_error_points=calibration_error_points,
-        seconds_per_epoch=float(np.median(seconds)),
+        seconds_per_epoch=float(np.median(np.add(train_seconds, test_seconds))),
+        inference_us_per_image=1e6 * float(np.median(test_seconds)) / test_size,
+        peak_memory_mib=peak_memory_mib,
     )
 
 
@@ -195,7 +208,8 @@ def _summarize_norm(
     reached = [m.epochs_to_level for m in metrics if m.epochs_to_level is not None]
 
     def estimate(name: str) -> Estimate:
-        return t_interval([getattr(m, name) for m in metrics])
+        values = [getattr(m, name) for m in metrics]
+        return t_interval([value for value in values if value is not None])
 
     return NormSummary(
         norm=norm,
@@ -215,6 +229,8 @@ def _summarize_norm(
         test_loss_nats=estimate("test_loss_nats"),
         calibration_error_points=estimate("calibration_error_points"),
         seconds_per_epoch=estimate("seconds_per_epoch"),
+        inference_us_per_image=estimate("inference_us_per_image"),
+        peak_memory_mib=estimate("peak_memory_mib"),
         verdict=verdict,
     )
 
@@ -272,6 +288,7 @@ def metric_pairs(
 ) -> Pairs:
     """A metric of a norm minus that of the baseline, by seed, at the main batch size.
 
+    Seeds in which it was not measured are left out.
     With `level`, the index of a level, epochs to it: one never reached comes after every one that
     was, and two that were never reached are equal; then the differences are ordinal, +1, 0 and -1.
     """
@@ -280,8 +297,10 @@ def metric_pairs(
     for trial in trials:
         if trial.metrics and trial.batch_size == size:
             value = getattr(trial.metrics, metric)
-            value = value if level is None else value[level]
-            values[trial.norm, trial.seed] = np.inf if value is None else value
+            if level is not None:
+                value = np.inf if value[level] is None else value[level]
+            if value is not None:
+                values[trial.norm, trial.seed] = value
     compared = {key: v for key, v in values.items() if key[0] in (norm, experiment.baseline)}
     censored = any(np.isinf(value) for value in compared.values())
     if not censored:

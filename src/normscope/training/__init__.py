@@ -8,6 +8,7 @@ from normscope.training.loop import (
     fit,
     fit_fleet,
     kernels_for,
+    step_memory_mib,
 )
 from normscope.training.split import Split
 
@@ -20,5 +21,6 @@ __all__ = [
     "fit_fleet",
     "fold",
     "kernels_for",
+    "step_memory_mib",
     "unfold",
 ]

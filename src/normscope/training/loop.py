@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from normscope.config import EpochRecord, Precision, Recipe
+from normscope.training.memory import peak_memory_mib
 from normscope.training.split import Split
 from normscope.training.steps import (
     DeviceSteps,
@@ -143,6 +144,28 @@ def _fit(
         if all(isinstance(outcome, Diverged) for outcome in outcomes):
             break
     return outcomes
+
+
+def step_memory_mib(
+    model: nn.Module, train: Split, recipe: Recipe, members: int, forward: Forward
+) -> float | None:
+    """The peak memory of a training step, a member's share: MiB beside weights and data.
+
+    Takes the forward and the backward pass of one batch. That changes running statistics and draws
+    random numbers, so it is for a model whose training is over. None as in `peak_memory_mib`.
+    """
+    device = train.labels.device
+    index = torch.arange(min(recipe.batch_size, len(train)), device=device).expand(members, -1)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    model.train()
+
+    def pass_through() -> None:
+        x_NCHW, labels = train.batch(index)
+        loss = losses(by_member(forward(x_NCHW), members), labels).mean()
+        torch.autograd.grad(loss, parameters, materialize_grads=True)
+
+    peak = peak_memory_mib(pass_through, device)
+    return None if peak is None else peak / members
 
 
 def _scores(logits: torch.Tensor, labels: torch.Tensor) -> tuple[list[float], list[int]]:

@@ -1,0 +1,107 @@
+"""Peak memory: of known allocations, and of real training steps."""
+
+import tempfile
+
+import pytest
+import torch
+from test_run import CPU, trial
+
+from normscope.run import build_model, run_fleet, run_trial, splits
+from normscope.training import fastest_forward, step_memory_mib
+from normscope.training.memory import MIB, peak_memory_mib
+
+
+def floats(mib):
+    return torch.empty(mib * MIB // 4)
+
+
+def test_the_peak_is_what_is_held_at_once():
+    def function():
+        first = floats(8)
+        second = floats(16)
+        del first
+        third = floats(4)  # 20 MiB with the second: less than the 24 before
+        del second, third
+
+    assert peak_memory_mib(function, CPU) == pytest.approx(24)
+
+
+def test_what_was_there_before_does_not_count():
+    there = [floats(64)]
+
+    def function():
+        there.clear()
+        floats(4)
+
+    floats(32)
+    assert peak_memory_mib(function, CPU) == pytest.approx(4)
+
+
+def test_nothing_is_printed(capfd):
+    peak_memory_mib(lambda: floats(1), CPU)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_trace_that_cannot_be_written_costs_the_number_and_not_the_trial(monkeypatch, shapes):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
+    result = run_trial(trial(epochs=1), shapes, CPU)
+    assert (result.status, result.peak_memory_mib) == ("finished", None)
+
+
+def step_memory(batch_size, shapes, forward_of):
+    asked = trial(batch_size=batch_size)
+    model = build_model(asked, 10, CPU)
+    train, _ = splits(shapes, CPU)
+    return step_memory_mib(model, train, asked.recipe, 1, forward_of(model.layers))
+
+
+def test_a_step_needs_memory_in_proportion_to_its_batch(shapes):
+    small, large = (step_memory(size, shapes, lambda layers: layers) for size in (64, 128))
+    assert large / small == pytest.approx(2, rel=0.02)
+
+
+def test_a_fused_step_needs_less(shapes):
+    layers = step_memory(64, shapes, lambda layers: layers)
+    fused = step_memory(64, shapes, lambda layers: fastest_forward(layers, CPU, "fp32"))
+    halved = step_memory(64, shapes, lambda layers: fastest_forward(layers, CPU, "bf16"))
+    assert halved < fused < layers
+
+
+def test_a_finished_trial_knows_its_memory_and_keeps_its_weights(shapes):
+    """The pass that is measured moves running statistics; the weights are those before it."""
+    result = run_trial(trial("bn"), shapes, CPU)
+    assert 20 < result.peak_memory_mib < 60
+    model = build_model(result.trial, 10, CPU)
+    model.load_state_dict({k: torch.from_numpy(v) for k, v in result.weights.items()})
+    _, test = splits(shapes, CPU)
+    model.eval()
+    with torch.inference_mode():
+        logits = model.layers(test.batch(torch.arange(100))[0])
+    assert logits.argmax(1).tolist() == result.predictions.classes.tolist()
+
+
+def test_a_diverged_trial_has_none(shapes):
+    assert run_trial(trial("gn", max_lr=1e12, epochs=4), shapes, CPU).peak_memory_mib is None
+
+
+def test_a_member_of_a_fleet_has_its_share(shapes):
+    alone = run_fleet([trial(epochs=1)], shapes, CPU)[0].peak_memory_mib
+    trials = [trial(seed=seed, epochs=1) for seed in range(4)]
+    shares = {result.peak_memory_mib for result in run_fleet(trials, shapes, CPU)}
+    assert len(shares) == 1
+    assert 0.8 * alone < shares.pop() < 2 * alone
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_peak_on_a_gpu():
+    device = torch.device("cuda")
+
+    def function():
+        first = torch.empty(MIB, 8, device=device, dtype=torch.uint8)
+        torch.empty(MIB, 16, device=device, dtype=torch.uint8)
+        del first
+
+    assert peak_memory_mib(function, device) == pytest.approx(24)
