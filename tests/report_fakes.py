@@ -18,7 +18,6 @@ from normscope.config import (
     Trial,
 )
 from normscope.plan import plan
-from normscope.summaries import LEVELS_PERCENT
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
@@ -160,7 +159,7 @@ def make_analysis(
     command="normscope compare --dataset cifar10",
     change=lambda results: results,
     test_size=1000,
-    levels_percent=LEVELS_PERCENT,
+    levels_percent=None,
     design=FIXED,
     batch_sizes=(512,),
     protocol="drop-in",

@@ -52,6 +52,8 @@ def test_batch_sizes_and_levels(normscope, tmp_path):
         found["metric"] for found in values["secondary"]
     }
     folder = next((tmp_path / "runs").iterdir())
+    again = normscope("report", folder, "--json")
+    assert json.loads(again.stdout)["levels_percent"] == [5.0, 90.0]
     report = normscope("report", folder, "--level", "0.08")
     assert "to 8 %" in report.stdout
     assert "batch size" in report.stdout

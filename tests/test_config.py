@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from normscope.config import RECIPES, Experiment, Predictions, Recipe, Trial
+from normscope.config import RECIPES, Design, Experiment, Predictions, Recipe, Trial
 from normscope.errors import UsageError
 from normscope.reading import read_experiment
 
@@ -70,6 +70,8 @@ def test_another_recipe_on_the_command_line_replaces_the_files(tmp_path):
         ("dataset = 5", "dataset = 5: Input should be a valid string"),
         ("norms = []", "norms"),
         ('norms = ["bn", "bn"]', "names a norm twice"),
+        ("batch_sizes = [8, 8]", "batch_sizes = [8, 8]: names a batch size twice"),
+        ("batch_sizes = []", "batch_sizes = []: names no batch size"),
         ('norms = "bn"', "norms = 'bn': Input should be a list"),
         ('norms = ["bn", ""]', "holds an empty name"),
         ('recipe = {name = ""}', "unknown recipe ''; known: s8, quick"),
@@ -154,3 +156,19 @@ def test_confidences_are_softmax_probabilities():
     confidences = Predictions(np.array([1, 0]), logits).confidences()
     first = np.exp(2.0) / np.exp([1.0, 2.0, 0.5]).sum()
     np.testing.assert_allclose(confidences, [first, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("levels", "words"),
+    [((), "names no level"), ((60.0, 60.0), "names a level twice"), ((0.0,), "greater than 0"),
+     ((100.0,), "less than 100")],
+)  # fmt: skip
+def test_levels_lie_within_the_possible_accuracies(levels, words):
+    with pytest.raises(ValidationError, match=words):
+        Design(levels_percent=levels)
+
+
+def test_a_wrong_batch_size_is_told_once():
+    with pytest.raises(UsageError) as told:
+        read_experiment(batch_sizes=(0,))
+    assert str(told.value) == "batch_sizes.0 = 0: Input should be greater than or equal to 1"

@@ -161,18 +161,20 @@ def test_trials_csv_has_a_row_per_trial_whatever_became_of_it(tmp_path):
         return [diverged(results[0], 4), failed(results[1], "Traceback\nValueError: a, b"),
                 *results[2:-1]]  # fmt: skip
 
-    analysis = make_analysis(change=change, levels_percent=(75.5,))
+    analysis = make_analysis(change=change, levels_percent=(75.5, 1.0))
     report(tmp_path, analysis)
     table = pd.read_csv(tmp_path / "out" / "trials.csv")
     assert list(table.columns[:7]) == [
         *("trial", "dataset", "model", "norm", "batch_size", "seed", "status")
     ]
-    assert table.columns[7:18].tolist() == [
+    assert table.columns[7:21].tolist() == [
         *("test_accuracy_percent", "train_accuracy_percent", "gap_points"),
-        *("epochs_to_75.5_percent", "drop_sum_points", "largest_drop_points"),
-        *("largest_drop_epoch", "area_percent", "test_loss_nats", "calibration_error_points"),
-        "seconds_per_epoch",
+        *("epochs_to_75.5_percent", "epochs_to_1_percent"),
+        *("drop_sum_points", "largest_drop_points", "largest_drop_epoch", "area_percent"),
+        *("test_loss_nats", "calibration_error_points", "seconds_per_epoch"),
+        *("inference_us_per_image", "peak_memory_mib"),
     ]
+    assert table["epochs_to_1_percent"].tolist()[2:] == [1.0] * 6
     assert table["status"].tolist() == ["diverged", "failed"] + ["finished"] * 6
     assert table["error"][1] == "ValueError: a, b"
     assert table["test_accuracy_percent"].isna().tolist() == [True, True] + [False] * 6

@@ -106,20 +106,50 @@ def test_it_stops_at_the_most_seeds_and_goes_on_when_more_are_allowed(tmp_path):
     assert [seeds for seeds, _ in watcher.blocks] == [9]
 
 
-def test_it_stops_when_the_budget_is_used_up_or_a_trial_failed(tmp_path):
-    watcher, asked = played(
-        opened(tmp_path / "a"), UNTIL, lambda e: made_up(e, 0.5, 5.0), budget_s=0.0
-    )
-    assert (asked, watcher.ending) == (
-        [12],
-        "Stopped after 6 seeds: the budget of time is used up.",
-    )
+SHORT = "what is left of the budget of time is too short to go on"
 
+
+@pytest.mark.parametrize(
+    ("budget_s", "seeds"),
+    [(0.0, 1), (20.0, 1), (39.9, 1), (40.0, 2), (125.0, 6), (141.0, 7), (1e9, 20)],
+)
+def test_a_budget_begins_no_seed_that_does_not_fit(tmp_path, monkeypatch, budget_s, seeds):
+    """Two trials per seed at 10 s each; the first seed is run in any case."""
+    now = 0.0
+    monkeypatch.setattr("normscope.sequence.time.monotonic", lambda: now)
+    store, watcher = opened(tmp_path), Watcher()
+    for todo in rounds(store, UNTIL, budget_s, 2, watcher):
+        now += 10.0 * len(todo)
+        by_trial = {r.trial.id: r for r in made_up(store.experiment, 0.5, 5.0)}
+        for trial in todo:
+            store.add(by_trial[trial.id])
+    reason = SHORT if seeds < 20 else "that is the most allowed (20)"
+    plural = "" if seeds == 1 else "s"
+    assert watcher.ending == f"Stopped after {seeds} seed{plural}: {reason}."
+    assert len(store.results()) == 2 * seeds
+    assert store.experiment.seeds == max(6, seeds)
+    analysis = Comparison.read(tmp_path).analysis
+    assert [norm.finished for norm in analysis.norms] == [seeds, seeds]
+
+
+def test_a_budget_goes_by_the_slowest_round(tmp_path, monkeypatch):
+    now, took = 0.0, iter([10.0, 40.0, 10.0, 10.0])
+    monkeypatch.setattr("normscope.sequence.time.monotonic", lambda: now)
+    store, watcher = opened(tmp_path), Watcher()
+    for todo in rounds(store, UNTIL, 90.0, 2, watcher):
+        now += next(took)
+        by_trial = {r.trial.id: r for r in made_up(store.experiment, 0.5, 5.0)}
+        for trial in todo:
+            store.add(by_trial[trial.id])
+    assert watcher.ending == f"Stopped after 3 seeds: {SHORT}."
+
+
+def test_it_stops_when_a_trial_failed(tmp_path):
     def broken(experiment):
         return [*made_up(experiment, 2.0)[:-1], failed(made_up(experiment, 2.0)[-1], "no memory")]
 
     watcher, _ = played(opened(tmp_path / "b"), UNTIL, broken)
-    assert watcher.ending == "Stopped after 6 seeds: a trial failed."
+    assert watcher.ending == "Stopped after 5 seeds: a trial failed."
     assert [seeds for seeds, _ in watcher.blocks] == [1, 2, 3, 4, 5]
 
 
@@ -297,3 +327,16 @@ def test_batch_sizes_are_trained_and_compared_apart(tmp_path):
     assert len(comparison.analysis.answers) == 2
     header = json.loads((tmp_path / "experiment.json").read_text())
     assert header["experiment"]["batch_sizes"] == [32, 64]
+
+
+def test_a_budget_holds_in_the_search_too_and_the_report_says_what_is_open(tmp_path):
+    watcher = Watcher()
+    experiment = small(norms=["bn", "gn"], protocol="tuned")
+    comparison = compare(
+        experiment, out=tmp_path, workers=1, observer=watcher, design=UNTIL, budget_s=1e-6
+    )
+    assert watcher.ending == f"Stopped after 0 seeds: {SHORT} with the search for learning rates."
+    assert len(Store(tmp_path).tuning()) == 1
+    assert Store(tmp_path).results() == []
+    assert any("search" in caveat for caveat in comparison.analysis.caveats)
+    assert (tmp_path / "report.html").is_file()

@@ -21,7 +21,6 @@ from normscope.stats import (
     winner_set,
 )
 from normscope.summaries import (
-    LEVELS_PERCENT,
     NormSummary,
     TrialMetrics,
     TrialSummary,
@@ -87,15 +86,17 @@ def analyse(
     models: dict[str, ModelSummary],
     results: Sequence[Result],
     test_labels: np.ndarray,
-    levels_percent: Sequence[float] = LEVELS_PERCENT,
+    levels_percent: Sequence[float] | None = None,
     searches: Sequence[Search] = (),
 ) -> Analysis:
     """Analyse the results of an experiment, of which some trials may be missing or failed.
 
     `test_labels`: int64, shape (N_test,). `levels_percent`: the test accuracies whose first
-    reaching measures speed. `searches`: how the learning rates were found, where they were.
+    reaching measures speed (default: the design's). `searches`: how the learning rates were found,
+    where they were.
     """
     design = requests[-1].design if requests else Design()
+    levels_percent = tuple(levels_percent or design.levels_percent)
     rules = Rules(is_sequential(requests), design.alpha, design.margin_points)
     every = [summarize_trial(result, levels_percent, test_labels) for result in results]
     chance = 100 / len(facts.class_names)
@@ -121,7 +122,7 @@ def analyse(
         facts=facts,
         models=models,
         rules=rules,
-        levels_percent=tuple(levels_percent),
+        levels_percent=levels_percent,
         all_results=tuple(results),
         all_trials=tuple(every),
         by_batch_size=by_size,
@@ -181,7 +182,7 @@ def _winners(
     return tuple(experiment.norms[index] for index in found)
 
 
-def metric_columns(level_percent: float) -> dict[str, str]:
+def _metric_columns(level_percent: float) -> dict[str, str]:
     """Name of a trial's number -> what a table calls it; the level is part of its column's name."""
     names = [field.name for field in fields(TrialMetrics)]
     of_level = ("epochs_to_level", f"epochs_to_{level_percent:g}_percent")
@@ -197,7 +198,7 @@ def _table_row(norm: NormSummary, level_percent: float) -> dict[str, object]:
         "diverged": norm.diverged,
         "failed": norm.failed,
     }
-    for name, column in metric_columns(level_percent).items():
+    for name, column in _metric_columns(level_percent).items():
         if name != "largest_drop_epoch":
             estimate: Estimate = getattr(norm, name)
             row[f"{column}_mean"], row[f"{column}_sd"] = estimate.mean, estimate.sd

@@ -101,7 +101,7 @@ def compare(
             parser=options.seconds,
             metavar="TIME",
             show_default=False,
-            help="Add no seed to the first 6 after that time, until decided: 2h, 90m.",
+            help="Begin nothing that would end after that time, until decided: 2h, 90m.",
         ),
     ] = None,
     margin: Annotated[
@@ -182,13 +182,13 @@ def compare(
             max_seeds=max_seeds,
             margin_points=margin,
             alpha=alpha,
+            levels_percent=level,
         )
         if dry_run:
             _show_forecast(experiment, design, out, device, workers, as_json)
         else:
             how = {"data_dir": data_dir, "device": device, "workers": workers}
             how |= {"design": design, "budget_s": budget}
-            how |= {"levels_percent": level} if level else {}
             _run(experiment, out, how, as_json)
 
 
@@ -304,7 +304,7 @@ def report(
     with errors_in_one_line(debug):
         from normscope.comparison import Comparison
 
-        comparison = Comparison.read(folder, level) if level else Comparison.read(folder)
+        comparison = Comparison.read(folder, level)
         _show(comparison, as_json, comparison.report(out))
 
 

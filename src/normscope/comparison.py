@@ -9,7 +9,6 @@ import pandas as pd
 from normscope.analysis import Analysis, analyse
 from normscope.report import write_report
 from normscope.store import Store
-from normscope.summaries import LEVELS_PERCENT
 from normscope.tuning import searches
 
 
@@ -22,12 +21,13 @@ class Comparison:
 
     @classmethod
     def read(
-        cls, folder: Path | str, levels_percent: Sequence[float] = LEVELS_PERCENT
+        cls, folder: Path | str, levels_percent: Sequence[float] | None = None
     ) -> "Comparison":
         """Analyse a folder; nothing else is needed, neither the data set nor torch.
 
-        `levels_percent` are the test accuracies whose first reaching measures speed. Raises
-        `UsageError` if the folder holds no experiment, `RunError` if it is damaged.
+        `levels_percent` are the test accuracies whose first reaching measures speed (default: those
+        that were last asked for). Raises `UsageError` if the folder holds no experiment, `RunError`
+        if it is damaged.
         """
         store = Store(Path(folder))
         analysis = analyse(

@@ -106,7 +106,7 @@ class Experiment(Frozen):
     seeds: PositiveInt = Field(default_factory=lambda data: default_seeds(data["dataset"]))
     train_limit: PositiveInt | None = None
     test_limit: PositiveInt | None = None
-    batch_sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = Field(
+    batch_sizes: tuple[PositiveInt, ...] = Field(
         default_factory=lambda data: (data["recipe"].batch_size,)
     )
     protocol: Protocol = "drop-in"
@@ -123,6 +123,8 @@ class Experiment(Frozen):
     @field_validator("batch_sizes")
     @classmethod
     def _each_batch_size_once(cls, sizes: tuple[int, ...]) -> tuple[int, ...]:
+        if not sizes:
+            raise ValueError("names no batch size")
         if len(set(sizes)) < len(sizes):
             raise ValueError("names a batch size twice")
         return tuple(sorted(sizes))
@@ -178,13 +180,24 @@ class Design(Frozen):
     `alpha` is the chance of a false claim that is accepted for the family of all comparisons. Two
     norms are equivalent when they differ by less than `margin_points` percentage points.
     `until_decided` makes the design sequential: seeds are added until every comparison is decided,
-    or there are `max_seeds`.
+    or there are `max_seeds`. `levels_percent` are the test accuracies whose first reaching measures
+    speed.
     """
 
     until_decided: bool = False
     max_seeds: PositiveInt = 30
     margin_points: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 0.5
     alpha: Annotated[float, Field(ge=1e-6, lt=0.5)] = 0.05
+    levels_percent: tuple[Annotated[float, Field(gt=0, lt=100)], ...] = (60.0,)
+
+    @field_validator("levels_percent")
+    @classmethod
+    def _each_level_once(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+        if not levels:
+            raise ValueError("names no level")
+        if len(set(levels)) < len(levels):
+            raise ValueError("names a level twice")
+        return levels
 
 
 class Request(Frozen):

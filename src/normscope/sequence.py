@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 
-from normscope.config import LEAST_SEEDS, Design, Result, Trial
+from normscope.config import LEAST_SEEDS, Design, Experiment, Result, Trial
 from normscope.errors import RunError
 from normscope.findings import standing
 from normscope.progress import Observer
@@ -20,27 +20,77 @@ def rounds(
     """What to run next, until the experiment is done; the caller stores the results in between.
 
     First what the search for learning rates needs, as it comes to need it; then the blocks. In a
-    design until decided, more blocks follow: so many at once that no worker idles. Raises
-    `RunError` if trials of the search failed.
+    design until decided, more blocks follow: so many at once that no worker idles. With a budget of
+    time every round after the first must fit into what is left. Raises `RunError` if trials of the
+    search failed.
     """
-    started = time.monotonic()
+    budget = Budget(budget_s)
+
+    def end(reason: str) -> None:
+        complete = complete_seeds(store.experiment, store.results())
+        seeds = f"{complete} seed{'' if complete == 1 else 's'}"
+        observer.sequence_ended(f"Stopped after {seeds}: {reason}.")
+
     if store.experiment.protocol == "tuned":
-        yield from _tuning_rounds(store)
+        for todo in _tuning_rounds(store):
+            size = len(todo) if budget_s is None else workers
+            for part in (todo[i : i + size] for i in range(0, len(todo), size)):
+                if not budget.allows(len(part)):
+                    return end(f"{SHORT} with the search for learning rates")
+                yield from budget.spent_on(part)
     if design.until_decided:  # seeds that were planned once and never run are not asked for now
         begun = max((result.trial.seed + 1 for result in store.results()), default=0)
         store.extend(max(begun, min(LEAST_SEEDS, design.max_seeds)))
-    yield store.missing(store.plan())
+    todo, at_once = store.missing(store.plan()), blocks_at_once(store, workers)
+    for blocks in [todo] if budget_s is None else _by_seeds(todo, at_once):
+        if not budget.allows(len(blocks)):
+            return end(SHORT)
+        yield from budget.spent_on(blocks)
     while design.until_decided:
-        before = time.monotonic()
-        reason = _reason_to_stop(store, design)
-        if reason is None and budget_s is not None and before - started >= budget_s:
-            reason = "the budget of time is used up"
+        if reason := _reason_to_stop(store, design):
+            return end(reason)
         seeds = store.experiment.seeds
-        if reason is not None:
-            observer.sequence_ended(f"Stopped after {seeds} seeds: {reason}.")
-            return
-        store.extend(min(design.max_seeds, seeds + blocks_at_once(store, workers)))
-        yield store.missing(store.plan())
+        more = min(at_once, design.max_seeds - seeds)
+        if not budget.allows(more * trials_per_seed(store.experiment)):
+            return end(SHORT)
+        store.extend(seeds + more)
+        yield from budget.spent_on(store.missing(store.plan()))
+
+
+SHORT = "what is left of the budget of time is too short to go on"
+
+
+class Budget:
+    """A limit of time, asked before every round whether the round will fit.
+
+    By the slowest round so far, in seconds per trial; before there was one, everything fits.
+    """
+
+    def __init__(self, seconds: float | None):
+        self.seconds = seconds
+        self.started = time.monotonic()
+        self.seconds_per_trial: float | None = None
+
+    def allows(self, trials: int) -> bool:
+        if self.seconds is None or self.seconds_per_trial is None:
+            return True
+        passed = time.monotonic() - self.started
+        return passed + trials * self.seconds_per_trial <= self.seconds
+
+    def spent_on(self, trials: list[Trial]) -> Iterator[list[Trial]]:
+        """Hand out a round, and note how long it takes until the next one is asked for."""
+        before = time.monotonic()
+        yield trials
+        if trials:
+            pace = (time.monotonic() - before) / len(trials)
+            self.seconds_per_trial = max(pace, self.seconds_per_trial or 0.0)
+
+
+def _by_seeds(trials: Sequence[Trial], at_once: int) -> list[list[Trial]]:
+    """Rounds of so many seeds each; one that is empty if there are no trials."""
+    seeds = sorted({trial.seed for trial in trials})
+    parts = [set(seeds[i : i + at_once]) for i in range(0, len(seeds), at_once)] or [set()]
+    return [[trial for trial in trials if trial.seed in part] for part in parts]
 
 
 def _tuning_rounds(store: Store) -> Iterator[list[Trial]]:
@@ -57,7 +107,7 @@ def _tuning_rounds(store: Store) -> Iterator[list[Trial]]:
 
 def blocks_at_once(store: Store, workers: int) -> int:
     """How many seeds at once leave no worker idle; of many workers, only in the last trials."""
-    trials = len(store.experiment.norms) * len(store.experiment.batch_sizes)
+    trials = trials_per_seed(store.experiment)
     even = workers // math.gcd(workers, trials)
     return even if even <= 3 else math.ceil(workers / trials)
 
@@ -67,7 +117,8 @@ def _reason_to_stop(store: Store, design: Design) -> str | None:
     if any(result.status == "failed" for result in results):
         return "a trial failed"
     verdicts = standing_verdicts(store, design, results)
-    if experiment.seeds >= LEAST_SEEDS and all(verdict.decided for verdict in verdicts):
+    complete = complete_seeds(experiment, results)
+    if complete >= LEAST_SEEDS and all(verdict.decided for verdict in verdicts):
         return "every comparison is decided"
     if experiment.seeds > design.max_seeds:
         return f"they are stored already, and no more than {design.max_seeds} were asked for"
@@ -91,22 +142,25 @@ class Watch:
     def __init__(self, store: Store, design: Design, observer: Observer):
         self.store, self.design, self.observer = store, design, observer
         self.results = store.results()
-        self.told = self._complete()
+        self.told = complete_seeds(store.experiment, self.results)
 
     def added(self, result: Result) -> None:
         if not self.design.until_decided or result.trial.validation:
             return
         self.results.append(result)
-        complete = self._complete()
+        complete = complete_seeds(self.store.experiment, self.results)
         if complete > self.told:
             self.told = complete
             verdicts = standing_verdicts(self.store, self.design, self.results)
             several = len(self.store.experiment.batch_sizes) > 1
             self.observer.block_ended(complete, [standing(v, several) for v in verdicts])
 
-    def _complete(self) -> int:
-        """How many seeds have an outcome of every trial."""
-        experiment = self.store.experiment
-        per_block = len(experiment.norms) * len(experiment.batch_sizes)
-        seeds = [r.trial.seed for r in self.results if r.status != "failed"]
-        return sum(seeds.count(seed) >= per_block for seed in set(seeds))
+
+def complete_seeds(experiment: Experiment, results: Sequence[Result]) -> int:
+    """How many seeds have an outcome of every trial."""
+    seeds = [result.trial.seed for result in results if result.status != "failed"]
+    return sum(seeds.count(seed) >= trials_per_seed(experiment) for seed in set(seeds))
+
+
+def trials_per_seed(experiment: Experiment) -> int:
+    return len(experiment.norms) * len(experiment.batch_sizes)

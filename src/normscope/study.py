@@ -3,7 +3,7 @@
 This is the file to open first; the one to open second is `run.py`, which trains one trial.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime, timezone
 from functools import partial
@@ -42,7 +42,6 @@ from normscope.run import (
 )
 from normscope.sequence import Watch, rounds
 from normscope.store import Store, preview
-from normscope.summaries import LEVELS_PERCENT
 from normscope.training import kernels_for
 from normscope.tuning import chosen_rates, tuning_plan
 
@@ -60,7 +59,6 @@ def compare(
     command: str | None = None,
     design: Design | None = None,
     budget_s: float | None = None,
-    levels_percent: Sequence[float] = LEVELS_PERCENT,
 ) -> Comparison:
     """Train what is missing of an experiment, then analyse and report all that its folder holds.
 
@@ -69,9 +67,9 @@ def compare(
     trials that run at once (default: one per core of a CPU, a fleet of 32 on a GPU); `observer` is
     told of the progress (default: it prints a line per epoch); `command` is what the report gives
     as the way to repeat the experiment (default: this call). `design` says how verdicts are
-    reached (default: the folder's alpha and margin, fixed); until decided, 6 seeds are run first,
-    and none is added after `budget_s` seconds. `levels_percent` are the test accuracies whose first
-    reaching measures speed. Raises `UsageError` or `RunError`, in one line that says what to do;
+    reached (default: the folder's alpha, margin and levels, fixed); until decided, 6 seeds are run
+    first, and nothing is begun that would probably end after `budget_s` seconds, but for the first
+    seeds. Raises `UsageError` or `RunError`, in one line that says what to do;
     every trial that ended before that, or before a KeyboardInterrupt, stays in the folder, and the
     next call goes on from there.
     """
@@ -102,7 +100,7 @@ def compare(
                         store.add(result)
                         observer.trial_ended(result)
                         watch.added(result)
-        comparison = Comparison.read(store.folder, levels_percent)
+        comparison = Comparison.read(store.folder)
         comparison.report()
     return comparison
 
@@ -130,11 +128,13 @@ def check_design(experiment: Experiment, design: Design, budget_s: float | None)
 
 
 def kept_design(folder: Path) -> Design:
-    """The alpha and margin that a folder was last asked for, or the defaults."""
+    """The alpha, margin and levels that a folder was last asked for, or the defaults."""
     if not Store.exists(folder) or not Store(folder).requests:
         return Design()
     last = Store(folder).requests[-1].design
-    return Design(alpha=last.alpha, margin_points=last.margin_points)
+    return Design(
+        alpha=last.alpha, margin_points=last.margin_points, levels_percent=last.levels_percent
+    )
 
 
 def check_baseline(folder: Path, baseline: str) -> None:

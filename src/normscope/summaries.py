@@ -21,8 +21,6 @@ from normscope.stats import (
 )
 from normscope.verdicts import Pairs, Rules, Verdict, judge, verdict_of
 
-LEVELS_PERCENT = (60.0,)  # the test accuracies whose first reaching measures speed
-
 ONE_SEED = "one seed: no conclusion about the norm"
 
 

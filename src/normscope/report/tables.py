@@ -1,12 +1,14 @@
 """The CSV files: one row per trial and epoch, and one row per trial."""
 
+from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import pandas as pd
 
-from normscope.analysis import Analysis, metric_columns
+from normscope.analysis import Analysis
 from normscope.config import EpochRecord, Result
-from normscope.summaries import TrialSummary
+from normscope.summaries import TrialMetrics, TrialSummary
 
 _KEYS = ["trial", "dataset", "model", "norm", "batch_size", "seed"]
 
@@ -23,12 +25,12 @@ def epochs_table(analysis: Analysis) -> pd.DataFrame:
 
 def trials_table(analysis: Analysis) -> pd.DataFrame:
     """A row per trial that was run, whatever became of it."""
-    metrics = metric_columns(analysis.level_percent)
     rows = [
-        _trial_row(result, trial, metrics)
+        _trial_row(result, trial, analysis.levels_percent)
         for result, trial in zip(analysis.all_results, analysis.all_trials, strict=True)
     ]
-    columns = [*_KEYS, "status", *metrics.values(), "epochs", "max_lr", "train_limit", "test_limit"]
+    metrics = _metrics(None, analysis.levels_percent)
+    columns = [*_KEYS, "status", *metrics, "epochs", "max_lr", "train_limit", "test_limit"]
     table = pd.DataFrame(
         rows, columns=pd.Index([*columns, "started", "seconds", "device", "error"])
     )
@@ -36,11 +38,13 @@ def trials_table(analysis: Analysis) -> pd.DataFrame:
     return table.astype(dict.fromkeys(whole, "Int64"))
 
 
-def _trial_row(result: Result, trial: TrialSummary, metrics: dict[str, str]) -> dict[str, Any]:
+def _trial_row(
+    result: Result, trial: TrialSummary, levels_percent: Sequence[float]
+) -> dict[str, Any]:
     return {
         **_keys(result),
         "status": result.status,
-        **{column: getattr(trial.metrics, name, None) for name, column in metrics.items()},
+        **_metrics(trial.metrics, levels_percent),
         "epochs": result.trial.recipe.epochs,
         "max_lr": result.trial.recipe.max_lr,
         "train_limit": result.trial.train_limit,
@@ -50,6 +54,20 @@ def _trial_row(result: Result, trial: TrialSummary, metrics: dict[str, str]) -> 
         "device": result.environment.device,
         "error": last_line(result),
     }
+
+
+def _metrics(metrics: TrialMetrics | None, levels_percent: Sequence[float]) -> dict[str, Any]:
+    """A trial's numbers by column, with one for each level; all None if it did not finish."""
+    row: dict[str, Any] = {}
+    for field in fields(TrialMetrics):
+        value = getattr(metrics, field.name, None)
+        if field.name == "epochs_to_levels":
+            reached = value or [None] * len(levels_percent)
+            names = [f"epochs_to_{level:g}_percent" for level in levels_percent]
+            row |= dict(zip(names, reached, strict=True))
+        else:
+            row[field.name] = value
+    return row
 
 
 def last_line(result: Result) -> str:
