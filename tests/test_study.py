@@ -14,6 +14,7 @@ from normscope import data, study
 from normscope.errors import RunError, UsageError
 from normscope.progress import PlainLines
 from normscope.reading import read_experiment
+from normscope.store import Store
 from normscope.study import compare, forecast
 
 SMALL = {"epochs": 1, "train_limit": 192, "test_limit": 100}
@@ -225,3 +226,19 @@ def test_real_cifar10_trains_from_python(cifar10, tmp_path):
     comparison = compare(experiment, out=tmp_path / "e")
     assert comparison.analysis.facts.class_names[:2] == ("airplane", "automobile")
     assert comparison.table()["finished"].tolist() == [1]
+
+
+def test_why_the_training_ended_matters_more_than_a_disk_that_is_full(tmp_path, monkeypatch):
+    class Impatient(Watcher):
+        def trial_ended(self, result):
+            raise KeyboardInterrupt
+
+    def full(*_):
+        raise RunError("no space left")
+
+    monkeypatch.setattr(Store, "add_pictures", full)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        compare(small(), out=tmp_path / "a", workers=1, observer=Impatient())
+    assert str(caught.value.__cause__) == "no space left"
+    with pytest.raises(RunError, match="no space left"):
+        compare(small(), out=tmp_path / "b", workers=1, observer=Watcher())

@@ -23,10 +23,11 @@ from normscope.config import (
     Trial,
 )
 from normscope.data import DATASETS, Dataset, load_dataset
-from normscope.errors import UsageError, lookup
+from normscope.errors import NormscopeError, UsageError, lookup
 from normscope.executors.fleets import Fleets, fleets
 from normscope.executors.inline import Inline
 from normscope.executors.processes import Processes, available_cores
+from normscope.mistakes import find_mistakes
 from normscope.models import MODELS
 from normscope.models.summary import summarize
 from normscope.norms import NORMS
@@ -334,8 +335,21 @@ def _summaries(experiment: Experiment, dataset: Dataset) -> list[ModelSummary]:
 @contextmanager
 def _pictures_kept(store: Store, dataset: Dataset) -> Iterator[None]:
     """Leave in the folder the pictures its report shows, however the training ends."""
+
+    def keep() -> None:
+        size, facts = store.experiment.main_batch_size, store.facts()
+        main = [r for r in store.results() if r.trial.recipe.batch_size == size]
+        mistakes = find_mistakes(
+            main, store.experiment.norms, facts.class_names, store.test_labels()
+        )
+        store.add_pictures(dataset.test_images, mistakes.pictures())
+
     try:
         yield
-    finally:
-        mistakes = Comparison.read(store.folder).analysis.mistakes
-        store.add_pictures(dataset.test_images, mistakes.pictures())
+    except BaseException as reason:
+        try:
+            keep()
+        except NormscopeError as error:
+            raise reason from error  # why the training ended matters more
+        raise
+    keep()
