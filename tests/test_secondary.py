@@ -5,6 +5,7 @@ import pytest
 from report_fakes import make_analysis
 
 from normscope.config import Design
+from normscope.report.evidence import evidence_tables
 from normscope.stats import log_e_value_of_signs
 
 SEQUENTIAL = Design(until_decided=True)
@@ -122,3 +123,12 @@ def test_costs_on_different_machines_are_no_metrics():
     costs = {"seconds_per_epoch", "inference_us_per_image", "peak_memory_mib"}
     assert not costs & {f.metric.field for f in make_analysis(change=moved).secondary}
     assert costs < {f.metric.field for f in make_analysis().secondary}
+
+
+def test_a_difference_without_spread_says_so_in_the_table():
+    analysis = make_analysis(seeds=10, design=SEQUENTIAL)
+    table = next(t for t in evidence_tables(analysis) if t.title == "Secondary metrics")
+    cells = {row[0].text: row[1] for row in table.rows}
+    memory = cells["Peak memory of a training step (MiB)"]
+    assert (memory.text, memory.detail, memory.decided) == ("+2.00", "in each of 10 seeds", False)
+    assert " to " in cells["Epochs to 60 % (epochs)"].detail

@@ -184,6 +184,8 @@ def _difference(found: SecondaryFinding | None) -> Cell:
         text = f"{found.metric.greater} {later}, {found.metric.smaller} {earlier}"
         return Cell(text, f"of {len(signs)} seeds", found.decided)
     mean = number(difference.mean, digits, signed=True)
+    if difference.n > 1 and not judgement.spread:
+        return Cell(mean, f"in each of {difference.n} seeds", found.decided)
     if difference.low is None:
         return Cell(mean, f"n {difference.n}", found.decided)
     low, high = (number(v, digits, signed=True) for v in (difference.low, difference.high))
