@@ -12,12 +12,14 @@ belongs to it (a test image for every five training images, as in CIFAR-10): the
 per step, divided by the number of processes side by side. Medians and ranges are over rounds, and a
 ratio is the median of the ratios of each round. ``--profile`` shows where a step goes instead.
 
-With ``--device cuda`` it says how many seconds a GPU takes, warm, for 3 norms x 15 epochs, one
-network after the other, and for 3 norms x 32 seeds x 15 epochs as fleets of 32.
+With ``--device cuda`` it first times single steps of fleets, folded and side by side, then says how
+many seconds a GPU takes, warm, for 3 norms x 15 epochs, one network after the other, and for 3
+norms x 32 seeds x 15 epochs as fleets of 32.
 """
 
 import argparse
 import copy
+import itertools
 import json
 import os
 import resource
@@ -27,7 +29,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import date
 from functools import cache
 from multiprocessing import get_context
@@ -48,7 +50,9 @@ from normscope.norms import NORMS
 from normscope.plan import plan
 from normscope.run import environment, run_fleet
 from normscope.seeds import generator
-from normscope.training import Split, fastest_forward, fit
+from normscope.training import SideBySide, Split, fastest_forward, fit, fold
+from normscope.training.graph import WARM_UP
+from normscope.training.steps import DeviceSteps
 
 CPU = torch.device("cpu")
 BATCH = RECIPES["s8"].batch_size
@@ -315,9 +319,61 @@ def profile(steps: int = 3) -> None:
 
 
 def set_up_in(result: Result) -> float:
-    """How much longer the first epoch took than the median one: libraries, capture of graphs."""
-    first, *others = [record.train_seconds for record in result.history]
-    return first - statistics.median(others or [first])
+    """How much longer the first epochs took than the median one: libraries, capture of graphs.
+
+    The smaller last batch of an epoch is met once per epoch, so its graph is captured in a later
+    epoch than that of the others.
+    """
+    seconds = [record.train_seconds for record in result.history]
+    usual = statistics.median(seconds)
+    return sum(max(0.0, value - usual) for value in seconds[: WARM_UP + 1])
+
+
+def fleet_step(
+    norm: str, precision: Precision, members: int, kind: str, device: torch.device
+) -> float:
+    """Milliseconds of a step of 512 images for each member, as a graph where there is a GPU."""
+    recipe = RECIPES["s8"].model_copy(update={"precision": precision, "epochs": 50})
+    pixels = np.random.default_rng(0).integers(0, 256, (2 * BATCH, 32, 32, 3), dtype=np.uint8)
+    labels = np.arange(2 * BATCH) % 10
+    train = Split.from_numpy(pixels, labels, (0.5,) * 3, (0.25,) * 3, device)
+    models = [
+        MODELS["s8"](NORMS[norm], 10, generator(m, "init"), generator(m, "dropout", device))
+        for m in range(members)
+    ]
+    layers = [m.to(device, memory_format=torch.channels_last).layers for m in models]
+    joined = {"folded": fold, "side by side": SideBySide}[kind](layers)
+    network = joined.to(memory_format=torch.channels_last)
+    orders = [torch.randperm(2 * BATCH, generator=generator(m, "order")) for m in range(members)]
+    index = torch.stack(orders)[:, :BATCH].to(device)
+    forward = fastest_forward(network, device, precision)
+    with closing(DeviceSteps(network, forward, train, recipe, members)) as step:
+        for _ in range(WARM_UP + 2):
+            step(index)
+        step.totals()  # waits for the device
+        times = []
+        for _ in range(5):
+            started = time.perf_counter()
+            for _ in range(4):
+                step(index)
+            step.totals()
+            times.append(250 * (time.perf_counter() - started))
+    return statistics.median(times)
+
+
+def fleet_steps(device: torch.device, sizes: tuple[int, ...]) -> dict[str, float | str]:
+    """`fleet_step` of every kind, printed as they come; an error in place of a time."""
+    found: dict[str, float | str] = {}
+    for members, kind, precision, norm in itertools.product(
+        sizes, ("folded", "side by side"), ("fp32", "bf16"), NORMS
+    ):
+        title = f"{norm} {precision}, {members} {kind}"
+        try:
+            found[title] = fleet_step(norm, precision, members, kind, device)
+        except RuntimeError as error:  # no algorithm, no memory: a finding too
+            found[title] = str(error).splitlines()[0]
+        print(f"ms per step: {title}: {found[title]}", flush=True)
+    return found
 
 
 def on_cuda(epochs: int) -> dict[str, Any]:
@@ -328,18 +384,22 @@ def on_cuda(epochs: int) -> dict[str, Any]:
     cuda = torch.device("cuda")
     dataset = load_dataset("cifar10" if find("cifar10") else "shapes")
     found: dict[str, Any] = {"device": torch.cuda.get_device_name(cuda), "images": dataset.name}
+    found["ms_per_step_of_all_members"] = fleet_steps(cuda, sizes=(1, 8, 32))
+    reserved: list[int] = []
     for seeds in (1, 32):
         for recipe_epochs in (1, epochs):
             recipe = RECIPES["s8"].model_copy(update={"epochs": recipe_epochs})
             experiment = Experiment(
                 dataset=dataset.name, recipe=recipe, norms=tuple(NORMS), seeds=seeds
             )
-            torch.cuda.reset_peak_memory_stats()
+            reserved.clear()
             started = time.perf_counter()
             results = [
                 result
                 for fleet in fleets(plan(experiment), seeds)
-                for result in run_fleet(fleet, dataset, cuda)
+                for result in run_fleet(
+                    fleet, dataset, cuda, lambda *_: reserved.append(torch.cuda.memory_reserved())
+                )
             ]
             seconds = time.perf_counter() - started
         finished = [r for r in results if r.status == "finished"]
@@ -350,7 +410,10 @@ def on_cuda(epochs: int) -> dict[str, Any]:
             "seconds": seconds,
             "of_that_set_up_s": sum(set_up_in(result) for result in finished),
             "finished": len(finished),
-            "peak_mib": torch.cuda.max_memory_allocated() / 2**20,
+            "reserved_mib": max(reserved, default=0) / 2**20,
+            "peak_of_a_step_mib": max(
+                ((r.peak_memory_mib or 0.0) * r.environment.fleet for r in finished), default=0.0
+            ),
             "test_accuracy_percent": {
                 norm: statistics.mean(
                     r.history[-1].test_accuracy_percent for r in finished if r.trial.norm == norm
@@ -371,7 +434,7 @@ def main() -> None:
     if arguments.profile:
         return profile()
     if arguments.device == "cuda":
-        content = {**provenance(), **on_cuda(epochs=2 if arguments.quick else 15)}
+        content = {**provenance(), **on_cuda(epochs=5 if arguments.quick else 15)}
         print(json.dumps(content, indent=2))
         return save(content, arguments.json)
     rounds, steps = (1, 10) if arguments.quick else (5, 15)

@@ -11,7 +11,17 @@ import sys
 
 import pytest
 
+from normscope import study
 from normscope.data import find, load_dataset
+from normscope.run import choose_device
+
+
+@pytest.fixture(scope="session", autouse=True)
+def on_the_cpu():
+    """Without another word `compare` runs on the CPU, whose results and order the tests know."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(study, "choose_device", lambda n: choose_device("cpu" if n == "auto" else n))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +52,7 @@ def environment(tmp_path):
         "http_proxy": refused,
         "https_proxy": refused,
         "COLUMNS": "80",
+        "CUDA_VISIBLE_DEVICES": "",
     }
 
 

@@ -129,7 +129,7 @@ def test_closing_the_results_stops_the_processes(tmp_path):
     assert all(gone(process) for process in processes)
 
 
-def test_a_script_without_a_main_guard_can_use_processes(tmp_path):
+def test_a_script_without_a_main_guard_can_use_processes(tmp_path, environment):
     (tmp_path / "script.py").write_text(
         "import normscope\n"
         "from normscope.reading import read_experiment\n"
@@ -140,8 +140,9 @@ def test_a_script_without_a_main_guard_can_use_processes(tmp_path):
         encoding="utf-8",
     )
     done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+        [sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
     assert done.stdout.splitlines()[-1] == "[1, 1]", done.stderr
     assert "2 at a time on cpu" in done.stdout
 
@@ -162,7 +163,7 @@ def test_workers_are_told_to_keep_their_memory(tmp_path):
     assert result.trial == TRIALS[0]
 
 
-def test_a_norm_of_the_users_own_program_needs_one_worker(tmp_path):
+def test_a_norm_of_the_users_own_program_needs_one_worker(tmp_path, environment):
     (tmp_path / "script.py").write_text(
         "from torch import nn\n"
         "import normscope\n"
@@ -172,7 +173,8 @@ def test_a_norm_of_the_users_own_program_needs_one_worker(tmp_path):
         encoding="utf-8",
     )
     done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+        [sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
     assert "the norm mine is of your own program; use --workers 1" in done.stderr
     assert not (tmp_path / "e").exists()

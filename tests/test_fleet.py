@@ -17,9 +17,10 @@ from normscope.plan import plan
 from normscope.progress import PlainLines
 from normscope.run import run_fleet, run_trial
 from normscope.seeds import generator
-from normscope.training import Split, fit_fleet, fold, unfold
+from normscope.training import SideBySide, Split, fit_fleet, fold, join, part, unfold
 
 CPU = torch.device("cpu")
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 SEEDS = range(3)
 
 
@@ -122,12 +123,12 @@ def test_every_kind_of_convolution_is_folded(options):
     ids=repr,
 )
 def test_a_norm_that_cannot_be_folded_is_named(norm):
-    with pytest.raises(UsageError, match="affine and to track"):
+    with pytest.raises(UsageError, match="must be affine and track"):
         fold([nn.Sequential(norm)] * 2)
 
 
 def test_a_layer_that_cannot_be_folded_is_named():
-    with pytest.raises(UsageError, match="cannot have the layer Bilinear; known: Conv2d, "):
+    with pytest.raises(UsageError, match="cannot fold the layer Bilinear; known: Conv2d, "):
         fold([nn.Sequential(nn.Bilinear(1, 1, 1))] * 2)
 
 
@@ -217,7 +218,110 @@ def test_dropout_hits_each_member_where_it_hits_it_alone():
         assert torch.equal(together[:, 4 * m : 4 * (m + 1)], layer(x))
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+# -- members that cannot be folded ---------------------------------------------------------------
+
+
+@pytest.fixture
+def unfoldable(monkeypatch):
+    """A norm of which `fold` knows nothing."""
+    monkeypatch.setitem(NORMS, "in", lambda channels: nn.InstanceNorm2d(channels, affine=True))
+    return "in"
+
+
+def test_members_are_folded_where_that_is_known(unfoldable):
+    assert isinstance(join(members("bn")), nn.Sequential)
+    assert isinstance(join(members(unfoldable)), SideBySide)
+
+
+@pytest.mark.parametrize("norm", ["bn", "in"])
+def test_side_by_side_every_member_computes_what_it_computes_alone(norm, unfoldable):
+    alone = [network.double() for network in members(norm)]
+    beside = SideBySide([network.double() for network in members(norm)])
+    batches = [
+        torch.randn(8, 3, 32, 32, generator=generator(s, "images"), dtype=torch.float64)
+        for s in SEEDS
+    ]
+    logits = beside(wide(batches)).unflatten(1, (3, 10))
+    logits.square().sum().backward()
+    for m, (network, images) in enumerate(zip(alone, batches, strict=True)):
+        expected = network(images)
+        torch.testing.assert_close(logits[:, m], expected)
+        expected.square().sum().backward()
+        for found, own in zip(beside.members[m].parameters(), network.parameters(), strict=True):
+            torch.testing.assert_close(found.grad, own.grad)
+
+
+def test_members_side_by_side_keep_their_own_weights(unfoldable):
+    alone = members(unfoldable)
+    joined = join(alone)
+    for parameter in joined.parameters():
+        parameter.data += 1
+    part(joined, alone)
+    expected = [p + 1 for network in members(unfoldable) for p in network.parameters()]
+    found = [p for network in alone for p in network.parameters()]
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_a_norm_that_cannot_be_folded_trains_in_a_fleet_as_it_does_alone(unfoldable, shapes):
+    group = trials((unfoldable,), max_lr=0.02)
+    for trial, member in zip(group, run_fleet(group, shapes, CPU), strict=True):
+        alone = run_trial(trial, shapes, CPU)
+        assert (member.status, member.environment.fleet) == ("finished", 3)
+        expected = alone.history[0].train_loss_nats
+        assert member.history[0].train_loss_nats == pytest.approx(expected, rel=1e-4)
+        for name, value in alone.weights.items():
+            assert member.weights[name] == pytest.approx(value, abs=1e-3)
+
+
+def test_a_fleet_that_is_too_large_for_the_gpu_says_what_to_do(shapes, monkeypatch):
+    def full(*_, **__):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("normscope.run.fit_fleet", full)
+    for result in run_fleet(trials(seeds=3), shapes, CPU):
+        assert result.status == "failed"
+        assert result.error.splitlines()[-1] == (
+            "3 trials at once are too many for the memory of this GPU; use --workers 1"
+        )
+    assert "--workers" not in run_fleet(trials(seeds=1), shapes, CPU)[0].error
+
+
+# -- on a GPU ------------------------------------------------------------------------------------
+
+
+@needs_cuda
+def test_a_member_that_diverges_on_cuda_leaves_the_others_alone(shapes):
+    cuda = torch.device("cuda")
+    group = trials(("gn",), max_lr=0.02, epochs=2)
+    made = [
+        MODELS["s8"](NORMS["gn"], 10, generator(s, "init"), generator(s, "dropout", cuda))
+        for s in SEEDS
+    ]
+    networks = [m.to(cuda, memory_format=torch.channels_last).layers for m in made]
+    with torch.no_grad():
+        networks[1][0].weight *= float("inf")
+    arrays = shapes.train_images, shapes.train_labels, shapes.mean, shapes.std
+    split = Split.from_numpy(*arrays, cuda)
+    orders = [generator(seed, "order") for seed in SEEDS]
+    outcomes = fit_fleet(
+        fold(networks), split, split, group[0].recipe, orders, lambda member, record: None
+    )
+    assert [type(outcome).__name__ for outcome in outcomes] == ["Tensor", "Diverged", "Tensor"]
+    assert all(outcomes[m].isfinite().all() for m in (0, 2))
+
+
+@needs_cuda
+def test_members_side_by_side_on_cuda_agree_with_those_alone(unfoldable, shapes):
+    cuda = torch.device("cuda")
+    group = trials((unfoldable,), max_lr=0.02, epochs=3)
+    for trial, member in zip(group, run_fleet(group, shapes, cuda), strict=True):
+        alone = run_trial(trial, shapes, cuda)
+        expected = [record.train_loss_nats for record in alone.history]
+        found = [record.train_loss_nats for record in member.history]
+        assert found == pytest.approx(expected, rel=5e-3)
+
+
+@needs_cuda
 @pytest.mark.parametrize("norm", NORMS)
 def test_a_fleet_on_cuda_agrees_with_its_members_there(norm, shapes):
     cuda = torch.device("cuda")

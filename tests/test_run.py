@@ -98,6 +98,7 @@ def order_of_images(shapes, monkeypatch):
 
         model.layers[0].register_forward_pre_hook(watch)
         monkeypatch.setattr("normscope.run.build_model", lambda *_: model)
+        monkeypatch.setattr("normscope.run.step_memory_mib", lambda *_: None)  # after the training
         run_trial(a_trial, shapes, CPU)
         return seen
 
@@ -204,6 +205,21 @@ def test_devices():
     assert choose_device("cpu") == CPU
     with pytest.raises(UsageError, match="unknown device 'tpu'; known: auto, cpu, cuda"):
         choose_device("tpu")
+
+
+def test_the_settings_of_cudnn_are_only_borrowed(shapes, monkeypatch):
+    cudnn, seen = torch.backends.cudnn, []
+
+    def look(*_, **__):
+        seen.append((cudnn.deterministic, cudnn.benchmark))
+        raise RuntimeError
+
+    monkeypatch.setattr("normscope.run.fit_fleet", look)
+    monkeypatch.setattr(cudnn, "deterministic", False)
+    monkeypatch.setattr(cudnn, "benchmark", True)
+    assert run_trial(trial(), shapes, CPU).status == "failed"
+    assert seen == [(True, False)]
+    assert (cudnn.deterministic, cudnn.benchmark) == (False, True)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")

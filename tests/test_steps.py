@@ -11,7 +11,7 @@ from normscope.models import MODELS
 from normscope.norms import NORMS
 from normscope.seeds import generator
 from normscope.training import Split, fold
-from normscope.training.graph import WARM_UP, Graphed
+from normscope.training.graph import WARM_UP, Graphed, GraphRoom
 from normscope.training.steps import DeviceSteps, EagerSteps, generators_of, one_cycle
 
 CPU = torch.device("cpu")
@@ -120,7 +120,7 @@ def test_generators_of_a_model_and_of_a_fleet():
 
 def test_without_cuda_every_call_runs_the_function():
     calls = []
-    graphed = Graphed(lambda: calls.append(1), CPU, [])
+    graphed = Graphed(lambda: calls.append(1), GraphRoom(CPU), [])
     for _ in range(WARM_UP + 2):
         graphed()
     assert len(calls) == WARM_UP + 2
@@ -136,7 +136,7 @@ def test_a_graph_is_replayed_and_draws_on():
         calls.append(1)
         x.uniform_(generator=stream)
 
-    graphed = Graphed(draw, cuda, [stream])
+    graphed = Graphed(draw, GraphRoom(cuda), [stream])
     for _ in range(WARM_UP + 4):
         graphed()
         seen.append(x.clone())

@@ -4,7 +4,8 @@ import os
 import platform
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import version
@@ -25,10 +26,10 @@ from normscope.training import (
     Split,
     fastest_forward,
     fit_fleet,
-    fold,
+    join,
     kernels_for,
+    part,
     step_memory_mib,
-    unfold,
 )
 
 Network = TypeVar("Network", bound=torch.nn.Module)
@@ -73,8 +74,12 @@ def run_fleet(
         outcomes = _train(trials, dataset, device, keep)
     except _ObserverFailed as failure:  # no outcome of a trial: a closed terminal, a full disk
         raise failure.__cause__ or failure from None
-    except Exception:  # whatever a model or a device raises is the trials' outcome
-        outcomes = [_Outcome("failed", traceback.format_exc())] * len(trials)
+    except Exception as error:  # whatever a model or a device raises is the trials' outcome
+        reason = traceback.format_exc()
+        if isinstance(error, torch.cuda.OutOfMemoryError) and len(trials) > 1:
+            reason += f"{len(trials)} trials at once are too many for the memory of this GPU; "
+            reason += f"use --workers {len(trials) // 2}"
+        outcomes = [_Outcome("failed", reason)] * len(trials)
     seconds = (time.perf_counter() - clock) / len(trials)
     return [
         Result(
@@ -113,20 +118,32 @@ def _train(
     models = [build_model(trial, len(dataset.class_names), device) for trial in trials]
     orders = [generator(trial.seed, "order") for trial in trials]
     layers = [model.layers for model in models]
-    network = layers[0] if len(layers) == 1 else in_channels_last(fold(layers))
+    network = layers[0] if len(layers) == 1 else in_channels_last(join(layers))
     forward = fastest_forward(network, device, recipe.precision)
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True):
+    with _repeatable_cudnn():
         outcomes = fit_fleet(network, train, test, recipe, orders, on_epoch, forward)
-    if network is not layers[0]:
-        unfold(network, layers)
-    weights = [_weights(model) for model in models]
-    memory = step_memory_mib(network, train, recipe, len(trials), forward)
+        if len(layers) > 1:
+            part(network, layers)
+        weights = [_weights(model) for model in models]
+        memory = step_memory_mib(network, train, recipe, len(trials), forward)
     return [
         _Outcome("diverged", str(outcome))
         if isinstance(outcome, Diverged)
         else _Outcome("finished", None, _predictions(outcome), arrays, memory)
         for arrays, outcome in zip(weights, outcomes, strict=True)
     ]
+
+
+@contextmanager
+def _repeatable_cudnn() -> Iterator[None]:
+    """The same algorithms of cuDNN every time, and only those that repeat themselves to the bit."""
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.benchmark
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = before
 
 
 def _weights(model: torch.nn.Module) -> dict[str, np.ndarray]:
@@ -170,7 +187,9 @@ def estimate_trial(
     threads: int,
 ) -> Cost:
     """Foresee the cost of a trial from a few steps of it on random images, timed right now."""
-    steps, batch = 3, trial.recipe.batch_size
+    # On a GPU only the second epoch replays the graph that the first one captured.
+    epochs, steps = (2, 20) if device.type == "cuda" else (1, 3)
+    batch = trial.recipe.batch_size
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (steps * batch, 32, 32, 3), dtype=np.uint8)
     labels = rng.integers(0, num_classes, steps * batch)
@@ -186,7 +205,7 @@ def estimate_trial(
         synthetic=True,
         description="random pixels",
     )
-    recipe = trial.recipe.model_copy(update={"epochs": 1})
+    recipe = trial.recipe.model_copy(update={"epochs": epochs})
     short = trial.model_copy(update={"recipe": recipe, "validation": False})
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -197,11 +216,11 @@ def estimate_trial(
 
 
 def _scaled(sample: Result, epochs: int, train_size: int, test_size: int) -> Cost:
-    """The cost of a whole trial, from one epoch that trained and tested on equally many images."""
+    """The cost of a whole trial, from a last epoch that trained and tested on as many images."""
     if sample.predictions is None or sample.weights is None:
         raise RunError(f"no estimate: the trial {sample.status} on a sample ({sample.error})")
     images, num_classes = sample.predictions.logits.shape
-    record = sample.history[0]
+    record = sample.history[-1]
     epoch_s = (record.train_seconds * train_size + record.test_seconds * test_size) / images
     # float16 logits and, compressed to about a byte, the predicted class of each test image.
     predictions = test_size * (2 * num_classes + 1)

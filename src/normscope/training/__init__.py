@@ -1,6 +1,6 @@
 """The only training and evaluation loops."""
 
-from normscope.training.fleet import fold, unfold
+from normscope.training.fleet import SideBySide, fold, join, part, unfold
 from normscope.training.loop import (
     Diverged,
     evaluate,
@@ -14,13 +14,16 @@ from normscope.training.split import Split
 
 __all__ = [
     "Diverged",
+    "SideBySide",
     "Split",
     "evaluate",
     "fastest_forward",
     "fit",
     "fit_fleet",
     "fold",
+    "join",
     "kernels_for",
+    "part",
     "step_memory_mib",
     "unfold",
 ]

@@ -1,10 +1,11 @@
-"""A fleet: networks that differ only in their weights, trained at once as one wide network.
+"""A fleet: networks that differ only in their weights, trained at once as one network.
 
 `fold` lays the channels of the members side by side: member m of M has the channels m*C to (m+1)*C
 of every layer, a convolution works in M groups, batch norm over M*C channels, group norm in M times
 as many groups. So a GPU, which one small network leaves idle, is filled, and every member computes
 what it computes alone: its own initial weights, order of images, dropped elements and running
-statistics. `unfold` gives each member its weights back.
+statistics. `unfold` gives each member its weights back. Members with a layer that cannot be folded
+go `SideBySide`: each runs by itself, on a GPU at the same time as the others.
 """
 
 import copy
@@ -21,10 +22,28 @@ from normscope.models.layers import Dropout, dropout
 Layers = Sequence[nn.Module]  # one and the same layer of every member
 
 
+class Unfoldable(UsageError):
+    """A layer of some type cannot be folded."""
+
+
+def join(members: Sequence[nn.Sequential]) -> nn.Module:
+    """One network for x (N, M*C, H, W) that answers (N, M*K): folded, or else side by side."""
+    try:
+        return fold(members)
+    except Unfoldable:
+        return SideBySide(members)
+
+
+def part(joined: nn.Module, members: Sequence[nn.Sequential]) -> None:
+    """Give the members their weights back from the network that `join` made of them."""
+    if isinstance(joined, nn.Sequential):
+        unfold(joined, members)
+
+
 def fold(members: Sequence[nn.Sequential]) -> nn.Sequential:
     """One network for x (N, M*C, H, W) that answers (N, M*K), made of copies of the members.
 
-    Raises `UsageError` that names a type of layer which cannot be folded.
+    Raises `Unfoldable` that names a type of layer which cannot be folded.
     """
     return nn.Sequential(*(_fold_layer(layers) for layers in zip(*members, strict=True)))
 
@@ -36,6 +55,33 @@ def unfold(folded: nn.Sequential, members: Sequence[nn.Sequential]) -> None:
             shares = value.chunk(len(members)) if value.dim() else [value] * len(members)
             for layer, share in zip(layers, shares, strict=True):
                 layer.state_dict()[name].copy_(share)
+
+
+class SideBySide(nn.Module):
+    """The members themselves, whatever they are made of: x (N, M*C, H, W) to (N, M*K).
+
+    On a GPU each has a stream of its own, so that their kernels may overlap.
+    """
+
+    def __init__(self, members: Sequence[nn.Module]):
+        super().__init__()
+        self.members = nn.ModuleList(members)
+        self._streams: list[torch.cuda.Stream] = []
+
+    def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        inputs = [x.contiguous(memory_format=torch.channels_last)
+                  for x in x_NCHW.chunk(len(self.members), dim=1)]  # fmt: skip
+        if not x_NCHW.is_cuda:
+            return torch.cat([m(x) for m, x in zip(self.members, inputs, strict=True)], dim=1)
+        self._streams = self._streams or [torch.cuda.Stream(x_NCHW.device) for _ in inputs]
+        current, answers = torch.cuda.current_stream(), []
+        for member, x, stream in zip(self.members, inputs, self._streams, strict=True):
+            stream.wait_stream(current)
+            with torch.cuda.stream(stream):
+                answers.append(member(x))
+        for stream in self._streams:
+            current.wait_stream(stream)
+        return torch.cat(answers, dim=1)
 
 
 class FleetDropout(nn.Module):
@@ -59,7 +105,7 @@ def _fold_layer(layers: Layers) -> nn.Module:
     kind = type(layers[0])
     if kind not in FOLDS:
         known = ", ".join(known.__name__ for known in FOLDS)
-        raise UsageError(f"a fleet cannot have the layer {kind.__name__}; known: {known}")
+        raise Unfoldable(f"cannot fold the layer {kind.__name__}; known: {known}")
     return FOLDS[kind](layers)
 
 
@@ -107,9 +153,9 @@ def _group_norm(layers: Layers) -> nn.Module:
 
 
 def _usual(norm: Any) -> Any:
-    """The norm; raises `UsageError` if it lacks the affine or the running statistics."""
+    """The norm; raises `Unfoldable` if it lacks the affine or the running statistics."""
     if norm.weight is None or not getattr(norm, "track_running_stats", True):
-        raise UsageError(f"a fleet needs {norm} to be affine and to track its statistics")
+        raise Unfoldable(f"cannot fold {norm}: it must be affine and track its statistics")
     return norm
 
 

@@ -28,13 +28,13 @@ class Diverged(Exception):
     """The loss stopped being finite."""
 
 
-def fastest_forward(layers: nn.Sequential, device: torch.device, precision: Precision) -> Forward:
+def fastest_forward(layers: nn.Module, device: torch.device, precision: Precision) -> Forward:
     """The fastest way to compute ``layers(x)`` on a device: float32 logits, whatever is inside.
 
-    On a CPU the layers are fused (see `normscope.training.fused`), where numba is installed.
+    On a CPU a sequence of layers is fused, where numba is installed (`normscope.training.fused`).
     """
     forward: Forward = layers
-    if kernels_for(device) == "numba":
+    if isinstance(layers, nn.Sequential) and kernels_for(device) == "numba":
         from normscope.training.fused import fuse
 
         forward = fuse(layers)

@@ -16,13 +16,16 @@ def peak_memory_mib(function: Callable[[], object], device: torch.device) -> flo
     """The most memory that a call of `function` holds at once, in MiB, on top of what is there.
 
     Counted is what torch hands out to tensors. None on a CPU if torch was built without its
-    profiler, or the profiler's trace cannot be written. Sources: torch.profiler,
-    torch.cuda.max_memory_allocated.
+    profiler, or the profiler's trace cannot be written; on a GPU if its memory is full. Sources:
+    torch.profiler, torch.cuda.max_memory_allocated.
     """
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
-        function()
+        try:
+            function()
+        except torch.cuda.OutOfMemoryError:
+            return None
         return (torch.cuda.max_memory_allocated(device) - before) / MIB
     if not kineto_available():
         return None

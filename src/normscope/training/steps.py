@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from normscope.config import Recipe
 from normscope.models.layers import Dropout
 from normscope.training.fleet import FleetDropout
-from normscope.training.graph import Graphed
+from normscope.training.graph import Graphed, GraphRoom
 from normscope.training.split import Split
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
@@ -96,6 +96,7 @@ class DeviceSteps(Steps):
         self._count = torch.zeros((), dtype=torch.long, device=device)
         self._taken = 0
         self._generators = generators_of(model)
+        self._room = GraphRoom(device)
         self._by_size: dict[int, tuple[torch.Tensor, Graphed]] = {}
 
     def __call__(self, index: torch.Tensor) -> None:
@@ -115,7 +116,7 @@ class DeviceSteps(Steps):
         self._by_size.clear()
 
     def _graphed(self, index: torch.Tensor) -> Graphed:
-        return Graphed(lambda: self._step(index), index.device, self._generators)
+        return Graphed(lambda: self._step(index), self._room, self._generators)
 
     def _step(self, index: torch.Tensor) -> None:
         """SGD with momentum: v = momentum * v + gradient, then parameter -= rate * v."""
