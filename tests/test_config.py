@@ -160,7 +160,8 @@ def test_confidences_are_softmax_probabilities():
 
 @pytest.mark.parametrize(
     ("levels", "words"),
-    [((), "names no level"), ((60.0, 60.0), "names a level twice"), ((0.0,), "greater than 0"),
+    [((), "names no level"), ((60.0, 60.0), "names a level twice"),
+     ((0.6,), "in percent: 60, not 0.6"), ((0.0,), "greater than 0"),
      ((100.0,), "less than 100")],
 )  # fmt: skip
 def test_levels_lie_within_the_possible_accuracies(levels, words):

@@ -12,6 +12,7 @@ from report_fakes import diverged, failed, make_analysis
 
 from normscope import plots
 from normscope.config import Design
+from normscope.plots.batch import _range
 from normscope.plots.differences import difference_range, points, reach, widened
 from normscope.plots.race import MAX_STACKED
 from normscope.plots.style import norm_styles
@@ -188,6 +189,18 @@ def test_a_race_whose_looks_contradict_ends_and_equal_differences_narrow_nothing
     assert band.get_paths()[0].get_extents().x1 < gap
 
 
+def test_looks_before_there_is_spread_decide_nothing():
+    """As in the verdicts: six equal differences are no evidence, however many."""
+    values = (1.0,) * 6 + (0.9, 1.1, 1.0, 1.1, 0.9)
+    analysis = compared(SEQUENTIAL, gn=values)
+    (race,) = plots.race_data(analysis)
+    judgement = analysis.norms[1].verdict.judgement
+    assert np.isinf(race.lows[:6]).all()
+    assert (race.lows[-1], race.highs[-1]) == judgement.simultaneous
+    assert race.outcome == "better"
+    assert race.decided == 7
+
+
 def test_what_holm_decides_at_a_wider_level_has_no_mark():
     """With gn decided, ln is tested at 5 %, not at 2.5 %: enough to tell it from 0."""
     gn, ln = plots.race_data(compared(SEQUENTIAL, gn=WORSE[:6], ln=LATE))
@@ -276,6 +289,53 @@ def test_where_a_trial_diverged_there_is_no_mean_error():
 
 def test_one_batch_size_makes_no_figure():
     assert plots.batch_data(compared(gn=(1, 2))) == ()
+
+
+def ranges(by_size, sizes=(64, 512), seeds=2):
+    """The axis of the figure for mean errors by norm and batch size."""
+    percent = {
+        (norm, size): 100 - error
+        for norm, errors in by_size.items()
+        for size, error in zip(sizes, errors, strict=True)
+    }
+
+    def of(norm, size, seed):
+        return percent[norm, size] + (seed - (seeds - 1) / 2)
+
+    lines = plots.batch_data(sized(of, sizes, seeds, norms=tuple(by_size)))
+    return _range(lines), lines
+
+
+@pytest.mark.parametrize(
+    ("by_size", "low", "high"),
+    [
+        ({"bn": (25, 26), "gn": (26, 25)}, 24.5, 26.5),
+        ({"bn": (35, 24), "gn": (24, 24)}, 23.5, 35.5),  # the gap that the figure is famous for
+        ({"bn": (90, 24), "gn": (24, 25)}, 23.5, 25.5),  # chance, beyond the axis
+        ({"bn": (25, 60), "gn": (26, 61)}, 24.5, 61.5),  # all of one size: they are the figure
+        ({"bn": (90, 90), "gn": (24, 90), "ln": (90, 25)}, 23.5, 90.5),  # most of them
+        ({"bn": (90, 90), "gn": (90, 90)}, 89.5, 90.5),
+    ],
+)  # fmt: skip
+def test_the_axis_of_errors_leaves_out_few_or_none(by_size, low, high):
+    (found_low, found_high), _ = ranges(by_size)
+    assert (found_low, found_high) == pytest.approx((low, high))
+
+
+@pytest.mark.parametrize(
+    "by_size",
+    [{"bn": (25, 60), "gn": (26, 61)}, {"bn": (24, 90), "gn": (24, 25)},
+     {"bn": (90, 90), "gn": (90, 90)}],
+    ids=str,
+)  # fmt: skip
+def test_every_line_of_the_figure_ends_within_its_axes(by_size):
+    """Warnings are errors here: a leader to a point far outside leaves no room for the axes."""
+    _, lines = ranges(by_size)
+    figure = plots.draw_batch(lines, tuple(by_size))
+    plots.to_png(figure)
+    (axes,) = figure.axes
+    low, high = axes.get_ylim()
+    assert all(low <= text.xy[1] <= high for text in axes.texts if text.get_text() in by_size)
 
 
 # -- how far an axis reaches ---------------------------------------------------------------------

@@ -39,9 +39,8 @@ def test_every_metric_of_every_norm_is_in_one_family():
         "epochs_to_50_percent", "epochs_to_60_percent", "epochs_to_70_percent", "area_percent",
         "drop_sum_points", "largest_drop_points", "gap_points", "test_loss_nats",
         "calibration_error_points", "seconds_per_epoch", "inference_us_per_image",
-        "peak_memory_mib",
     ]  # fmt: skip
-    assert {f.judgement.family for f in analysis.secondary} == {24}
+    assert {f.judgement.family for f in analysis.secondary} == {22}
 
 
 def test_differences_are_paired_and_have_no_margin():
@@ -100,19 +99,13 @@ def without_memory(seeds):
     ]
 
 
-def test_memory_that_was_never_measured_is_no_metric():
-    analysis = make_analysis(change=without_memory(range(3)))
-    assert "peak_memory_mib" not in {f.metric.field for f in analysis.secondary}
-    assert {f.judgement.family for f in analysis.secondary} == {18}
-    assert not any(f.startswith("Memory") for f in analysis.findings)
-
-
-def test_seeds_without_their_memory_are_left_out():
-    analysis = make_analysis(seeds=4, change=without_memory([1]), design=SEQUENTIAL)
-    memory = found(analysis, "peak_memory_mib").judgement
-    assert memory.pairs.seeds == (0, 2, 3)
-    assert memory.pairs.differences == pytest.approx((2.0, 2.0, 2.0))
+def test_memory_that_was_not_always_measured_is_told_of_the_seeds_in_which_it_was():
+    analysis = make_analysis(seeds=4, change=without_memory([1]))
     assert analysis.norms[0].peak_memory_mib.n == 3
+    assert any(f.startswith("Memory: a training step held") for f in analysis.findings)
+    never = make_analysis(change=without_memory(range(3)))
+    assert never.norms[0].peak_memory_mib.n == 0
+    assert not any(f.startswith("Memory") for f in never.findings)
 
 
 def test_costs_on_different_machines_are_no_metrics():
@@ -120,7 +113,7 @@ def test_costs_on_different_machines_are_no_metrics():
         other = results[-1].environment.model_copy(update={"processor": "M2"})
         return [*results[:-1], results[-1].model_copy(update={"environment": other})]
 
-    costs = {"seconds_per_epoch", "inference_us_per_image", "peak_memory_mib"}
+    costs = {"seconds_per_epoch", "inference_us_per_image"}
     assert not costs & {f.metric.field for f in make_analysis(change=moved).secondary}
     assert costs < {f.metric.field for f in make_analysis().secondary}
 
@@ -129,6 +122,6 @@ def test_a_difference_without_spread_says_so_in_the_table():
     analysis = make_analysis(seeds=10, design=SEQUENTIAL)
     table = next(t for t in evidence_tables(analysis) if t.title == "Secondary metrics")
     cells = {row[0].text: row[1] for row in table.rows}
-    memory = cells["Peak memory of a training step (MiB)"]
-    assert (memory.text, memory.detail, memory.decided) == ("+2.00", "in each of 10 seeds", False)
+    time = cells["Inference time per image (µs)"]
+    assert (time.text, time.detail, time.decided) == ("+0.00", "in each of 10 seeds", False)
     assert " to " in cells["Epochs to 60 % (epochs)"].detail

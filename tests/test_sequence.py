@@ -337,6 +337,7 @@ def test_a_budget_holds_in_the_search_too_and_the_report_says_what_is_open(tmp_p
     )
     assert watcher.ending == f"Stopped after 0 seeds: {SHORT} with the search for learning rates."
     assert len(Store(tmp_path).tuning()) == 1
+    assert watcher.rounds == [(1, 0)]  # of a search of 20; the others are not stored
     assert Store(tmp_path).results() == []
     assert any("search" in caveat for caveat in comparison.analysis.caveats)
     assert (tmp_path / "report.html").is_file()

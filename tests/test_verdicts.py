@@ -6,7 +6,7 @@ from report_fakes import diverged, failed, make_analysis
 from scipy import stats as scipy_stats
 
 from normscope.config import Design, Request
-from normscope.findings import _added_norms, _changed_rules, standing, verdict_sentence
+from normscope.findings import _added, _changed_rules, _winners, signed, standing, verdict_sentence
 from normscope.report.html import _best
 from normscope.stats import half_width, sign_flip_p_value
 from normscope.verdicts import Pairs, Rules, is_sequential, judge, verdict_of
@@ -257,6 +257,52 @@ def test_what_was_changed_or_added_after_a_look_is_a_caveat():
         "The alpha and the margin were changed after a look at results."
     ]
     assert _changed_rules([first, wider]) == []
-    (sentence,) = _added_norms([first, wider])
+    (sentence,) = _added([first, wider])
     assert sentence.startswith("Added after a look at results, which enlarged the family: in.")
-    assert _added_norms([first, first]) == []
+    assert _added([first, first]) == []
+
+
+def test_batch_sizes_that_were_added_after_a_look_are_a_caveat():
+    def sized(*sizes, before=9):
+        return request(3, before).model_copy(update={"batch_sizes": sizes})
+
+    (sentence,) = _added([sized(32, 64, before=0), sized(16, 64)])
+    assert "enlarged the family: batch size 16." in sentence
+    assert _added([sized(32, before=0), sized(32, 64, before=0)]) == []  # nothing was seen
+    assert _added([sized(before=0), sized(32), sized(32)]) == []  # the first did not record them
+    (sentence,) = _added([sized(before=0), sized(32), sized(32, 64)])
+    assert "batch size 64." in sentence
+
+
+# -- words -----------------------------------------------------------------------------------------
+
+
+def test_a_mean_that_left_its_interval_is_explained():
+    """The interval keeps what earlier looks refuted; the mean of all seeds may move out of it."""
+    values = [0.9, 1.1, 1.0, 1.0, 1.05, 0.95, 0.2]
+    inside, outside = (verdict([*values, *more], SEQUENTIAL) for more in ([], [0.3, 0.4, 0.3]))
+    assert inside.difference.low < inside.difference.mean
+    assert outside.difference.mean < outside.difference.low
+    words = "earlier looks narrowed it, while the mean moved on"
+    assert words not in verdict_sentence(inside, SEQUENTIAL)
+    assert words in verdict_sentence(outside, SEQUENTIAL)
+
+
+def test_no_number_of_seeds_below_six_is_said_to_decide():
+    found = verdict(NOISE[:3] / 100 + 3.0, SEQUENTIAL)
+    assert (found.outcome, found.judgement.seeds_needed) == ("undecided", 6)
+
+
+@pytest.mark.parametrize(("value", "text"), [(-0.001, "+0.00"), (0.004, "+0.00"), (-1.5, "-1.50")])
+def test_there_is_no_negative_zero(value, text):
+    assert signed(value) == text
+
+
+def test_a_winner_set_of_all_does_not_deny_the_verdicts():
+    """Equivalence is decided too, and Holm's level may be wider than that of all pairs."""
+    norms = make_analysis(seeds=2).norms
+    assert _winners(("bn", "gn", "ln"), norms) == [
+        "Winner set: no norm is shown to beat another, all 3 pairs tested together"
+    ]
+    (sentence,) = _winners(("bn",), norms)
+    assert sentence.startswith("Winner set: bn; every other norm is beaten by some norm, all 3")

@@ -109,7 +109,7 @@ def analyse(
     finished_in = [result.environment for result in main if result.status == "finished"]
     ran_on = {(e.processor, e.device, e.threads, e.kernels, e.fleet) for e in finished_in}
     one_machine = len(ran_on) <= 1
-    metrics = metrics_of(levels_percent, trials, one_machine)
+    metrics = metrics_of(levels_percent, one_machine)
     secondary = secondary_findings(
         experiment, trials, metrics, Rules(rules.sequential, rules.alpha, None)
     )

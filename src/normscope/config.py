@@ -195,6 +195,8 @@ class Design(Frozen):
     def _each_level_once(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
         if not levels:
             raise ValueError("names no level")
+        if min(levels) < 1:
+            raise ValueError("is in percent: 60, not 0.6")
         if len(set(levels)) < len(levels):
             raise ValueError("names a level twice")
         return levels
@@ -204,7 +206,8 @@ class Request(Frozen):
     """One time that a user asked for (more of) the experiment.
 
     `seeds` is the number that was fixed then; in a design until decided, the number to begin with.
-    `results_before` counts the results there were to look at; None in older records.
+    `results_before` counts the results there were to look at; None in older records, which do not
+    name their `batch_sizes` either.
     """
 
     date: str
@@ -213,6 +216,7 @@ class Request(Frozen):
     seeds: int
     design: Design = Design()
     results_before: int | None = None
+    batch_sizes: tuple[int, ...] = ()
 
 
 class Trial(Frozen):

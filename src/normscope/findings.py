@@ -43,7 +43,7 @@ def verdict_sentence(verdict: Verdict, rules: Rules, several_sizes: bool = False
     if mean is None:
         return _ordinal_sentence(verdict, rules, against, place)
     if len(pairs.seeds) == 1:
-        return f"{against}: {mean:+.2f} points in one run each ({ONE_SEED})."
+        return f"{against}: {signed(mean)} points in one run each ({ONE_SEED})."
     interval = interval_words(judgement, rules)
     if verdict.outcome in ("better", "worse"):
         size = f"{abs(mean):.2f} points {verdict.outcome} than {verdict.baseline}{place}"
@@ -51,7 +51,7 @@ def verdict_sentence(verdict: Verdict, rules: Rules, several_sizes: bool = False
         return f"{pairs.norm} is {size} ({interval}){small}."
     if verdict.outcome == "equivalent":
         return (
-            f"{pairs.norm} is equivalent to {verdict.baseline}{place}: {mean:+.2f} points "
+            f"{pairs.norm} is equivalent to {verdict.baseline}{place}: {signed(mean)} points "
             f"({interval}), within {rules.margin:g} points of it."
         )
     return f"{against} is undecided: {_undecided(verdict, rules, mean, interval)}."
@@ -61,7 +61,7 @@ def _ordinal_sentence(verdict: Verdict, rules: Rules, against: str, place: str) 
     """Where a trial diverged only signs are compared, and no interval is given."""
     judgement = verdict.judgement
     values, (own, other) = judgement.pairs.differences, verdict.diverged
-    seeds = f"{len(values)} seed{'s' if len(values) > 1 else ''}"
+    seeds = counted(len(values), "seed")
     counts = (
         f"ahead in {sum(v > 0 for v in values)} and behind in {sum(v < 0 for v in values)} of "
         f"{seeds}, diverged trials ({own} and {other}) counted as guessing; "
@@ -83,17 +83,31 @@ def standing(verdict: Verdict, several_sizes: bool = False) -> str:
     if difference.mean is None:
         return f"{name}: {verdict.outcome}, by signs, since trials diverged"
     low, high, needed = difference.low, difference.high, judgement.seeds_needed
-    interval = "" if low is None or high is None else f" [{low:+.2f}, {high:+.2f}]"
+    interval = "" if low is None or high is None else f" [{signed(low)}, {signed(high)}]"
     more = f", about {needed} seeds needed" if needed else ""
-    return f"{name}: {difference.mean:+.2f}{interval} {verdict.outcome}{more}"
+    return f"{name}: {signed(difference.mean)}{interval} {verdict.outcome}{more}"
 
 
 def interval_words(judgement: Judgement, rules: Rules) -> str:
     """``95 % interval -1.90 to -0.88; 9 seeds``."""
-    low, high, n = judgement.difference.low, judgement.difference.high, judgement.difference.n
+    difference = judgement.difference
+    low, high, seeds = difference.low, difference.high, counted(difference.n, "seed")
     if low is None or high is None:
-        return f"no interval yet; {n} seeds"
-    return f"{confidence(rules)} interval {low:+.2f} to {high:+.2f}; {n} seeds"
+        return f"no interval yet; {seeds}"
+    words = f"{confidence(rules)} interval {signed(low)} to {signed(high)}"
+    if difference.mean is not None and not low <= difference.mean <= high:
+        words += ", to which earlier looks narrowed it, while the mean moved on"
+    return f"{words}; {seeds}"
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 seed``, ``2 seeds``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def signed(points: float) -> str:
+    """With its sign and two decimals, and no negative zero."""
+    return f"{round(points, 2) + 0.0:+.2f}"
 
 
 def confidence(rules: Rules) -> str:
@@ -107,18 +121,20 @@ def _undecided(verdict: Verdict, rules: Rules, mean: float, interval: str) -> st
         have = "has" if verdict.unfinished == 1 else "have"
         return (
             f"{verdict.unfinished} of their trials {have} not finished. The seeds in which both "
-            f"have differ by {mean:+.2f} points ({n} seed{'s' if n > 1 else ''})"
+            f"have differ by {signed(mean)} points ({counted(n, 'seed')})"
         )
     if not judgement.spread:
-        return f"{mean:+.2f} points in every one of {n} seeds, which leaves no spread to judge by"
+        return (
+            f"{signed(mean)} points in every one of {n} seeds, which leaves no spread to judge by"
+        )
     if judgement.contradictory:
         return (
             "its intervals at different numbers of seeds exclude each other: the differences do "
-            f"not look like draws from one distribution (mean {mean:+.2f} points; {n} seeds)"
+            f"not look like draws from one distribution (mean {signed(mean)} points; {n} seeds)"
         )
     needed = judgement.seeds_needed
     more = f"about {needed} seeds in all" if needed else f"more than {MANY_SEEDS:,} seeds"
-    return f"{mean:+.2f} points ({interval}); {more} would probably decide it"
+    return f"{signed(mean)} points ({interval}); {more} would probably decide it"
 
 
 def method(
@@ -189,13 +205,14 @@ def tuning_findings(searches: Sequence[Search], several_sizes: bool) -> tuple[st
     """The chosen learning rates, and which of them lie at the edge of what was tried."""
     done = [search for search in searches if search.best is not None]
     found = [search for search in done if any(search.accuracy_percent)]
-    dead = [search.norm for search in done if not any(search.accuracy_percent)]
-    lost = f"Tuning: every learning rate that was tried diverged with {', '.join(dead)}."
-    if not found:
-        return (lost,) if dead else ()
 
     def name(search: Search) -> str:
         return f"{search.norm} at {search.batch_size}" if several_sizes else search.norm
+
+    dead = [name(search) for search in done if not any(search.accuracy_percent)]
+    lost = f"Tuning: every learning rate that was tried diverged with {', '.join(dead)}."
+    if not found:
+        return (lost,) if dead else ()
 
     chosen = ", ".join(f"{search.best:.3g} for {name(search)}" for search in found)
     edges = [name(search) for search in found if search.at_edge]
@@ -215,7 +232,7 @@ def _winners(winners: Sequence[str] | None, norms: Sequence[NormSummary]) -> lis
         return []
     pairs = len(norms) * (len(norms) - 1) // 2
     if len(winners) == len(norms):
-        return [f"Winner set: of all {pairs} pairs, tested together, none is decided"]
+        return [f"Winner set: no norm is shown to beat another, all {pairs} pairs tested together"]
     return [
         f"Winner set: {', '.join(winners)}; every other norm is beaten by some norm, all {pairs} "
         "pairs tested together"
@@ -251,7 +268,7 @@ def _difference(found: SecondaryFinding, rules: Rules) -> str:
     values = judgement.pairs.differences
     n, mean = len(values), judgement.difference.mean or 0.0
     above, below = sum(value > 0 for value in values), sum(value < 0 for value in values)
-    counts = f"{metric.greater} in {above}, {metric.smaller} in {below} of {n} seeds"
+    counts = f"{metric.greater} in {above}, {metric.smaller} in {below} of {counted(n, 'seed')}"
     if judgement.pairs.ordinal:
         word = metric.same if above == below else [metric.smaller, metric.greater][above > below]
         size = f"{word} with {found.norm}"
@@ -260,7 +277,7 @@ def _difference(found: SecondaryFinding, rules: Rules) -> str:
     else:
         word, count = (metric.greater, above) if mean > 0 else (metric.smaller, below)
         size = f"{abs(mean):.{metric.decimals}f} {metric.unit} {word} with {found.norm}"
-        counts = f"{word} in {count} of {n} seeds"
+        counts = f"{word} in {count} of {counted(n, 'seed')}"
     if not found.decided:
         return f"{size} ({counts}; undecided)"
     if judgement.difference.low is None or judgement.difference.high is None:
@@ -376,7 +393,7 @@ def caveats(
         sentences.append(f"{facts.name} is synthetic: its images are drawn by a program.")
     sentences += _unfinished(norms)
     sentences += _changed_rules(requests)
-    sentences += _added_norms(requests)
+    sentences += _added(requests)
     if not one_machine:
         sentences.append(
             "Trials ran in different ways (processor, device, threads, kernels or fleet differ): "
@@ -399,18 +416,22 @@ def _changed_rules(requests: Sequence[Request]) -> list[str]:
     return [f"The {' and the '.join(sorted(changed))} {verb} changed after a look at results."]
 
 
-def _added_norms(requests: Sequence[Request]) -> list[str]:
-    """Norms that joined when there were results to look at."""
-    known, added = set(requests[0].norms) if requests else set(), []
-    for request in requests[1:]:
-        new = [norm for norm in request.norms if norm not in known]
-        added += new if request.results_before != 0 else []
+def _added(requests: Sequence[Request]) -> list[str]:
+    """Norms and batch sizes that joined when there were results to look at."""
+    known: set[str] = set()
+    added: list[str] = []
+    for number, request in enumerate(requests):
+        sizes = [f"batch size {size}" for size in request.batch_sizes]
+        new = [name for name in (*request.norms, *sizes) if name not in known]
+        if number and request.results_before != 0:
+            sizes_known = any(earlier.batch_sizes for earlier in requests[:number])
+            added += [name for name in new if sizes_known or name not in sizes]
         known |= set(new)
     if not added:
         return []
     return [
         f"Added after a look at results, which enlarged the family: {', '.join(added)}. Adding "
-        "norms until one is found better is not covered by any correction."
+        "to it until something is found better is not covered by any correction."
     ]
 
 
@@ -433,6 +454,6 @@ def _fates(norms: Sequence[NormSummary]) -> str:
     trials, finished, diverged, failed = (sum(column) for column in zip(*counts, strict=True))
     absent = trials - finished - diverged - failed
     return (
-        f"{finished} of {trials} trials finished ({diverged} diverged, {failed} failed, "
+        f"{finished} of {counted(trials, 'trial')} finished ({diverged} diverged, {failed} failed, "
         f"{absent} not run)"
     )

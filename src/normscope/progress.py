@@ -121,7 +121,8 @@ class _Clock:
 
 
 def _beginning(todo: list[Trial], stored: int, how: str) -> str:
-    what = "trials to run" if not todo or not todo[0].validation else "tuning trials to run"
+    what = "trial to run" if len(todo) == 1 else "trials to run"
+    what = f"tuning {what}" if todo and todo[0].validation else what
     return f"{len(todo)} {what}, {stored} stored" + (f"; {how}" if todo and how else "")
 
 

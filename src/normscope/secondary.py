@@ -47,12 +47,10 @@ class SecondaryFinding:
         return self.judgement.finding != "undecided"
 
 
-def metrics_of(
-    levels_percent: Sequence[float], trials: Sequence[TrialSummary], ran_alike: bool
-) -> list[Metric]:
+def metrics_of(levels_percent: Sequence[float], ran_alike: bool) -> list[Metric]:
     """All secondary metrics, with one for each level.
 
-    What a trial costs is among them only where all `ran_alike`, and memory only if measured.
+    Times are among them only where all `ran_alike`. Memory is not: it is no random number.
     """
     speeds = [
         Metric(
@@ -84,13 +82,7 @@ def metrics_of(
         Metric("inference_us_per_image", "inference_us_per_image", "Inference time per image",
                "µs", 1, "longer", "shorter", "as long"),
     ]  # fmt: skip
-    memory = [
-        Metric("peak_memory_mib", "peak_memory_mib", "Peak memory of a training step",
-               "MiB", 1, "more", "less", "as much"),
-    ]  # fmt: skip
-    measured = any(t.metrics and t.metrics.peak_memory_mib is not None for t in trials)
-    costs = [*times, *(memory if measured else [])] if ran_alike else []
-    return [*speeds, *others, *costs]
+    return [*speeds, *others, *(times if ran_alike else [])]
 
 
 def secondary_findings(

@@ -95,7 +95,7 @@ def compare(
                 if todo and todo[0].validation:
                     trials = tuning_plan(store.experiment, store.tuning())
                 results, how = start(trials, todo, dataset, where, workers, observer)
-                observer.started(todo, len(trials) - len(todo), how)
+                observer.started(todo, len(trials) - len(store.missing(trials)), how)
                 with closing(results):
                     for result in results:
                         store.add(result)
@@ -324,6 +324,7 @@ def _request(folder: Path, experiment: Experiment, design: Design, command: str 
         seeds=experiment.seeds,
         design=design,
         results_before=before,
+        batch_sizes=experiment.batch_sizes,
     )
 
 

@@ -286,7 +286,6 @@ def metric_pairs(
 ) -> Pairs:
     """A metric of a norm minus that of the baseline, by seed, at the main batch size.
 
-    Seeds in which it was not measured are left out.
     With `level`, the index of a level, epochs to it: one never reached comes after every one that
     was, and two that were never reached are equal; then the differences are ordinal, +1, 0 and -1.
     """
@@ -295,10 +294,8 @@ def metric_pairs(
     for trial in trials:
         if trial.metrics and trial.batch_size == size:
             value = getattr(trial.metrics, metric)
-            if level is not None:
-                value = np.inf if value[level] is None else value[level]
-            if value is not None:
-                values[trial.norm, trial.seed] = value
+            value = value if level is None else value[level]
+            values[trial.norm, trial.seed] = np.inf if value is None else value
     compared = {key: v for key, v in values.items() if key[0] in (norm, experiment.baseline)}
     censored = any(np.isinf(value) for value in compared.values())
     if not censored:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from normscope.analysis import Analysis
 from normscope.config import ModelSummary
-from normscope.findings import confidence
+from normscope.findings import confidence, signed
 from normscope.plan import Forecast
 from normscope.power import SeedPlan
 from normscope.progress import duration
@@ -192,9 +192,9 @@ def _mean_sd(estimate: Estimate) -> str:
 def _interval(difference: Estimate) -> str:
     if difference.mean is None:
         return "-"
-    if difference.low is None:
-        return f"{difference.mean:+.2f}"
-    return f"{difference.mean:+.2f} [{difference.low:+.2f}, {difference.high:+.2f}]"
+    if difference.low is None or difference.high is None:
+        return signed(difference.mean)
+    return f"{signed(difference.mean)} [{signed(difference.low)}, {signed(difference.high)}]"
 
 
 def _epochs(norm: NormSummary) -> str:
@@ -245,7 +245,8 @@ def show_seed_plan(planned: SeedPlan, seconds_per_trial: float, dataset: str) ->
     _console().print(table)
     note = (
         "Fixed: --seeds N, one look. Sequential: --until-decided, a look after every seed; the "
-        "number is that of the seeds by which it has stopped. Times are for "
+        "number is that of the seeds by which this difference is found; it goes on until all "
+        "comparisons are decided. Times are for "
         f"{dataset} on this machine, at {seconds_per_trial:.0f} s per trial."
     )
     print(f"\n{textwrap.fill(note, COLUMNS)}")

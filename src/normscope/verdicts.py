@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from normscope.config import Request
+from normscope.config import LEAST_SEEDS, Request
 from normscope.stats import (
     Estimate,
     all_equal,
@@ -170,7 +170,7 @@ def _judge_one(pairs: Pairs, rules: Rules, p: float, level: float, family: int) 
             rules.margin or 0.0,
             rules.alpha / family,
             True,
-            plain.n + 1,
+            max(plain.n + 1, LEAST_SEEDS if rules.sequential else 0),
         )
     return Judgement(
         pairs, finding, difference, simultaneous, p, family, within, contradictory, needed

@@ -18,7 +18,7 @@ from normscope.plots.style import MUTED, PAPER, NormStyle, new_panel, norm_style
 
 LINE_INCHES = 0.155  # from one line of words to the next
 FAR = 5  # times as far above the least error as the next lower one: beyond the axis
-LEAST = 1.0  # point that the axis spans
+LEAST = 5.0  # points above the least error that are never beyond it
 MANY = 2  # more norms than that are counted, not named
 
 
@@ -92,12 +92,32 @@ def draw_batch(lines: Sequence[NormErrors], norms: Sequence[str]) -> Figure:
 
 
 def _range(lines: Sequence[NormErrors]) -> tuple[float, float]:
-    """From the least error to the greatest, but for those far beyond the others."""
+    """From the least error to the greatest, but for a few means far beyond the others.
+
+    Few are less than half of them, and at no batch size all: the others would not be a figure.
+    """
     errors = [error for line in lines for _, error in line.seeds]
     if not errors:
         return 0.0, 100.0
+    means = np.array([line.means for line in lines])  # (norms, sizes)
+    known = np.isfinite(means)
     least = min(errors)
-    return least, least + reach([error - least for error in errors], LEAST, FAR)
+    far = least + reach(means[known] - least, LEAST, FAR)
+    beyond = known & (means > far)
+    few = beyond.sum() < known.sum() / 2
+    if not beyond.any() or not few or (beyond.sum(0) == known.sum(0))[known.any(0)].any():
+        return _not_flat(least, max(errors))
+    kept = [
+        error
+        for line, off in zip(lines, beyond, strict=True)
+        for size, error in line.seeds
+        if size not in line.sizes[off]
+    ]
+    return _not_flat(least, max(kept))
+
+
+def _not_flat(low: float, high: float) -> tuple[float, float]:
+    return low, max(high, low + 1.0)
 
 
 def _notes(lines: Sequence[NormErrors], high: float) -> list[tuple[int, str]]:
@@ -151,10 +171,11 @@ def _label_ends(
     named = [errors for errors in lines if errors.seeds]  # the others are in the notes
     ends = [_end(errors) for errors in named]
     heights = spread([(np.clip(y, low, high) - low) / (high - low) for _, y in ends], gap)
-    for errors, end, height in zip(named, ends, heights, strict=True):
+    for errors, (size, error), height in zip(named, ends, heights, strict=True):
         axes.annotate(
-            errors.norm, xy=end, xytext=(1.045, height), textcoords="axes fraction", va="center",
-            fontsize=8.5, annotation_clip=False, arrowprops=leader(styles[errors.norm], 0),
+            errors.norm, xy=(size, np.clip(error, low, high)), xytext=(1.045, height),
+            textcoords="axes fraction", va="center", fontsize=8.5, annotation_clip=False,
+            arrowprops=leader(styles[errors.norm], 0),
         )  # fmt: skip
 
 

@@ -35,7 +35,7 @@ from normscope.plots.style import (
     shorten,
     styled,
 )
-from normscope.stats import confidence_sequences
+from normscope.stats import running_intervals
 from normscope.verdicts import Finding, Rules, Verdict
 
 MAX_STACKED = 4  # more norms than that stand side by side
@@ -88,12 +88,9 @@ def race_data(analysis: Analysis) -> tuple[NormRace, ...]:
 def _norm_race(norm: str, verdict: Verdict, rules: Rules) -> NormRace:
     judgement = verdict.judgement
     values = judgement.pairs.differences
-    looks = confidence_sequences(values, rules.alpha / judgement.family)
-    # What one look has refuted stays refuted, as in `stats.running_interval`.
-    lows = np.maximum.accumulate([look.low for look in looks])
-    highs = np.minimum.accumulate([look.high for look in looks])
-    if not judgement.spread:
-        lows, highs = np.full(len(values), -np.inf), np.full(len(values), np.inf)
+    intervals = running_intervals(values, rules.alpha / judgement.family)
+    lows = np.array([interval.low for interval in intervals])
+    highs = np.array([interval.high for interval in intervals])
     means = np.cumsum(values) / np.arange(1, len(values) + 1)
     decided = _decided(judgement.finding, lows, highs, rules.margin or 0.0)
     return NormRace(norm, means, lows, highs, verdict.outcome, decided)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from normscope.analysis import Analysis
-from normscope.findings import confidence
+from normscope.findings import confidence, counted
 from normscope.report.words import NONE, Cell, mean_sd, number
 from normscope.secondary import SecondaryFinding
 from normscope.stats import Estimate
@@ -182,7 +182,7 @@ def _difference(found: SecondaryFinding | None) -> Cell:
         signs = judgement.pairs.differences
         later, earlier = sum(v > 0 for v in signs), sum(v < 0 for v in signs)
         text = f"{found.metric.greater} {later}, {found.metric.smaller} {earlier}"
-        return Cell(text, f"of {len(signs)} seeds", found.decided)
+        return Cell(text, f"of {counted(len(signs), 'seed')}", found.decided)
     mean = number(difference.mean, digits, signed=True)
     if difference.n > 1 and not judgement.spread:
         return Cell(mean, f"in each of {difference.n} seeds", found.decided)

@@ -3,6 +3,7 @@
 import re
 
 from normscope.analysis import Analysis
+from normscope.findings import counted
 from normscope.report.evidence import evidence_tables
 from normscope.report.figures import ReportFigure
 from normscope.report.words import SECONDS_NOTE, headings, one_seed, result_row, title
@@ -11,13 +12,13 @@ from normscope.report.words import SECONDS_NOTE, headings, one_seed, result_row,
 def render_markdown(analysis: Analysis, figures: list[ReportFigure]) -> str:
     """Answers, result table, findings, limits, the command to repeat it, links to the figures."""
     experiment = analysis.experiment
-    seeds = f"{experiment.seeds} seed{'s' if experiment.seeds > 1 else ''}"
     parts = [
         f"# {_escape(title(analysis))}",
         "**Synthetic data.**" if analysis.facts.synthetic else "",
         f"**Take care:** {warning}." if (warning := one_seed(analysis)) else "",
         f"Model {experiment.model}, recipe {experiment.recipe.name}, "
-        f"{experiment.recipe.epochs} epochs, {seeds}. {_escape(analysis.facts.description)}.",
+        f"{counted(experiment.recipe.epochs, 'epoch')}, {counted(experiment.seeds, 'seed')}. "
+        f"{_escape(analysis.facts.description)}.",
         _bullets(analysis.answers),
         _escape(analysis.method),
         _table(

@@ -32,6 +32,7 @@ from normscope.stats.sequential import (
     log_e_value_of_signs,
     log_e_values,
     running_interval,
+    running_intervals,
 )
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "multibootstrap",
     "probability_of_superiority",
     "running_interval",
+    "running_intervals",
     "seeds_for_power",
     "seeds_to_decide",
     "sign_flip_p_value",

@@ -139,14 +139,31 @@ def confidence_sequences(differences: Sequence[float], alpha: float = 0.05) -> l
     return [confidence_sequence(differences[:n], alpha) for n in range(1, len(differences) + 1)]
 
 
-def running_interval(differences: Sequence[float], alpha: float = 0.05) -> Interval:
-    """What no look at the differences has refuted: the intersection of `confidence_sequences`.
+def running_intervals(differences: Sequence[float], alpha: float = 0.05) -> list[Interval]:
+    """What no look so far has refuted, after 1, 2, ..., n differences.
 
-    Looks at which all differences are equal do not count. It excludes 0 exactly when
-    `anytime_p_value` is at most alpha. It may be empty (low > high), with a probability of at most
-    alpha where the assumptions hold.
+    The intersection of the `confidence_sequences` up to then; looks at which all differences are
+    equal do not count.
     """
-    looks = confidence_sequences(differences, alpha)[_equal_at_first(differences) :]
-    low = max((look.low for look in looks), default=-math.inf)
-    high = min((look.high for look in looks), default=math.inf)
-    return Interval(len(differences), low, high)
+    equal = _equal_at_first(differences)
+    looks = [
+        Interval(look.n, -math.inf, math.inf) if look.n <= equal else look
+        for look in confidence_sequences(differences, alpha)
+    ]
+    lows = np.maximum.accumulate([look.low for look in looks])
+    highs = np.minimum.accumulate([look.high for look in looks])
+    return [
+        Interval(look.n, float(low), float(high))
+        for look, low, high in zip(looks, lows, highs, strict=True)
+    ]
+
+
+def running_interval(differences: Sequence[float], alpha: float = 0.05) -> Interval:
+    """What no look at the differences has refuted: the last of the `running_intervals`.
+
+    It excludes 0 exactly when `anytime_p_value` is at most alpha. It may be empty (low > high),
+    with a probability of at most alpha where the assumptions hold.
+    """
+    if not len(differences):
+        return Interval(0, -math.inf, math.inf)
+    return running_intervals(differences, alpha)[-1]
