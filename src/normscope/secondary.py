@@ -50,7 +50,7 @@ class SecondaryFinding:
 def metrics_of(levels_percent: Sequence[float], ran_alike: bool) -> list[Metric]:
     """All secondary metrics, with one for each level.
 
-    Times are among them only where all `ran_alike`. Memory is not: it is no random number.
+    Times are among them only where all `ran_alike`. Memory is not: seeds hardly differ in it.
     """
     speeds = [
         Metric(
