@@ -302,7 +302,14 @@ def test_a_winner_set_of_all_does_not_deny_the_verdicts():
     """Equivalence is decided too, and Holm's level may be wider than that of all pairs."""
     norms = make_analysis(seeds=2).norms
     assert _winners(("bn", "gn", "ln"), norms) == [
-        "Winner set: no norm is shown to beat another, all 3 pairs tested together"
+        "Winner set: all norms; in the family of all 3 pairs, which takes more evidence than that "
+        "of the answers, no norm is shown to beat another"
     ]
     (sentence,) = _winners(("bn",), norms)
     assert sentence.startswith("Winner set: bn; every other norm is beaten by some norm, all 3")
+
+
+def test_answers_about_several_batch_sizes_come_in_their_order():
+    analysis = make_analysis(norms=("bn", "gn"), seeds=3, batch_sizes=(8, 64, 512))
+    sizes = [answer.split("batch size ")[1].split()[0] for answer in analysis.answers]
+    assert [size.rstrip(":") for size in sizes] == ["8", "64", "512"]

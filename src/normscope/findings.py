@@ -17,11 +17,15 @@ MANY_SEEDS = 1000  # what `stats.seeds_to_decide` looks at
 
 
 def answers(norms: Sequence[NormSummary], rules: Rules, several_sizes: bool) -> tuple[str, ...]:
-    """One sentence per comparison with the baseline: the decided ones first, then by size."""
+    """One sentence per comparison with the baseline.
+
+    The decided ones first, then by the size of the difference; or by batch size, as they come.
+    """
     verdicts = [norm.verdict for norm in norms if norm.verdict]
     if not verdicts:
         return tuple(_alone(norm, several_sizes) for norm in norms)
-    verdicts.sort(key=lambda v: (not v.decided, -abs(v.difference.mean or 0)))
+    if not several_sizes:
+        verdicts.sort(key=lambda v: (not v.decided, -abs(v.difference.mean or 0)))
     return tuple(verdict_sentence(verdict, rules, several_sizes) for verdict in verdicts)
 
 
@@ -232,7 +236,10 @@ def _winners(winners: Sequence[str] | None, norms: Sequence[NormSummary]) -> lis
         return []
     pairs = len(norms) * (len(norms) - 1) // 2
     if len(winners) == len(norms):
-        return [f"Winner set: no norm is shown to beat another, all {pairs} pairs tested together"]
+        return [
+            f"Winner set: all norms; in the family of all {pairs} pairs, which takes more evidence "
+            "than that of the answers, no norm is shown to beat another"
+        ]
     return [
         f"Winner set: {', '.join(winners)}; every other norm is beaten by some norm, all {pairs} "
         "pairs tested together"
