@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from normscope.config import LEAST_SEEDS, Design, Experiment, Result, Trial
 from normscope.errors import RunError
-from normscope.findings import standing
+from normscope.findings import counted, standing
 from normscope.progress import Observer
 from normscope.store import Store
 from normscope.summaries import summarize_trial, verdicts_on
@@ -27,9 +27,8 @@ def rounds(
     budget = Budget(budget_s)
 
     def end(reason: str) -> None:
-        complete = complete_seeds(store.experiment, store.results())
-        seeds = f"{complete} seed{'' if complete == 1 else 's'}"
-        observer.sequence_ended(f"Stopped after {seeds}: {reason}.")
+        seeds = complete_seeds(store.experiment, store.results())
+        observer.sequence_ended(f"Stopped after {counted(seeds, 'seed')}: {reason}.")
 
     if store.experiment.protocol == "tuned":
         for todo in _tuning_rounds(store):
