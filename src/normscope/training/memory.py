@@ -40,7 +40,7 @@ def peak_memory_mib(function: Callable[[], object], device: torch.device) -> flo
     except OSError:  # no room for a temporary file: no reason to lose a trial
         return None
     changes = sorted(
-        (event["ts"], event["args"]["Ev Idx"], event["args"]["Bytes"])
+        (event["ts"], event["args"].get("Ev Idx", 0), event["args"]["Bytes"])
         for event in events
         if event.get("name") == "[memory]"
     )
