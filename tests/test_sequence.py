@@ -84,6 +84,15 @@ def test_it_stops_at_six_seeds_when_all_is_decided(tmp_path):
     assert "undecided" in watcher.blocks[2][1][0]
 
 
+def test_fewer_seeds_than_six_are_the_most_allowed_and_not_decided(tmp_path):
+    """One comparison may be decided after five; a sequence does not stop for that reason."""
+    few = Design(until_decided=True, max_seeds=5)
+    watcher, asked = played(opened(tmp_path, seeds=5), few, lambda e: made_up(e, 2.0))
+    assert asked == [10]
+    assert watcher.blocks[-1][1][0].endswith(" better")
+    assert watcher.ending == "Stopped after 5 seeds: that is the most allowed (5)."
+
+
 def test_it_goes_on_block_by_block_until_all_is_decided(tmp_path):
     store = opened(tmp_path)
     watcher, asked = played(store, UNTIL, lambda e: made_up(e, 0.5, seed_points=0.5))
@@ -198,8 +207,9 @@ def test_more_seeds_than_the_most_allowed_may_be_stored(tmp_path):
 
 
 def test_a_folder_keeps_its_rules_and_its_baseline(tmp_path):
-    opened(tmp_path, Design(alpha=0.01, margin_points=2.0, until_decided=True))
-    assert kept_design(tmp_path) == Design(alpha=0.01, margin_points=2.0)
+    rules = {"alpha": 0.01, "margin_points": 2.0, "levels_percent": (50.0, 70.0)}
+    opened(tmp_path, Design(**rules, until_decided=True))
+    assert kept_design(tmp_path) == Design(**rules)
     assert kept_design(tmp_path / "none") == Design()
     check_baseline(tmp_path, "bn")
     check_baseline(tmp_path / "none", "ln")

@@ -207,7 +207,7 @@ class Request(Frozen):
 
     `seeds` is the number that was fixed then; in a design until decided, the number to begin with.
     `results_before` counts the results there were to look at; None in older records, which do not
-    name their `batch_sizes` either.
+    name the `batch_sizes` either, with those that were there already.
     """
 
     date: str

@@ -324,7 +324,7 @@ def _request(folder: Path, experiment: Experiment, design: Design, command: str 
         seeds=experiment.seeds,
         design=design,
         results_before=before,
-        batch_sizes=experiment.batch_sizes,
+        batch_sizes=preview(folder, experiment).batch_sizes,
     )
 
 
