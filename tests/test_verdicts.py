@@ -309,6 +309,21 @@ def test_a_winner_set_of_all_does_not_deny_the_verdicts():
     assert sentence.startswith("Winner set: bn; every other norm is beaten by some norm, all 3")
 
 
+def test_answers_begin_with_what_is_decided_and_then_with_the_largest_difference():
+    def change(results):
+        """gn is a little worse in every seed; ln and in are far off in one of them."""
+        moved = {"gn": (-1.0, -1.1, -1.2, -1.0), "ln": (0, 0, 0, 9), "in": (0, 0, -30, 0)}
+        changed = []
+        for r in results:
+            by = moved.get(r.trial.norm, (0,) * 4)[r.trial.seed]
+            last = r.history[-1].model_copy(update={"test_accuracy_percent": 60.0 + by})
+            changed.append(r.model_copy(update={"history": (*r.history[:-1], last)}))
+        return changed
+
+    answers = make_analysis(norms=("bn", "ln", "in", "gn"), seeds=4, change=change).answers
+    assert [answer.split()[0] for answer in answers] == ["gn", "in", "ln"]
+
+
 def test_answers_about_several_batch_sizes_come_in_their_order():
     analysis = make_analysis(norms=("bn", "gn"), seeds=3, batch_sizes=(8, 64, 512))
     sizes = [answer.split("batch size ")[1].split()[0] for answer in analysis.answers]
