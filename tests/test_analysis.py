@@ -16,8 +16,8 @@ from report_fakes import (
 from scipy import stats as scipy_stats
 from test_stats_curves import PUBLISHED
 
+from normscope.answers import verdict_sentence
 from normscope.config import Predictions
-from normscope.findings import verdict_sentence
 from normscope.mistakes import find_mistakes
 from normscope.summaries import ONE_SEED, curve_metrics
 from normscope.verdicts import Rules

@@ -106,8 +106,9 @@ def test_add_refuses_a_damaged_archive(normscope, tmp_path, cache):
 
 def test_add_refuses_what_is_no_data_set(normscope, tmp_path):
     (tmp_path / "notes.txt").write_text("mine", encoding="utf-8")
-    message(normscope("data", "add", "nowhere"), 2)
-    message(normscope("data", "add", tmp_path), 2)
+    assert "nowhere does not exist" in message(normscope("data", "add", "nowhere"), 2)
+    said = message(normscope("data", "add", tmp_path), 2)
+    assert "holds no file of cifar10, cifar100" in said
 
 
 def test_add_real_cifar10_then_list_it(normscope, real, cache):

@@ -15,7 +15,8 @@ PACKAGE = Path(normscope.__file__).parent
 LEAVES = {"config", "errors", "files"}
 NUMBERS = LEAVES | {"stats", "plan", "tuning", "verdicts", "summaries", "secondary", "evidence"}
 RESULTS = NUMBERS | {
-    "findings", "analysis", "mistakes", "plots", "report", "store", "progress", "power", "reading",
+    "answers", "findings", "caveats", "analysis", "mistakes", "plots", "report", "store",
+    "progress", "power", "reading",
 }  # fmt: skip
 ALLOWED = {
     "errors": set(),
@@ -40,13 +41,15 @@ ALLOWED = {
     "summaries": LEAVES | {"stats", "verdicts"},
     "secondary": LEAVES | {"summaries", "verdicts"},
     "evidence": LEAVES | {"stats"},
-    "findings": NUMBERS | {"mistakes"},
-    "analysis": NUMBERS | {"mistakes", "findings"},
+    "answers": NUMBERS,
+    "findings": NUMBERS | {"mistakes", "answers"},
+    "caveats": NUMBERS | {"answers"},
+    "analysis": NUMBERS | {"mistakes", "answers", "findings", "caveats"},
     "plots": NUMBERS | {"analysis"},
-    "report": NUMBERS | {"mistakes", "findings", "analysis", "plots"},
+    "report": NUMBERS | {"mistakes", "answers", "analysis", "plots"},
     "comparison": RESULTS,
     "terminal": RESULTS,
-    "sequence": NUMBERS | {"findings", "progress", "store"},
+    "sequence": NUMBERS | {"answers", "progress", "store"},
     "study": RESULTS
     | {"comparison", "data", "executors", "models", "norms", "run", "sequence", "training"},
     "options": {"errors"},

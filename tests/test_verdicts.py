@@ -5,8 +5,10 @@ import pytest
 from report_fakes import diverged, failed, make_analysis
 from scipy import stats as scipy_stats
 
+from normscope.answers import signed, standing, verdict_sentence
+from normscope.caveats import _added, _changed_rules
 from normscope.config import Design, Request
-from normscope.findings import _added, _changed_rules, _winners, signed, standing, verdict_sentence
+from normscope.findings import _winners
 from normscope.report.html import _best
 from normscope.stats import half_width, sign_flip_p_value
 from normscope.verdicts import Pairs, Rules, is_sequential, judge, verdict_of

@@ -6,9 +6,11 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 import pandas as pd
 
+from normscope.answers import answers, method
+from normscope.caveats import caveats
 from normscope.config import DatasetFacts, Design, Experiment, ModelSummary, Request, Result
 from normscope.evidence import Evidence, evidence_of, splits_of
-from normscope.findings import answers, caveats, findings, method, tuning_findings
+from normscope.findings import findings, tuning_findings
 from normscope.mistakes import Mistakes, find_mistakes
 from normscope.secondary import SecondaryFinding, metrics_of, secondary_findings
 from normscope.stats import (
@@ -106,9 +108,7 @@ def analyse(
     trials = tuple(trial for trial in every if trial.batch_size == size)
     norms = tuple(norm for norm in by_size if norm.batch_size == size)
     mistakes = find_mistakes(main, experiment.norms, facts.class_names, test_labels)
-    finished_in = [result.environment for result in main if result.status == "finished"]
-    ran_on = {(e.processor, e.device, e.threads, e.kernels, e.fleet) for e in finished_in}
-    one_machine = len(ran_on) <= 1
+    one_machine = _ran_alike(main)
     metrics = metrics_of(levels_percent, one_machine)
     secondary = secondary_findings(
         experiment, trials, metrics, Rules(rules.sequential, rules.alpha, None)
@@ -153,6 +153,12 @@ def analyse(
         ),
         caveats=caveats(by_size, searches, requests, experiment, facts, one_machine),
     )  # fmt: skip
+
+
+def _ran_alike(results: Sequence[Result]) -> bool:
+    """Whether the finished trials ran in the same way, so that their times may be compared."""
+    where = [result.environment for result in results if result.status == "finished"]
+    return len({(e.processor, e.device, e.threads, e.kernels, e.fleet) for e in where}) <= 1
 
 
 def _winners(

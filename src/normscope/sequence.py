@@ -4,9 +4,9 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 
+from normscope.answers import counted, standing
 from normscope.config import LEAST_SEEDS, Design, Experiment, Result, Trial
 from normscope.errors import RunError
-from normscope.findings import counted, standing
 from normscope.progress import Observer
 from normscope.store import Store
 from normscope.summaries import summarize_trial, verdicts_on

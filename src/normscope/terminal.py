@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from normscope.analysis import Analysis
+from normscope.answers import confidence, signed
 from normscope.config import ModelSummary
-from normscope.findings import confidence, signed
 from normscope.plan import Forecast
 from normscope.power import SeedPlan
 from normscope.progress import duration

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from normscope.analysis import Analysis
-from normscope.findings import confidence, counted
+from normscope.answers import confidence, counted
 from normscope.report.words import NONE, Cell, mean_sd, number
 from normscope.secondary import SecondaryFinding
 from normscope.stats import Estimate

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from normscope.analysis import Analysis
-from normscope.findings import confidence
+from normscope.answers import confidence
 from normscope.plots import (
     METRICS,
     ForestRow,

@@ -9,8 +9,8 @@ from jinja2 import PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from normscope.analysis import Analysis
+from normscope.answers import MANY, confidence, verdict_sentence
 from normscope.config import Environment, ModelSummary
-from normscope.findings import MANY, confidence, verdict_sentence
 from normscope.mistakes import Mistake
 from normscope.plots import curves_data, for_page, norm_styles, seeds_as_bands
 from normscope.report.evidence import evidence_tables

@@ -3,7 +3,7 @@
 import re
 
 from normscope.analysis import Analysis
-from normscope.findings import counted
+from normscope.answers import counted
 from normscope.report.evidence import evidence_tables
 from normscope.report.figures import ReportFigure
 from normscope.report.words import SECONDS_NOTE, headings, one_seed, result_row, title
