@@ -13,6 +13,8 @@ from normscope.summaries import summarize_trial, verdicts_on
 from normscope.tuning import tuning_plan
 from normscope.verdicts import Rules, Verdict
 
+SHORT = "what is left of the budget of time is too short to go on"
+
 
 def rounds(
     store: Store, design: Design, budget_s: float | None, workers: int, observer: Observer
@@ -56,9 +58,6 @@ def rounds(
         yield from budget.spent_on(store.missing(store.plan()))
 
 
-SHORT = "what is left of the budget of time is too short to go on"
-
-
 class Budget:
     """A limit of time, asked before every round whether the round will fit.
 
@@ -99,8 +98,8 @@ def _tuning_rounds(store: Store) -> Iterator[list[Trial]]:
         if failed:
             error = (failed[0].error or "").strip().splitlines()[-1]
             raise RunError(
-                f"{len(failed)} trials of the search for learning rates failed ({error}); the same "
-                "command tries them again"
+                f"{counted(len(failed), 'trial')} of the search for learning rates failed "
+                f"({error}); the same command tries again"
             )
 
 
