@@ -1,89 +1,217 @@
-"""The CSV files: one row per trial and epoch, and one row per trial."""
+"""The tables behind the verdicts, as text: the same in the page and in Markdown."""
 
-from collections.abc import Sequence
-from dataclasses import fields
-from typing import Any
-
-import pandas as pd
+from dataclasses import dataclass
 
 from normscope.analysis import Analysis
-from normscope.config import EpochRecord, Result
-from normscope.summaries import TrialMetrics, TrialSummary
+from normscope.answers import confidence, counted
+from normscope.report.words import NONE, Cell, mean_sd, number
+from normscope.secondary import SecondaryFinding
+from normscope.stats import Estimate
+from normscope.verdicts import Verdict
 
-_KEYS = ["trial", "dataset", "model", "norm", "batch_size", "seed"]
+
+@dataclass(frozen=True)
+class Table:
+    """`rows` begin with the name of what they are about; `norms` has the norm of each row."""
+
+    title: str
+    caption: str
+    headings: list[str]
+    rows: list[list[Cell]]
+    norms: list[str | None]
 
 
-def epochs_table(analysis: Analysis) -> pd.DataFrame:
-    """Tidy: a row per trial and epoch; the columns after `epoch` are metrics with their units."""
-    rows = [
-        {**_keys(result), **record.model_dump()}
-        for result in analysis.all_results
-        for record in result.history
+def evidence_tables(analysis: Analysis) -> list[Table]:
+    """Every table for which there is something to say."""
+    tables = [
+        _batch_sizes(analysis),
+        _beside(analysis),
+        _splits(analysis),
+        _secondary(analysis),
+        _tuning(analysis),
     ]
-    return pd.DataFrame(rows, columns=pd.Index([*_KEYS, *EpochRecord.model_fields]))
+    return [table for table in tables if table.rows]
 
 
-def trials_table(analysis: Analysis) -> pd.DataFrame:
-    """A row per trial that was run, whatever became of it."""
+def _batch_sizes(analysis: Analysis) -> Table:
+    sizes, norms = analysis.experiment.batch_sizes, analysis.experiment.norms
+    cells = {(norm.norm, norm.batch_size): norm for norm in analysis.by_batch_size}
+    rows = []
+    for norm in norms if len(sizes) > 1 else ():
+        row = [Cell(norm)]
+        for size in sizes:
+            found = cells[norm, size]
+            accuracy = mean_sd(found.test_accuracy_percent, 1)
+            row.append(Cell(accuracy.text, _standing(found.verdict), _is_decided(found.verdict)))
+        rows.append(row)
+    return Table(
+        "By batch size",
+        f"Test accuracy in percent, and the difference to {norms[0]} at the same batch size in "
+        "points; bold where it is decided. The learning rate is scaled with the batch size.",
+        ["Norm", *(f"{size:,}" for size in sizes)],
+        rows,
+        [row[0].text for row in rows],
+    )
+
+
+def _is_decided(verdict: Verdict | None) -> bool:
+    return verdict is not None and verdict.decided
+
+
+def _standing(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return "baseline"
+    difference = number(verdict.difference.mean, 2, signed=True)
+    return f"{difference}, {verdict.outcome}"
+
+
+def _beside(analysis: Analysis) -> Table:
+    level = confidence(analysis.rules)
+    rows = []
+    verdicts = {norm.norm: norm.verdict for norm in analysis.norms}
+    for found in analysis.evidence:
+        verdict = verdicts[found.norm]
+        if verdict is None or not found.bootstrap.n:
+            continue
+        judgement = verdict.judgement
+        bootstrap = (found.bootstrap.low, found.bootstrap.high)
+        rows.append(
+            [
+                Cell(found.norm),
+                Cell(number(found.bootstrap.mean, 2, signed=True), _sd(found.bootstrap)),
+                Cell(_interval(judgement.simultaneous or (None, None))),
+                Cell(_p(judgement.p_value)),
+                Cell(_interval(bootstrap)),
+                Cell(_interval(found.seeds_and_images or (None, None))),
+                Cell(_p(found.sign_flip_p)),
+                Cell(number(found.superiority, 2)),
+                Cell(number(found.correlation, 2)),
+            ]
+        )
+    return Table(
+        "Beside the verdicts",
+        "Other views of the same paired differences in points, of the seeds in which both "
+        "finished; they decide nothing, and all but the second and third are for one look. The "
+        f"simultaneous intervals hold for all norms at once ({level}). The bootstrap interval "
+        "(BCa) and that over seeds and images are for one comparison (95 %), the latter for new "
+        "images of this kind. P(norm > baseline): how often one run of the norm beats one run of "
+        "the baseline. Correlation: of the two accuracies within seeds.",
+        [
+            "Norm",
+            "Difference",
+            "Simultaneous",
+            "p, Holm",
+            "Bootstrap",
+            "Seeds and images",
+            "p, sign flips",
+            f"P(norm > {analysis.experiment.baseline})",
+            "Correlation",
+        ],
+        rows,
+        [row[0].text for row in rows],
+    )
+
+
+def _interval(interval: tuple[float | None, float | None]) -> str:
+    low, high = interval
+    if low is None or high is None:
+        return NONE
+    return f"{number(low, 2, signed=True)} to {number(high, 2, signed=True)}"
+
+
+def _sd(estimate: Estimate) -> str:
+    return "" if estimate.sd is None else f"sd {number(estimate.sd, 2)}"
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else number(value, 3)
+
+
+def _splits(analysis: Analysis) -> Table:
+    rows = []
+    for norm, split in analysis.splits.items():
+        true = max(split.between, 0.0) ** 0.5
+        rows.append(
+            [
+                Cell(norm),
+                Cell(number(split.total**0.5, 2)),
+                Cell(number(split.noise**0.5, 2)),
+                Cell(number(true, 2), "estimate below 0" if split.between < 0 else ""),
+            ]
+        )
+    return Table(
+        "Why seeds differ",
+        "Standard deviations of the test accuracy over seeds, in points. Test-set noise is what "
+        "independent coin flips on single images give; the rest is the spread of the networks "
+        "themselves. Their squares add up, but where the estimate of the last is below 0.",
+        ["Norm", "Over seeds", "Test-set noise", "True spread"],
+        rows,
+        [row[0].text for row in rows],
+    )
+
+
+def _secondary(analysis: Analysis) -> Table:
+    norms = analysis.experiment.norms[1:]
+    found = {(f.metric, f.norm): f for f in analysis.secondary if f.judgement.pairs.seeds}
+    metrics = dict.fromkeys(metric for metric, _ in found)
     rows = [
-        _trial_row(result, trial, analysis.levels_percent)
-        for result, trial in zip(analysis.all_results, analysis.all_trials, strict=True)
+        [
+            Cell(f"{metric.title} ({metric.unit})"),
+            *(_difference(found.get((metric, norm))) for norm in norms),
+        ]
+        for metric in metrics
     ]
-    metrics = _metrics(None, analysis.levels_percent)
-    columns = [*_KEYS, "status", *metrics, "epochs", "max_lr", "train_limit", "test_limit"]
-    table = pd.DataFrame(
-        rows, columns=pd.Index([*columns, "started", "seconds", "device", "error"])
+    return Table(
+        "Secondary metrics",
+        f"Mean difference to {analysis.experiment.baseline} within seeds. All "
+        f"{len(analysis.secondary)} comparisons are one family of their own, corrected by Holm at "
+        f"{100 * analysis.rules.alpha:g} %; bold where decided. Where a level was not always "
+        "reached, only the order counts.",
+        ["Metric", *norms],
+        rows,
+        [None] * len(rows),
     )
-    whole = ["largest_drop_epoch", "train_limit", "test_limit"]
-    return table.astype(dict.fromkeys(whole, "Int64"))
 
 
-def _trial_row(
-    result: Result, trial: TrialSummary, levels_percent: Sequence[float]
-) -> dict[str, Any]:
-    return {
-        **_keys(result),
-        "status": result.status,
-        **_metrics(trial.metrics, levels_percent),
-        "epochs": result.trial.recipe.epochs,
-        "max_lr": result.trial.recipe.max_lr,
-        "train_limit": result.trial.train_limit,
-        "test_limit": result.trial.test_limit,
-        "started": result.started,
-        "seconds": result.seconds,
-        "device": result.environment.device,
-        "error": last_line(result),
-    }
+def _difference(found: SecondaryFinding | None) -> Cell:
+    if found is None:
+        return Cell(NONE)
+    judgement, digits = found.judgement, max(2, found.metric.decimals)
+    difference = judgement.difference
+    if judgement.pairs.ordinal:
+        signs = judgement.pairs.differences
+        later, earlier = sum(v > 0 for v in signs), sum(v < 0 for v in signs)
+        text = f"{found.metric.greater} {later}, {found.metric.smaller} {earlier}"
+        return Cell(text, f"of {counted(len(signs), 'seed')}", found.decided)
+    mean = number(difference.mean, digits, signed=True)
+    if difference.n > 1 and not judgement.spread:
+        return Cell(mean, f"in each of {difference.n} seeds", found.decided)
+    if difference.low is None:
+        return Cell(mean, f"n {difference.n}", found.decided)
+    low, high = (number(v, digits, signed=True) for v in (difference.low, difference.high))
+    return Cell(mean, f"{low} to {high}", found.decided)
 
 
-def _metrics(metrics: TrialMetrics | None, levels_percent: Sequence[float]) -> dict[str, Any]:
-    """A trial's numbers by column, with one for each level; all None if it did not finish."""
-    row: dict[str, Any] = {}
-    for field in fields(TrialMetrics):
-        value = getattr(metrics, field.name, None)
-        if field.name == "epochs_to_levels":
-            reached = value or [None] * len(levels_percent)
-            names = [f"epochs_to_{level:g}_percent" for level in levels_percent]
-            row |= dict(zip(names, reached, strict=True))
-        else:
-            row[field.name] = value
-    return row
-
-
-def last_line(result: Result) -> str:
-    """Why a trial did not finish, in one line; empty if it did."""
-    lines = (result.error or "").strip().splitlines()
-    return lines[-1] if lines else ""
-
-
-def _keys(result: Result) -> dict[str, Any]:
-    trial = result.trial
-    values = (
-        trial.id,
-        trial.dataset,
-        trial.model,
-        trial.norm,
-        trial.recipe.batch_size,
-        trial.seed,
+def _tuning(analysis: Analysis) -> Table:
+    several = len(analysis.experiment.batch_sizes) > 1
+    rows, norms = [], []
+    for search in analysis.searches:
+        tried = zip(search.rates, search.accuracy_percent, strict=True)
+        name = f"{search.norm}, batch {search.batch_size}" if several else search.norm
+        edge = "at the edge of the grid" if search.at_edge else ""
+        rows.append(
+            [
+                Cell(name),
+                Cell(NONE if search.best is None else f"{search.best:.3g}", edge),
+                Cell("; ".join(f"{rate:.3g}: {number(score, 1)}" for rate, score in tried)),
+            ]
+        )
+        norms.append(search.norm)
+    return Table(
+        "Learning rates",
+        "Found for every norm on a tenth of the training images that was held out, with two seeds "
+        "that are not used otherwise. Tried: learning rate and mean accuracy in percent there.",
+        ["Norm", "Chosen", "Tried"],
+        rows,
+        norms,
     )
-    return dict(zip(_KEYS, values, strict=True))
