@@ -41,18 +41,18 @@ import torch
 from torch import nn
 
 from benchmarks import reference
-from normscope.config import RECIPES, Experiment, Precision, Result
 from normscope.data import Dataset, find, load_dataset
 from normscope.executors.fleets import fleets
 from normscope.executors.processes import ALLOCATOR, available_cores
+from normscope.experiment import RECIPES, Experiment, Precision, Result
+from normscope.experiment.plan import plan
 from normscope.models import MODELS
 from normscope.norms import NORMS
-from normscope.plan import plan
-from normscope.run import environment, run_fleet
-from normscope.seeds import generator
 from normscope.training import SideBySide, Split, fastest_forward, fit, fold
 from normscope.training.graph import WARM_UP
+from normscope.training.seeds import generator
 from normscope.training.steps import DeviceSteps
+from normscope.training.trial import environment, run_fleet
 
 CPU = torch.device("cpu")
 BATCH = RECIPES["s8"].batch_size

@@ -11,9 +11,9 @@ import sys
 
 import pytest
 
-from normscope import study
 from normscope.data import find, load_dataset
-from normscope.run import choose_device
+from normscope.study import compare as study
+from normscope.training.trial import choose_device
 
 
 @pytest.fixture(scope="session", autouse=True)

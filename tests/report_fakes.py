@@ -3,7 +3,7 @@
 import numpy as np
 
 from normscope.analysis import Analysis, analyse
-from normscope.config import (
+from normscope.experiment import (
     RECIPES,
     DatasetFacts,
     Design,
@@ -17,7 +17,7 @@ from normscope.config import (
     Result,
     Trial,
 )
-from normscope.plan import plan
+from normscope.experiment.plan import plan
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 

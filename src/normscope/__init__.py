@@ -10,12 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from normscope.comparison import Comparison
-    from normscope.config import RECIPES, Design, Experiment, Recipe
     from normscope.data import load_dataset
     from normscope.errors import NormscopeError, RunError, UsageError
+    from normscope.experiment import RECIPES, Design, Experiment, Recipe
     from normscope.models.summary import summarize
-    from normscope.study import compare
+    from normscope.study.compare import compare
+    from normscope.study.comparison import Comparison
 
 __all__ = [
     "RECIPES",
@@ -32,15 +32,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Comparison": "normscope.comparison",
-    "Design": "normscope.config",
-    "Experiment": "normscope.config",
-    "RECIPES": "normscope.config",
-    "Recipe": "normscope.config",
+    "Comparison": "normscope.study.comparison",
+    "Design": "normscope.experiment",
+    "Experiment": "normscope.experiment",
+    "RECIPES": "normscope.experiment",
+    "Recipe": "normscope.experiment",
     "NormscopeError": "normscope.errors",
     "RunError": "normscope.errors",
     "UsageError": "normscope.errors",
-    "compare": "normscope.study",
+    "compare": "normscope.study.compare",
     "load_dataset": "normscope.data",
     "summarize": "normscope.models.summary",
 }

@@ -16,11 +16,11 @@ from report_fakes import (
 from scipy import stats as scipy_stats
 from test_stats_curves import PUBLISHED
 
-from normscope.answers import verdict_sentence
-from normscope.config import Predictions
-from normscope.mistakes import find_mistakes
-from normscope.summaries import ONE_SEED, curve_metrics
-from normscope.verdicts import Rules
+from normscope.analysis.answers import verdict_sentence
+from normscope.analysis.mistakes import find_mistakes
+from normscope.analysis.summaries import ONE_SEED, curve_metrics
+from normscope.analysis.verdicts import Rules
+from normscope.experiment import Predictions
 
 
 def final(analysis, norm):

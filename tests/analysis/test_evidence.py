@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from report_fakes import diverged, make_analysis, make_labels
 
-from normscope.config import Design
+from normscope.experiment import Design
 from normscope.stats import bca_interval, multibootstrap, variance_split
 
 

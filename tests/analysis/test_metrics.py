@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from report_fakes import make_analysis
 
-from normscope.config import Design
-from normscope.report.evidence import evidence_tables
+from normscope.experiment import Design
+from normscope.report.tables import evidence_tables
 from normscope.stats import log_e_value_of_signs
 
 SEQUENTIAL = Design(until_decided=True)

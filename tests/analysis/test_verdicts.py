@@ -5,13 +5,13 @@ import pytest
 from report_fakes import diverged, failed, make_analysis
 from scipy import stats as scipy_stats
 
-from normscope.answers import signed, standing, verdict_sentence
-from normscope.caveats import _added, _changed_rules
-from normscope.config import Design, Request
-from normscope.findings import _winners
+from normscope.analysis.answers import signed, standing, verdict_sentence
+from normscope.analysis.caveats import _added, _changed_rules
+from normscope.analysis.findings import _winners
+from normscope.analysis.verdicts import Pairs, Rules, is_sequential, judge, verdict_of
+from normscope.experiment import Design, Request
 from normscope.report.html import _best
 from normscope.stats import half_width, sign_flip_p_value
-from normscope.verdicts import Pairs, Rules, is_sequential, judge, verdict_of
 
 FIXED = Rules(sequential=False, alpha=0.05, margin=0.5)
 SEQUENTIAL = Rules(sequential=True, alpha=0.05, margin=0.5)

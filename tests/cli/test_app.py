@@ -248,7 +248,7 @@ def test_ctrl_c_that_python_drops_still_stops(tmp_path):
     """An exception out of a finalizer is dropped; the signal came while one ran."""
     text = (
         "import os, signal\n"
-        "import normscope.study as study\n"
+        "import normscope.study.compare as study\n"
         "class Finalized:\n"
         "    def __del__(self): os.kill(os.getpid(), signal.SIGINT)\n"
         "load = study.load_dataset\n"
@@ -276,7 +276,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path, environment)
 
 def test_ctrl_c_before_there_is_a_folder_names_none(tmp_path):
     text = (
-        "import normscope.study as study\n"
+        "import normscope.study.compare as study\n"
         "def stopped(*a, **k): raise KeyboardInterrupt\n"
         "study.load_dataset = stopped"
     )

@@ -14,7 +14,7 @@ from executor_work import TRIALS, allocator, endless, ordinary, troubled
 
 from normscope.executors.inline import Inline
 from normscope.executors.processes import Processes
-from normscope.progress import PlainLines
+from normscope.observers import PlainLines
 
 
 def lost(trial, reason, history):
@@ -44,7 +44,7 @@ class Watcher(PlainLines):
 @pytest.fixture(autouse=True)
 def importable(monkeypatch):
     """Workers find the work where the tests are."""
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[1])
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([here, *sys.path]))
 
 
@@ -132,7 +132,7 @@ def test_closing_the_results_stops_the_processes(tmp_path):
 def test_a_script_without_a_main_guard_can_use_processes(tmp_path, environment):
     (tmp_path / "script.py").write_text(
         "import normscope\n"
-        "from normscope.reading import read_experiment\n"
+        "from normscope.experiment.reading import read_experiment\n"
         "experiment = read_experiment(norms=['bn', 'gn'], seeds=1, epochs=1, train_limit=192,\n"
         "                             test_limit=50)\n"
         "comparison = normscope.compare(experiment, out='e', workers=2)\n"

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from normscope.config import RECIPES, Design, Experiment, Predictions, Recipe, Trial
 from normscope.errors import UsageError
-from normscope.reading import read_experiment
+from normscope.experiment import RECIPES, Design, Experiment, Predictions, Recipe, Trial
+from normscope.experiment.reading import read_experiment
 
 
 def write(path, text):

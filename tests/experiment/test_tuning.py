@@ -3,10 +3,18 @@
 import pytest
 from report_fakes import MACHINE, failed, make_experiment
 
-from normscope.config import EpochRecord, Result
-from normscope.findings import tuning_findings
-from normscope.plan import plan
-from normscope.tuning import GRID, SEEDS, WIDEST, Search, chosen_rates, searches, tuning_plan
+from normscope.analysis.findings import tuning_findings
+from normscope.experiment import EpochRecord, Result
+from normscope.experiment.plan import plan
+from normscope.experiment.tuning import (
+    GRID,
+    SEEDS,
+    WIDEST,
+    Search,
+    chosen_rates,
+    searches,
+    tuning_plan,
+)
 
 EXPERIMENT = make_experiment(norms=("bn", "gn"), seeds=2, protocol="tuned")
 RATE = EXPERIMENT.recipe.max_lr

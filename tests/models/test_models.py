@@ -12,7 +12,7 @@ from normscope.models import MODELS
 from normscope.models.layers import Dropout, bernoulli_positions, conv2d, drop_by_mask
 from normscope.models.summary import summarize
 from normscope.norms import NORMS
-from normscope.seeds import generator
+from normscope.training.seeds import generator
 
 
 def build(model="s8", norm="bn", seed=0, classes=10):

@@ -4,8 +4,9 @@ import pytest
 from report_fakes import diverged, make_experiment, make_labels, make_result
 from rich.console import Console
 
-from normscope.plan import plan
-from normscope.progress import LiveBars, PlainLines, duration
+from normscope.experiment.plan import plan
+from normscope.observers import LiveBars, PlainLines
+from normscope.words import duration
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 from matplotlib.text import Annotation, Text
 from report_fakes import diverged, failed, make_analysis
 
-from normscope import plots
-from normscope.plots.curves import MAX_LABELS, SeedCurve, spread
-from normscope.plots.style import COLORS, epoch_ticks, shorten
+from normscope.report import plots
+from normscope.report.plots.curves import MAX_LABELS, SeedCurve, spread
+from normscope.report.plots.style import COLORS, epoch_ticks, shorten
 
 
 def one_diverged(results):

@@ -10,12 +10,8 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from report_fakes import diverged, failed, make_analysis
 
-from normscope import plots
-from normscope.config import Design
-from normscope.plots.batch import _range
-from normscope.plots.differences import difference_range, points, reach, widened
-from normscope.plots.race import MAX_STACKED
-from normscope.plots.style import norm_styles
+from normscope.experiment import Design
+from normscope.report import plots
 from normscope.report.figures import (
     ANSWER,
     BATCH,
@@ -24,6 +20,10 @@ from normscope.report.figures import (
     batch_figures,
     make_figures,
 )
+from normscope.report.plots.batch_sizes import _range
+from normscope.report.plots.differences import difference_range, points, reach, widened
+from normscope.report.plots.race import MAX_STACKED
+from normscope.report.plots.style import norm_styles
 
 FIXED, SEQUENTIAL = Design(), Design(until_decided=True)
 NORMS = ("bn", "gn", "ln")

@@ -14,14 +14,15 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 from report_fakes import CIFAR10, MACHINE, diverged, failed, make_analysis, make_labels
 
-from normscope.comparison import Comparison
+from normscope.analysis.summaries import ONE_SEED
+from normscope.cli.show import show_analysis
 from normscope.errors import RunError
 from normscope.report import write_report
 from normscope.report.figures import FIGURE_FILE, make_figures
-from normscope.report.words import SECONDS_NOTE, moment, number, typeset
+from normscope.report.result_table import SECONDS_NOTE
 from normscope.store import Store
-from normscope.summaries import ONE_SEED
-from normscope.terminal import show_analysis
+from normscope.study.comparison import Comparison
+from normscope.words import moment, number, typeset
 
 HOSTILE = ("<script>alert(1)</script>", "a$b$c", "café", '"q" onload=x', "a|b")
 FEW = {"norms": ("bn", "gn"), "epochs": 3, "class_names": CIFAR10[:3]}  # quick to draw

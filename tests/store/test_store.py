@@ -17,9 +17,9 @@ from report_fakes import (
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from normscope.config import Predictions, Request
 from normscope.errors import RunError, UsageError
-from normscope.plan import make_trial, plan
+from normscope.experiment import Predictions, Request
+from normscope.experiment.plan import make_trial, plan
 from normscope.store import Store, preview
 
 

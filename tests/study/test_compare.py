@@ -10,12 +10,13 @@ import pytest
 from safetensors.numpy import load_file
 
 import normscope
-from normscope import data, study
+from normscope import data
 from normscope.errors import RunError, UsageError
-from normscope.progress import PlainLines
-from normscope.reading import read_experiment
+from normscope.experiment.reading import read_experiment
+from normscope.observers import PlainLines
 from normscope.store import Store
-from normscope.study import compare, forecast
+from normscope.study import compare as study
+from normscope.study.compare import compare, forecast
 
 SMALL = {"epochs": 1, "train_limit": 192, "test_limit": 100}
 

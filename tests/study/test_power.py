@@ -4,7 +4,7 @@ import pytest
 from statsmodels.stats.power import TTestPower
 
 from normscope.errors import UsageError
-from normscope.power import plan_seeds
+from normscope.study.power import plan_seeds
 
 
 def test_fixed_seeds_are_those_of_a_t_test_at_holms_first_step():

@@ -6,16 +6,23 @@ import shutil
 import pytest
 from report_fakes import failed, make_experiment, make_facts, make_labels, make_model, make_results
 
-from normscope.comparison import Comparison
-from normscope.config import Design, Experiment, Request
 from normscope.errors import RunError, UsageError
-from normscope.plan import plan
-from normscope.progress import PlainLines
-from normscope.reading import read_experiment
-from normscope.sequence import Watch, blocks_at_once, rounds
+from normscope.experiment import Design, Experiment, Request
+from normscope.experiment.plan import plan
+from normscope.experiment.reading import read_experiment
+from normscope.experiment.tuning import SEEDS
+from normscope.observers import PlainLines
 from normscope.store import Store, preview
-from normscope.study import begun, check_baseline, check_design, compare, forecast, kept_design
-from normscope.tuning import SEEDS
+from normscope.study.compare import (
+    begun,
+    check_baseline,
+    check_design,
+    compare,
+    forecast,
+    kept_design,
+)
+from normscope.study.comparison import Comparison
+from normscope.study.rounds import Watch, blocks_at_once, rounds
 
 UNTIL = Design(until_decided=True, max_seeds=20)
 
@@ -125,7 +132,7 @@ SHORT = "what is left of the budget of time is too short to go on"
 def test_a_budget_begins_no_seed_that_does_not_fit(tmp_path, monkeypatch, budget_s, seeds):
     """Two trials per seed at 10 s each; the first seed is run in any case."""
     now = 0.0
-    monkeypatch.setattr("normscope.sequence.time.monotonic", lambda: now)
+    monkeypatch.setattr("normscope.study.rounds.time.monotonic", lambda: now)
     store, watcher = opened(tmp_path), Watcher()
     for todo in rounds(store, UNTIL, budget_s, 2, watcher):
         now += 10.0 * len(todo)
@@ -143,7 +150,7 @@ def test_a_budget_begins_no_seed_that_does_not_fit(tmp_path, monkeypatch, budget
 
 def test_a_budget_goes_by_the_slowest_round(tmp_path, monkeypatch):
     now, took = 0.0, iter([10.0, 40.0, 10.0, 10.0])
-    monkeypatch.setattr("normscope.sequence.time.monotonic", lambda: now)
+    monkeypatch.setattr("normscope.study.rounds.time.monotonic", lambda: now)
     store, watcher = opened(tmp_path), Watcher()
     for todo in rounds(store, UNTIL, 90.0, 2, watcher):
         now += next(took)
@@ -308,7 +315,7 @@ def test_a_search_that_was_altered_is_refused(tuned, tmp_path):
 
 
 def test_a_search_in_which_trials_fail_says_so(tmp_path, monkeypatch):
-    from normscope import run
+    from normscope.training import trial as run
 
     def broken(*arguments, **keywords):
         raise MemoryError("no room")

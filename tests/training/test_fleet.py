@@ -7,17 +7,17 @@ import pytest
 import torch
 from torch import nn
 
-from normscope.config import RECIPES, Experiment
 from normscope.errors import UsageError
 from normscope.executors.fleets import Fleets, fleets
+from normscope.experiment import RECIPES, Experiment
+from normscope.experiment.plan import plan
 from normscope.models import MODELS
 from normscope.models.layers import Dropout
 from normscope.norms import NORMS
-from normscope.plan import plan
-from normscope.progress import PlainLines
-from normscope.run import run_fleet, run_trial
-from normscope.seeds import generator
+from normscope.observers import PlainLines
 from normscope.training import SideBySide, Split, fit_fleet, fold, join, part, unfold
+from normscope.training.seeds import generator
+from normscope.training.trial import run_fleet, run_trial
 
 CPU = torch.device("cpu")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -277,7 +277,7 @@ def test_a_fleet_that_is_too_large_for_the_gpu_says_what_to_do(shapes, monkeypat
     def full(*_, **__):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("normscope.run.fit_fleet", full)
+    monkeypatch.setattr("normscope.training.trial.fit_fleet", full)
     for result in run_fleet(trials(seeds=3), shapes, CPU):
         assert result.status == "failed"
         assert result.error.splitlines()[-1] == (

@@ -11,8 +11,8 @@ from normscope.models import MODELS
 from normscope.models.layers import Dropout
 from normscope.norms import NORMS
 from normscope.norms.coefficients import COEFFICIENTS, can_be_fused
-from normscope.seeds import generator
 from normscope.training.fused import fuse, relu_norm_dropout
+from normscope.training.seeds import generator
 
 # Half a unit in the last place, and what rounding of sums adds to it; torch's own batch norm in
 # channels_last is off by 1.5e-4 in float32.

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from normscope.config import Recipe
+from normscope.experiment import Recipe
 from normscope.models import MODELS
 from normscope.models.layers import Dropout
 from normscope.norms import NORMS
-from normscope.seeds import generator
 from normscope.training import Diverged, Split, evaluate, fit
+from normscope.training.seeds import generator
 
 RECIPE = Recipe(name="test", epochs=2, batch_size=100, max_lr=0.05)
 

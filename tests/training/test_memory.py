@@ -6,9 +6,9 @@ import pytest
 import torch
 from test_run import CPU, trial
 
-from normscope.run import build_model, run_fleet, run_trial, splits
 from normscope.training import fastest_forward, step_memory_mib
 from normscope.training.memory import MIB, peak_memory_mib
+from normscope.training.trial import build_model, run_fleet, run_trial, splits
 
 
 def floats(mib):

@@ -8,12 +8,12 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from benchmarks import reference
-from normscope.config import Recipe
+from normscope.experiment import Recipe
 from normscope.models import MODELS
 from normscope.models.layers import Dropout
 from normscope.norms import NORMS
-from normscope.seeds import generator
 from normscope.training import Split, fastest_forward, fit
+from normscope.training.seeds import generator
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(name="test", epochs=2, batch_size=64, max_lr=0.02)

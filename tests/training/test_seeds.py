@@ -1,6 +1,6 @@
 import torch
 
-from normscope.seeds import generator
+from normscope.training.seeds import generator
 
 
 def draw(seed, stream):

@@ -6,12 +6,12 @@ import weakref
 import pytest
 import torch
 
-from normscope.config import Recipe
+from normscope.experiment import Recipe
 from normscope.models import MODELS
 from normscope.norms import NORMS
-from normscope.seeds import generator
 from normscope.training import Split, fold
 from normscope.training.graph import WARM_UP, Graphed, GraphRoom
+from normscope.training.seeds import generator
 from normscope.training.steps import DeviceSteps, EagerSteps, generators_of, one_cycle
 
 CPU = torch.device("cpu")

@@ -5,12 +5,14 @@ import pytest
 import torch
 from torch import nn
 
-from normscope.config import EpochRecord, Experiment, Recipe, Request, Result, Trial
 from normscope.data import load_dataset
 from normscope.errors import RunError, UsageError
+from normscope.experiment import EpochRecord, Experiment, Recipe, Request, Result, Trial
 from normscope.models.layers import Dropout, conv2d
 from normscope.norms import NORMS
-from normscope.run import (
+from normscope.store import Store
+from normscope.training.seeds import generator
+from normscope.training.trial import (
     _predictions,
     _scaled,
     build_model,
@@ -21,8 +23,6 @@ from normscope.run import (
     run_trial,
     splits,
 )
-from normscope.seeds import generator
-from normscope.store import Store
 
 CPU = torch.device("cpu")
 
@@ -97,8 +97,10 @@ def order_of_images(shapes, monkeypatch):
                 seen.extend(number[image.tobytes()] for image in inputs[0].numpy(force=True))
 
         model.layers[0].register_forward_pre_hook(watch)
-        monkeypatch.setattr("normscope.run.build_model", lambda *_: model)
-        monkeypatch.setattr("normscope.run.step_memory_mib", lambda *_: None)  # after the training
+        monkeypatch.setattr("normscope.training.trial.build_model", lambda *_: model)
+        monkeypatch.setattr(
+            "normscope.training.trial.step_memory_mib", lambda *_: None
+        )  # after the training
         run_trial(a_trial, shapes, CPU)
         return seen
 
@@ -179,7 +181,7 @@ def test_an_exception_is_an_outcome_with_its_traceback(shapes, monkeypatch):
 
     model = build_model(trial(), 10, CPU)
     model.layers[0].register_forward_pre_hook(broken)
-    monkeypatch.setattr("normscope.run.build_model", lambda *_: model)
+    monkeypatch.setattr("normscope.training.trial.build_model", lambda *_: model)
     result = run_trial(trial(), shapes, CPU)
     assert result.status == "failed"
     assert "RuntimeError: out of patience" in result.error
@@ -214,7 +216,7 @@ def test_the_settings_of_cudnn_are_only_borrowed(shapes, monkeypatch):
         seen.append((cudnn.deterministic, cudnn.benchmark))
         raise RuntimeError
 
-    monkeypatch.setattr("normscope.run.fit_fleet", look)
+    monkeypatch.setattr("normscope.training.trial.fit_fleet", look)
     monkeypatch.setattr(cudnn, "deterministic", False)
     monkeypatch.setattr(cudnn, "benchmark", True)
     assert run_trial(trial(), shapes, CPU).status == "failed"

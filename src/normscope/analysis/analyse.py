@@ -6,13 +6,22 @@ from dataclasses import asdict, dataclass, fields
 import numpy as np
 import pandas as pd
 
-from normscope.answers import answers, method
-from normscope.caveats import caveats
-from normscope.config import DatasetFacts, Design, Experiment, ModelSummary, Request, Result
-from normscope.evidence import Evidence, evidence_of, splits_of
-from normscope.findings import findings, tuning_findings
-from normscope.mistakes import Mistakes, find_mistakes
-from normscope.secondary import SecondaryFinding, metrics_of, secondary_findings
+from normscope.analysis.answers import answers, method
+from normscope.analysis.caveats import caveats
+from normscope.analysis.evidence import Evidence, evidence_of, splits_of
+from normscope.analysis.findings import findings, tuning_findings
+from normscope.analysis.metrics import SecondaryFinding, metrics_of, secondary_findings
+from normscope.analysis.mistakes import Mistakes, find_mistakes
+from normscope.analysis.summaries import (
+    NormSummary,
+    TrialMetrics,
+    TrialSummary,
+    summarize_norms,
+    summarize_trial,
+)
+from normscope.analysis.verdicts import Rules, is_sequential
+from normscope.experiment import DatasetFacts, Design, Experiment, ModelSummary, Request, Result
+from normscope.experiment.tuning import Search
 from normscope.stats import (
     Estimate,
     VarianceSplit,
@@ -22,15 +31,6 @@ from normscope.stats import (
     t_p_value,
     winner_set,
 )
-from normscope.summaries import (
-    NormSummary,
-    TrialMetrics,
-    TrialSummary,
-    summarize_norms,
-    summarize_trial,
-)
-from normscope.tuning import Search
-from normscope.verdicts import Rules, is_sequential
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from normscope.config import Experiment, Request
-from normscope.summaries import ONE_SEED, NormSummary
-from normscope.verdicts import Judgement, Rules, Verdict
+from normscope.analysis.summaries import ONE_SEED, NormSummary
+from normscope.analysis.verdicts import Judgement, Rules, Verdict
+from normscope.experiment import Experiment, Request
 
 MANY = 4  # more norms than that beside the baseline are told by the extremes, the rest in tables
 MANY_SEEDS = 1000  # what `stats.seeds_to_decide` looks at

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from itertools import pairwise
 
-from normscope.answers import MANY, counted
-from normscope.config import DatasetFacts, Experiment, Request
-from normscope.summaries import ONE_SEED, NormSummary
-from normscope.tuning import Search
+from normscope.analysis.answers import MANY, counted
+from normscope.analysis.summaries import ONE_SEED, NormSummary
+from normscope.experiment import DatasetFacts, Experiment, Request
+from normscope.experiment.tuning import Search
 
 
 def caveats(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from normscope.config import Experiment, Result
+from normscope.experiment import Experiment, Result
 from normscope.stats import (
     Estimate,
     VarianceSplit,

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from normscope.answers import MANY, confidence, counted
-from normscope.config import Experiment
-from normscope.mistakes import Mistakes
-from normscope.secondary import SecondaryFinding
-from normscope.summaries import ONE_SEED, NormSummary, TrialSummary
-from normscope.tuning import Search
-from normscope.verdicts import Rules
+from normscope.analysis.answers import MANY, confidence, counted
+from normscope.analysis.metrics import SecondaryFinding
+from normscope.analysis.mistakes import Mistakes
+from normscope.analysis.summaries import ONE_SEED, NormSummary, TrialSummary
+from normscope.analysis.verdicts import Rules
+from normscope.experiment import Experiment
+from normscope.experiment.tuning import Search
 
 LEADS = {
     "epochs_to_levels": "Speed: compared with {baseline}, {level} test accuracy was on average "

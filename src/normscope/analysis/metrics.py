@@ -7,9 +7,9 @@ size.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from normscope.config import Experiment
-from normscope.summaries import TrialSummary, metric_pairs
-from normscope.verdicts import Judgement, Rules, judge
+from normscope.analysis.summaries import TrialSummary, metric_pairs
+from normscope.analysis.verdicts import Judgement, Rules, judge
+from normscope.experiment import Experiment
 
 
 @dataclass(frozen=True)

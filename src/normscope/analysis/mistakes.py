@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from normscope.config import Result
+from normscope.experiment import Result
 
 EXAMPLES = 10  # images shown per group
 RANKED = "the most confident mistakes first"

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from normscope.config import Experiment, Result, Status
+from normscope.analysis.verdicts import Pairs, Rules, Verdict, judge, verdict_of
+from normscope.experiment import Experiment, Result, Status
 from normscope.stats import (
     Estimate,
     area_under_curve,
@@ -19,7 +20,6 @@ from normscope.stats import (
     epochs_to_level,
     t_interval,
 )
-from normscope.verdicts import Pairs, Rules, Verdict, judge, verdict_of
 
 ONE_SEED = "one seed: no conclusion about the norm"
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from normscope.config import LEAST_SEEDS, Request
+from normscope.experiment import LEAST_SEEDS, Request
 from normscope.stats import (
     Estimate,
     all_equal,

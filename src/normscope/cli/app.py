@@ -10,10 +10,10 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from normscope import options
-from normscope.cli_data import data_app
+from normscope.cli import options
+from normscope.cli.data import data_app
+from normscope.cli.options import INTERRUPTED, DataDir, Debug, Levels, errors_in_one_line
 from normscope.errors import RunError, UsageError
-from normscope.options import INTERRUPTED, DataDir, Debug, Levels, errors_in_one_line
 
 # torch, pandas and matplotlib take seconds to import: each command imports what it needs.
 # typer reads annotations at run time, on Python 3.10 too, hence Optional.
@@ -152,7 +152,7 @@ def compare(
     the experiment in its folder. Ctrl-C stops; what was trained stays.
     """
     with errors_in_one_line(debug):
-        from normscope.reading import read_design, read_experiment
+        from normscope.experiment.reading import read_design, read_experiment
 
         _check_sequence(until_decided, seeds, max_seeds, budget)
         experiment = read_experiment(
@@ -171,7 +171,7 @@ def compare(
             train_limit=train_limit,
             test_limit=test_limit,
         )
-        from normscope.study import check_baseline, folder_of, kept_design
+        from normscope.study.compare import check_baseline, folder_of, kept_design
 
         folder = folder_of(experiment, out)
         if baseline is not None:
@@ -208,9 +208,10 @@ def _run(experiment: Any, out: Path | None, how: dict[str, Any], as_json: bool) 
     """`how`: the other arguments of `normscope.compare`."""
     from rich.console import Console
 
-    from normscope.progress import LiveBars, PlainLines, ctrl_c_noticed
-    from normscope.study import compare as run
-    from normscope.study import folder_of, has_results
+    from normscope.cli.interrupt import ctrl_c_noticed
+    from normscope.observers import LiveBars, PlainLines
+    from normscope.study.compare import compare as run
+    from normscope.study.compare import folder_of, has_results
 
     stream = sys.stderr if as_json else sys.stdout
     try:
@@ -250,7 +251,7 @@ def _repeatable(arguments: list[str]) -> str:
 
 def _show(comparison: Any, as_json: bool, page: Path | None = None) -> None:
     """Print the outcome; raise `RunError` if a trial failed, after all else was said."""
-    from normscope.terminal import outcome, show_analysis
+    from normscope.cli.show import outcome, show_analysis
 
     page = page or comparison.folder / "report.html"
     if as_json:
@@ -275,8 +276,8 @@ def _show_forecast(
     workers: int | None,
     as_json: bool,
 ) -> None:
-    from normscope.study import forecast
-    from normscope.terminal import forecast_as_dict, show_forecast
+    from normscope.cli.show import forecast_as_dict, show_forecast
+    from normscope.study.compare import forecast
 
     foreseen = forecast(experiment, out=out, device=device, workers=workers, design=design)
     if as_json:
@@ -302,7 +303,7 @@ def report(
 ) -> None:
     """Analyse the results in a folder again and write the report; trains nothing."""
     with errors_in_one_line(debug):
-        from normscope.comparison import Comparison
+        from normscope.study.comparison import Comparison
 
         comparison = Comparison.read(folder, level)
         _show(comparison, as_json, comparison.report(out))
@@ -324,10 +325,10 @@ def plan(
 ) -> None:
     """Say how many seeds a difference takes to be found, and how long that takes here."""
     with errors_in_one_line(debug):
-        from normscope.power import plan_seeds
-        from normscope.reading import read_experiment
-        from normscope.study import seconds_per_trial
-        from normscope.terminal import seed_plan_as_dict, show_seed_plan
+        from normscope.cli.show import seed_plan_as_dict, show_seed_plan
+        from normscope.experiment.reading import read_experiment
+        from normscope.study.compare import seconds_per_trial
+        from normscope.study.power import plan_seeds
 
         experiment = read_experiment(dataset=dataset)
         planned = plan_seeds(difference, sd, norms, alpha)
@@ -347,7 +348,7 @@ def summary(
 ) -> None:
     """Print the table of a model's layers: output shapes, parameters, multiply-adds, sizes."""
     with errors_in_one_line(debug):
+        from normscope.cli.show import show_summary
         from normscope.models.summary import summarize
-        from normscope.terminal import show_summary
 
         show_summary(summarize(model, norm, classes))

@@ -7,8 +7,8 @@ from typing import Annotated, Optional
 
 import typer
 
+from normscope.cli.options import DataDir, Debug, errors_in_one_line
 from normscope.errors import RunError
-from normscope.options import DataDir, Debug, errors_in_one_line
 
 # ruff: noqa: UP045  # typer reads annotations at run time, on Python 3.10 too
 
@@ -39,7 +39,7 @@ def fetch(
         from rich.console import Console
 
         from normscope import data
-        from normscope.progress import LiveBars, PlainLines
+        from normscope.observers import LiveBars, PlainLines
 
         observer = LiveBars(Console()) if sys.stdout.isatty() else PlainLines()
         with closing(observer):

@@ -10,15 +10,15 @@ from rich.console import Console
 from rich.table import Table
 
 from normscope.analysis import Analysis
-from normscope.answers import confidence, signed
-from normscope.config import ModelSummary
-from normscope.plan import Forecast
-from normscope.power import SeedPlan
-from normscope.progress import duration
-from normscope.secondary import SecondaryFinding
+from normscope.analysis.answers import confidence, signed
+from normscope.analysis.metrics import SecondaryFinding
+from normscope.analysis.summaries import NormSummary
+from normscope.analysis.verdicts import Verdict
+from normscope.experiment import ModelSummary
+from normscope.experiment.plan import Forecast
 from normscope.stats import Estimate
-from normscope.summaries import NormSummary
-from normscope.verdicts import Verdict
+from normscope.study.power import SeedPlan
+from normscope.words import duration
 
 COLUMNS = 80
 TABLE_COLUMNS = 76  # what the result table needs

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from normscope.config import DatasetFacts
 from normscope.errors import UsageError
+from normscope.experiment import DatasetFacts
 
 
 @dataclass(frozen=True)

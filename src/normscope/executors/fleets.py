@@ -4,8 +4,8 @@ from collections.abc import Callable, Generator, Sequence
 from itertools import groupby
 from typing import Protocol
 
-from normscope.config import EpochRecord, Result, Trial
-from normscope.progress import Observer
+from normscope.experiment import EpochRecord, Result, Trial
+from normscope.observers import Observer
 
 
 class FleetWork(Protocol):

@@ -3,9 +3,9 @@
 from collections.abc import Generator, Sequence
 from functools import partial
 
-from normscope.config import Result, Trial
-from normscope.executors import Work
-from normscope.progress import Observer
+from normscope.executors.protocol import Work
+from normscope.experiment import Result, Trial
+from normscope.observers import Observer
 
 
 class Inline:

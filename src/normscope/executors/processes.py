@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
 
-from normscope.config import EpochRecord, Result, Trial
-from normscope.executors import Work
-from normscope.progress import Observer
+from normscope.executors.protocol import Work
+from normscope.experiment import EpochRecord, Result, Trial
+from normscope.observers import Observer
 
 # glibc keeps the memory of activations instead of giving it back to the system after every layer,
 # and asks for it in huge pages: a tenth of the time of a step. Other C libraries ignore this.

@@ -8,7 +8,7 @@ what still runs.
 from collections.abc import Callable
 from typing import Protocol
 
-from normscope.config import EpochRecord, Result, Trial
+from normscope.experiment import EpochRecord, Result, Trial
 
 
 class Work(Protocol):

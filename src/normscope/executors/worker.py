@@ -9,8 +9,8 @@ import pickle
 import sys
 import traceback
 
-from normscope.config import EpochRecord
 from normscope.executors.processes import Lost
+from normscope.experiment import EpochRecord
 
 
 def main() -> None:

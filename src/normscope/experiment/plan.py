@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from normscope.config import Experiment, Recipe, Trial
+from normscope.experiment.experiment import Experiment
+from normscope.experiment.recipe import Recipe
+from normscope.experiment.trial import Trial
 
 Rates = dict[tuple[str, int], float]  # norm and batch size -> max_lr, per step
 

@@ -6,8 +6,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from normscope.config import Design, Experiment, Recipe
 from normscope.errors import UsageError
+from normscope.experiment.design import Design
+from normscope.experiment.experiment import Experiment
+from normscope.experiment.recipe import Recipe
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -8,8 +8,9 @@ the grid, the grid is widened.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from normscope.config import Experiment, Result, Trial
-from normscope.plan import Rates, make_trial
+from normscope.experiment.experiment import Experiment
+from normscope.experiment.plan import Rates, make_trial
+from normscope.experiment.trial import Result, Trial
 
 GRID: tuple[int, ...] = (-2, -1, 0, 1, 2)  # powers of two times the recipe's learning rate
 WIDEST = 5  # powers of two away from the recipe's, at which the search gives up

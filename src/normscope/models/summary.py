@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from normscope.config import LayerSummary, ModelSummary
 from normscope.errors import lookup
+from normscope.experiment import LayerSummary, ModelSummary
 from normscope.models import MODELS
 from normscope.norms import NORMS
 

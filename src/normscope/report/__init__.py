@@ -5,11 +5,11 @@ from pathlib import Path
 
 from normscope.analysis import Analysis
 from normscope.files import disk_errors, written
-from normscope.plots import to_png
+from normscope.report.csv_files import epochs_table, trials_table
 from normscope.report.figures import FIGURE_FILE, make_figures
 from normscope.report.html import render_page
 from normscope.report.markdown import render_markdown
-from normscope.report.tables import epochs_table, trials_table
+from normscope.report.plots import to_png
 
 __all__ = ["write_report"]
 

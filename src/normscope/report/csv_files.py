@@ -7,8 +7,8 @@ from typing import Any
 import pandas as pd
 
 from normscope.analysis import Analysis
-from normscope.config import EpochRecord, Result
-from normscope.summaries import TrialMetrics, TrialSummary
+from normscope.analysis.summaries import TrialMetrics, TrialSummary
+from normscope.experiment import EpochRecord, Result
 
 _KEYS = ["trial", "dataset", "model", "norm", "batch_size", "seed"]
 

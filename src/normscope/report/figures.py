@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from normscope.analysis import Analysis
-from normscope.answers import confidence
-from normscope.plots import (
+from normscope.analysis.answers import confidence
+from normscope.report.plots import (
     METRICS,
     ForestRow,
     NormCurves,
@@ -36,7 +36,7 @@ from normscope.plots import (
     seeds_joined,
     to_svg,
 )
-from normscope.report.words import number
+from normscope.words import number
 
 ANSWER = "answer"
 BATCH = "batch"

@@ -9,11 +9,11 @@ from jinja2 import PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from normscope.analysis import Analysis
-from normscope.answers import MANY, confidence, verdict_sentence
-from normscope.config import Environment, ModelSummary
-from normscope.mistakes import Mistake
-from normscope.plots import curves_data, for_page, norm_styles, seeds_as_bands
-from normscope.report.evidence import evidence_tables
+from normscope.analysis.answers import MANY, confidence, verdict_sentence
+from normscope.analysis.mistakes import Mistake
+from normscope.analysis.summaries import NormSummary
+from normscope.experiment import Environment, ModelSummary
+from normscope.report.csv_files import last_line
 from normscope.report.figures import (
     ANSWER,
     BATCH,
@@ -22,18 +22,10 @@ from normscope.report.figures import (
     MISTAKES,
     ReportFigure,
 )
-from normscope.report.tables import last_line
-from normscope.report.words import (
-    SECONDS_NOTE,
-    headings,
-    moment,
-    number,
-    one_seed,
-    result_row,
-    title,
-    typeset,
-)
-from normscope.summaries import NormSummary
+from normscope.report.plots import curves_data, for_page, norm_styles, seeds_as_bands
+from normscope.report.result_table import SECONDS_NOTE, headings, one_seed, result_row, title
+from normscope.report.tables import evidence_tables
+from normscope.words import moment, number, typeset
 
 _TEMPLATES = Templates(
     loader=PackageLoader("normscope.report", "templates"),

@@ -3,10 +3,10 @@
 import re
 
 from normscope.analysis import Analysis
-from normscope.answers import counted
-from normscope.report.evidence import evidence_tables
+from normscope.analysis.answers import counted
 from normscope.report.figures import ReportFigure
-from normscope.report.words import SECONDS_NOTE, headings, one_seed, result_row, title
+from normscope.report.result_table import SECONDS_NOTE, headings, one_seed, result_row, title
+from normscope.report.tables import evidence_tables
 
 
 def render_markdown(analysis: Analysis, figures: list[ReportFigure]) -> str:

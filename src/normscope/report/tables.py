@@ -3,11 +3,12 @@
 from dataclasses import dataclass
 
 from normscope.analysis import Analysis
-from normscope.answers import confidence, counted
-from normscope.report.words import NONE, Cell, mean_sd, number
-from normscope.secondary import SecondaryFinding
+from normscope.analysis.answers import confidence, counted
+from normscope.analysis.metrics import SecondaryFinding
+from normscope.analysis.verdicts import Verdict
+from normscope.report.result_table import Cell, mean_sd
 from normscope.stats import Estimate
-from normscope.verdicts import Verdict
+from normscope.words import NONE, number
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Arrays -> estimates, intervals and tests; pure, and without any knowledge of trials or norms."""
 
 from normscope.stats.calibration import calibration_error
-from normscope.stats.curves import area_under_curve, drops, epochs_to_level
+from normscope.stats.convergence import area_under_curve, drops, epochs_to_level
 from normscope.stats.estimates import (
     Estimate,
     all_equal,

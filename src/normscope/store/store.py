@@ -25,7 +25,8 @@ from filelock import FileLock, Timeout
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from normscope.config import (
+from normscope.errors import RunError, UsageError
+from normscope.experiment import (
     RESULT_FORMAT,
     DatasetFacts,
     Experiment,
@@ -36,10 +37,9 @@ from normscope.config import (
     Result,
     Trial,
 )
-from normscope.errors import RunError, UsageError
+from normscope.experiment.plan import plan
+from normscope.experiment.tuning import WIDEST, all_tuning_trials, chosen_rates, rates_at
 from normscope.files import PARTIAL, discard, disk_errors, written
-from normscope.plan import plan
-from normscope.tuning import WIDEST, all_tuning_trials, chosen_rates, rates_at
 
 ADVICE = (
     "make room or choose another folder with --out, then run the same command again: the trials "

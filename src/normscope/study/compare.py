@@ -12,8 +12,13 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from normscope.comparison import Comparison
-from normscope.config import (
+from normscope.analysis.mistakes import find_mistakes
+from normscope.data import DATASETS, Dataset, load_dataset
+from normscope.errors import NormscopeError, UsageError, lookup
+from normscope.executors.fleets import Fleets, fleets
+from normscope.executors.inline import Inline
+from normscope.executors.processes import Processes, available_cores
+from normscope.experiment import (
     LEAST_SEEDS,
     Design,
     Experiment,
@@ -22,18 +27,17 @@ from normscope.config import (
     Result,
     Trial,
 )
-from normscope.data import DATASETS, Dataset, load_dataset
-from normscope.errors import NormscopeError, UsageError, lookup
-from normscope.executors.fleets import Fleets, fleets
-from normscope.executors.inline import Inline
-from normscope.executors.processes import Processes, available_cores
-from normscope.mistakes import find_mistakes
+from normscope.experiment.plan import Forecast, plan
+from normscope.experiment.tuning import chosen_rates, tuning_plan
 from normscope.models import MODELS
 from normscope.models.summary import summarize
 from normscope.norms import NORMS
-from normscope.plan import Forecast, plan
-from normscope.progress import Observer, PlainLines
-from normscope.run import (
+from normscope.observers import Observer, PlainLines
+from normscope.store import Store, preview
+from normscope.study.comparison import Comparison
+from normscope.study.rounds import Watch, rounds
+from normscope.training import kernels_for
+from normscope.training.trial import (
     check_precision,
     choose_device,
     estimate_trial,
@@ -41,10 +45,6 @@ from normscope.run import (
     run_fleet,
     run_trial,
 )
-from normscope.sequence import Watch, rounds
-from normscope.store import Store, preview
-from normscope.training import kernels_for
-from normscope.tuning import chosen_rates, tuning_plan
 
 FLEET = 32  # trials at once on a GPU, unless said otherwise; by estimate 20 GB of its memory
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from normscope.analysis import Analysis, analyse
+from normscope.experiment.tuning import searches
 from normscope.report import write_report
 from normscope.store import Store
-from normscope.tuning import searches
 
 
 @dataclass(frozen=True)

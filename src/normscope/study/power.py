@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from normscope.config import LEAST_SEEDS
 from normscope.errors import UsageError
+from normscope.experiment import LEAST_SEEDS
 from normscope.stats import seeds_for_power, stopping_times
 
 POWERS = (0.5, 0.8, 0.9)

@@ -4,14 +4,14 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 
-from normscope.answers import counted, standing
-from normscope.config import LEAST_SEEDS, Design, Experiment, Result, Trial
+from normscope.analysis.answers import counted, standing
+from normscope.analysis.summaries import summarize_trial, verdicts_on
+from normscope.analysis.verdicts import Rules, Verdict
 from normscope.errors import RunError
-from normscope.progress import Observer
+from normscope.experiment import LEAST_SEEDS, Design, Experiment, Result, Trial
+from normscope.experiment.tuning import tuning_plan
+from normscope.observers import Observer
 from normscope.store import Store
-from normscope.summaries import summarize_trial, verdicts_on
-from normscope.tuning import tuning_plan
-from normscope.verdicts import Rules, Verdict
 
 SHORT = "what is left of the budget of time is too short to go on"
 

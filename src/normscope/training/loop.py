@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import torch
 from torch import nn
 
-from normscope.config import EpochRecord, Precision, Recipe
+from normscope.experiment import EpochRecord, Precision, Recipe
 from normscope.training.memory import peak_memory_mib
 from normscope.training.split import Split
 from normscope.training.steps import (

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.optim.lr_scheduler import OneCycleLR
 
-from normscope.config import Recipe
+from normscope.experiment import Recipe
 from normscope.models.layers import Dropout
 from normscope.training.fleet import FleetDropout
 from normscope.training.graph import Graphed, GraphRoom

@@ -14,23 +14,30 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from normscope.config import Environment, EpochRecord, Precision, Predictions, Result, Status, Trial
 from normscope.data import Dataset
 from normscope.errors import RunError, UsageError
+from normscope.experiment import (
+    Environment,
+    EpochRecord,
+    Precision,
+    Predictions,
+    Result,
+    Status,
+    Trial,
+)
 from normscope.models import MODELS
 from normscope.models.s8 import S8
 from normscope.norms import NORMS
-from normscope.seeds import generator
-from normscope.training import (
+from normscope.training.fleet import join, part
+from normscope.training.loop import (
     Diverged,
-    Split,
     fastest_forward,
     fit_fleet,
-    join,
     kernels_for,
-    part,
     step_memory_mib,
 )
+from normscope.training.seeds import generator
+from normscope.training.split import Split
 
 Network = TypeVar("Network", bound=torch.nn.Module)
 

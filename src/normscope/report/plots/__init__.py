@@ -4,9 +4,9 @@ Every ``*_data`` function turns an `Analysis` into numbers that can be checked, 
 function turns those into a matplotlib `Figure`; `svg` turns that into files and page content.
 """
 
-from normscope.plots.batch import NormErrors, batch_data, draw_batch
-from normscope.plots.confusion import Confusion, confusion_data, draw_confusion
-from normscope.plots.curves import (
+from normscope.report.plots.batch_sizes import NormErrors, batch_data, draw_batch
+from normscope.report.plots.confusion import Confusion, confusion_data, draw_confusion
+from normscope.report.plots.curves import (
     METRICS,
     NormCurves,
     curves_data,
@@ -14,19 +14,19 @@ from normscope.plots.curves import (
     last_third,
     seeds_as_bands,
 )
-from normscope.plots.dots import (
+from normscope.report.plots.dots import (
     Row,
     draw_dots,
     epochs_to_level_data,
     final_accuracy_data,
     seeds_joined,
 )
-from normscope.plots.drops import NormDrops, draw_drops, drops_data
-from normscope.plots.forest import ForestRow, draw_forest, forest_data
-from normscope.plots.paired import PairedRow, draw_paired, paired_data
-from normscope.plots.race import NormRace, draw_race, race_data
-from normscope.plots.style import NormStyle, norm_styles
-from normscope.plots.svg import for_page, to_png, to_svg
+from normscope.report.plots.drops import NormDrops, draw_drops, drops_data
+from normscope.report.plots.forest import ForestRow, draw_forest, forest_data
+from normscope.report.plots.paired import PairedRow, draw_paired, paired_data
+from normscope.report.plots.race import NormRace, draw_race, race_data
+from normscope.report.plots.style import NormStyle, norm_styles
+from normscope.report.plots.svg import for_page, to_png, to_svg
 
 __all__ = [
     "METRICS",

@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from normscope.analysis import Analysis
-from normscope.plots.curves import leader, spread
-from normscope.plots.differences import ROOM, reach
-from normscope.plots.style import MUTED, PAPER, NormStyle, new_panel, norm_styles, styled
+from normscope.report.plots.curves import leader, spread
+from normscope.report.plots.differences import ROOM, reach
+from normscope.report.plots.style import MUTED, PAPER, NormStyle, new_panel, norm_styles, styled
 
 LINE_INCHES = 0.155  # from one line of words to the next
 FAR = 5  # times as far above the least error as the next lower one: beyond the axis

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from normscope.analysis import Analysis
-from normscope.plots.style import COLORS, INK, MUTED, new_panel, shorten, styled
+from normscope.report.plots.style import COLORS, INK, MUTED, new_panel, shorten, styled
 
 MAX_CLASSES_WITH_COUNTS = 20
 NAME_COLUMNS = 16  # longer class names are shortened, or they would leave no room for the matrix

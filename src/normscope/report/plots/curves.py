@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from normscope.analysis import Analysis
-from normscope.plots.style import (
+from normscope.report.plots.style import (
     INK,
     PAPER,
     NormStyle,

@@ -11,7 +11,7 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Transform
 
-from normscope.plots.style import GRID, INK, MUTED, shorten
+from normscope.report.plots.style import GRID, INK, MUTED, shorten
 
 FAR = 20  # times the next smaller difference: so far out, a difference leaves the axis
 BEYOND = 1.5  # times the range of the differences: so far do their intervals widen an axis

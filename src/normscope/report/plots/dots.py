@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from normscope.analysis import Analysis
-from normscope.plots.style import INK, MUTED, NormStyle, new_panel, norm_styles, styled
-from normscope.summaries import NormSummary
+from normscope.analysis.summaries import NormSummary
+from normscope.report.plots.style import INK, MUTED, NormStyle, new_panel, norm_styles, styled
 
 MAX_JOINED = 60  # more trials than that are not joined by seed: the lines would hide the dots
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from normscope.analysis import Analysis
-from normscope.plots.style import PANEL_INCHES, NormStyle, epoch_ticks, norm_styles, styled
+from normscope.report.plots.style import PANEL_INCHES, NormStyle, epoch_ticks, norm_styles, styled
 from normscope.stats import drops
 
 

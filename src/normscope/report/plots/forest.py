@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from normscope.analysis import Analysis
-from normscope.plots.differences import (
+from normscope.analysis.verdicts import Rules, Verdict
+from normscope.report.plots.differences import (
     Range,
     add_arrows,
     add_columns,
@@ -26,7 +27,7 @@ from normscope.plots.differences import (
     short_name,
     widened,
 )
-from normscope.plots.style import (
+from normscope.report.plots.style import (
     INK,
     MUTED,
     PAPER,
@@ -35,7 +36,6 @@ from normscope.plots.style import (
     norm_styles,
     styled,
 )
-from normscope.verdicts import Rules, Verdict
 
 
 @dataclass(frozen=True)

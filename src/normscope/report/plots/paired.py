@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from normscope.analysis import Analysis
-from normscope.plots.differences import (
+from normscope.analysis.verdicts import Rules, Verdict
+from normscope.report.plots.differences import (
     add_arrows,
     add_columns,
     add_heading,
@@ -24,8 +25,7 @@ from normscope.plots.differences import (
     set_rows,
     short_name,
 )
-from normscope.plots.style import INK, NormStyle, new_panel, norm_styles, styled
-from normscope.verdicts import Rules, Verdict
+from normscope.report.plots.style import INK, NormStyle, new_panel, norm_styles, styled
 
 _SIGNS = {-1: "<", 0: "o", 1: ">"}
 

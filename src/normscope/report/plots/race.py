@@ -11,7 +11,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from normscope.analysis import Analysis
-from normscope.plots.differences import (
+from normscope.analysis.verdicts import Finding, Rules, Verdict
+from normscope.report.plots.differences import (
     MARGIN_ALPHA,
     ROOM,
     Range,
@@ -23,7 +24,7 @@ from normscope.plots.differences import (
     short_name,
     widened,
 )
-from normscope.plots.style import (
+from normscope.report.plots.style import (
     GRID,
     INK,
     MUTED,
@@ -36,7 +37,6 @@ from normscope.plots.style import (
     styled,
 )
 from normscope.stats import running_intervals
-from normscope.verdicts import Finding, Rules, Verdict
 
 MAX_STACKED = 4  # more norms than that stand side by side
 COLUMNS = 2

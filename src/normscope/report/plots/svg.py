@@ -6,7 +6,7 @@ from html import escape
 
 from matplotlib.figure import Figure
 
-from normscope.plots.style import GRID, INK, MUTED, PAPER, in_style
+from normscope.report.plots.style import GRID, INK, MUTED, PAPER, in_style
 
 PNG_DOTS_PER_INCH = 200
 

@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from normscope.models.layers import Dropout, bernoulli_positions
 from normscope.norms.coefficients import COEFFICIENTS, can_be_fused
-from normscope.training import kernels
+from normscope.training.fused import kernels
 from normscope.training.loop import Forward
 
 

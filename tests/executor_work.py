@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from report_fakes import make_experiment, make_labels, make_result
 
-from normscope.plan import plan
+from normscope.experiment.plan import plan
 
 EXPERIMENT = make_experiment(norms=("bn", "gn"), seeds=3, epochs=2)
 TRIALS = plan(EXPERIMENT)

@@ -1,0 +1,44 @@
+"""Frozen, validated values that travel through the whole program.
+
+An `Experiment` is what a user asks for, a `Trial` is one training run of it, and a `Result` is what
+that run leaves. Every knob lives here, once; the command line reads its defaults from here.
+"""
+
+from normscope.experiment.design import LEAST_SEEDS, Design, Request
+from normscope.experiment.experiment import Experiment, Protocol, default_seeds
+from normscope.experiment.facts import DatasetFacts, LayerSummary, ModelSummary
+from normscope.experiment.frozen import Frozen
+from normscope.experiment.recipe import RECIPES, Precision, Recipe, default_recipe
+from normscope.experiment.trial import (
+    RESULT_FORMAT,
+    Environment,
+    EpochRecord,
+    Predictions,
+    Result,
+    Status,
+    Trial,
+)
+
+__all__ = [
+    "LEAST_SEEDS",
+    "RECIPES",
+    "RESULT_FORMAT",
+    "DatasetFacts",
+    "Design",
+    "Environment",
+    "EpochRecord",
+    "Experiment",
+    "Frozen",
+    "LayerSummary",
+    "ModelSummary",
+    "Precision",
+    "Predictions",
+    "Protocol",
+    "Recipe",
+    "Request",
+    "Result",
+    "Status",
+    "Trial",
+    "default_recipe",
+    "default_seeds",
+]

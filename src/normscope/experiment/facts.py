@@ -1,0 +1,59 @@
+"""What a report says of a data set and of a model; true when neither is at hand."""
+
+import numpy as np
+
+from normscope.experiment.frozen import Frozen
+
+
+class DatasetFacts(Frozen):
+    """What a report says of a data set; it stays true when the data set itself is not at hand."""
+
+    name: str
+    description: str
+    synthetic: bool
+    class_names: tuple[str, ...]
+    train_size: int
+    test_size: int
+    image_shape: tuple[int, int, int]
+    checksums: dict[str, str]
+
+
+class LayerSummary(Frozen):
+    """One layer: its type, output shape without the batch, trainable parameters, multiply-adds."""
+
+    name: str
+    type: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    multiply_adds: int
+
+
+class ModelSummary(Frozen):
+    """The layers of a model in the order they run, for one image of `input_shape` (C, H, W)."""
+
+    model: str
+    norm: str
+    input_shape: tuple[int, int, int]
+    layers: tuple[LayerSummary, ...]
+
+    @property
+    def parameters(self) -> int:
+        return sum(layer.parameters for layer in self.layers)
+
+    @property
+    def multiply_adds(self) -> int:
+        return sum(layer.multiply_adds for layer in self.layers)
+
+    def size_mib(self) -> dict[str, float]:
+        """Estimated memory for one image in float32, in MiB, counted as torchsummary counts it.
+
+        Every layer's output is kept once forward and once backward.
+        """
+        floats_per_mib = 2**20 / 4
+        activations = sum(int(np.prod(layer.output_shape)) for layer in self.layers)
+        sizes = {
+            "input": int(np.prod(self.input_shape)) / floats_per_mib,
+            "forward and backward": 2 * activations / floats_per_mib,
+            "parameters": self.parameters / floats_per_mib,
+        }
+        return {**sizes, "total": sum(sizes.values())}

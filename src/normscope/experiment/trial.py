@@ -1,0 +1,123 @@
+"""One training run, and what it leaves."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from pydantic import ConfigDict, Field
+
+from normscope.experiment.frozen import Frozen
+from normscope.experiment.recipe import Recipe
+
+# Raise it whenever the same trial would leave other numbers, or a record another shape.
+RESULT_FORMAT = 1
+
+
+class Trial(Frozen):
+    """One training run: one norm, one seed, one model, one recipe, one data set."""
+
+    dataset: str
+    train_limit: int | None
+    test_limit: int | None
+    model: str
+    norm: str
+    recipe: Recipe
+    seed: int
+    validation: bool = False  # trained on nine tenths of the training images, tested on the rest
+
+    @property
+    def id(self) -> str:
+        """A name for the trial, such as ``bn-seed0-1f0c6e5d2a9b``: its content, and nothing else.
+
+        The hash covers everything that can change the result, the result format included. Where a
+        trial runs (device, threads, folders) is not content; its result records that.
+        """
+        content = {"result_format": RESULT_FORMAT, **self.model_dump()}
+        if self.recipe.precision == "fp32":  # ids were made before there was another
+            del content["recipe"]["precision"]
+        if not self.validation:  # likewise
+            del content["validation"]
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return f"{self.norm}-seed{self.seed}-{digest[:12]}"
+
+
+class EpochRecord(Frozen):
+    """What is measured in one epoch; the field names are the column names of `results.csv`.
+
+    Train figures are running means over the epoch, in training mode (dropout on); test figures are
+    taken after it. `learning_rate` is that of the epoch's last step. Losses are mean cross
+    entropies, in nats per image.
+    """
+
+    epoch: int
+    train_loss_nats: float
+    train_accuracy_percent: float
+    test_loss_nats: float
+    test_accuracy_percent: float
+    learning_rate: float
+    train_seconds: float
+    test_seconds: float
+
+
+class Environment(Frozen):
+    """Where a trial ran; kept for provenance, no part of a trial's id."""
+
+    normscope: str
+    python: str
+    torch: str
+    numpy: str
+    platform: str
+    processor: str
+    device: str
+    threads: int
+    precision: str
+    kernels: str = "torch"  # what computed the norms
+    fleet: int = 1  # how many trials shared the device, as one network
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a trained network says of every test image.
+
+    `classes`: int64, shape (N,), the predicted class. `logits`: float16, shape (N, num_classes).
+    """
+
+    classes: np.ndarray
+    logits: np.ndarray
+
+    def confidences(self) -> np.ndarray:
+        """Softmax probability of the predicted class: float64, shape (N,)."""
+        shifted = self.logits.astype(np.float64)
+        shifted -= shifted.max(axis=1, keepdims=True)
+        probabilities = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
+        return probabilities[np.arange(len(self.classes)), self.classes]
+
+
+Status = Literal["finished", "diverged", "failed"]
+
+
+class Result(Frozen):
+    """What one trial leaves.
+
+    `history` holds the epochs with finite losses. `error` says why a trial diverged, or is the
+    traceback of one that raised. `predictions` and `weights` (arrays by parameter name) are there
+    when the trial finished; they are kept in files of their own, beside the record.
+    `peak_memory_mib`: what a training step needs beside weights and data; None if unfinished, or in
+    a record from before it was measured.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    result_format: Literal[1] = RESULT_FORMAT
+    trial: Trial
+    status: Status
+    history: tuple[EpochRecord, ...]
+    error: str | None = None
+    started: str
+    seconds: float
+    environment: Environment
+    peak_memory_mib: float | None = None
+    predictions: Predictions | None = Field(default=None, exclude=True, repr=False)
+    weights: dict[str, np.ndarray] | None = Field(default=None, exclude=True, repr=False)

@@ -1,0 +1,8 @@
+"""What a user sees while an experiment runs."""
+
+from normscope.observers.bars import LiveBars
+from normscope.observers.lines import PlainLines
+from normscope.observers.progress import Check
+from normscope.observers.protocol import Observer
+
+__all__ = ["Check", "LiveBars", "Observer", "PlainLines"]

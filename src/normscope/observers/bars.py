@@ -1,0 +1,93 @@
+"""Progress as bars that move in place, for a terminal."""
+
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from normscope.experiment import EpochRecord, Result, Trial
+from normscope.observers.progress import Check, Clock, Now, beginning, ending, never, standing
+
+
+class LiveBars:
+    """Bars that move in place: a download, then the experiment and the trials that run."""
+
+    def __init__(self, console: Console, check: Check = never, now: Now = time.monotonic):
+        self.console = console
+        self.check = check
+        self.download: Progress | None = None
+        self.download_task = TaskID(0)
+        self.whole: TaskID | None = None
+        self.running: dict[str, TaskID] = {}
+        self.now, self.clock = now, Clock([], now)
+        self.bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}"),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+        )
+
+    def downloaded(self, received: int, total: int) -> None:
+        if self.download is None:
+            columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+            self.download = Progress("downloading", *columns, console=self.console)
+            self.download_task = self.download.add_task("", total=total)
+            self.download.start()
+        self.download.update(self.download_task, completed=received)
+        if received >= total:
+            self.download.stop()
+
+    def started(self, todo: list[Trial], stored: int, how: str) -> None:
+        self.console.print(beginning(todo, stored, how), highlight=False)
+        self.clock = Clock(todo, self.now)
+        if self.whole is not None:  # of the round before
+            self.bars.remove_task(self.whole)
+        self.whole = self.bars.add_task("all", total=len(todo), unit="trials", note="")
+        if todo:
+            self.bars.start()
+
+    def trial_started(self, trial: Trial) -> None:
+        name = self.clock.name(trial)
+        epochs = trial.recipe.epochs
+        self.running[trial.id] = self.bars.add_task(name, total=epochs, unit="epochs", note="")
+
+    def epoch_ended(self, trial: Trial, record: EpochRecord) -> None:
+        self.clock.epochs_ended += 1
+        accuracy = f"test {record.test_accuracy_percent:.1f} %"
+        self.bars.update(self.running[trial.id], completed=record.epoch, note=accuracy)
+        self._update_whole()
+        self.check()
+
+    def _update_whole(self, advance: int = 0) -> None:
+        if self.whole is not None:
+            self.bars.update(self.whole, advance=advance, note=self.clock.left())
+
+    def trial_ended(self, result: Result) -> None:
+        self.clock.skip(result)
+        self.bars.remove_task(self.running.pop(result.trial.id))
+        self._update_whole(advance=1)
+        words = ending(self.clock.name(result.trial), result)
+        self.console.print(words, highlight=False, markup=False)
+
+    def block_ended(self, seeds: int, verdicts: Sequence[str]) -> None:
+        for line in standing(seeds, verdicts):
+            self.console.print(line, highlight=False, markup=False)
+
+    def sequence_ended(self, sentence: str) -> None:
+        self.console.print(sentence, highlight=False)
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        self.bars.stop()
+        if self.download:
+            self.download.stop()

@@ -1,0 +1,63 @@
+"""How far an experiment is, and what is said of it in one line."""
+
+from collections.abc import Callable, Sequence
+
+from normscope.experiment import Result, Trial
+from normscope.words import duration
+
+Now = Callable[[], float]  # seconds since some moment
+Check = Callable[[], None]  # raises if the user wants to stop
+
+
+def never() -> None:
+    """Nobody asks to stop."""
+
+
+class Clock:
+    """How far an experiment is, in epochs, and when it will end."""
+
+    def __init__(self, todo: list[Trial], now: Now):
+        self.numbers = {trial.id: number for number, trial in enumerate(todo, start=1)}
+        self.several_sizes = len({trial.recipe.batch_size for trial in todo}) > 1
+        self.epochs = sum(trial.recipe.epochs for trial in todo)
+        self.epochs_ended = self.epochs_skipped = 0
+        self.now, self.started = now, now()
+
+    def left(self) -> str:
+        """The time left, from the mean time of the epochs so far; "" before the first."""
+        if not self.epochs_ended:
+            return ""
+        mean = (self.now() - self.started) / self.epochs_ended
+        remaining = self.epochs - self.epochs_ended - self.epochs_skipped
+        return f"{duration(max(0.0, mean * remaining))} left"
+
+    def name(self, trial: Trial) -> str:
+        """``bn seed 0``, with the batch size where there are several, or the rate of a tuning."""
+        size = f" batch {trial.recipe.batch_size}" if self.several_sizes else ""
+        if trial.validation:
+            return f"{trial.norm}{size} lr {trial.recipe.max_lr:g}, tuning"
+        return f"{trial.norm}{size} seed {trial.seed}"
+
+    def skip(self, result: Result) -> None:
+        """Epochs that will not come, since the trial ended early."""
+        self.epochs_skipped += result.trial.recipe.epochs - len(result.history)
+
+
+def beginning(todo: list[Trial], stored: int, how: str) -> str:
+    what = "trial to run" if len(todo) == 1 else "trials to run"
+    what = f"tuning {what}" if todo and todo[0].validation else what
+    return f"{len(todo)} {what}, {stored} stored" + (f"; {how}" if todo and how else "")
+
+
+def ending(name: str, result: Result) -> str:
+    """How a trial ended, in one line."""
+    if result.error is not None:
+        return f"{name} {result.status}: {result.error.strip().splitlines()[-1]}"
+    accuracy = result.history[-1].test_accuracy_percent
+    return f"{name}: test {accuracy:.1f} % in {duration(result.seconds)}"
+
+
+def standing(seeds: int, verdicts: Sequence[str]) -> list[str]:
+    """A line per comparison, the first one led by the number of seeds."""
+    lead = f"after {seeds} seed{'s' if seeds > 1 else ' '}  "
+    return [f"{lead if not i else ' ' * len(lead)}{verdict}" for i, verdict in enumerate(verdicts)]

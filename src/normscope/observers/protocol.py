@@ -1,0 +1,32 @@
+"""Who is told what happens while an experiment runs."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from normscope.experiment import EpochRecord, Result, Trial
+
+
+class Observer(Protocol):
+    """Told what happens while an experiment runs."""
+
+    def downloaded(self, received: int, total: int) -> None:
+        """`received` of `total` bytes of the data set are here."""
+
+    def started(self, todo: list[Trial], stored: int, how: str) -> None:
+        """The trials to be run, how many more are stored already, and how they are run."""
+
+    def trial_started(self, trial: Trial) -> None:
+        """Several may run at once."""
+
+    def epoch_ended(self, trial: Trial, record: EpochRecord) -> None: ...
+
+    def trial_ended(self, result: Result) -> None: ...
+
+    def block_ended(self, seeds: int, verdicts: Sequence[str]) -> None:
+        """So many seeds are complete, and this is how the comparisons stand."""
+
+    def sequence_ended(self, sentence: str) -> None:
+        """Why no more seeds are added."""
+
+    def close(self) -> None:
+        """Nothing more will come, because the experiment ended or was stopped."""

@@ -1,0 +1,1 @@
+"""One file per thing that a user can ask for; the only joint of training and results."""
