@@ -1,8 +1,9 @@
-"""The arrows between modules: who may import whom (see docs/architecture.md)."""
+"""The architecture: who may import whom, by package, and no circle (see docs/architecture.md)."""
 
 import ast
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -10,80 +11,83 @@ import pytest
 import normscope
 
 PACKAGE = Path(normscope.__file__).parent
+FILES = sorted(PACKAGE.rglob("*.py"))
 
-# What each part of the package may import from it, besides itself.
-LEAVES = {"config", "errors", "files"}
-NUMBERS = LEAVES | {"stats", "plan", "tuning", "verdicts", "summaries", "secondary", "evidence"}
-RESULTS = NUMBERS | {
-    "answers", "findings", "caveats", "analysis", "mistakes", "plots", "report", "store",
-    "progress", "power", "reading",
-}  # fmt: skip
+# What each package may import besides itself and `errors`.
 ALLOWED = {
     "errors": set(),
-    "config": {"errors"},
-    "reading": LEAVES,
-    "files": {"errors"},
-    "seeds": LEAVES,
-    "stats": LEAVES,
-    "norms": LEAVES,
-    "plan": LEAVES,
-    "tuning": LEAVES | {"plan"},
-    "store": LEAVES | {"plan", "tuning"},
-    "progress": LEAVES,
-    "data": LEAVES,
-    "mistakes": LEAVES,
-    "models": LEAVES | {"norms"},
-    "training": LEAVES | {"models", "norms"},
-    "executors": LEAVES | {"progress"},
-    "run": LEAVES | {"data", "models", "norms", "seeds", "training"},
-    "power": LEAVES | {"stats"},
-    "verdicts": LEAVES | {"stats"},
-    "summaries": LEAVES | {"stats", "verdicts"},
-    "secondary": LEAVES | {"summaries", "verdicts"},
-    "evidence": LEAVES | {"stats"},
-    "answers": NUMBERS,
-    "findings": NUMBERS | {"mistakes", "answers"},
-    "caveats": NUMBERS | {"answers"},
-    "analysis": NUMBERS | {"mistakes", "answers", "findings", "caveats"},
-    "plots": NUMBERS | {"analysis"},
-    "report": NUMBERS | {"mistakes", "answers", "analysis", "plots"},
-    "comparison": RESULTS,
-    "terminal": RESULTS,
-    "sequence": NUMBERS | {"answers", "progress", "store"},
-    "study": RESULTS
-    | {"comparison", "data", "executors", "models", "norms", "run", "sequence", "training"},
-    "options": {"errors"},
-    "cli_data": {"errors", "data", "options", "progress"},
-    "cli": {"errors", "config", "cli_data", "comparison", "data", "models", "options", "power",
-            "progress", "reading", "study", "terminal"},
-    "__main__": {"cli"},
-    "__init__": {"comparison", "config", "data", "errors", "models", "study"},
-}  # fmt: skip
+    "words": set(),
+    "files": set(),
+    "stats": set(),
+    "norms": set(),
+    "experiment": set(),
+    "store": {"experiment", "files"},
+    "data": {"experiment", "files"},
+    "observers": {"experiment", "words"},
+    "models": {"norms", "experiment"},
+    "training": {"experiment", "data", "models", "norms", "files"},
+    "executors": {"experiment", "observers"},
+    "analysis": {"experiment", "stats", "words"},
+    "report": {"analysis", "stats", "experiment", "files", "words"},
+}
+ALLOWED["study"] = set(ALLOWED)
+ALLOWED["cli"] = (ALLOWED["study"] | {"study"}) - {"norms", "store"}
+ALLOWED["__init__"] = {"data", "experiment", "models", "study"}
+ALLOWED["__main__"] = {"cli"}
+
+RESULTS_SIDE = [
+    "store", "stats", "analysis", "report", "study.comparison", "study.power", "experiment",
+    "observers", "data", "cli",
+]  # fmt: skip
 
 
-def part_of(path):
+def package_of(path):
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+def module_of(path):
+    """``normscope.store`` for ``store/__init__.py``."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {module_of(path) for path in FILES}
+
+
 def imports_of(path):
+    """Every module that a file names in an import, at whatever place in it."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-            yield from names if node.module == "normscope" else [node.module]
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole in MODULES else node.module
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
 
 
-@pytest.mark.parametrize("part", sorted({part_of(path) for path in PACKAGE.rglob("*.py")}))
-def test_each_part_imports_only_what_it_may(part):
-    for path in PACKAGE.rglob("*.py"):
-        if part_of(path) == part:
-            own = {m.split(".")[1] for m in imports_of(path) if m.startswith("normscope.")}
-            assert own - {part} <= ALLOWED[part], path
+def own_imports_of(path):
+    return {name for name in imports_of(path) if name.split(".")[0] == "normscope"}
 
 
-@pytest.mark.parametrize("part", sorted(RESULTS | {"comparison", "terminal", "data", "cli"}))
-def test_results_side_starts_without_torch(part):
+@pytest.mark.parametrize("package", sorted({package_of(path) for path in FILES}))
+def test_each_package_imports_only_what_it_may(package):
+    for path in FILES:
+        if package_of(path) == package and own_imports_of(path):
+            taken = {name.split(".")[1] for name in own_imports_of(path) if "." in name}
+            assert taken - {package, "errors"} <= ALLOWED[package], path
+
+
+def test_no_file_imports_itself_in_a_circle():
+    """Imports inside functions count: a circle that is met late is a circle."""
+    arrows = {module_of(path): own_imports_of(path) for path in FILES if path.parent != PACKAGE}
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as circle:
+        pytest.fail(" -> ".join(circle.args[1]))
+
+
+@pytest.mark.parametrize("part", RESULTS_SIDE)
+def test_the_results_side_starts_without_torch(part):
     code = f"import sys, normscope.{part}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -100,7 +104,7 @@ def test_help_imports_nothing_heavy():
 
 @pytest.mark.parametrize("module", ["torchvision", "timm", "torchmetrics", "lightning"])
 def test_the_package_never_imports(module):
-    for path in PACKAGE.rglob("*.py"):
+    for path in FILES:
         assert not any(name.split(".")[0] == module for name in imports_of(path)), path
 
 

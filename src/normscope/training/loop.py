@@ -4,12 +4,11 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from importlib.util import find_spec
 
 import torch
 from torch import nn
 
-from normscope.experiment import EpochRecord, Precision, Recipe
+from normscope.experiment import EpochRecord, Recipe
 from normscope.training.memory import peak_memory_mib
 from normscope.training.split import Split
 from normscope.training.steps import (
@@ -26,31 +25,6 @@ EVALUATION_BATCH = 1000  # images; evaluation has no gradients, so this only bou
 
 class Diverged(Exception):
     """The loss stopped being finite."""
-
-
-def fastest_forward(layers: nn.Module, device: torch.device, precision: Precision) -> Forward:
-    """The fastest way to compute ``layers(x)`` on a device: float32 logits, whatever is inside.
-
-    On a CPU a sequence of layers is fused, where numba is installed (`normscope.training.fused`).
-    """
-    forward: Forward = layers
-    if isinstance(layers, nn.Sequential) and kernels_for(device) == "numba":
-        from normscope.training.fused import fuse
-
-        forward = fuse(layers)
-    if precision == "fp32":
-        return forward
-
-    def in_bfloat16(x_NCHW: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(device.type, torch.bfloat16):
-            return forward(x_NCHW).float()
-
-    return in_bfloat16
-
-
-def kernels_for(device: torch.device) -> str:
-    """What computes the norms on a device: "numba" or "torch"."""
-    return "numba" if device.type == "cpu" and find_spec("numba") else "torch"
 
 
 def fit(

@@ -29,13 +29,8 @@ from normscope.models import MODELS
 from normscope.models.s8 import S8
 from normscope.norms import NORMS
 from normscope.training.fleet import join, part
-from normscope.training.loop import (
-    Diverged,
-    fastest_forward,
-    fit_fleet,
-    kernels_for,
-    step_memory_mib,
-)
+from normscope.training.forward import fastest_forward, kernels_for
+from normscope.training.loop import Diverged, fit_fleet, step_memory_mib
 from normscope.training.seeds import generator
 from normscope.training.split import Split
 

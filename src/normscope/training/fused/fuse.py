@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from normscope.models.layers import Dropout, bernoulli_positions
 from normscope.norms.coefficients import COEFFICIENTS, can_be_fused
 from normscope.training.fused import kernels
-from normscope.training.loop import Forward
+from normscope.training.steps import Forward
 
 
 def fuse(layers: nn.Sequential) -> Forward:
