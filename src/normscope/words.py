@@ -1,4 +1,4 @@
-"""How numbers, dates and spans of time are written."""
+"""How numbers, dates and spans of time are written: in sentences, tables and figures alike."""
 
 import re
 from datetime import datetime, timezone
@@ -14,14 +14,26 @@ def number(value: float | None, digits: int, signed: bool = False) -> str:
     return f"{value:{'+' if signed else ''},.{digits}f}".replace("-", "−")
 
 
-def typeset(sentence: str) -> str:
-    """A sentence of the analysis with true minus signs, and no line break before a percent sign."""
-    return re.sub(r"(?<![\w-])-(?=\d)", "−", sentence).replace(" %", "\u00a0%")
+def signed(points: float | None, digits: int = 2) -> str:
+    """``+0.79``: a difference, with its sign."""
+    return number(points, digits, signed=True)
 
 
-def moment(iso: str) -> str:
-    """``2026-11-23 09:31 UTC`` from an ISO date with its offset."""
-    return f"{datetime.fromisoformat(iso).astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
+def interval(low: float | None, high: float | None, digits: int = 2) -> str:
+    """``+0.13 to +1.45``: the ends of an interval of differences."""
+    if low is None or high is None:
+        return NONE
+    return f"{signed(low, digits)} to {signed(high, digits)}"
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 seed``, ``2 seeds``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def confidence(alpha: float) -> str:
+    """``95 %``: how sure an interval is, from the chance that it is wrong."""
+    return f"{100 * (1 - alpha):g} %"
 
 
 def duration(seconds: float) -> str:
@@ -32,3 +44,19 @@ def duration(seconds: float) -> str:
     if minutes < 90:
         return f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def moment(iso: str) -> str:
+    """``2026-11-23 09:31 UTC`` from an ISO date with its offset."""
+    return f"{datetime.fromisoformat(iso).astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
+
+
+def last_line(text: str | None) -> str:
+    """The last line of a traceback, which says what went wrong; "" for none."""
+    lines = (text or "").strip().splitlines()
+    return lines[-1] if lines else ""
+
+
+def typeset(sentence: str) -> str:
+    """A sentence with true minus signs, and no line break before a percent sign."""
+    return re.sub(r"(?<![\w-])-(?=\d)", "−", sentence).replace(" %", "\u00a0%")

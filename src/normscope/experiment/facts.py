@@ -17,6 +17,11 @@ class DatasetFacts(Frozen):
     image_shape: tuple[int, int, int]
     checksums: dict[str, str]
 
+    @property
+    def chance_percent(self) -> float:
+        """The test accuracy of guessing, where classes are equally frequent."""
+        return 100 / len(self.class_names)
+
 
 class LayerSummary(Frozen):
     """One layer: its type, output shape without the batch, trainable parameters, multiply-adds."""
