@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from normscope.data import find, load_dataset
-from normscope.study import compare as study
+from normscope.study import checks
 from normscope.training.trial import choose_device
 
 
@@ -20,7 +20,7 @@ from normscope.training.trial import choose_device
 def on_the_cpu():
     """Without another word `compare` runs on the CPU, whose results and order the tests know."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(study, "choose_device", lambda n: choose_device("cpu" if n == "auto" else n))
+        patch.setattr(checks, "choose_device", lambda n: choose_device("cpu" if n == "auto" else n))
         yield
 
 

@@ -7,20 +7,9 @@ import sys
 import time
 
 import pytest
+from command_line import SMALL, one_line
 
 COMMAND = [sys.executable, "-m", "normscope"]
-SMALL = ["--epochs", "1", "--train-limit", "192", "--test-limit", "100", "--norms", "bn,gn",
-         "--workers", "1"]  # fmt: skip
-
-
-def one_line(done, code):
-    """The one message of a command that ended with `code`."""
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.stderr.startswith("normscope: ")
-    return done.stderr
-
-
 # -- what works ----------------------------------------------------------------------------------
 
 
@@ -123,14 +112,14 @@ def test_ctrl_c_keeps_what_was_trained_and_says_how_to_go_on(tmp_path, environme
     ("arguments", "message"),
     [
         (["--norms", "bn,foo"], "unknown norm 'foo'; known: bn, gn, ln"),
-        (["--norms", ""], "norms = ['']: holds an empty name"),
+        (["--norms", ""], "--norms '': holds an empty name"),
         (["--norms", "bn,,gn"], "holds an empty name"),
         (["--model", "vgg"], "unknown model 'vgg'; known: s8, s8-gap"),
         (["--dataset", "mnist"], "unknown data set 'mnist'; known: shapes, cifar10, cifar100"),
         (["--recipe", "fast"], "unknown recipe 'fast'; known: s8, quick"),
         (["--device", "tpu"], "unknown device 'tpu'; known: auto, cpu, cuda"),
-        (["--epochs", "0"], "epochs = 0"),
-        (["--batch-size", "0"], "batch_size = 0"),
+        (["--epochs", "0"], "--epochs 0: should be greater"),
+        (["--batch-size", "0"], "--batch-size 0: should be greater"),
         (["--batch-size", "6000"], "a batch of 6000 is larger than the training set of 5000"),
         (
             ["--train-limit", "99999"],
@@ -139,7 +128,7 @@ def test_ctrl_c_keeps_what_was_trained_and_says_how_to_go_on(tmp_path, environme
         (["--data-dir", "nowhere", "--dataset", "cifar10"], "nowhere"),
         (["--config", "none.toml"], "cannot read the config file none.toml"),
         (["--out", "a-file"], "a-file is a file"),
-        (["--seeds", "1000000000"], "seeds = 1000000000: Input should be less than"),
+        (["--seeds", "1000000000"], "--seeds 1000000000: should be less than"),
     ],
 )
 def test_bad_usage(normscope, tmp_path, arguments, message):
@@ -248,7 +237,7 @@ def test_ctrl_c_that_python_drops_still_stops(tmp_path):
     """An exception out of a finalizer is dropped; the signal came while one ran."""
     text = (
         "import os, signal\n"
-        "import normscope.study.compare as study\n"
+        "import normscope.study.opening as study\n"
         "class Finalized:\n"
         "    def __del__(self): os.kill(os.getpid(), signal.SIGINT)\n"
         "load = study.load_dataset\n"
@@ -276,7 +265,7 @@ def test_a_reader_that_goes_away_ends_the_command_quietly(tmp_path, environment)
 
 def test_ctrl_c_before_there_is_a_folder_names_none(tmp_path):
     text = (
-        "import normscope.study.compare as study\n"
+        "import normscope.study.opening as study\n"
         "def stopped(*a, **k): raise KeyboardInterrupt\n"
         "study.load_dataset = stopped"
     )

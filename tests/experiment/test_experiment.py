@@ -64,21 +64,21 @@ def test_another_recipe_on_the_command_line_replaces_the_files(tmp_path):
     [
         ("epoch = 3", "unknown key 'epoch'; known: dataset, model, norms, recipe"),
         ("[recipe]\nlr = 3", "unknown key 'recipe.lr'; known: name, epochs, batch_size, max_lr"),
-        ('seeds = "3"', "seeds = '3': Input should be a valid integer"),
-        ("seeds = true", "seeds = True: Input should be a valid integer"),
-        ("seeds = 0", "seeds = 0: Input should be greater than or equal to 1"),
-        ("dataset = 5", "dataset = 5: Input should be a valid string"),
+        ('seeds = "3"', "seeds = '3': should be a valid integer"),
+        ("seeds = true", "seeds = True: should be a valid integer"),
+        ("seeds = 0", "seeds = 0: should be greater than or equal to 1"),
+        ("dataset = 5", "dataset = 5: should be a valid string"),
         ("norms = []", "norms"),
         ('norms = ["bn", "bn"]', "names a norm twice"),
         ("batch_sizes = [8, 8]", "batch_sizes = [8, 8]: names a batch size twice"),
         ("batch_sizes = []", "batch_sizes = []: names no batch size"),
-        ('norms = "bn"', "norms = 'bn': Input should be a list"),
+        ('norms = "bn"', "norms = 'bn': should be a list"),
         ('norms = ["bn", ""]', "holds an empty name"),
         ('recipe = {name = ""}', "unknown recipe ''; known: s8, quick"),
-        ('recipe = {max_lr = "0.1"}', "recipe.max_lr = '0.1': Input should be a valid number"),
-        ("recipe = {max_lr = true}", "recipe.max_lr = True: Input should be a valid number"),
-        ("recipe = {max_lr = inf}", "recipe.max_lr = inf: Input should be a finite number"),
-        ("seeds = 1000000000", "seeds = 1000000000: Input should be less than or equal to"),
+        ('recipe = {max_lr = "0.1"}', "recipe.max_lr = '0.1': should be a valid number"),
+        ("recipe = {max_lr = true}", "recipe.max_lr = True: should be a valid number"),
+        ("recipe = {max_lr = inf}", "recipe.max_lr = inf: should be a finite number"),
+        ("seeds = 1000000000", "seeds = 1000000000: should be less than or equal to"),
         ('recipe = "s9"', "unknown recipe 's9'; known: s8, quick"),
         ("recipe = 5", "recipe"),
         ("[recipe]\nmax_lr = 0", "recipe.max_lr = 0"),
@@ -106,7 +106,9 @@ def test_bytes_that_are_no_text(tmp_path):
 @pytest.mark.parametrize("option", ["epochs", "batch_size", "seeds", "train_limit", "test_limit"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_counts_are_positive(option, value):
-    with pytest.raises(UsageError, match=f"{option} = {value}: .* greater than or equal to 1"):
+    with pytest.raises(
+        UsageError, match=f"--{option.replace('_', '-')} {value}: .* greater than or equal to 1"
+    ):
         read_experiment(**{option: value})
 
 
@@ -172,4 +174,4 @@ def test_levels_lie_within_the_possible_accuracies(levels, words):
 def test_a_wrong_batch_size_is_told_once():
     with pytest.raises(UsageError) as told:
         read_experiment(batch_sizes=(0,))
-    assert str(told.value) == "batch_sizes.0 = 0: Input should be greater than or equal to 1"
+    assert str(told.value) == "--batch-sizes 0: should be greater than or equal to 1"

@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 from normscope.errors import RunError, UsageError
 from normscope.experiment import Predictions, Request
 from normscope.experiment.plan import make_trial, plan
-from normscope.store import Store, preview
+from normscope.store import Store, records
 
 
 def request(experiment):
@@ -28,7 +28,7 @@ def request(experiment):
 
 
 def opened(folder, experiment):
-    return Store.open(folder, experiment, request(experiment))
+    return Store.create(folder, experiment, request(experiment))
 
 
 @pytest.fixture
@@ -39,6 +39,12 @@ def experiment():
 @pytest.fixture
 def store(tmp_path, experiment):
     return opened(tmp_path / "runs" / "e", experiment)
+
+
+def results_in(folder):
+    """Every result in a folder, as whoever opens it now reads them."""
+    store = Store(folder)
+    return store.results([record.trial for record in store.records()])
 
 
 def result(experiment, norm="bn", seed=0):
@@ -53,7 +59,7 @@ def test_what_is_added_is_read_back(store, experiment):
     }
     added = result(experiment).model_copy(update={"weights": weights})
     store.add(added)
-    (read,) = Store(store.folder).results()
+    (read,) = results_in(store.folder)
     assert read.model_dump() == added.model_dump()
     np.testing.assert_array_equal(read.predictions.classes, added.predictions.classes)
     np.testing.assert_array_equal(read.predictions.logits, added.predictions.logits)
@@ -77,7 +83,7 @@ def test_a_half_written_record_is_no_record(store, experiment):
     partial = store.folder / "trials" / ".bn-seed0-abc.77.partial"
     partial.mkdir()
     (partial / "record.json").write_text("{", encoding="utf-8")
-    assert store.results() == []
+    assert results_in(store.folder) == []
     assert store.missing(plan(experiment)) == plan(experiment)
     with Store.lock(store.folder):
         assert not partial.exists()  # its writer was killed, or it would hold the lock
@@ -85,11 +91,11 @@ def test_a_half_written_record_is_no_record(store, experiment):
 
 def test_a_write_that_fails_leaves_the_earlier_record(store, experiment):
     store.add(result(experiment))
-    before = Store(store.folder).results()[0].model_dump()
+    before = results_in(store.folder)[0].model_dump()
     broken = result(experiment).model_copy(update={"weights": {"w": "no array"}, "seconds": 1.0})
     with pytest.raises(SafetensorError):
         store.add(broken)
-    assert Store(store.folder).results()[0].model_dump() == before
+    assert results_in(store.folder)[0].model_dump() == before
 
 
 def test_a_disk_that_takes_no_more_says_so_and_keeps_what_is_there(store, experiment):
@@ -100,7 +106,7 @@ def test_a_disk_that_takes_no_more_says_so_and_keeps_what_is_there(store, experi
         lambda: store.add(result(experiment, "gn")),
         lambda: store.describe(make_facts(test_size=50), make_labels(50), []),
         lambda: store.add_pictures(images, [1]),
-        lambda: opened(store.folder, make_experiment(norms=("bn", "gn"), seeds=9, epochs=3)),
+        lambda: store.extend(9),
     ]
     resource = pytest.importorskip("resource")  # limits of a process are Unix's
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -112,23 +118,15 @@ def test_a_disk_that_takes_no_more_says_so_and_keeps_what_is_there(store, experi
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     kept = Store(store.folder)
-    assert [r.trial for r in kept.results()] == [result(experiment).trial]
+    assert [r.trial for r in results_in(kept.folder)] == [result(experiment).trial]
     assert kept.experiment.seeds == 2
     np.testing.assert_array_equal(kept.test_labels(), make_labels(50))
     assert not list(kept.pictures.iterdir())
     assert not list(store.folder.rglob("*.partial"))
     for write in writes:
         write()
-    assert len(Store(store.folder).results()) == 2
+    assert len(results_in(store.folder)) == 2
     assert not list(store.folder.rglob("*.partial"))
-
-
-def test_a_norm_that_the_header_does_not_name(store, experiment):
-    store.add(result(experiment, "gn"))
-    path = store.folder / "experiment.json"
-    path.write_text(path.read_text(encoding="utf-8").replace('"gn"', '"gm"'), encoding="utf-8")
-    with pytest.raises(RunError, match=r"gn-seed0-\w+ holds no trial of .*; move"):
-        Store(store.folder).results()
 
 
 def test_a_copy_of_a_trial_is_no_further_seed(store, experiment):
@@ -136,7 +134,7 @@ def test_a_copy_of_a_trial_is_no_further_seed(store, experiment):
     (folder,) = store.folder.glob("trials/*")
     shutil.copytree(folder, folder.with_name(f"{folder.name} (copy)"))
     with pytest.raises(RunError, match=r"\(copy\) holds no trial"):
-        store.results()
+        results_in(store.folder)
 
 
 def test_a_record_that_was_moved_to_another_trial(store, experiment):
@@ -144,20 +142,20 @@ def test_a_record_that_was_moved_to_another_trial(store, experiment):
     (path,) = store.folder.glob("trials/*/record.json")
     path.write_text(path.read_text(encoding="utf-8").replace('"seed": 0', '"seed": 1'), "utf-8")
     with pytest.raises(RunError, match="holds no trial"):
-        store.results()
+        results_in(store.folder)
 
 
 def test_predictions_damaged_anywhere_are_an_error_that_names_the_folder(store, experiment):
     store.add(result(experiment))
     (path,) = store.folder.glob("trials/*/predictions.npz")
-    whole, before = path.read_bytes(), store.results()[0]
+    whole, before = path.read_bytes(), results_in(store.folder)[0]
     path.write_bytes(b"")
     with pytest.raises(RunError, match="cannot be read"):
-        store.results()
+        results_in(store.folder)
     for i in range(0, len(whole), 7):
         path.write_bytes(whole[:i] + bytes([whole[i] ^ 0xFF]) + whole[i + 1 :])
         try:
-            (read,) = store.results()
+            (read,) = results_in(store.folder)
         except RunError as error:
             assert path.parent.name in str(error)  # noqa: PT017 - some bytes do no harm
         else:
@@ -176,7 +174,7 @@ def test_a_record_whose_parts_do_not_fit(store, experiment, damage):
     }
     store.add(made.model_copy(update=changes[damage]))
     with pytest.raises(RunError, match="remove that folder"):
-        store.results()
+        results_in(store.folder)
 
 
 def test_a_damaged_record_names_its_folder(store, experiment):
@@ -184,7 +182,7 @@ def test_a_damaged_record_names_its_folder(store, experiment):
     record = next(store.folder.glob("trials/*/record.json"))
     record.write_text(record.read_text(encoding="utf-8")[:100], encoding="utf-8")
     with pytest.raises(RunError, match=f"{record.parent.name} cannot be read.*remove that folder"):
-        store.results()
+        results_in(store.folder)
 
 
 def test_truncated_predictions_name_the_folder(store, experiment):
@@ -192,37 +190,31 @@ def test_truncated_predictions_name_the_folder(store, experiment):
     path = next(store.folder.glob("trials/*/predictions.npz"))
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(RunError, match="cannot be read"):
-        store.results()
-
-
-def test_extending_keeps_what_is_there_and_remembers_every_request(store):
-    wider = make_experiment(norms=("ln", "bn"), seeds=1, epochs=3)
-    extended = opened(store.folder, wider)
-    assert extended.experiment.norms == ("bn", "gn", "ln")
-    assert extended.experiment.seeds == 2
-    assert [r.seeds for r in extended.requests] == [2, 1]
+        results_in(store.folder)
 
 
 def test_the_same_request_again_is_remembered_once(store, experiment):
     later = request(experiment).model_copy(update={"date": "2026-01-02"})
-    assert Store.open(store.folder, experiment, later).requests == (request(experiment),)
+    store.ask(experiment, later)
+    assert Store(store.folder).requests == store.requests == (request(experiment),)
 
 
-def test_another_experiment_in_the_folder_is_refused(store):
-    other = make_experiment(norms=("bn", "gn"), seeds=2, epochs=4)
-    before = (store.folder / "experiment.json").read_bytes()
-    with pytest.raises(UsageError, match=r"recipe.epochs 3, not 4.*--out"):
-        opened(store.folder, other)
-    assert (store.folder / "experiment.json").read_bytes() == before
+def test_an_extension_is_written_with_its_request(store):
+    wider = make_experiment(norms=("bn", "gn", "ln"), seeds=3, epochs=3)
+    store.add(result(store.experiment))
+    store.ask(wider, request(wider))
+    again = Store(store.folder)
+    assert again.experiment == store.experiment == wider
+    assert [r.seeds for r in again.requests] == [2, 3]
+    assert [r.trial for r in again.records()] == [r.trial for r in store.records()]
 
 
-def test_another_result_format_is_refused(store, experiment):
+def test_another_result_format_is_refused(store):
     path = store.folder / "experiment.json"
     values = json.loads(path.read_text(encoding="utf-8"))
     path.write_text(json.dumps({**values, "result_format": 99}), encoding="utf-8")
-    for use in (lambda: Store(store.folder), lambda: opened(store.folder, experiment)):
-        with pytest.raises(UsageError, match="result format 99, this normscope reads 1"):
-            use()
+    with pytest.raises(UsageError, match="result format 99, this normscope reads 1"):
+        Store(store.folder)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"result_format": 1}'])
@@ -237,24 +229,12 @@ def test_no_experiment_here(tmp_path):
         Store(tmp_path)
 
 
-def test_a_file_is_no_folder(tmp_path, experiment):
-    (tmp_path / "out").write_text("mine", encoding="utf-8")
-    with pytest.raises(UsageError, match="is a file; --out needs a folder"):
-        opened(tmp_path / "out", experiment)
-    assert (tmp_path / "out").read_text(encoding="utf-8") == "mine"
-
-
 def test_a_folder_that_cannot_be_made(tmp_path, experiment):
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(RunError, match=r"cannot write .*out \(Not a directory\)"):
         opened(tmp_path / "file" / "out", experiment)
     with pytest.raises(RunError, match="cannot write"), Store.lock(tmp_path / "file" / "out"):
         pass
-
-
-def test_preview_writes_nothing(tmp_path, experiment):
-    assert preview(tmp_path / "new", experiment) == experiment
-    assert not (tmp_path / "new").exists()
 
 
 def test_one_process_at_a_time(store):
@@ -265,16 +245,11 @@ def test_one_process_at_a_time(store):
         pass
 
 
-def test_another_baseline_in_the_folder_is_refused(store):
-    with pytest.raises(UsageError, match="compares with bn, not gn: name bn first"):
-        opened(store.folder, make_experiment(norms=("gn", "bn"), seeds=2, epochs=3))
-
-
 def test_lost_predictions_are_not_passed_over(store, experiment):
     store.add(result(experiment))
     next(store.folder.glob("trials/*/predictions.npz")).unlink()
     with pytest.raises(RunError, match="cannot be read"):
-        store.results()
+        results_in(store.folder)
 
 
 def test_what_a_report_needs_is_in_the_folder(store, experiment, tmp_path):
@@ -299,9 +274,10 @@ def test_results_of_other_data_are_not_mixed(store, experiment):
     store.describe(facts, make_labels(50), [])
     store.add(result(experiment))
     other = facts.model_copy(update={"checksums": {"train_images": "00"}})
-    store.check_data(facts, make_labels(50))
+    store.check_data(facts, make_labels(50), store.records())
+    store.check_data(other, make_labels(50), [])
     with pytest.raises(RunError, match="come from other cifar10 data"):
-        store.check_data(other, make_labels(50))
+        store.check_data(other, make_labels(50), store.records())
 
 
 def test_without_facts_the_accuracies_tell_whether_data_are_the_same(store, experiment):
@@ -311,10 +287,11 @@ def test_without_facts_the_accuracies_tell_whether_data_are_the_same(store, expe
     last = made.history[-1].model_copy(update={"test_accuracy_percent": percent})
     store.add(made.model_copy(update={"history": (*made.history[:-1], last)}))
     store.add(diverged(result(experiment, "gn"), after=1))
+    results = results_in(store.folder)
     for other in (labels[::-1].copy(), labels[:40]):
         with pytest.raises(RunError, match="come from other cifar10 data"):
-            store.check_data(make_facts(test_size=50), other)
-    store.check_data(make_facts(test_size=50), labels)
+            store.check_data(make_facts(test_size=50), other, results)
+    store.check_data(make_facts(test_size=50), labels, results)
 
 
 @pytest.mark.parametrize("name", ["dataset.json", "models.json", "test_labels.npy"])
@@ -336,3 +313,42 @@ def test_labels_that_are_not_of_the_data(store, labels):
 def test_a_folder_without_facts_says_what_to_do(store):
     with pytest.raises(RunError, match=r"dataset.json is missing; run the experiment again"):
         store.facts()
+
+
+# -- how often it reads ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Counts what is read from the disk: records, and the predictions beside them."""
+    counts = {"read_record": 0, "read_predictions": 0}
+
+    def counting(name):
+        read = getattr(records, name)
+
+        def count(*arguments):
+            counts[name] += 1
+            return read(*arguments)
+
+        return count
+
+    for name in counts:
+        monkeypatch.setattr(records, name, counting(name))
+    return counts
+
+
+def test_an_open_store_reads_each_record_once(store, experiment, reads):
+    for seed in (0, 1):
+        store.add(result(experiment, "bn", seed))
+    later = Store(store.folder)
+    assert reads == {"read_record": 0, "read_predictions": 0}
+    for _ in range(3):
+        assert len(later.missing(plan(experiment))) == 2
+        assert len(later.records()) == 2
+    assert reads == {"read_record": 2, "read_predictions": 0}  # a status needs no predictions
+    for _ in range(3):
+        assert len(later.results(plan(experiment))) == 2
+    assert reads == {"read_record": 2, "read_predictions": 2}
+    later.add(result(experiment, "gn", 0))
+    assert len(later.results(plan(experiment))) == 3
+    assert reads == {"read_record": 2, "read_predictions": 2}

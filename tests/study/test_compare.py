@@ -15,8 +15,8 @@ from normscope.errors import RunError, UsageError
 from normscope.experiment.reading import read_experiment
 from normscope.observers import PlainLines
 from normscope.store import Store
-from normscope.study import compare as study
-from normscope.study.compare import compare, forecast
+from normscope.study.compare import compare
+from normscope.study.forecast import forecast
 
 SMALL = {"epochs": 1, "train_limit": 192, "test_limit": 100}
 
@@ -141,7 +141,7 @@ def test_a_refused_run_leaves_the_folder_as_it_was(copied, monkeypatch):
         return {p: p.read_bytes() for p in copied.rglob("*") if p.is_file() and p.name != ".lock"}
 
     before = content()
-    source = study.DATASETS["shapes"]
+    source = data.DATASETS["shapes"]
     made = source.make()
     made.train_images[0, 0, 0] ^= 1  # a copy of its own
     monkeypatch.setitem(data.DATASETS, "shapes", replace(source, make=lambda: made))
@@ -201,7 +201,7 @@ def test_the_forecast_knows_what_is_stored_and_writes_nothing(copied):
     ("change", "message"),
     [
         ({"batch_size": 10**6}, "larger than the training set of 192"),
-        ({"train_limit": 99999}, "99999 images of shapes were asked for of 5000"),
+        ({"train_limit": 99999}, "99999 training images of shapes were asked for; there are 5000"),
     ],
 )
 def test_the_forecast_refuses_what_compare_refuses(change, message, tmp_path):

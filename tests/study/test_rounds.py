@@ -6,23 +6,18 @@ import shutil
 import pytest
 from report_fakes import failed, make_experiment, make_facts, make_labels, make_model, make_results
 
-from normscope.errors import RunError, UsageError
-from normscope.experiment import Design, Experiment, Request
+from normscope.errors import RunError
+from normscope.experiment import Design, Request
 from normscope.experiment.plan import plan
 from normscope.experiment.reading import read_experiment
 from normscope.experiment.tuning import SEEDS
 from normscope.observers import PlainLines
-from normscope.store import Store, preview
-from normscope.study.compare import (
-    begun,
-    check_baseline,
-    check_design,
-    compare,
-    forecast,
-    kept_design,
-)
+from normscope.store import Store
+from normscope.study.compare import compare
 from normscope.study.comparison import Comparison
+from normscope.study.forecast import forecast
 from normscope.study.rounds import Watch, blocks_at_once, rounds
+from normscope.study.stored import results_stored, search_results
 
 UNTIL = Design(until_decided=True, max_seeds=20)
 
@@ -64,7 +59,7 @@ def opened(folder, design=UNTIL, norms=("bn", "gn"), seeds=6):
     experiment = make_experiment(norms=norms, seeds=seeds, epochs=2)
     request = Request(date="", command="", norms=norms, seeds=seeds, design=design,
                       results_before=0)  # fmt: skip
-    store = Store.open(folder, experiment, request)
+    store = Store.create(folder, experiment, request)
     store.describe(make_facts(), make_labels(1000), [make_model(norm) for norm in norms])
     return store
 
@@ -142,7 +137,7 @@ def test_a_budget_begins_no_seed_that_does_not_fit(tmp_path, monkeypatch, budget
     reason = SHORT if seeds < 20 else "that is the most allowed (20)"
     plural = "" if seeds == 1 else "s"
     assert watcher.ending == f"Stopped after {seeds} seed{plural}: {reason}."
-    assert len(store.results()) == 2 * seeds
+    assert len(results_stored(store)) == 2 * seeds
     assert store.experiment.seeds == max(6, seeds)
     analysis = Comparison.read(tmp_path).analysis
     assert [norm.finished for norm in analysis.norms] == [seeds, seeds]
@@ -179,19 +174,8 @@ def test_a_fixed_design_is_one_round_and_shows_no_verdict_on_the_way(tmp_path):
 )
 def test_blocks_are_added_so_that_no_worker_idles(tmp_path, norms, workers, blocks):
     store = opened(tmp_path, norms=tuple(f"n{i}" for i in range(norms)))
-    assert blocks_at_once(store, workers) == blocks
+    assert blocks_at_once(store.experiment, workers) == blocks
     assert blocks * norms % workers == 0 or workers > 6
-
-
-def test_one_norm_leaves_nothing_to_decide():
-    with pytest.raises(UsageError, match="nothing to decide"):
-        check_design(make_experiment(norms=("bn",)), UNTIL, None)
-    with pytest.raises(UsageError, match="needs a design until decided"):
-        check_design(make_experiment(), Design(), 60.0)
-    assert begun(small(), UNTIL).seeds == 6
-    assert begun(make_experiment(seeds=30), Design()).seeds == 30
-    with pytest.raises(UsageError, match="fixes its seeds"):
-        begun(make_experiment(seeds=30), UNTIL)
 
 
 def test_seeds_that_were_planned_and_never_run_are_not_asked_for(tmp_path):
@@ -211,27 +195,6 @@ def test_more_seeds_than_the_most_allowed_may_be_stored(tmp_path):
     watcher, asked = played(Store(tmp_path), few, lambda e: made_up(e, 0.5, 5.0))
     assert asked == [0]
     assert "stored already, and no more than 4 were asked for" in watcher.ending
-
-
-def test_a_folder_keeps_its_rules_and_its_baseline(tmp_path):
-    rules = {"alpha": 0.01, "margin_points": 2.0, "levels_percent": (50.0, 70.0)}
-    opened(tmp_path, Design(**rules, until_decided=True))
-    assert kept_design(tmp_path) == Design(**rules)
-    assert kept_design(tmp_path / "none") == Design()
-    check_baseline(tmp_path, "bn")
-    check_baseline(tmp_path / "none", "ln")
-    with pytest.raises(UsageError, match="compares with bn, not ln; leave out --baseline"):
-        check_baseline(tmp_path, "ln")
-
-
-def test_sizes_that_nobody_named_are_those_of_the_folder(tmp_path):
-    sizes = make_experiment(seeds=1, epochs=2, batch_sizes=(16, 32))
-    request = Request(date="", command="", norms=sizes.norms, seeds=1)
-    Store.open(tmp_path, sizes, request)
-    plain = Experiment(dataset="cifar10", recipe=sizes.recipe, seeds=2)
-    assert preview(tmp_path, plain).batch_sizes == (16, 32)
-    named = plain.model_copy(update={"batch_sizes": (64,)})
-    assert preview(tmp_path, named).batch_sizes == (16, 32, 64)
 
 
 # -- on real trainings -----------------------------------------------------------------------------
@@ -289,7 +252,7 @@ def test_a_search_that_lost_a_record_goes_on_and_keeps_the_trials(tuned, tmp_pat
     comparison, watcher = tuned
     folder, again = shutil.copytree(comparison.folder, tmp_path / "e"), Watcher()
     shutil.rmtree(folder / "trials" / watcher.trials[3].id)
-    assert len(Store(folder).results()) == 1
+    assert len(results_stored(Store(folder))) == 1
     compare(small(norms=["bn"], seeds=1, protocol="tuned"), out=folder, workers=1, observer=again)
     assert [t.id for t in again.trials] == [watcher.trials[3].id]
     # Counted, and given its threads, as one of the grid of five rates and two seeds.
@@ -310,8 +273,8 @@ def test_a_search_that_was_altered_is_refused(tuned, tmp_path):
     one, other = (folder / "trials" / t.id for t in watcher.trials[:2])
     shutil.rmtree(other)
     one.rename(other)
-    with pytest.raises(RunError, match="holds no trial of the search"):
-        Store(folder).results()
+    with pytest.raises(RunError, match="holds no trial of"):
+        results_stored(Store(folder))
 
 
 def test_a_search_in_which_trials_fail_says_so(tmp_path, monkeypatch):
@@ -353,8 +316,8 @@ def test_a_budget_holds_in_the_search_too_and_the_report_says_what_is_open(tmp_p
         experiment, out=tmp_path, workers=1, observer=watcher, design=UNTIL, budget_s=1e-6
     )
     assert watcher.ending == f"Stopped after 0 seeds: {SHORT} with the search for learning rates."
-    assert len(Store(tmp_path).tuning()) == 1
+    assert len(search_results(Store(tmp_path))) == 1
     assert watcher.rounds == [(1, 0)]  # of a search of 20; the others are not stored
-    assert Store(tmp_path).results() == []
+    assert results_stored(Store(tmp_path)) == []
     assert any("search" in caveat for caveat in comparison.analysis.caveats)
     assert (tmp_path / "report.html").is_file()

@@ -25,6 +25,11 @@ DataDir = Annotated[
 ]  # fmt: skip
 
 
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print the outcome as JSON; progress goes to stderr.")
+]
+
+
 def seconds(text: str) -> float:
     """``90m``, ``2h``, ``1h30m``, ``45s`` in seconds."""
     found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)

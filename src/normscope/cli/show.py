@@ -15,8 +15,8 @@ from normscope.analysis.metrics import SecondaryFinding
 from normscope.analysis.summaries import NormSummary
 from normscope.analysis.verdicts import Verdict
 from normscope.experiment import ModelSummary
-from normscope.experiment.plan import Forecast
 from normscope.stats import Estimate
+from normscope.study.forecast import Forecast
 from normscope.study.power import SeedPlan
 from normscope.words import duration
 
@@ -205,6 +205,8 @@ def _epochs(norm: NormSummary) -> str:
 
 def show_forecast(foreseen: Forecast) -> None:
     """Print every trial with its id and whether it is stored, then the cost of the rest."""
+    for notice in foreseen.notices:
+        print(notice)
     todo = set(foreseen.todo)
     for trial in foreseen.trials:
         print(f"{'to run' if trial in todo else 'stored':7} {trial.id}")
@@ -221,6 +223,7 @@ def forecast_as_dict(foreseen: Forecast) -> dict[str, Any]:
         "trials": [{"id": trial.id, "stored": trial not in todo} for trial in foreseen.trials],
         "seconds": foreseen.seconds,
         "disk_bytes": foreseen.disk_bytes,
+        "notices": list(foreseen.notices),
     }
 
 

@@ -2,7 +2,15 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails
 
 from normscope.errors import lookup
 from normscope.experiment.frozen import Frozen, PositiveInt
@@ -23,8 +31,16 @@ def _complete_recipe(value: Any, info: ValidationInfo) -> Any:
     if isinstance(value, dict):
         usual = default_recipe(info.data.get("dataset", ""))
         base = lookup(RECIPES, "recipe", str(value.get("name", usual)))
-        return {**base.model_dump(), **value}
+        return {**base.model_dump(), **_scaled_rate(base, value), **value}
     return value
+
+
+def _scaled_rate(base: Recipe, changes: dict[str, Any]) -> dict[str, Any]:
+    """The learning rate that goes with another batch size; nothing where the size is none."""
+    size = changes.get("batch_size")
+    if not isinstance(size, int) or size < 1:
+        return {}
+    return {"max_lr": base.with_batch_size(size).max_lr}
 
 
 class Experiment(Frozen):
@@ -53,6 +69,22 @@ class Experiment(Frozen):
         default_factory=lambda data: (data["recipe"].batch_size,)
     )
     protocol: Protocol = "drop-in"
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _no_errors_that_follow_from_others(cls, values: Any, handler: Any) -> Any:
+        """A field whose default follows from a wrong one is not reported as wrong itself."""
+        try:
+            return handler(values)
+        except ValidationError as error:
+            causes = [
+                InitErrorDetails(
+                    type=each["type"], loc=each["loc"], input=each["input"], ctx=each.get("ctx", {})
+                )
+                for each in error.errors()
+                if each["type"] != "default_factory_not_called"
+            ]
+            raise ValidationError.from_exception_data(cls.__name__, causes) from None
 
     @field_validator("norms")
     @classmethod
@@ -83,20 +115,18 @@ class Experiment(Frozen):
         return usual if usual in self.batch_sizes else self.batch_sizes[-1]
 
     def recipe_for(self, batch_size: int) -> Recipe:
-        """The recipe with another batch size, its learning rate scaled in proportion.
-
-        Source of the rule: Goyal et al. 2017, arXiv 1706.02677; the GroupNorm paper used it too.
-        """
-        if batch_size == self.recipe.batch_size:
-            return self.recipe
-        rate = self.recipe.max_lr * batch_size / self.recipe.batch_size
-        return self.recipe.model_copy(update={"batch_size": batch_size, "max_lr": rate})
+        """The recipe with another batch size, its learning rate scaled in proportion."""
+        return self.recipe.with_batch_size(batch_size)
 
     @property
     def slug(self) -> str:
         """A folder name such as ``cifar10-s8-s8`` or ``shapes-s8-quick-epochs2-train1000``."""
         parts = [self.dataset, self.model, self.recipe.name]
         usual = RECIPES.get(self.recipe.name)
+        if usual is not None:  # the rate that follows from the batch size goes without saying
+            usual = usual.with_batch_size(self.recipe.batch_size).model_copy(
+                update={"batch_size": usual.batch_size}
+            )
         for key, value in self.recipe:
             if usual is None or value != getattr(usual, key):
                 parts.append(f"{key.replace('_', '')}{value}")
@@ -108,7 +138,32 @@ class Experiment(Frozen):
             parts.append(self.protocol)
         return "-".join(parts)
 
-    def same_but_for_size(self, other: "Experiment") -> bool:
-        """Whether the two differ in nothing but their norms, seeds and batch sizes."""
-        size = {"norms": self.norms, "seeds": self.seeds, "batch_sizes": self.batch_sizes}
-        return self == other.model_copy(update=size)
+    def extended_by(self, asked: "Experiment") -> "Experiment":
+        """This experiment with the norms, seeds and batch sizes of another added to its own.
+
+        Nothing is taken away: the number of seeds never shrinks. Batch sizes that nobody named are
+        this experiment's own.
+        """
+        named_sizes = asked.batch_sizes if "batch_sizes" in asked.model_fields_set else ()
+        new_norms = [norm for norm in asked.norms if norm not in self.norms]
+        return self.model_copy(
+            update={
+                "norms": (*self.norms, *new_norms),
+                "seeds": max(self.seeds, asked.seeds),
+                "batch_sizes": tuple(sorted({*self.batch_sizes, *named_sizes})),
+            }
+        )
+
+    def difference_to(self, other: "Experiment") -> str:
+        """What of another experiment no extension reaches: ``recipe.epochs 3, not 4``; or ""."""
+        mine, others = _flat(self), _flat(other)
+        return ", ".join(
+            f"{key} {mine[key]}, not {others[key]}" for key in mine if mine[key] != others[key]
+        )
+
+
+def _flat(experiment: Experiment) -> dict[str, Any]:
+    """Everything but the size of an experiment: its norms, seeds and batch sizes."""
+    values = experiment.model_dump(exclude={"norms", "seeds", "recipe", "batch_sizes"})
+    recipe = {f"recipe.{key}": value for key, value in experiment.recipe.model_dump().items()}
+    return {**values, **recipe}

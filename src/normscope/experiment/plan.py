@@ -1,7 +1,4 @@
-"""Experiment -> trials, and what running them would cost."""
-
-from dataclasses import dataclass
-from pathlib import Path
+"""Experiment -> trials."""
 
 from normscope.experiment.experiment import Experiment
 from normscope.experiment.recipe import Recipe
@@ -43,14 +40,3 @@ def make_trial(
         seed=seed,
         validation=validation,
     )
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """What `normscope.compare` would do: all trials, those that are not stored, and their cost."""
-
-    folder: Path
-    trials: tuple[Trial, ...]
-    todo: tuple[Trial, ...]
-    seconds: float
-    disk_bytes: int

@@ -1,6 +1,7 @@
 """What a user wrote, on the command line or in a TOML file, as an experiment and a design."""
 
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,19 @@ else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]  # not installed on 3.11
 
 
+OF_RECIPE = ("epochs", "batch_size", "max_lr", "precision")
+
+
 def read_experiment(path: Path | None = None, **changes: Any) -> Experiment:
     """Build an experiment from a TOML file and changes to it; None in `changes` means unchanged.
 
-    `epochs`, `batch_size` and `precision` in `changes` change the recipe, `baseline` puts that norm
-    first. Raises `UsageError` in one line.
+    Those of `OF_RECIPE` change the recipe, `baseline` puts that norm first. Raises `UsageError` in
+    one line, in which what is in `changes` has the name of its option.
     """
+    given = {key for key, value in changes.items() if value is not None}
     values = _read_toml(path) if path else {}
     baseline = changes.pop("baseline", None)
-    recipe = {key: changes.pop(key, None) for key in ("epochs", "batch_size", "precision")}
+    recipe = {key: changes.pop(key, None) for key in OF_RECIPE}
     recipe["name"] = changes.pop("recipe", None)
     recipe = {key: value for key, value in recipe.items() if value is not None}
     values |= {key: value for key, value in changes.items() if value is not None}
@@ -34,8 +39,7 @@ def read_experiment(path: Path | None = None, **changes: Any) -> Experiment:
     try:
         experiment = Experiment.model_validate(values)
     except ValidationError as error:
-        source = f"{path}: " if path else ""
-        raise UsageError(f"{source}{explain(error, Experiment)}") from error
+        raise UsageError(explain(error, Experiment, given, path)) from error
     return experiment if baseline is None else _with_baseline(experiment, baseline)
 
 
@@ -51,9 +55,9 @@ def read_design(base: Design, **values: Any) -> Design:
     """Build a design from changes to `base`; None means unchanged. Raises `UsageError`."""
     given = {key: value for key, value in values.items() if value is not None}
     try:
-        return Design.model_validate({**base.model_dump(), **given})
+        return Design.model_validate({**base.model_dump(exclude_unset=True), **given})
     except ValidationError as error:
-        raise UsageError(explain(error, Design)) from error
+        raise UsageError(explain(error, Design, set(given))) from error
 
 
 def _merge_recipe(from_file: Any, changes: dict[str, Any]) -> Any:
@@ -76,18 +80,37 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Say in one line what is wrong with each field, and which keys there are if one is unknown."""
-    lines = []
-    for item in error.errors():
-        where = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            known = Recipe if item["loc"][0] == "recipe" else model
-            lines.append(f"unknown key {where!r}; known: {', '.join(known.model_fields)}")
-        elif item["type"] == "tuple_type":
-            lines.append(f"{where} = {item['input']!r}: Input should be a list")
-        elif item["type"] != "default_factory_not_called":
-            lines.append(
-                f"{where} = {item['input']!r}: {item['msg'].removeprefix('Value error, ')}"
-            )
-    return "; ".join(lines)
+def explain(
+    error: ValidationError, model: type[BaseModel], given: Collection[str], path: Path | None = None
+) -> str:
+    """Say in one line what is wrong with each value, and which keys there are if one is unknown.
+
+    A value that was `given` as an option is called by the option's name, others by their key in the
+    file at `path`.
+    """
+    return "; ".join(_explain_one(item, model, given, path) for item in error.errors())
+
+
+def _explain_one(
+    item: Any, model: type[BaseModel], given: Collection[str], path: Path | None
+) -> str:
+    where, value = [str(part) for part in item["loc"]], item["input"]
+    message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if item["type"] == "tuple_type":
+        message = "should be a list"
+    field = next((part for part in where if part in given), None)
+    if field is not None:
+        shown = ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+        return f"{option_of(field)} {shown!r}: {message}"
+    source = f"{path}: " if path else ""
+    if item["type"] == "extra_forbidden":
+        known = Recipe if where[0] == "recipe" else model
+        keys = ", ".join(known.model_fields)
+        return f"{source}unknown key {'.'.join(where)!r}; known: {keys}"
+    return f"{source}{'.'.join(where)} = {value!r}: {message}"
+
+
+def option_of(field: str) -> str:
+    """The option that sets a field: ``--margin`` for `margin_points`."""
+    name = field.removesuffix("_points").removesuffix("s_percent")
+    return f"--{name.replace('_', '-')}"

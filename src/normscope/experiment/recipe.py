@@ -26,6 +26,16 @@ class Recipe(Frozen):
     max_lr: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
     precision: Precision = "fp32"
 
+    def with_batch_size(self, batch_size: int) -> "Recipe":
+        """The recipe with another batch size, its learning rate scaled in proportion.
+
+        Source of the rule: Goyal et al. 2017, arXiv 1706.02677; the GroupNorm paper used it too.
+        """
+        if batch_size == self.batch_size:
+            return self
+        rate = self.max_lr * batch_size / self.batch_size
+        return self.model_copy(update={"batch_size": batch_size, "max_lr": rate})
+
 
 RECIPES = {
     # The published experiment; OneCycleLR replaced the lr=0.01 and momentum=0.9 of its SGD.

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from normscope.experiment.experiment import Experiment
-from normscope.experiment.plan import Rates, make_trial
+from normscope.experiment.plan import Rates, make_trial, plan
 from normscope.experiment.trial import Result, Trial
 
 GRID: tuple[int, ...] = (-2, -1, 0, 1, 2)  # powers of two times the recipe's learning rate
@@ -66,6 +66,28 @@ def chosen_rates(experiment: Experiment, results: Sequence[Result]) -> Rates:
         for search in searches(experiment, results)
         if search.best is not None
     }
+
+
+def planned_trials(experiment: Experiment, results: Sequence[Result]) -> list[Trial]:
+    """The trials of an experiment; with tuned rates, of those norms whose search is over.
+
+    `results`: those of the search, so none where rates are not tuned.
+    """
+    if experiment.protocol == "drop-in":
+        return plan(experiment)
+    return plan(experiment, chosen_rates(experiment, results))
+
+
+def possible_trials(experiment: Experiment, results: Sequence[Result]) -> list[Trial]:
+    """The planned trials; where a search lacks a result, those at any rate that it may find."""
+    if experiment.protocol == "drop-in":
+        return plan(experiment)
+    chosen = chosen_rates(experiment, results)
+    return [
+        trial
+        for power in range(-WIDEST, WIDEST + 1)
+        for trial in plan(experiment, {**rates_at(experiment, power), **chosen})
+    ]
 
 
 def rates_at(experiment: Experiment, power: int) -> Rates:

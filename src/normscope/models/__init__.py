@@ -14,3 +14,4 @@ MODELS: dict[str, MakeModel] = {
     "s8": S8,
     "s8-gap": partial(S8, pool_whole_map=True),
 }
+PACKAGED_MODELS = dict(MODELS)  # without what a script adds

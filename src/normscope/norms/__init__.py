@@ -14,3 +14,4 @@ NORMS: dict[str, MakeNorm] = {
     "gn": group_norm,
     "ln": layer_norm,
 }
+PACKAGED_NORMS = dict(NORMS)  # without what a script adds

@@ -83,6 +83,9 @@ class LiveBars:
         for line in standing(seeds, verdicts):
             self.console.print(line, highlight=False, markup=False)
 
+    def noticed(self, sentence: str) -> None:
+        self.console.print(sentence, highlight=False, markup=False)
+
     def sequence_ended(self, sentence: str) -> None:
         self.console.print(sentence, highlight=False)
 

@@ -56,6 +56,9 @@ class PlainLines:
         for line in standing(seeds, verdicts):
             self._say(line)
 
+    def noticed(self, sentence: str) -> None:
+        self._say(sentence)
+
     def sequence_ended(self, sentence: str) -> None:
         self._say(sentence)
 

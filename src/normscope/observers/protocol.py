@@ -15,6 +15,9 @@ class Observer(Protocol):
     def started(self, todo: list[Trial], stored: int, how: str) -> None:
         """The trials to be run, how many more are stored already, and how they are run."""
 
+    def noticed(self, sentence: str) -> None:
+        """Something that the user may not expect."""
+
     def trial_started(self, trial: Trial) -> None:
         """Several may run at once."""
 

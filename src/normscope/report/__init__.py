@@ -11,8 +11,9 @@ from normscope.report.html import render_page
 from normscope.report.markdown import render_markdown
 from normscope.report.plots import to_png
 
-__all__ = ["write_report"]
+__all__ = ["PAGE", "write_report"]
 
+PAGE = "report.html"
 ADVICE = "make room, or choose another folder for the report"
 
 
@@ -31,14 +32,14 @@ def write_report(analysis: Analysis, pictures: Path, out: Path) -> Path:
     files["results.csv"] = epochs_table(analysis).to_csv(index=False).encode()
     files["trials.csv"] = trials_table(analysis).to_csv(index=False).encode()
     files["summary.md"] = render_markdown(analysis, figures).encode()
-    files["report.html"] = render_page(analysis, figures, pictures).encode()
+    files[PAGE] = render_page(analysis, figures, pictures).encode()
     with disk_errors(out / "figures", ADVICE):
         (out / "figures").mkdir(parents=True, exist_ok=True)
         _remove_old_figures(out, files.keys())
     for name, content in files.items():
         with written(out / name, ADVICE) as partial:
             partial.write_bytes(content)
-    return out / "report.html"
+    return out / PAGE
 
 
 def _remove_old_figures(out: Path, written: Collection[str]) -> None:

@@ -1,5 +1,5 @@
-"""The folder of an experiment."""
+"""The folder of an experiment, which holds all that its report needs."""
 
-from normscope.store.store import Store, preview
+from normscope.store.store import Store
 
-__all__ = ["Store", "preview"]
+__all__ = ["Store"]

@@ -8,8 +8,9 @@ import pandas as pd
 
 from normscope.analysis import Analysis, analyse
 from normscope.experiment.tuning import searches
-from normscope.report import write_report
+from normscope.report import PAGE, write_report
 from normscope.store import Store
+from normscope.study.stored import results_stored, search_results
 
 
 @dataclass(frozen=True)
@@ -29,20 +30,29 @@ class Comparison:
         that were last asked for). Raises `UsageError` if the folder holds no experiment, `RunError`
         if it is damaged.
         """
-        store = Store(Path(folder))
+        return cls.of(Store(Path(folder).expanduser()), levels_percent)
+
+    @classmethod
+    def of(cls, store: Store, levels_percent: Sequence[float] | None = None) -> "Comparison":
+        """Analyse what an open store holds; see `read`."""
         analysis = analyse(
             store.experiment,
             store.requests,
             store.facts(),
             store.models(),
-            store.results(),
+            results_stored(store),
             store.test_labels(),
             levels_percent,
-            searches(store.experiment, store.tuning())
+            searches(store.experiment, search_results(store))
             if store.experiment.protocol == "tuned"
             else (),
         )
         return cls(store.folder, analysis)
+
+    @property
+    def page(self) -> Path:
+        """Where the report's page is, once it is written."""
+        return self.folder / PAGE
 
     def table(self) -> pd.DataFrame:
         """One row per norm: mean, sd and n of every metric, with the unit in the column's name.

@@ -12,6 +12,7 @@ from normscope.experiment import LEAST_SEEDS, Design, Experiment, Result, Trial
 from normscope.experiment.tuning import tuning_plan
 from normscope.observers import Observer
 from normscope.store import Store
+from normscope.study.stored import results_stored, search_results, trials_planned
 
 SHORT = "what is left of the budget of time is too short to go on"
 
@@ -29,7 +30,7 @@ def rounds(
     budget = Budget(budget_s)
 
     def end(reason: str) -> None:
-        seeds = complete_seeds(store.experiment, store.results())
+        seeds = complete_seeds(store.experiment, results_stored(store))
         observer.sequence_ended(f"Stopped after {counted(seeds, 'seed')}: {reason}.")
 
     if store.experiment.protocol == "tuned":
@@ -40,9 +41,9 @@ def rounds(
                     return end(f"{SHORT} with the search for learning rates")
                 yield from budget.spent_on(part)
     if design.until_decided:  # seeds that were planned once and never run are not asked for now
-        begun = max((result.trial.seed + 1 for result in store.results()), default=0)
-        store.extend(max(begun, min(LEAST_SEEDS, design.max_seeds)))
-    todo, at_once = store.missing(store.plan()), blocks_at_once(store, workers)
+        first = max((result.trial.seed + 1 for result in results_stored(store)), default=0)
+        store.extend(max(first, min(LEAST_SEEDS, design.max_seeds)))
+    todo, at_once = store.missing(trials_planned(store)), blocks_at_once(store.experiment, workers)
     for blocks in [todo] if budget_s is None else _by_seeds(todo, at_once):
         if not budget.allows(len(blocks)):
             return end(SHORT)
@@ -55,7 +56,14 @@ def rounds(
         if not budget.allows(more * trials_per_seed(store.experiment)):
             return end(SHORT)
         store.extend(seeds + more)
-        yield from budget.spent_on(store.missing(store.plan()))
+        yield from budget.spent_on(store.missing(trials_planned(store)))
+
+
+def trials_of_round(store: Store, todo: Sequence[Trial]) -> list[Trial]:
+    """All trials of what a round belongs to: the search for learning rates, or the plan."""
+    if todo and todo[0].validation:
+        return tuning_plan(store.experiment, search_results(store))
+    return trials_planned(store)
 
 
 class Budget:
@@ -92,9 +100,9 @@ def _by_seeds(trials: Sequence[Trial], at_once: int) -> list[list[Trial]]:
 
 
 def _tuning_rounds(store: Store) -> Iterator[list[Trial]]:
-    while todo := store.missing(tuning_plan(store.experiment, store.tuning())):
+    while todo := store.missing(tuning_plan(store.experiment, search_results(store))):
         yield todo
-        failed = [result for result in store.tuning() if result.status == "failed"]
+        failed = [result for result in search_results(store) if result.status == "failed"]
         if failed:
             error = (failed[0].error or "").strip().splitlines()[-1]
             raise RunError(
@@ -103,15 +111,15 @@ def _tuning_rounds(store: Store) -> Iterator[list[Trial]]:
             )
 
 
-def blocks_at_once(store: Store, workers: int) -> int:
+def blocks_at_once(experiment: Experiment, workers: int) -> int:
     """How many seeds at once leave no worker idle; of many workers, only in the last trials."""
-    trials = trials_per_seed(store.experiment)
+    trials = trials_per_seed(experiment)
     even = workers // math.gcd(workers, trials)
     return even if even <= 3 else math.ceil(workers / trials)
 
 
 def _reason_to_stop(store: Store, design: Design) -> str | None:
-    results, experiment = store.results(), store.experiment
+    results, experiment = results_stored(store), store.experiment
     if any(result.status == "failed" for result in results):
         return "a trial failed"
     verdicts = standing_verdicts(store, design, results)
@@ -130,8 +138,7 @@ def standing_verdicts(store: Store, design: Design, results: Sequence[Result]) -
     labels, facts = store.test_labels(), store.facts()
     trials = [summarize_trial(result, (50.0,), labels) for result in results]
     rules = Rules(True, design.alpha, design.margin_points)
-    chance = 100 / len(facts.class_names)
-    return list(verdicts_on(store.experiment, trials, rules, chance).values())
+    return list(verdicts_on(store.experiment, trials, rules, facts.chance_percent).values())
 
 
 class Watch:
@@ -139,7 +146,7 @@ class Watch:
 
     def __init__(self, store: Store, design: Design, observer: Observer):
         self.store, self.design, self.observer = store, design, observer
-        self.results = store.results()
+        self.results = results_stored(store)
         self.told = complete_seeds(store.experiment, self.results)
 
     def added(self, result: Result) -> None:

@@ -1,0 +1,31 @@
+"""Help that names what the tables hold, so that a new entry is in it by being in its table."""
+
+from typing import Any
+
+from typer.core import TyperCommand
+
+
+class HelpWithNames(TyperCommand):
+    """A command whose options may say ``{norms}``, ``{models}``, ``{datasets}`` or ``{recipes}``.
+
+    The tables are imported when the help is shown, and not before.
+    """
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        names = known_names()
+        for parameter in self.params:
+            text = getattr(parameter, "help", None)
+            if text:
+                setattr(parameter, "help", text.format_map(names))  # noqa: B010 - not on all kinds
+        super().format_help(ctx, formatter)
+
+
+def known_names() -> dict[str, str]:
+    """The names in each table, separated by commas."""
+    from normscope.data import DATASETS
+    from normscope.experiment import RECIPES
+    from normscope.models import MODELS
+    from normscope.norms import NORMS
+
+    tables = {"norms": NORMS, "models": MODELS, "datasets": DATASETS, "recipes": RECIPES}
+    return {name: ", ".join(table) for name, table in tables.items()}

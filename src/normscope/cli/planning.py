@@ -1,0 +1,61 @@
+"""The commands that train nothing: how many seeds to plan for, and what a model is made of."""
+
+import json
+from dataclasses import asdict
+from typing import Annotated, Optional
+
+import typer
+
+from normscope.cli.options import AsJson, Debug, errors_in_one_line
+
+# ruff: noqa: UP045  # typer reads annotations at run time, on Python 3.10 too
+
+
+def plan(
+    difference: Annotated[float, typer.Option(help="True difference to be found, in points.")],
+    sd: Annotated[
+        float, typer.Option(help="Standard deviation of paired differences over seeds, in points.")
+    ],
+    norms: Annotated[int, typer.Option(help="Number of norms, the baseline included.")] = 3,
+    alpha: Annotated[float, typer.Option(help="Chance of a false claim, over all norms.")] = 0.05,
+    dataset: Annotated[
+        Optional[str], typer.Option(help="Whose trials are timed here. Default: shapes.")
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Say how many seeds a difference takes to be found, and how long that takes here."""
+    with errors_in_one_line(debug):
+        from normscope.cli.show import show_seed_plan
+        from normscope.experiment.reading import read_experiment
+        from normscope.study.forecast import seconds_per_trial
+        from normscope.study.power import plan_seeds
+
+        experiment = read_experiment(dataset=dataset)
+        planned = plan_seeds(difference, sd, norms, alpha)
+        seconds = seconds_per_trial(experiment)
+        if as_json:
+            print(json.dumps({**asdict(planned), "seconds_per_trial": seconds}, indent=2))
+        else:
+            show_seed_plan(planned, seconds, experiment.dataset)
+
+
+def summary(
+    model: Annotated[str, typer.Option(help="One of {models}.")] = "s8",
+    norm: Annotated[str, typer.Option(help="One of {norms}.")] = "bn",
+    classes: Annotated[int, typer.Option(help="Number of classes.", min=1, max=100_000)] = 10,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Print the table of a model's layers: output shapes, parameters, multiply-adds, sizes."""
+    with errors_in_one_line(debug):
+        from normscope.cli.show import show_summary
+        from normscope.models.summary import summarize
+
+        found = summarize(model, norm, classes)
+        if as_json:
+            totals = {name: getattr(found, name) for name in ("parameters", "multiply_adds")}
+            values = {**found.model_dump(), **totals, "size_mib": found.size_mib()}
+            print(json.dumps(values, indent=2))
+        else:
+            show_summary(found)

@@ -1,0 +1,95 @@
+"""The names of all files in an experiment's folder, each written once.
+
+::
+
+    experiment.json         what was asked for, and every time it was asked
+    dataset.json            facts of the data set
+    test_labels.npy         its test labels
+    models.json             the layer table of every norm
+    pictures/INDEX.png      the test images a report shows
+    trials/ID/record.json   a result: trial, status, history per epoch, environment
+    trials/ID/predictions.npz, weights.safetensors
+    .lock                   held by the process that trains into the folder
+
+A folder that the user did not name lies in ``runs/``, whose ``.gitignore`` keeps it out of a
+repository.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from normscope.files import PARTIAL
+
+RECORD = "record.json"
+RUNS = Path("runs")  # the home of folders that the user did not name
+GITIGNORE = ".gitignore"
+
+
+@dataclass(frozen=True)
+class TrialFolder:
+    """The folder of one trial, named after the trial's id."""
+
+    path: Path
+
+    @property
+    def record(self) -> Path:
+        return self.path / RECORD
+
+    @property
+    def predictions(self) -> Path:
+        return self.path / "predictions.npz"
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "weights.safetensors"
+
+
+@dataclass(frozen=True)
+class ExperimentFolder:
+    """Where everything is in the folder of an experiment."""
+
+    path: Path
+
+    @property
+    def experiment(self) -> Path:
+        return self.path / "experiment.json"
+
+    @property
+    def dataset(self) -> Path:
+        return self.path / "dataset.json"
+
+    @property
+    def test_labels(self) -> Path:
+        return self.path / "test_labels.npy"
+
+    @property
+    def models(self) -> Path:
+        return self.path / "models.json"
+
+    @property
+    def pictures(self) -> Path:
+        return self.path / "pictures"
+
+    def picture(self, index: int) -> Path:
+        return self.pictures / f"{index}.png"
+
+    @property
+    def trials(self) -> Path:
+        return self.path / "trials"
+
+    def trial(self, trial_id: str) -> TrialFolder:
+        return TrialFolder(self.trials / trial_id)
+
+    def stored_trials(self) -> list[TrialFolder]:
+        """The folder of every trial that has a record; names that begin with a dot are none."""
+        records = self.trials.glob(f"[!.]*/{RECORD}")
+        return [TrialFolder(record.parent) for record in sorted(records)]
+
+    def partial_trials(self) -> Iterator[Path]:
+        """What a process that was killed while writing a record left."""
+        return self.trials.glob(PARTIAL)
+
+    @property
+    def lock(self) -> Path:
+        return self.path / ".lock"

@@ -1,0 +1,75 @@
+"""One result on the disk: its record as JSON, and its arrays in files beside it."""
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+from zipfile import BadZipFile
+
+import numpy as np
+
+from normscope.errors import RunError
+from normscope.experiment import Predictions, Result
+from normscope.store.folder import TrialFolder
+
+# What reading a damaged file raises, numpy's and zip's many ways included.
+DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, BadZipFile,
+          zlib.error)  # fmt: skip
+
+
+def write_record(result: Result, folder: TrialFolder) -> None:
+    """Write the record of a result and its arrays into a folder that is there."""
+    folder.record.write_text(result.model_dump_json(indent=2), encoding="utf-8")
+    if result.predictions is not None:
+        predictions = result.predictions
+        np.savez_compressed(
+            folder.predictions, classes=predictions.classes, logits=predictions.logits
+        )
+    if result.weights is not None:
+        from safetensors.numpy import save  # it is not needed to read a folder
+
+        # safetensors writes memory as it lies; a channels_last weight lies in another order.
+        in_order = {name: np.ascontiguousarray(w) for name, w in result.weights.items()}
+        folder.weights.write_bytes(save(in_order))
+
+
+def read_record(folder: TrialFolder) -> Result:
+    """The result of a trial without its arrays; raises `RunError` if it is damaged."""
+    with _damage_named(folder):
+        return Result.model_validate_json(folder.record.read_text(encoding="utf-8"))
+
+
+def has_predictions(result: Result) -> bool:
+    """Whether a result has predictions beside its record; the search for rates keeps none."""
+    return result.status == "finished" and not result.trial.validation
+
+
+def read_predictions(result: Result, folder: TrialFolder) -> Result:
+    """The same result with its predictions; raises `RunError` if they are damaged."""
+    with _damage_named(folder), folder.predictions.open("rb") as file:
+        predictions = _read_arrays(file)
+        _check_whole(result, predictions)
+    return result.model_copy(update={"predictions": predictions})
+
+
+@contextmanager
+def _damage_named(folder: TrialFolder) -> Iterator[None]:
+    try:
+        yield
+    except DAMAGE as error:
+        raise RunError(
+            f"the record {folder.path} cannot be read ({type(error).__name__}); remove that "
+            "folder and run the experiment again: only this trial is repeated"
+        ) from error
+
+
+def _read_arrays(file: BinaryIO) -> Predictions:
+    with np.load(file, allow_pickle=False) as arrays:
+        return Predictions(classes=arrays["classes"], logits=arrays["logits"])
+
+
+def _check_whole(result: Result, predictions: Predictions) -> None:
+    """Raise `ValueError` if the parts of a finished result do not belong together."""
+    images, _ = predictions.logits.shape
+    if predictions.classes.shape != (images,) or len(result.history) != result.trial.recipe.epochs:
+        raise ValueError("epochs or predictions are missing")

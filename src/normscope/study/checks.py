@@ -1,0 +1,231 @@
+"""What is refused before any work, and what a user is told of it: nothing here writes a file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from normscope.data import DATASETS, DatasetSource
+from normscope.errors import UsageError, lookup
+from normscope.experiment import LEAST_SEEDS, Design, Experiment
+from normscope.models import MODELS, PACKAGED_MODELS
+from normscope.norms import NORMS, PACKAGED_NORMS
+from normscope.store import Store
+from normscope.store.folder import RUNS
+from normscope.store.header import Header
+from normscope.study.placement import Machine, check_own_code
+from normscope.training.trial import check_precision, choose_device
+
+
+@dataclass(frozen=True)
+class Checked:
+    """An experiment that may be run.
+
+    `asked` is what the user wants now, with the seeds that its design begins with; `experiment` is
+    that merged with what the folder holds, and `kept` the folder's header, None if it is new.
+    `notices` are sentences to be told before the work.
+    """
+
+    folder: Path
+    asked: Experiment
+    experiment: Experiment
+    kept: Header | None
+    design: Design
+    budget_s: float | None
+    machine: Machine
+    notices: tuple[str, ...]
+
+
+def check(
+    experiment: Experiment,
+    folder: Path,
+    design: Design | None,
+    budget_s: float | None,
+    machine: Machine,
+    data_dir: Path | None = None,
+) -> Checked:
+    """Everything about a request that can be told without data; raises `UsageError` in one line."""
+    check_type(experiment)
+    check_names(experiment)
+    check_data_dir(experiment, data_dir)
+    check_precision(experiment.recipe.precision, machine.device)
+    design = design or kept_design(folder)
+    asked = with_first_seeds(experiment, design)
+    kept = kept_header(folder)
+    merged = merge(folder, kept, asked)
+    check_design(merged, design, budget_s)
+    check_sizes(merged, DATASETS[merged.dataset])
+    own = own_names(merged)
+    check_own_code(merged, machine, own)
+    check_own_results(folder, merged, own)
+    notices = notices_on(merged, asked)
+    return Checked(folder, asked, merged, kept, design, budget_s, machine, notices)
+
+
+def machine_for(device: str, workers: int | None) -> Machine:
+    """The device "auto", "cpu" or "cuda"; raises `UsageError` if it is not there."""
+    return Machine(choose_device(device), workers)
+
+
+def folder_of(experiment: Experiment, out: Path | str | None) -> Path:
+    """Where an experiment is kept: `out`, or a folder named after it in ``runs/``."""
+    if out:
+        return Path(out).expanduser()
+    check_type(experiment)
+    return RUNS / experiment.slug
+
+
+def check_type(experiment: object) -> None:
+    """Raise `UsageError` if the experiment is none, such as the name of a data set."""
+    if not isinstance(experiment, Experiment):
+        raise UsageError(
+            f"compare takes an Experiment, not {experiment!r}; "
+            'write normscope.compare(normscope.Experiment(dataset="shapes"))'
+        )
+
+
+def check_names(experiment: Experiment) -> None:
+    """Raise `UsageError`, listing the known names, if the experiment uses one that is unknown."""
+    lookup(DATASETS, "data set", experiment.dataset)
+    lookup(MODELS, "model", experiment.model)
+    for norm in experiment.norms:
+        lookup(NORMS, "norm", norm)
+
+
+def check_data_dir(experiment: Experiment, data_dir: Path | None) -> None:
+    """Raise `UsageError` if a folder of data is named for a data set that is made in memory."""
+    if data_dir is not None and DATASETS[experiment.dataset].make is not None:
+        raise UsageError(
+            f"{experiment.dataset} is made in memory and reads no --data-dir; name the data set in "
+            f"{data_dir} with --dataset, or leave --data-dir out"
+        )
+
+
+def with_first_seeds(experiment: Experiment, design: Design) -> Experiment:
+    """The experiment with the seeds that its design begins with.
+
+    Raises `UsageError` if the experiment fixes its seeds and the design does not.
+    """
+    if not design.until_decided:
+        return experiment
+    if "seeds" in experiment.model_fields_set:
+        raise UsageError(
+            "--seeds fixes the number of seeds and --until-decided does not; leave one out "
+            "(--max-seeds limits the latter)"
+        )
+    return experiment.model_copy(update={"seeds": min(LEAST_SEEDS, design.max_seeds)})
+
+
+def check_design(experiment: Experiment, design: Design, budget_s: float | None) -> None:
+    """Raise `UsageError` if there is nothing to decide, or a limit for what does not go on."""
+    if design.until_decided and len(experiment.norms) < 2:
+        raise UsageError("one norm leaves nothing to decide; name two or more in --norms")
+    if not design.until_decided and (
+        budget_s is not None or "max_seeds" in design.model_fields_set
+    ):
+        raise UsageError("--max-seeds and --budget need --until-decided")
+
+
+def kept_header(folder: Path) -> Header | None:
+    """What the folder holds; None if it holds no experiment.
+
+    Raises `UsageError` if it is a file, or holds an experiment that cannot be read.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; --out needs a folder")
+    return Store(folder).header if Store.exists(folder) else None
+
+
+def merge(folder: Path, kept: Header | None, asked: Experiment) -> Experiment:
+    """The experiment that the folder would hold: its own, extended by what is asked for.
+
+    Raises `UsageError` if the two differ in more than their size, or in their baseline.
+    """
+    if kept is None:
+        return asked
+    mine = kept.experiment
+    if difference := mine.difference_to(asked):
+        raise UsageError(
+            f"{folder} holds another experiment ({difference}); choose another folder with --out"
+        )
+    if asked.baseline != mine.baseline and asked.baseline in mine.norms[1:]:
+        raise UsageError(
+            f"{folder} compares with {mine.baseline}, not {asked.baseline}: name "
+            f"{mine.baseline} first in --norms, or choose another folder with --out"
+        )
+    return mine.extended_by(asked)
+
+
+def kept_design(folder: Path) -> Design:
+    """The alpha, margin and levels that a folder was last asked for, or the defaults."""
+    if not Store.exists(folder) or not Store(folder).requests:
+        return Design()
+    last = Store(folder).requests[-1].design
+    return Design(
+        alpha=last.alpha, margin_points=last.margin_points, levels_percent=last.levels_percent
+    )
+
+
+def check_baseline(folder: Path, baseline: str) -> None:
+    """Raise `UsageError` if the folder compares with another norm."""
+    kept = Store(folder).experiment.baseline if Store.exists(folder) else baseline
+    if kept != baseline:
+        raise UsageError(
+            f"{folder} compares with {kept}, not {baseline}; leave out --baseline, or choose "
+            "another folder with --out"
+        )
+
+
+def check_sizes(experiment: Experiment, source: DatasetSource) -> None:
+    """Raise `UsageError` if more images are asked for than there are, or a batch is too large."""
+    for split, limit, size in (
+        ("training", experiment.train_limit, source.train_size),
+        ("test", experiment.test_limit, source.test_size),
+    ):
+        if limit is not None and limit > size:
+            name = experiment.dataset
+            raise UsageError(f"{limit} {split} images of {name} were asked for; there are {size}")
+    images, batch = experiment.train_limit or source.train_size, max(experiment.batch_sizes)
+    if experiment.protocol == "tuned":
+        images -= images // 10  # what is held out
+    if batch > images:
+        raise UsageError(f"a batch of {batch} is larger than the training set of {images} images")
+
+
+def own_names(experiment: Experiment) -> list[str]:
+    """The model and the norms of an experiment that a script added to the package's tables."""
+    own = [norm for norm in experiment.norms if NORMS[norm] is not PACKAGED_NORMS.get(norm)]
+    if MODELS[experiment.model] is not PACKAGED_MODELS.get(experiment.model):
+        own.insert(0, experiment.model)
+    return own
+
+
+def check_own_results(folder: Path, experiment: Experiment, own: list[str]) -> None:
+    """Raise `UsageError` if stored results come from code of the user, which may have changed.
+
+    A trial's id names a norm and a model; of the package's own it thereby names their code.
+    """
+    if not own or not Store.exists(folder):
+        return
+    for result in Store(folder).records():
+        used = [name for name in own if name in (result.trial.norm, result.trial.model)]
+        if used:
+            raise UsageError(
+                f"{folder} holds results of {used[0]}, which is of your own program: whether it is "
+                "still what was trained cannot be told, so they are not used again; give it "
+                "another name, or choose another folder with --out"
+            )
+
+
+def notices_on(experiment: Experiment, asked: Experiment) -> tuple[str, ...]:
+    """What a user may not expect, in sentences."""
+    notices = []
+    if len(experiment.norms) == 1:
+        notices.append(
+            f"{experiment.norms[0]} is the only norm, so there is nothing to compare it with; "
+            "name more in --norms."
+        )
+    if asked.seeds < experiment.seeds and "seeds" in asked.model_fields_set:
+        notices.append(
+            f"The folder holds {experiment.seeds} seeds, which are all reported; "
+            f"{asked.seeds} were asked for."
+        )
+    return tuple(notices)

@@ -1,0 +1,95 @@
+"""Loading the data, opening the folder, and keeping in it what its report will show."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
+from pathlib import Path
+
+from normscope.analysis.mistakes import find_mistakes
+from normscope.data import Dataset, load_dataset
+from normscope.errors import NormscopeError, RunError
+from normscope.experiment import Experiment, ModelSummary, Request
+from normscope.models.summary import summarize
+from normscope.observers import Observer
+from normscope.store import Store
+from normscope.store.folder import GITIGNORE, RUNS
+from normscope.study.checks import Checked, kept_header
+from normscope.study.stored import results_stored
+
+
+def load(experiment: Experiment, data_dir: Path | None, observer: Observer) -> Dataset:
+    """The images of an experiment, downloaded first where this machine has no copy."""
+    return load_dataset(
+        experiment.dataset,
+        data_dir,
+        experiment.train_limit,
+        experiment.test_limit,
+        progress=observer.downloaded,
+    )
+
+
+def open_folder(checked: Checked, dataset: Dataset, command: str) -> Store:
+    """Make or extend the folder; one that cannot be reported on is refused, and stays as it is.
+
+    The folder's lock must be held. Raises `RunError` if another process has changed the folder
+    since it was checked, or if its results come from other data.
+    """
+    folder, before = checked.folder, 0
+    if kept_header(folder) != checked.kept:
+        raise RunError(f"another normscope has just changed {folder}; run the same command again")
+    summaries = _summaries(checked.experiment, dataset)
+    facts = dataset.facts()
+    store = Store(folder) if checked.kept else None
+    if store is not None:
+        results = results_stored(store)
+        store.check_data(facts, dataset.test_labels, results)
+        before = len(results)
+    request = Request(
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        command=command,
+        norms=checked.asked.norms,
+        seeds=checked.asked.seeds,
+        design=checked.design,
+        results_before=before,
+        batch_sizes=checked.experiment.batch_sizes,
+    )
+    if store is None:
+        store = Store.create(folder, checked.experiment, request)
+        _keep_out_of_repositories(folder)
+    else:
+        store.ask(checked.experiment, request)
+    store.describe(facts, dataset.test_labels, summaries)
+    return store
+
+
+def _keep_out_of_repositories(folder: Path) -> None:
+    """What lies in the usual place is hidden from git, unless its owner says otherwise there."""
+    if folder.parent == RUNS and not (RUNS / GITIGNORE).exists():
+        with suppress(OSError):  # a place where only the experiment may write is good enough
+            (RUNS / GITIGNORE).write_text("*\n", encoding="utf-8")
+
+
+def _summaries(experiment: Experiment, dataset: Dataset) -> list[ModelSummary]:
+    classes = len(dataset.class_names)
+    return [summarize(experiment.model, norm, classes) for norm in experiment.norms]
+
+
+@contextmanager
+def pictures_kept(store: Store, dataset: Dataset) -> Iterator[None]:
+    """Leave in the folder the pictures its report shows, however the training ends."""
+    try:
+        yield
+    except BaseException as reason:
+        try:
+            _keep_pictures(store, dataset)
+        except NormscopeError as error:
+            raise reason from error  # why the training ended matters more
+        raise
+    _keep_pictures(store, dataset)
+
+
+def _keep_pictures(store: Store, dataset: Dataset) -> None:
+    size, names = store.experiment.main_batch_size, store.facts().class_names
+    main = [r for r in results_stored(store) if r.trial.recipe.batch_size == size]
+    mistakes = find_mistakes(main, store.experiment.norms, names, store.test_labels())
+    store.add_pictures(dataset.test_images, mistakes.pictures())

@@ -1,0 +1,95 @@
+"""Who runs where: the executor that is fastest here, and what share of the machine a trial gets."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+
+from normscope.data import Dataset
+from normscope.errors import UsageError
+from normscope.executors.fleets import Fleets, fleets
+from normscope.executors.inline import Inline
+from normscope.executors.processes import Processes, available_cores
+from normscope.experiment import Experiment, Result, Trial
+from normscope.observers import Observer
+from normscope.training import kernels_for
+from normscope.training.trial import lost_trial, run_fleet, run_trial
+
+FLEET = 32  # trials at once on a GPU, unless said otherwise; by estimate 20 GB of its memory
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What trials may use: a device, and the number of trials at once (None: what is usual)."""
+
+    device: torch.device
+    workers: int | None
+
+    @property
+    def at_once(self) -> int:
+        """How many trials run at once, unless there are fewer."""
+        return self.workers or (FLEET if self.on_gpu else available_cores())
+
+    @property
+    def on_gpu(self) -> bool:
+        return self.device.type == "cuda"
+
+    @property
+    def in_this_process(self) -> bool:
+        """Whether trials run where the caller runs, and not in processes of their own."""
+        return self.on_gpu or self.workers == 1 or available_cores() == 1
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How a round of trials runs: `at_once` of them, with so many `threads` each."""
+
+    machine: Machine
+    precision: str
+    at_once: int
+    threads: int
+    words: str
+
+    def run(self, todo: Sequence[Trial], dataset: Dataset, observer: Observer) -> Generator[Result]:
+        """The results as they come; closing the generator stops what still runs."""
+        device = self.machine.device
+        one = partial(run_trial, dataset=dataset, device=device)
+        if self.machine.on_gpu:
+            fleet = partial(run_fleet, dataset=dataset, device=device)
+            return Fleets(self.at_once).run(fleet, todo, observer)
+        if self.machine.in_this_process:
+            return Inline().run(one, todo, observer)
+        processes = Processes(self.at_once, self.threads, partial(lost_trial, device))
+        return processes.run(one, todo, observer)
+
+
+def place(trials: Sequence[Trial], todo: Sequence[Trial], machine: Machine) -> Placement:
+    """How to run `todo`, which is what is left of `trials`.
+
+    Threads change the last bits of a result, so they depend on the whole experiment and not on how
+    much of it is left.
+    """
+    precision = todo[0].recipe.precision if todo else ""
+    if machine.on_gpu:
+        at_once = max((len(fleet) for fleet in fleets(todo, machine.at_once)), default=1)
+        words = f"{at_once} at a time on cuda, {precision}, as one network"
+        return Placement(machine, precision, at_once, available_cores(), words)
+    of_all = min(machine.at_once, max(1, len(trials)))
+    at_once, threads = min(of_all, max(1, len(todo))), max(1, available_cores() // of_all)
+    each = f"{threads} each"
+    if machine.in_this_process:
+        each = str(torch.get_num_threads())
+    norms_by = kernels_for(machine.device)
+    words = f"{at_once} at a time on cpu, {precision}, threads: {each}, norms by {norms_by}"
+    return Placement(machine, precision, at_once, threads, words)
+
+
+def check_own_code(experiment: Experiment, machine: Machine, own: Sequence[str]) -> None:
+    """Raise `UsageError` if workers lack a name that a script added to a table: `own` has those."""
+    used = [name for name in (experiment.model, *experiment.norms) if name in own]
+    if used and not machine.in_this_process:
+        raise UsageError(
+            f"{used[0]} is of your own program, which worker processes do not see; use "
+            "--workers 1 (workers=1)"
+        )
