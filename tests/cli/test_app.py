@@ -1,6 +1,7 @@
 """The command as a user types it: real processes, their output and their exit codes."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -138,6 +139,40 @@ def test_bad_usage(normscope, tmp_path, arguments, message):
     assert error.count("\n") == 1
     assert (tmp_path / "a-file").read_text(encoding="utf-8") == "mine"
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["compare", "shapes"], "did you mean --dataset shapes?"),
+        (["compare", "--sedes", "3"], "No such option: --sedes"),
+        (["compare", "--seeds", "many"], "Invalid value for '--seeds'"),
+        (["report"], "Missing argument 'FOLDER'"),
+        (["compere"], "No such command 'compere'"),
+    ],
+    ids=str,
+)
+def test_every_error_looks_the_same(normscope, arguments, message):
+    error = one_line(normscope(*arguments), 2)
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_a_command_without_arguments_shows_its_help(normscope):
+    done = normscope()
+    assert "compare" in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_command_without_output_does_its_work(tmp_path, environment, closed, workers):
+    words = [*COMMAND, "compare", *SMALL, "--seeds", "1", "--out", "e", "--workers", workers]
+    shell = ["sh", "-c", f"{shlex.join(words)} {closed}"]
+    done = subprocess.run(shell, cwd=tmp_path, env=environment, check=False, capture_output=True)
+    assert done.returncode == 0
+    records = list((tmp_path / "e").glob("trials/*/record.json"))
+    assert [json.loads(r.read_text())["status"] for r in records] == ["finished"] * 2
 
 
 def test_a_config_file_with_an_unknown_key(normscope, tmp_path):

@@ -4,6 +4,7 @@ from pydantic import ValidationError
 
 from normscope.errors import UsageError
 from normscope.experiment import RECIPES, Design, Experiment, Predictions, Recipe, Trial
+from normscope.experiment.plan import plan
 from normscope.experiment.reading import read_experiment
 
 
@@ -175,3 +176,59 @@ def test_a_wrong_batch_size_is_told_once():
     with pytest.raises(UsageError) as told:
         read_experiment(batch_sizes=(0,))
     assert str(told.value) == "--batch-sizes 0: should be greater than or equal to 1"
+
+
+def test_own_seeds_are_counted_and_kept():
+    own = read_experiment(seeds=(1, 7, 13))
+    assert (own.seeds, own.own_seeds, own.seed_numbers) == (3, (1, 7, 13), (1, 7, 13))
+    assert Experiment(seeds=[1, 7, 13]) == own
+    assert Experiment.model_validate_json(own.model_dump_json()) == own
+    assert sorted({trial.seed for trial in plan(own)}) == [1, 7, 13]
+    assert own.with_seeds(2).seed_numbers == (1, 7)
+    assert own.with_seeds(5).seed_numbers == (1, 7, 13, 0, 2)
+
+
+def test_without_own_seeds_a_file_looks_as_before():
+    assert "own_seeds" not in read_experiment(seeds=3).model_dump_json()
+    assert Experiment(seeds=(0, 1, 2)).with_seeds(3) == Experiment(seeds=3)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "words"),
+    [((1, 1), "names a seed twice"), ((), "greater than or equal to 1"), ((-1,), "--seeds -1")],
+)
+def test_own_seeds_that_cannot_be(seeds, words):
+    with pytest.raises(UsageError, match=words):
+        read_experiment(seeds=seeds)
+
+
+def test_own_seeds_extend_a_folder():
+    kept = Experiment(seeds=[1, 7])
+    assert kept.extended_by(Experiment()).seed_numbers == (1, 7)  # nobody named another
+    assert kept.extended_by(Experiment(seeds=[7, 9])).seed_numbers == (1, 7, 9)
+    assert kept.extended_by(Experiment(seeds=2)).seed_numbers == (1, 7, 0)
+    assert Experiment(seeds=2).extended_by(Experiment(seeds=[3])).seed_numbers == (0, 1, 3)
+    assert Experiment(seeds=2).extended_by(Experiment(seeds=[2])).own_seeds == ()
+
+
+def test_one_rule_for_another_batch_size():
+    """The learning rate is scaled with it, however it is named; `max_lr` overrides."""
+    by_option = read_experiment(dataset="shapes", batch_size=16)
+    by_sizes = read_experiment(dataset="shapes", batch_sizes=(16,))
+    assert by_option.recipe.max_lr == by_sizes.recipe_for(16).max_lr == 0.1 * 16 / 64
+    assert Experiment(recipe={"name": "quick", "batch_size": 16}).recipe == by_option.recipe
+    assert read_experiment(batch_size=16, max_lr=0.1).recipe.max_lr == 0.1
+    assert by_option.slug == "shapes-s8-quick-batchsize16"
+    assert read_experiment(batch_size=16, max_lr=0.1).slug == (
+        "shapes-s8-quick-batchsize16-maxlr0.1"
+    )
+
+
+def test_a_wrong_value_is_one_error():
+    """The defaults that would follow from it are not wrong as well."""
+    with pytest.raises(ValidationError) as caught:
+        Experiment(model=Experiment)
+    assert len(caught.value.errors()) == 1
+    with pytest.raises(ValidationError) as caught:
+        Experiment(dataset=3)
+    assert [error["loc"] for error in caught.value.errors()] == [("dataset",)]

@@ -33,6 +33,7 @@ BadArguments: Any = typer.BadParameter.__base__
 
 def main() -> None:
     """Entry point of the `normscope` command."""
+    _open_closed_streams()
     codecs.register_error("normscope.plain", _plain)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -45,6 +46,13 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
         sys.exit(1)
+
+
+def _open_closed_streams() -> None:
+    """Give a command that was started without output somewhere to write, and so its workers."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - to the end
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
@@ -61,7 +69,18 @@ def _show_bad_arguments(error: Any) -> None:
         return
     message = error.format_message().rstrip(".")
     command = error.ctx.command_path if error.ctx else "normscope"
-    print(f"normscope: {message}; `{command} --help` shows what there is", file=sys.stderr)
+    advice = f"`{command} --help` shows what there is"
+    print(f"normscope: {message}; {_data_set_meant(message) or advice}", file=sys.stderr)
+
+
+def _data_set_meant(message: str) -> str:
+    """What to write for ``compare shapes``, if that is what was written."""
+    if "unexpected extra argument" not in message:
+        return ""
+    from normscope.data import DATASETS
+
+    named = [word for word in sys.argv[1:] if word in DATASETS]
+    return f"did you mean --dataset {named[0]}?" if named else ""
 
 
 def _print_version(wanted: bool) -> None:

@@ -46,7 +46,13 @@ def compare(
         typer.Option(help="One of {recipes}. Default: quick on shapes, s8 elsewhere."),
     ] = None,
     seeds: Annotated[
-        Optional[int], typer.Option(help="Trials per norm. Default: 5 on shapes, 3 elsewhere.")
+        Any,
+        typer.Option(
+            parser=options.seeds,
+            metavar="N|A,B,...",
+            show_default=False,
+            help="Trials per norm, or the seeds themselves. Default: 5 on shapes, 3 elsewhere.",
+        ),
     ] = None,
     epochs: Annotated[Optional[int], typer.Option(help="Instead of the recipe's.")] = None,
     batch_size: Annotated[

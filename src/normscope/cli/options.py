@@ -59,6 +59,12 @@ def integers(text: str) -> tuple[int, ...]:
         raise typer.BadParameter(f"{text!r}: write whole numbers, such as 8,32,128") from None
 
 
+def seeds(text: str) -> int | tuple[int, ...]:
+    """``5`` is a number of seeds, ``1,7,13`` are the seeds themselves."""
+    found = integers(text)
+    return found if "," in text else found[0]
+
+
 Levels = Annotated[
     Any,
     typer.Option(

@@ -1,5 +1,7 @@
 """What a user asks for: a frozen, validated value, from which every trial follows."""
 
+import itertools
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -8,6 +10,7 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_serializer,
     model_validator,
 )
 from pydantic_core import InitErrorDetails
@@ -16,6 +19,8 @@ from normscope.errors import lookup
 from normscope.experiment.frozen import Frozen, PositiveInt
 from normscope.experiment.recipe import RECIPES, Recipe, default_recipe
 
+# Those of the search for learning rates lie above all that an experiment may have.
+Seed = Annotated[int, Field(ge=0, lt=1_000_000, strict=True)]
 Protocol = Literal["drop-in", "tuned"]
 
 
@@ -47,11 +52,12 @@ class Experiment(Frozen):
     """What a user asks for: every norm is trained with every seed, all else equal.
 
     `recipe` may be given as a name ("s8"), or as a table of what to change in a named one
-    (``{"name": "s8", "epochs": 3}``). `seeds` counts blocks: 3 means the seeds 0, 1 and 2. The
-    first norm is the baseline that the others are compared with. The limits keep the first N images
-    of a split. With several `batch_sizes` everything is trained with each of them, the learning
-    rate scaled with it. The protocol "drop-in" trains every norm by the recipe, "tuned" with the
-    learning rate that is best for it on images held out from the training set.
+    (``{"name": "s8", "epochs": 3}``). `seeds` counts blocks: 3 means the seeds 0, 1 and 2; a list
+    of seeds, such as ``[1, 7, 13]``, is counted, and kept in `own_seeds`. The first norm is the
+    baseline that the others are compared with. The limits keep the first N images of a split. With
+    several `batch_sizes` everything is trained with each of them, the learning rate scaled with it.
+    The protocol "drop-in" trains every norm by the recipe, "tuned" with the learning rate that is
+    best for it on images held out from the training set.
 
     Raises `pydantic.ValidationError` on a wrong type or value, `UsageError` on an unknown recipe.
     """
@@ -69,6 +75,23 @@ class Experiment(Frozen):
         default_factory=lambda data: (data["recipe"].batch_size,)
     )
     protocol: Protocol = "drop-in"
+    own_seeds: tuple[Seed, ...] = ()  # none: 0, 1, 2, ...
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count_own_seeds(cls, values: Any) -> Any:
+        seeds = values.get("seeds") if isinstance(values, dict) else None
+        if isinstance(seeds, list | tuple):
+            return {**values, "seeds": len(seeds), "own_seeds": tuple(seeds)}
+        return values
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_usual(self, write: Any) -> dict[str, Any]:
+        """Folders were written before there were own seeds."""
+        values = write(self)
+        if not self.own_seeds:
+            values.pop("own_seeds", None)
+        return values
 
     @model_validator(mode="wrap")
     @classmethod
@@ -103,6 +126,29 @@ class Experiment(Frozen):
         if len(set(sizes)) < len(sizes):
             raise ValueError("names a batch size twice")
         return tuple(sorted(sizes))
+
+    @field_validator("own_seeds")
+    @classmethod
+    def _each_seed_once(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("names a seed twice")
+        return seeds
+
+    @property
+    def seed_numbers(self) -> tuple[int, ...]:
+        """The seeds themselves, in the order of the blocks."""
+        return self.own_seeds or tuple(range(self.seeds))
+
+    def with_seeds(self, count: int) -> "Experiment":
+        """The first so many seeds; beyond those there are, the smallest that are not among them."""
+        known = self.seed_numbers
+        others = (seed for seed in itertools.count() if seed not in known)
+        return self._with_seed_numbers((*known, *itertools.islice(others, count))[:count])
+
+    def _with_seed_numbers(self, seeds: Sequence[int]) -> "Experiment":
+        usual = tuple(seeds) == tuple(range(len(seeds)))
+        own = () if usual else tuple(seeds)
+        return self.model_copy(update={"seeds": len(seeds), "own_seeds": own})
 
     @property
     def baseline(self) -> str:
@@ -141,15 +187,19 @@ class Experiment(Frozen):
     def extended_by(self, asked: "Experiment") -> "Experiment":
         """This experiment with the norms, seeds and batch sizes of another added to its own.
 
-        Nothing is taken away: the number of seeds never shrinks. Batch sizes that nobody named are
-        this experiment's own.
+        Nothing is taken away: the number of seeds never shrinks. Seeds and batch sizes that nobody
+        named are this experiment's own.
         """
         named_sizes = asked.batch_sizes if "batch_sizes" in asked.model_fields_set else ()
         new_norms = [norm for norm in asked.norms if norm not in self.norms]
-        return self.model_copy(
+        named_seeds = asked.seed_numbers
+        if self.own_seeds and "seeds" not in asked.model_fields_set:
+            named_seeds = ()
+        new_seeds = [seed for seed in named_seeds if seed not in self.seed_numbers]
+        wider = self._with_seed_numbers((*self.seed_numbers, *new_seeds))
+        return wider.model_copy(
             update={
                 "norms": (*self.norms, *new_norms),
-                "seeds": max(self.seeds, asked.seeds),
                 "batch_sizes": tuple(sorted({*self.batch_sizes, *named_sizes})),
             }
         )
@@ -164,6 +214,7 @@ class Experiment(Frozen):
 
 def _flat(experiment: Experiment) -> dict[str, Any]:
     """Everything but the size of an experiment: its norms, seeds and batch sizes."""
-    values = experiment.model_dump(exclude={"norms", "seeds", "recipe", "batch_sizes"})
+    size = {"norms", "seeds", "own_seeds", "batch_sizes"}
+    values = experiment.model_dump(exclude={*size, "recipe"})
     recipe = {f"recipe.{key}": value for key, value in experiment.recipe.model_dump().items()}
     return {**values, **recipe}

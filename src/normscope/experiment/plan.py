@@ -14,7 +14,7 @@ def plan(experiment: Experiment, rates: Rates | None = None) -> list[Trial]:
     them yet is left out.
     """
     trials = []
-    for seed in range(experiment.seeds):
+    for seed in experiment.seed_numbers:
         for batch_size in experiment.batch_sizes:
             recipe = experiment.recipe_for(batch_size)
             for norm in experiment.norms:

@@ -98,7 +98,7 @@ def _explain_one(
     message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if item["type"] == "tuple_type":
         message = "should be a list"
-    field = next((part for part in where if part in given), None)
+    field = next((part for part in where if part.removeprefix("own_") in given), None)
     if field is not None:
         shown = ",".join(map(str, value)) if isinstance(value, list | tuple) else value
         return f"{option_of(field)} {shown!r}: {message}"
@@ -112,5 +112,5 @@ def _explain_one(
 
 def option_of(field: str) -> str:
     """The option that sets a field: ``--margin`` for `margin_points`."""
-    name = field.removesuffix("_points").removesuffix("s_percent")
+    name = field.removeprefix("own_").removesuffix("_points").removesuffix("s_percent")
     return f"--{name.replace('_', '-')}"

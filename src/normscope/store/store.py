@@ -72,7 +72,7 @@ class Store:
 
     def extend(self, seeds: int) -> None:
         """Plan that many seeds, in answer to a request that was recorded before."""
-        self._write_header(experiment=self.experiment.model_copy(update={"seeds": seeds}))
+        self._write_header(experiment=self.experiment.with_seeds(seeds))
 
     def _write_header(self, **changes: object) -> None:
         header = self.header.model_copy(update=changes)

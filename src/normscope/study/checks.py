@@ -223,7 +223,7 @@ def notices_on(experiment: Experiment, asked: Experiment) -> tuple[str, ...]:
             f"{experiment.norms[0]} is the only norm, so there is nothing to compare it with; "
             "name more in --norms."
         )
-    if asked.seeds < experiment.seeds and "seeds" in asked.model_fields_set:
+    if len(experiment.seed_numbers) > asked.seeds and "seeds" in asked.model_fields_set:
         notices.append(
             f"The folder holds {experiment.seeds} seeds, which are all reported; "
             f"{asked.seeds} were asked for."

@@ -41,8 +41,7 @@ def rounds(
                     return end(f"{SHORT} with the search for learning rates")
                 yield from budget.spent_on(part)
     if design.until_decided:  # seeds that were planned once and never run are not asked for now
-        first = max((result.trial.seed + 1 for result in results_stored(store)), default=0)
-        store.extend(max(first, min(LEAST_SEEDS, design.max_seeds)))
+        store.extend(max(_seeds_tried(store), min(LEAST_SEEDS, design.max_seeds)))
     todo, at_once = store.missing(trials_planned(store)), blocks_at_once(store.experiment, workers)
     for blocks in [todo] if budget_s is None else _by_seeds(todo, at_once):
         if not budget.allows(len(blocks)):
@@ -116,6 +115,12 @@ def blocks_at_once(experiment: Experiment, workers: int) -> int:
     trials = trials_per_seed(experiment)
     even = workers // math.gcd(workers, trials)
     return even if even <= 3 else math.ceil(workers / trials)
+
+
+def _seeds_tried(store: Store) -> int:
+    """How many of the experiment's seeds there are up to the last that has a result."""
+    places = {seed: place for place, seed in enumerate(store.experiment.seed_numbers, start=1)}
+    return max((places[result.trial.seed] for result in results_stored(store)), default=0)
 
 
 def _reason_to_stop(store: Store, design: Design) -> str | None:
