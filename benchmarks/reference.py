@@ -4,6 +4,9 @@ A map-style data set of PIL images, each turned into a tensor and normalized by 
 with two workers, plain modules in torch's default memory format, float32, `.item()` every step.
 """
 
+from collections.abc import Iterator
+from typing import Any, Protocol
+
 import numpy as np
 import torch
 from PIL import Image
@@ -32,6 +35,14 @@ class Images(MapDataset):
         pixels = torch.from_numpy(np.array(self.images[index], copy=True))
         x = pixels.permute(2, 0, 1).contiguous().to(torch.float32).div(255)
         return (x - self.mean) / self.std, self.labels[index]
+
+
+class Batches(Protocol):
+    """Pairs of inputs and labels, as a DataLoader makes them anew for every epoch."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
 
 
 def make_model(norm: str, dropout: float = 0.01, num_classes: int = 10) -> nn.Sequential:
@@ -67,8 +78,8 @@ def loaders(dataset: Dataset, batch_size: int, workers: int = 2) -> tuple[DataLo
 
 def train(
     model: nn.Module,
-    train_batches: DataLoader,
-    test_batches: DataLoader,
+    train_batches: Batches,
+    test_batches: Batches,
     max_lr: float,
     epochs: int,
 ) -> list[tuple[float, float, float, float]]:
@@ -95,7 +106,7 @@ def train(
     return rows
 
 
-def test(model: nn.Module, batches: DataLoader) -> tuple[float, float]:
+def test(model: nn.Module, batches: Batches) -> tuple[float, float]:
     """Mean loss and accuracy in percent."""
     model.eval()
     losses, correct, seen = 0.0, 0, 0

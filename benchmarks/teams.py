@@ -1,0 +1,73 @@
+"""Worker processes that do the same thing at the same time, set up as their program would be."""
+
+import multiprocessing
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, wait
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any
+
+from normscope.executors.processes import ALLOCATOR, available_cores
+
+
+class Team:
+    """`size` processes, each with `threads` threads and these environment variables."""
+
+    def __init__(self, size: int, threads: int, **variables: str):
+        self.size = size
+        with _environment(OMP_NUM_THREADS=str(threads), **variables):
+            self.pool = ProcessPoolExecutor(
+                size,
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_start_processes_by,
+                initargs=(multiprocessing.get_start_method(),),
+            )
+            wait([self.pool.submit(time.sleep, 1.0) for _ in range(size)])  # starts all of them
+
+    def together(self, function: Callable, *arguments: Any) -> list[Any]:
+        """What `function` returns in each process, called in all of them at the same time."""
+        futures = [self.pool.submit(function, *arguments) for _ in range(self.size)]
+        return [future.result() for future in futures]
+
+    def __enter__(self) -> "Team":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.pool.shutdown(cancel_futures=True)
+
+
+def one_for_all_cores() -> Team:
+    """One process that has all cores: how the published loop runs."""
+    return Team(1, available_cores())
+
+
+def one_for_each_core() -> Team:
+    """A process of one thread on each core, with `compare`'s allocator: how the tool runs."""
+    return Team(available_cores(), 1, GLIBC_TUNABLES=ALLOCATOR)
+
+
+def _start_processes_by(method: str) -> None:
+    """Let a worker start processes of its own as a script would.
+
+    Otherwise a spawned process spawns its own too. Every DataLoader would start its workers by
+    importing torch anew and pickling all images, in every epoch, which a script on Linux does not.
+    """
+    multiprocessing.set_start_method(method, force=True)
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
