@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from benchmarks import reference
 from benchmarks.images import BATCH, MAX_LR, TEST, TRAIN, images
 
-SETTLED_BATCHES = 8  # of a short run, timed after those that were loaded in advance
+SETTLED_BATCHES = 6  # of a short run, timed after those that were loaded in advance
 
 
 @dataclass(frozen=True)
