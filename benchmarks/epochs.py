@@ -11,11 +11,11 @@ from torch import nn
 
 from benchmarks.images import BATCH, NORMS_PUBLISHED, TEST, TRAIN, images
 from benchmarks.published import Setting, published_epoch
-from normscope.config import RECIPES, Precision
+from normscope.experiment import RECIPES, Precision
 from normscope.models import MODELS
 from normscope.norms import NORMS
-from normscope.seeds import generator
 from normscope.training import Split, fastest_forward, fit
+from normscope.training.seeds import generator
 
 CPU = torch.device("cpu")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

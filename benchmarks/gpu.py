@@ -10,17 +10,17 @@ import numpy as np
 import torch
 
 from benchmarks.images import BATCH, NORMS_PUBLISHED, source
-from normscope.config import RECIPES, Experiment, Precision, Result
 from normscope.data import Dataset, load_dataset
 from normscope.executors.fleets import fleets
+from normscope.experiment import RECIPES, Experiment, Precision, Result
+from normscope.experiment.plan import plan
 from normscope.models import MODELS
 from normscope.norms import NORMS
-from normscope.plan import plan
-from normscope.run import run_fleet
-from normscope.seeds import generator
 from normscope.training import SideBySide, Split, fastest_forward, fold
 from normscope.training.graph import WARM_UP
+from normscope.training.seeds import generator
 from normscope.training.steps import DeviceSteps
+from normscope.training.trial import run_fleet
 
 
 def set_up_in(result: Result) -> float:

@@ -4,8 +4,8 @@ from functools import cache
 
 import numpy as np
 
-from normscope.config import RECIPES
 from normscope.data import Dataset, find, load_dataset
+from normscope.experiment import RECIPES
 
 NORMS_PUBLISHED = ("bn", "gn", "ln")
 EPOCHS = RECIPES["s8"].epochs
