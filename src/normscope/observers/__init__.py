@@ -2,7 +2,6 @@
 
 from normscope.observers.bars import LiveBars
 from normscope.observers.lines import PlainLines
-from normscope.observers.progress import Check
-from normscope.observers.protocol import Observer
+from normscope.observers.protocol import Check, Observer
 
 __all__ = ["Check", "LiveBars", "Observer", "PlainLines"]

@@ -15,10 +15,11 @@ from rich.progress import (
 )
 
 from normscope.experiment import EpochRecord, Result, Trial
-from normscope.observers.progress import Check, Clock, Now, beginning, ending, never, standing
+from normscope.observers.progress import Clock, Now, beginning, ending, standing
+from normscope.observers.protocol import Check, Observer, never
 
 
-class LiveBars:
+class LiveBars(Observer):
     """Bars that move in place: a download, then the experiment and the trials that run."""
 
     def __init__(self, console: Console, check: Check = never, now: Now = time.monotonic):

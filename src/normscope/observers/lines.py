@@ -6,11 +6,15 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from normscope.experiment import EpochRecord, Result, Trial
-from normscope.observers.progress import Check, Clock, Now, beginning, ending, never, standing
+from normscope.observers.progress import Clock, Now, beginning, ending, standing
+from normscope.observers.protocol import Check, Observer, never
 
 
-class PlainLines:
-    """One line per epoch, for logs and notebooks, and every tenth of a download."""
+class PlainLines(Observer):
+    """One line per epoch, for logs and notebooks, and every tenth of a download.
+
+    The lines go to `stream`, else to standard output; nothing is said where that is closed.
+    """
 
     def __init__(
         self, stream: TextIO | None = None, check: Check = never, now: Now = time.monotonic
@@ -32,9 +36,6 @@ class PlainLines:
     def started(self, todo: list[Trial], stored: int, how: str) -> None:
         self.clock = Clock(todo, self.now)
         self._say(beginning(todo, stored, how))
-
-    def trial_started(self, trial: Trial) -> None:
-        """Its epochs will say so."""
 
     def epoch_ended(self, trial: Trial, record: EpochRecord) -> None:
         self.clock.epochs_ended += 1
@@ -61,6 +62,3 @@ class PlainLines:
 
     def sequence_ended(self, sentence: str) -> None:
         self._say(sentence)
-
-    def close(self) -> None:
-        """Nothing to give back."""

@@ -3,14 +3,9 @@
 from collections.abc import Callable, Sequence
 
 from normscope.experiment import Result, Trial
-from normscope.words import duration
+from normscope.words import counted, duration, last_line
 
 Now = Callable[[], float]  # seconds since some moment
-Check = Callable[[], None]  # raises if the user wants to stop
-
-
-def never() -> None:
-    """Nobody asks to stop."""
 
 
 class Clock:
@@ -44,20 +39,21 @@ class Clock:
 
 
 def beginning(todo: list[Trial], stored: int, how: str) -> str:
-    what = "trial to run" if len(todo) == 1 else "trials to run"
-    what = f"tuning {what}" if todo and todo[0].validation else what
-    return f"{len(todo)} {what}, {stored} stored" + (f"; {how}" if todo and how else "")
+    """What is to be run, and how, in one line."""
+    noun = "tuning trial" if todo and todo[0].validation else "trial"
+    line = f"{counted(len(todo), noun)} to run, {stored} stored"
+    return f"{line}; {how}" if todo and how else line
 
 
 def ending(name: str, result: Result) -> str:
     """How a trial ended, in one line."""
     if result.error is not None:
-        return f"{name} {result.status}: {result.error.strip().splitlines()[-1]}"
+        return f"{name} {result.status}: {last_line(result.error)}"
     accuracy = result.history[-1].test_accuracy_percent
     return f"{name}: test {accuracy:.1f} % in {duration(result.seconds)}"
 
 
 def standing(seeds: int, verdicts: Sequence[str]) -> list[str]:
     """A line per comparison, the first one led by the number of seeds."""
-    lead = f"after {seeds} seed{'s' if seeds > 1 else ' '}  "
+    lead = f"after {counted(seeds, 'seed'):7}  "
     return [f"{lead if not i else ' ' * len(lead)}{verdict}" for i, verdict in enumerate(verdicts)]

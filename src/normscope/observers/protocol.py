@@ -1,13 +1,22 @@
 """Who is told what happens while an experiment runs."""
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from normscope.experiment import EpochRecord, Result, Trial
 
+Check = Callable[[], None]  # raises if the user wants to stop
 
-class Observer(Protocol):
-    """Told what happens while an experiment runs."""
+
+def never() -> None:
+    """Nobody asks to stop."""
+
+
+class Observer:
+    """Told what happens while an experiment runs, and does nothing about it.
+
+    A subclass overrides the methods it cares about, so it still works when a later version tells
+    of more. What a method raises ends the experiment; the trials that ended before are kept.
+    """
 
     def downloaded(self, received: int, total: int) -> None:
         """`received` of `total` bytes of the data set are here."""
@@ -21,9 +30,11 @@ class Observer(Protocol):
     def trial_started(self, trial: Trial) -> None:
         """Several may run at once."""
 
-    def epoch_ended(self, trial: Trial, record: EpochRecord) -> None: ...
+    def epoch_ended(self, trial: Trial, record: EpochRecord) -> None:
+        """One of the trials that run has an epoch more."""
 
-    def trial_ended(self, result: Result) -> None: ...
+    def trial_ended(self, result: Result) -> None:
+        """A trial ended, finished or not, and its result is stored."""
 
     def block_ended(self, seeds: int, verdicts: Sequence[str]) -> None:
         """So many seeds are complete, and this is how the comparisons stand."""
