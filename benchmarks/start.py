@@ -10,7 +10,8 @@ import time
 from benchmarks.epochs import Variant, make_own_epoch
 from benchmarks.images import BATCH, TEST, TRAIN
 from benchmarks.published import Setting, run_epoch
-from normscope.executors.processes import ALLOCATOR, available_cores
+from normscope.executors.cores import available_cores
+from normscope.executors.processes import ALLOCATOR
 
 STEPS = 2
 

@@ -9,7 +9,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
-from normscope.executors.processes import ALLOCATOR, available_cores
+from normscope.executors.cores import available_cores
+from normscope.executors.processes import ALLOCATOR
 
 
 class Team:

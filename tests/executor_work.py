@@ -1,4 +1,4 @@
-"""What trials do in the tests of executors; workers import it by name."""
+"""What trials do in the tests of executors; workers import it by name, so it imports little."""
 
 import os
 import signal
@@ -7,23 +7,51 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from report_fakes import make_experiment, make_labels, make_result
 
+from normscope.experiment import RECIPES, Environment, EpochRecord, Experiment, Result
 from normscope.experiment.plan import plan
 
-EXPERIMENT = make_experiment(norms=("bn", "gn"), seeds=3, epochs=2)
-TRIALS = plan(EXPERIMENT)
+EPOCHS = 2
+RECIPE = RECIPES["s8"].model_copy(update={"epochs": EPOCHS})
+TRIALS = plan(Experiment(dataset="cifar10", norms=("bn", "gn"), seeds=3, recipe=RECIPE))
+MACHINE = Environment(
+    normscope="0", python="3", torch="2", numpy="2", platform="here", processor="this one",
+    device="cpu", threads=1, precision="float32",
+)  # fmt: skip
+PATIENCE_S = 60  # for what a test waits for; it is over long before
 
 
-def work(trial, *, on_epoch, notes: Path, big: np.ndarray):
-    """Two epochs and a result, with a note of the process that made it."""
+def made_result(trial, status="finished", history=(), error=None):
+    return Result(
+        trial=trial, status=status, history=tuple(history), error=error, environment=MACHINE,
+        started="2026-01-01T00:00:00+00:00", seconds=1.0,
+    )  # fmt: skip
+
+
+def epoch(number):
+    return EpochRecord(
+        epoch=number, train_loss_nats=1.0, train_accuracy_percent=60.0, test_loss_nats=1.0,
+        test_accuracy_percent=60.0, learning_rate=0.1, train_seconds=1.0, test_seconds=0.1,
+    )  # fmt: skip
+
+
+def work(trials, *, on_epoch, notes: Path, big: np.ndarray):
+    """The epochs of each trial and its result, with a note of the process that made it."""
     assert big.sum() == 10**6
+    assert len({trial.model_copy(update={"seed": 0}) for trial in trials}) == 1
     print("a library that prints must not disturb the messages")
-    made = make_result(EXPERIMENT, trial, make_labels(20))
-    for record in made.history:
-        on_epoch(record)
-    (notes / trial.id).write_text(f"{os.getpid()} {os.environ.get('OMP_NUM_THREADS')}")
-    return made
+    history = [epoch(number + 1) for number in range(EPOCHS)]
+    for record in history:
+        for trial in trials:
+            on_epoch(trial, record)
+    for trial in trials:
+        told = os.environ.get("OMP_NUM_THREADS"), os.environ.get("GLIBC_TUNABLES")
+        (notes / trial.id).write_text(" ".join(map(str, (os.getpid(), *told))))
+    return [made_result(trial, history=history) for trial in trials]
+
+
+def ordinary(notes):
+    return partial(work, notes=notes, big=np.ones(10**6))
 
 
 class Unreadable:
@@ -31,29 +59,49 @@ class Unreadable:
         return int, ("no number",)
 
 
-def allocator(trial, *, on_epoch, notes: Path):
-    (notes / "allocator").write_text(os.environ["GLIBC_TUNABLES"])
-    return make_result(EXPERIMENT, trial, make_labels(20))
+def troubled(trials, *, on_epoch, notes: Path, how: str):
+    """The group of the first trial of gn ends as `how` says; the others are done."""
+    if ("gn", 0) not in [(trial.norm, trial.seed) for trial in trials]:
+        return ordinary(notes)(trials, on_epoch=on_epoch)
+    for trial in trials:
+        on_epoch(trial, epoch(1))
+    if how == "raises":
+        raise ZeroDivisionError("by 0")
+    if how == "is killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return (lambda: 0) if "sent" in how else Unreadable()
 
 
-def troubled(trial, *, on_epoch, notes: Path, how: str):
-    """The first trial of gn ends as `how` says; the others are done."""
-    if (trial.norm, trial.seed) == ("gn", 0):
-        on_epoch(make_result(EXPERIMENT, trial, make_labels(20)).history[0])
-        if how == "raises":
-            raise ZeroDivisionError("by 0")
-        if how == "is killed":
-            os.kill(os.getpid(), signal.SIGKILL)
-        return (lambda: 0) if "sent" in how else Unreadable()
-    return work(trial, on_epoch=on_epoch, notes=notes, big=np.ones(10**6))
+def waiting_at_the_last(trials, *, on_epoch, go: Path):
+    """The group of the last trial ends when the file `go` is there; the others at once."""
+    deadline = time.monotonic() + PATIENCE_S
+    while TRIALS[-1] in trials and not go.exists():
+        assert time.monotonic() < deadline, "nobody got a result of the others"
+        time.sleep(0.01)
+    return [made_result(trial, history=[epoch(1)]) for trial in trials]
 
 
-def endless(trial, *, on_epoch, notes: Path):
-    (notes / trial.id).write_text(str(os.getpid()))
-    made = make_result(EXPERIMENT, trial, make_labels(20))
-    on_epoch(made.history[0])
-    time.sleep(600)
+def beating(trials, *, on_epoch, notes: Path, spared=None):
+    """An epoch, and then a heart that beats on; the group of the trial that is spared ends."""
+    (notes / trials[0].id).write_text(str(os.getpid()))
+    on_epoch(trials[0], epoch(1))
+    deadline = time.monotonic() + PATIENCE_S
+    while spared not in trials and time.monotonic() < deadline:
+        (notes / "heart").write_text(str(time.monotonic()))
+        time.sleep(0.02)
+    return [made_result(trial, history=[epoch(1)]) for trial in trials]
 
 
-def ordinary(notes):
-    return partial(work, notes=notes, big=np.ones(10**6))
+def computing(trials, *, on_epoch, notes: Path):
+    """Notes the threads that torch says it uses, those it does use, and the cores they run on."""
+    import torch
+
+    started = len(os.listdir("/proc/self/task"))
+    torch.ones(2**22).exp()
+    used = 1 + len(os.listdir("/proc/self/task")) - started
+    info = torch.__config__.parallel_info().splitlines()
+    said = [line.split(":")[1].strip() for line in info if "get_max_threads" in line]
+    values = [torch.get_num_threads(), *said, used]
+    cores = len(os.sched_getaffinity(0))
+    (notes / trials[0].id).write_text(f"{' '.join(map(str, values))} cores {cores}")
+    return [made_result(trial, history=[epoch(1)]) for trial in trials]

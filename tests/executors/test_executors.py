@@ -1,8 +1,7 @@
-"""One contract for every executor, and what processes add: they can be lost, and left."""
+"""One contract for every executor of the table."""
 
 import os
 import re
-import subprocess
 import sys
 import time
 from contextlib import closing
@@ -10,35 +9,38 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from executor_work import TRIALS, allocator, endless, ordinary, troubled
+from executor_work import (
+    EPOCHS,
+    TRIALS,
+    beating,
+    made_result,
+    ordinary,
+    troubled,
+    waiting_at_the_last,
+)
 
-from normscope.executors.inline import Inline
-from normscope.executors.processes import Processes
-from normscope.observers import PlainLines
-
-
-def lost(trial, reason, history):
-    return trial, reason, len(history)
-
-
-EXECUTORS = {
-    "inline": Inline,
-    "one process": lambda: Processes(1, 1, lost),
-    "two processes": lambda: Processes(2, 3, lost),
-    "more processes than trials": lambda: Processes(9, 1, lost),
-}
+from normscope.executors import EXECUTORS
+from normscope.observers import Observer
 
 
-class Watcher(PlainLines):
+class Watcher(Observer):
+    """Remembers what it is told: a trial's start as its epoch 0."""
+
     def __init__(self):
-        super().__init__()
         self.seen = []
 
     def trial_started(self, trial):
-        self.seen.append((trial.id, 0))
+        self.seen.append((trial, 0))
 
     def epoch_ended(self, trial, record):
-        self.seen.append((trial.id, record.epoch))
+        self.seen.append((trial, record.epoch))
+
+    def of(self, trial):
+        return [epoch for seen, epoch in self.seen if seen == trial]
+
+
+def lost(trial, reason, history):
+    return made_result(trial, "failed", history, reason)
 
 
 @pytest.fixture(autouse=True)
@@ -49,132 +51,83 @@ def importable(monkeypatch):
 
 
 @pytest.fixture(params=EXECUTORS)
-def executor(request):
-    return EXECUTORS[request.param]()
+def kind(request):
+    return EXECUTORS[request.param]
+
+
+@pytest.fixture(params=[1, 2, 9], ids="{} at once".format)
+def executor(kind, request):
+    return kind(at_once=request.param, threads=1, when_lost=lost)
 
 
 def test_every_trial_is_run_once_and_told_of(executor, tmp_path):
     watcher = Watcher()
     results = list(executor.run(ordinary(tmp_path), TRIALS, watcher))
-    assert sorted(r.trial.id for r in results) == sorted(t.id for t in TRIALS)
-    assert all(r.predictions is not None for r in results)
+    assert sorted(result.trial.id for result in results) == sorted(trial.id for trial in TRIALS)
+    assert {result.status for result in results} == {"finished"}
+    assert {path.name for path in tmp_path.iterdir()} == {trial.id for trial in TRIALS}
     for trial in TRIALS:
-        assert [epoch for name, epoch in watcher.seen if name == trial.id] == [0, 1, 2]
-    started = [name for name, epoch in watcher.seen if epoch == 0]
-    assert started == [trial.id for trial in TRIALS]
+        assert watcher.of(trial) == list(range(EPOCHS + 1))
+    assert watcher.seen[0] == (TRIALS[0], 0)
 
 
 def test_nothing_to_do(executor, tmp_path):
     assert list(executor.run(ordinary(tmp_path), [], Watcher())) == []
 
 
-def test_processes_are_reused_and_know_their_threads(tmp_path):
-    list(Processes(2, 3, lost).run(ordinary(tmp_path), TRIALS, Watcher()))
-    notes = [(tmp_path / trial.id).read_text().split() for trial in TRIALS]
-    assert len({process for process, _ in notes}) == 2
-    assert str(os.getpid()) not in {process for process, _ in notes}
-    assert {threads for _, threads in notes} == {"3"}
+def test_a_result_comes_before_the_others_end(executor, tmp_path):
+    work = partial(waiting_at_the_last, go=tmp_path / "go")
+    with closing(executor.run(work, TRIALS, Watcher())) as results:
+        first = next(results)
+        (tmp_path / "go").touch()
+        rest = list(results)
+    assert first.trial != TRIALS[-1]
+    assert [result.error for result in [first, *rest]] == [None] * len(TRIALS)
 
 
-@pytest.mark.parametrize(
-    ("how", "reason"),
-    [
-        ("raises", "ZeroDivisionError: by 0"),
-        ("is killed", "ended with signal 9"),
-        ("answers what cannot be sent", "cannot pickle|Can't pickle"),
-        ("answers what cannot be read", "could not be read"),
-    ],
-)
-def test_a_lost_trial_is_told_and_the_others_are_run(how, reason, tmp_path):
-    work = partial(troubled, notes=tmp_path, how=how)
-    outcomes = list(Processes(2, 1, lost).run(work, TRIALS, Watcher()))
-    (told,) = [outcome for outcome in outcomes if isinstance(outcome, tuple)]
-    assert (told[0].norm, told[0].seed) == ("gn", 0)
-    assert re.search(reason, told[1])
-    assert told[2] == 1  # the epoch it had told of
-    assert len(outcomes) == len(TRIALS)
-    processes = {(tmp_path / t.id).read_text().split()[0] for t in TRIALS if t is not told[0]}
-    assert len(processes) <= 3
+def test_what_a_work_raises_is_the_outcome_of_its_group(executor, tmp_path):
+    work = partial(troubled, notes=tmp_path, how="raises")
+    outcomes = list(executor.run(work, TRIALS, Watcher()))
+    assert sorted(outcome.trial.id for outcome in outcomes) == sorted(t.id for t in TRIALS)
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    assert {outcome.trial.norm for outcome in failed} == {"gn"}
+    assert 0 in [outcome.trial.seed for outcome in failed]
+    assert len(failed) <= executor.at_once
+    for outcome in failed:
+        assert re.search(r"(?s)Traceback.*ZeroDivisionError: by 0", outcome.error)
+        assert [record.epoch for record in outcome.history] == [1]
 
 
-def test_a_worker_imports_what_its_parent_imports(tmp_path, monkeypatch):
-    (tmp_path / "queue.py").write_text("raise RuntimeError('not this one')", encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    (notes := tmp_path / "notes").mkdir()
-    results = list(Processes(1, 1, lost).run(ordinary(notes), TRIALS[:1], Watcher()))
-    assert [result.trial for result in results] == TRIALS[:1]
-
-
-def gone(process: int) -> bool:
-    """Whether a process has ended, or soon does."""
-    for _ in range(100):
-        try:
-            os.kill(process, 0)
-        except ProcessLookupError:
+def still(heart):
+    """Whether nothing beats, or soon stops."""
+    for _ in range(50):
+        before = heart.read_text() if heart.exists() else ""
+        time.sleep(0.2)
+        if (heart.read_text() if heart.exists() else "") == before:
             return True
-        time.sleep(0.1)
     return False
 
 
-def test_closing_the_results_stops_the_processes(tmp_path):
-    class Impatient(Watcher):
-        def epoch_ended(self, trial, record):
-            raise KeyboardInterrupt
+def test_closing_the_results_stops_what_runs(executor, tmp_path):
+    work = partial(beating, notes=tmp_path, spared=TRIALS[0])
+    watcher = Watcher()
+    with closing(executor.run(work, TRIALS, watcher)) as results:
+        assert TRIALS[0] in [next(results).trial]
+    assert still(tmp_path / "heart")
+    started = [trial for trial, epoch in watcher.seen if epoch == 0]
+    assert len(started) <= executor.at_once + 1
 
-    results = Processes(2, 1, lost).run(partial(endless, notes=tmp_path), TRIALS, Impatient())
-    with pytest.raises(KeyboardInterrupt), closing(results):
+
+@pytest.mark.parametrize("reason", [KeyboardInterrupt, BrokenPipeError])
+@pytest.mark.parametrize("method", ["trial_started", "epoch_ended"])
+def test_an_observer_that_raises_stops_everything(kind, method, reason, tmp_path):
+    def fail(*arguments):
+        raise reason
+
+    observer = Observer()
+    setattr(observer, method, fail)
+    executor = kind(at_once=2, threads=1, when_lost=lost)
+    work = partial(beating, notes=tmp_path)
+    with pytest.raises(reason), closing(executor.run(work, TRIALS, observer)) as results:
         next(results)
-    processes = [int(note.read_text()) for note in tmp_path.iterdir()]
-    assert processes
-    assert all(gone(process) for process in processes)
-
-
-def test_a_script_without_a_main_guard_can_use_processes(tmp_path, environment):
-    (tmp_path / "script.py").write_text(
-        "import normscope\n"
-        "from normscope.experiment.reading import read_experiment\n"
-        "experiment = read_experiment(norms=['bn', 'gn'], seeds=1, epochs=1, train_limit=192,\n"
-        "                             test_limit=50)\n"
-        "comparison = normscope.compare(experiment, out='e', workers=2)\n"
-        "print(comparison.table()['finished'].tolist())\n",
-        encoding="utf-8",
-    )
-    done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
-    assert done.stdout.splitlines()[-1] == "[1, 1]", done.stderr
-    assert "2 at a time on cpu" in done.stdout
-
-
-def test_the_cores_are_those_this_process_may_use():
-    pytest.importorskip("resource")  # only Linux can hold a process to a core
-    code = (
-        "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-        "from normscope.executors.processes import available_cores; print(available_cores())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "1\n"
-
-
-def test_workers_are_told_to_keep_their_memory(tmp_path):
-    (result,) = Processes(1, 1, lost).run(partial(allocator, notes=tmp_path), TRIALS[:1], Watcher())
-    assert "glibc.malloc.trim_threshold=" in (tmp_path / "allocator").read_text()
-    assert result.trial == TRIALS[0]
-
-
-def test_a_norm_of_the_users_own_program_needs_one_worker(tmp_path, environment):
-    (tmp_path / "script.py").write_text(
-        "from torch import nn\n"
-        "import normscope\n"
-        "from normscope.norms import NORMS\n"
-        "NORMS['mine'] = lambda channels: nn.Identity()\n"
-        "normscope.compare(normscope.Experiment(norms=('bn', 'mine')), out='e', workers=2)\n",
-        encoding="utf-8",
-    )
-    done = subprocess.run(
-        [sys.executable, "script.py"], cwd=tmp_path, env=environment, capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
-    assert "the norm mine is of your own program; use --workers 1" in done.stderr
-    assert not (tmp_path / "e").exists()
+    assert still(tmp_path / "heart")

@@ -8,13 +8,11 @@ import torch
 from torch import nn
 
 from normscope.errors import UsageError
-from normscope.executors.fleets import Fleets, fleets
 from normscope.experiment import RECIPES, Experiment
 from normscope.experiment.plan import plan
 from normscope.models import MODELS
 from normscope.models.layers import Dropout
 from normscope.norms import NORMS
-from normscope.observers import PlainLines
 from normscope.training import SideBySide, Split, fit_fleet, fold, join, part, unfold
 from normscope.training.seeds import generator
 from normscope.training.trial import run_fleet, run_trial
@@ -178,35 +176,6 @@ def test_what_raises_is_the_outcome_of_all(shapes):
     results = run_fleet(broken, shapes, CPU)
     assert [result.status for result in results] == ["failed", "failed"]
     assert "KeyError: 'none'" in results[0].error
-
-
-def test_fleets_hold_what_differs_only_in_the_seed():
-    todo = trials(("bn", "gn"), seeds=5)
-    grouped = fleets(todo, size=2)
-    assert sorted(len(fleet) for fleet in grouped) == [1, 1, 2, 2, 2, 2]
-    assert sorted(t.id for fleet in grouped for t in fleet) == sorted(t.id for t in todo)
-    for fleet in grouped:
-        assert len({trial.norm for trial in fleet}) == 1
-
-
-def test_the_executor_yields_every_result_and_tells_of_every_epoch(shapes):
-    told = []
-
-    class Watcher(PlainLines):
-        def trial_started(self, trial):
-            told.append((trial.id, 0))
-
-        def epoch_ended(self, trial, record):
-            told.append((trial.id, record.epoch))
-
-    todo = trials(("bn", "gn"), seeds=2)
-
-    def work(group, *, on_epoch):
-        return run_fleet(group, shapes, CPU, on_epoch)
-
-    results = list(Fleets(8).run(work, todo, Watcher()))
-    assert {result.trial.id for result in results} == {trial.id for trial in todo}
-    assert sorted(told) == sorted((t.id, epoch) for t in todo for epoch in (0, 1))
 
 
 def test_dropout_hits_each_member_where_it_hits_it_alone():

@@ -1,1 +1,14 @@
 """Where trials run."""
+
+from normscope.executors.fleets import Fleets
+from normscope.executors.inline import Inline
+from normscope.executors.processes import Processes
+from normscope.executors.protocol import Executor, Work
+
+EXECUTORS: dict[str, type[Executor]] = {
+    "inline": Inline,
+    "processes": Processes,
+    "fleets": Fleets,
+}
+
+__all__ = ["EXECUTORS", "Executor", "Work"]

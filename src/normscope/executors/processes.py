@@ -13,13 +13,14 @@ import pickle
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
+from collections.abc import Generator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
 
-from normscope.executors.protocol import Work
+from normscope.executors.cores import affinity
+from normscope.executors.protocol import Executor, Work
 from normscope.experiment import EpochRecord, Result, Trial
 from normscope.observers import Observer
 
@@ -27,97 +28,103 @@ from normscope.observers import Observer
 # and asks for it in huge pages: a tenth of the time of a step. Other C libraries ignore this.
 ALLOCATOR = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=8589934592"
 
-
-START = "from normscope.executors.worker import main; main()"
-
-
-def available_cores() -> int:
-    """The processor cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux; it knows of limits that cpu_count does not
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+# The variables that say how many threads a library uses: OpenMP, and those that go before it.
+THREADS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+# The variables that hold threads to certain cores, the same ones in every worker, or limit them.
+BINDINGS = (
+    "OMP_PROC_BIND",
+    "OMP_PLACES",
+    "OMP_THREAD_LIMIT",
+    "KMP_AFFINITY",
+    "GOMP_CPU_AFFINITY",
+)
 
 
 @dataclass(frozen=True)
 class Lost:
-    """A trial without a result: its worker raised (`reason` is the traceback), or it ended."""
+    """A group without results: its work raised (`reason` is the traceback), or its worker ended."""
 
-    trial: Trial
     reason: str
-    worker_ended: bool = False
 
 
-class Processes:
-    """Runs `workers` trials at once with `threads` threads each.
+Message = tuple[Trial, EpochRecord] | list[Result] | Lost
 
-    `when_lost` makes a result of a trial whose worker left none, from the trial, the reason and the
-    epochs it was told of.
-    """
 
-    def __init__(
-        self,
-        workers: int,
-        threads: int,
-        when_lost: Callable[[Trial, str, list[EpochRecord]], Result],
-    ):
-        self.workers = workers
-        self.threads = threads
-        self.when_lost = when_lost
+class Processes(Executor):
+    """Runs each trial in a process of its own; a process that is free gets the next trial."""
 
     def run(self, work: Work, trials: Sequence[Trial], observer: Observer) -> Generator[Result]:
-        waiting, messages = deque(trials), SimpleQueue()
-        payload = pickle.dumps(work, protocol=pickle.HIGHEST_PROTOCOL)
-        workers: list[_Worker] = []
+        waiting = deque(trials)
+        with closing(_Crew(work, self.threads)) as crew:
 
-        def give_trial_to(worker: _Worker) -> None:
-            observer.trial_started(waiting[0])
-            worker.start(waiting.popleft())
+            def start_next(worker: _Worker) -> None:
+                observer.trial_started(waiting[0])
+                worker.start(waiting.popleft())
 
-        def new_worker() -> _Worker:
-            workers.append(_Worker(payload, self.threads, messages))
-            return workers[-1]
-
-        try:
-            for _ in range(min(self.workers, len(trials))):
-                give_trial_to(new_worker())
-            unfinished = len(trials)
-            while unfinished:
-                worker, message = messages.get()
-                if isinstance(message, EpochRecord):
-                    worker.history.append(message)
-                    observer.epoch_ended(worker.trial, message)
-                    continue
-                unfinished -= 1
-                if isinstance(message, Lost):
-                    yield self.when_lost(worker.trial, message.reason, worker.history)
-                    worker = new_worker() if message.worker_ended and waiting else worker
+            for _ in range(min(self.at_once, len(trials))):
+                start_next(crew.hire())
+            for _ in trials:
+                worker, outcome = crew.next_outcome(observer)
+                if isinstance(outcome, Lost):
+                    yield self.when_lost(worker.trial, outcome.reason, worker.history)
                 else:
-                    yield message
+                    yield from outcome
                 if waiting:
-                    give_trial_to(worker)
-        finally:
-            for worker in workers:
-                worker.stop()
+                    start_next(crew.hire() if worker.ended else worker)
+
+
+class _Crew:
+    """The worker processes of one run, and the queue of what they say."""
+
+    def __init__(self, work: Work, threads: int):
+        self.work = pickle.dumps(work, protocol=pickle.HIGHEST_PROTOCOL)
+        self.threads = threads
+        self.messages: SimpleQueue[tuple[_Worker, Message]] = SimpleQueue()
+        self.workers: list[_Worker] = []
+
+    def hire(self) -> "_Worker":
+        self.workers.append(_Worker(self.work, self.threads, self.messages))
+        return self.workers[-1]
+
+    def next_outcome(self, observer: Observer) -> "tuple[_Worker, list[Result] | Lost]":
+        """Wait until a group ends, and tell the observer of the epochs that end before."""
+        while True:
+            worker, message = self.messages.get()
+            if not isinstance(message, tuple):
+                return worker, message
+            trial, record = message
+            worker.history.append(record)
+            observer.epoch_ended(trial, record)
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker.stop()
 
 
 class _Worker:
     """One process, and a thread per trial that passes on what it says."""
 
-    def __init__(self, payload: bytes, threads: int, messages: SimpleQueue):
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-        environment.setdefault("GLIBC_TUNABLES", ALLOCATOR)
+    def __init__(self, work: bytes, threads: int, messages: "SimpleQueue[tuple[_Worker, Message]]"):
         self.process = subprocess.Popen(
-            # The parent's search path, so that both import the same and nothing else.
-            [sys.executable, "-c", f"import sys; sys.path[:] = {sys.path!r}; {START}"],
-            env=environment,
+            [sys.executable, "-c", _start_code()],
+            env=_environment(threads),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            # Python starts without a standard stream that is closed, and a worker needs its own.
+            stderr=None if sys.__stderr__ else subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for the parent, which then stops its workers
         )
-        self.unsent = payload
+        self.unsent = work
+        self.messages = messages
         self.trial: Trial
         self.history: list[EpochRecord] = []
-        self.messages = messages
+        self.ended = False
 
     def start(self, trial: Trial) -> None:
         self.trial, self.history = trial, []
@@ -129,17 +136,17 @@ class _Worker:
         assert to_worker is not None  # both are pipes
         assert from_worker is not None
         try:
-            to_worker.write(self.unsent + pickle.dumps(self.trial))
+            to_worker.write(self.unsent + pickle.dumps([self.trial]))
             to_worker.flush()
             self.unsent = b""
-            while isinstance(message := pickle.load(from_worker), EpochRecord):  # noqa: S301
+            while isinstance(message := pickle.load(from_worker), tuple):  # noqa: S301
                 self.messages.put((self, message))
         except Exception as error:  # whatever cannot be read, nobody must wait for it for ever
-            message = Lost(self.trial, self._why(error), worker_ended=True)
+            message, self.ended = Lost(self._why(error)), True
         self.messages.put((self, message))
 
     def _why(self, error: Exception) -> str:
-        """Why there is no answer: the worker is gone, or it is ended for an answer of no sense."""
+        """Why there is no answer. A process whose answer cannot be read is ended."""
         if not isinstance(error, OSError | EOFError):
             self.process.kill()
             return f"the worker's answer could not be read ({type(error).__name__}: {error})"
@@ -154,3 +161,16 @@ class _Worker:
             if pipe:
                 with suppress(BrokenPipeError):
                     pipe.close()
+
+
+def _start_code() -> str:
+    """What a worker runs: on this process's cores, with its search path, both as they were."""
+    cores = f"os.sched_setaffinity(0, {affinity()}); " if affinity() else ""
+    path = f"sys.path[:] = {sys.path!r}; "
+    return f"import os, sys; {cores}{path}from normscope.executors.worker import main; main()"
+
+
+def _environment(threads: int) -> dict[str, str]:
+    """This process's environment, but with so many threads, free to run on any of the cores."""
+    kept = {name: value for name, value in os.environ.items() if name not in BINDINGS}
+    return {"GLIBC_TUNABLES": ALLOCATOR, **kept, **dict.fromkeys(THREADS, str(threads))}

@@ -1,17 +1,44 @@
-"""Where trials run. An executor knows a callable and a list of trials, and nothing else.
+"""What an executor is. It knows a callable and groups of trials, and nothing else."""
 
-Its method `run(work, trials, observer)` yields each trial's result as soon as it is there, in the
-order in which trials end, and tells the observer of starts and epochs. Closing the generator stops
-what still runs.
-"""
-
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from normscope.experiment import EpochRecord, Result, Trial
+from normscope.observers import Observer
+
+# Makes the result of a trial that left none, from the reason and the epochs that were told of.
+WhenLost = Callable[[Trial, str, Sequence[EpochRecord]], Result]
 
 
 class Work(Protocol):
-    def __call__(self, trial: Trial, *, on_epoch: Callable[[EpochRecord], None]) -> Result:
-        """Train a trial, and tell of each epoch."""
+    def __call__(
+        self, trials: Sequence[Trial], *, on_epoch: Callable[[Trial, EpochRecord], None]
+    ) -> list[Result]:
+        """Train a group of trials that differ only in their seed, and tell of each epoch of each.
+
+        What `on_epoch` raises must pass through.
+        """
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Executor(ABC):
+    """Runs trials in groups of its own choice; at most `at_once` trials run at the same time.
+
+    Each process that it starts computes with `threads` threads; its own process keeps those it has.
+    `when_lost` makes a result of a trial whose work raised or whose process ended.
+    """
+
+    at_once: int
+    threads: int
+    when_lost: WhenLost
+
+    @abstractmethod
+    def run(self, work: Work, trials: Sequence[Trial], observer: Observer) -> Generator[Result]:
+        """Run every trial once, and yield its result as soon as it is there.
+
+        The observer is told when a trial starts and when an epoch of it ends, always in the thread
+        of the caller; what it raises is raised here. Closing the generator stops what still runs.
+        """

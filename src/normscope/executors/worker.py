@@ -1,16 +1,19 @@
-"""The other end of `processes`: a process that trains the trials it is sent.
+"""The other end of `processes`: a process that trains the groups of trials it is sent.
 
-It reads the work once and then one trial after the other, all pickled, from standard input, and
-writes epoch records and results to standard output, until its input ends.
+It reads the work once and then one group after the other, all pickled, from standard input. To
+standard output it writes a pair of trial and record for each epoch, and for each group the list of
+its results, or `Lost`. It ends when its input ends, whatever it is doing: then its parent is gone.
 """
 
 import os
 import pickle
 import sys
 import traceback
+from queue import SimpleQueue
+from threading import Thread
 
 from normscope.executors.processes import Lost
-from normscope.experiment import EpochRecord
+from normscope.experiment import EpochRecord, Trial
 
 
 def main() -> None:
@@ -25,16 +28,24 @@ def main() -> None:
         except BrokenPipeError:  # the parent is gone
             os._exit(1)
 
-    def on_epoch(record: EpochRecord) -> None:
-        send(record)
+    def on_epoch(trial: Trial, record: EpochRecord) -> None:
+        send((trial, record))
 
     work = pickle.load(sys.stdin.buffer)  # noqa: S301 - from the parent process
+    groups: SimpleQueue[list[Trial]] = SimpleQueue()
+    Thread(target=_receive, args=(groups,), daemon=True).start()
     while True:
+        group = groups.get()
         try:
-            trial = pickle.load(sys.stdin.buffer)  # noqa: S301
-        except EOFError:
-            return
-        try:
-            send(work(trial, on_epoch=on_epoch))
+            send(work(group, on_epoch=on_epoch))
         except Exception:
-            send(Lost(trial, traceback.format_exc()))
+            send(Lost(traceback.format_exc()))
+
+
+def _receive(groups: SimpleQueue[list[Trial]]) -> None:
+    """Read groups until the input ends, then end the process in the midst of its work."""
+    try:
+        while True:
+            groups.put(pickle.load(sys.stdin.buffer))  # noqa: S301 - from the parent process
+    finally:
+        os._exit(1)

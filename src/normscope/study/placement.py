@@ -8,13 +8,13 @@ import torch
 
 from normscope.data import Dataset
 from normscope.errors import UsageError
-from normscope.executors.fleets import Fleets, fleets
-from normscope.executors.inline import Inline
-from normscope.executors.processes import Processes, available_cores
+from normscope.executors import EXECUTORS
+from normscope.executors.cores import available_cores
+from normscope.executors.fleets import fleets
 from normscope.experiment import Experiment, Result, Trial
 from normscope.observers import Observer
 from normscope.training import kernels_for
-from normscope.training.trial import lost_trial, run_fleet, run_trial
+from normscope.training.trial import lost_trial, run_fleet
 
 FLEET = 32  # trials at once on a GPU, unless said otherwise; by estimate 20 GB of its memory
 
@@ -36,9 +36,11 @@ class Machine:
         return self.device.type == "cuda"
 
     @property
-    def in_this_process(self) -> bool:
-        """Whether trials run where the caller runs, and not in processes of their own."""
-        return self.on_gpu or self.workers == 1 or available_cores() == 1
+    def executor(self) -> str:
+        """The entry of `EXECUTORS` that is fastest here."""
+        if self.on_gpu:
+            return "fleets"
+        return "inline" if self.workers == 1 or available_cores() == 1 else "processes"
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,10 @@ class Placement:
     def run(self, todo: Sequence[Trial], dataset: Dataset, observer: Observer) -> Generator[Result]:
         """The results as they come; closing the generator stops what still runs."""
         device = self.machine.device
-        one = partial(run_trial, dataset=dataset, device=device)
-        if self.machine.on_gpu:
-            fleet = partial(run_fleet, dataset=dataset, device=device)
-            return Fleets(self.at_once).run(fleet, todo, observer)
-        if self.machine.in_this_process:
-            return Inline().run(one, todo, observer)
-        processes = Processes(self.at_once, self.threads, partial(lost_trial, device))
-        return processes.run(one, todo, observer)
+        executor = EXECUTORS[self.machine.executor](
+            at_once=self.at_once, threads=self.threads, when_lost=partial(lost_trial, device)
+        )
+        return executor.run(partial(run_fleet, dataset=dataset, device=device), todo, observer)
 
 
 def place(trials: Sequence[Trial], todo: Sequence[Trial], machine: Machine) -> Placement:
@@ -77,9 +75,7 @@ def place(trials: Sequence[Trial], todo: Sequence[Trial], machine: Machine) -> P
         return Placement(machine, precision, at_once, available_cores(), words)
     of_all = min(machine.at_once, max(1, len(trials)))
     at_once, threads = min(of_all, max(1, len(todo))), max(1, available_cores() // of_all)
-    each = f"{threads} each"
-    if machine.in_this_process:
-        each = str(torch.get_num_threads())
+    each = f"{threads} each" if machine.executor == "processes" else str(torch.get_num_threads())
     norms_by = kernels_for(machine.device)
     words = f"{at_once} at a time on cpu, {precision}, threads: {each}, norms by {norms_by}"
     return Placement(machine, precision, at_once, threads, words)
@@ -88,7 +84,7 @@ def place(trials: Sequence[Trial], todo: Sequence[Trial], machine: Machine) -> P
 def check_own_code(experiment: Experiment, machine: Machine, own: Sequence[str]) -> None:
     """Raise `UsageError` if workers lack a name that a script added to a table: `own` has those."""
     used = [name for name in (experiment.model, *experiment.norms) if name in own]
-    if used and not machine.in_this_process:
+    if used and machine.executor == "processes":
         raise UsageError(
             f"{used[0]} is of your own program, which worker processes do not see; use "
             "--workers 1 (workers=1)"
