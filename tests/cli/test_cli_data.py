@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from normscope.data.cifar import CIFAR10
+from normscope.data.layouts import CIFAR10
 
 FOLDER = "cifar-10-batches-py"
 NOWHERE = "http://127.0.0.1:9"  # a proxy that refuses every connection

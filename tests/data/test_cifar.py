@@ -10,67 +10,41 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from cifar_fakes import (
+    CLASS_NAMES,
+    FOLDER,
+    make_files,
+    make_folder,
+    make_layout,
+    pack,
+    pickled,
+    write_archive,
+)
 
 from normscope import data
-from normscope.data import cifar
-from normscope.data.cifar import CIFAR10, CIFAR100, FileFacts
-from normscope.errors import RunError, UsageError
-
-NAMES = ("cat", "dog")
-
-
-def pickled(content):
-    """As an old numpy wrote it; protocol 3 keeps bytes as they are, as Python 2 did."""
-    return pickle.dumps(content, protocol=3).replace(b"numpy._core.multi", b"numpy.core.multi")
+from normscope.data import cifar, places
+from normscope.data.layouts import CIFAR10, CIFAR100, FileFacts
+from normscope.errors import RunError
 
 
 @pytest.fixture
 def files():
-    """Two training files of three images each and a test file of two, with known pixels.
-
-    Sixteen colours, so that an archive holds compressed blocks, which break in ways of their own.
-    """
-    rng = np.random.default_rng(0)
-    contents = {}
-    for name, count in (("data_batch_1", 3), ("data_batch_2", 3), ("test_batch", 2)):
-        rows = rng.integers(0, 16, (count, 3072), dtype=np.uint8)
-        contents[name] = {b"data": rows, b"labels": [i % 2 for i in range(count)]}
-    contents["batches.meta"] = {b"label_names": [name.encode() for name in NAMES]}
-    return {name: pickled(content) for name, content in contents.items()}
+    return make_files()
 
 
 @pytest.fixture
 def layout(files):
-    return replace(
-        CIFAR10,
-        name="tiny",
-        files={n: FileFacts(hashlib.md5(c).hexdigest(), len(c)) for n, c in files.items()},
-        train=("data_batch_1", "data_batch_2"),
-    )
+    return make_layout(files)
 
 
 @pytest.fixture
 def folder(tmp_path, files):
-    place = tmp_path / "cifar-10-batches-py"
-    place.mkdir()
-    for name, content in files.items():
-        (place / name).write_bytes(content)
-    return place
-
-
-def archive_of(path, members):
-    with tarfile.open(path, "w:gz") as tar:
-        for name, content in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return path
+    return make_folder(tmp_path / FOLDER, files)
 
 
 @pytest.fixture
 def archive(tmp_path, files):
-    members = [(f"cifar-10-batches-py/{name}", content) for name, content in files.items()]
-    return archive_of(tmp_path / "cifar-10-python.tar.gz", members)
+    return pack(tmp_path / "cifar-10-python.tar.gz", files)
 
 
 # -- the official files --------------------------------------------------------------------------
@@ -139,7 +113,7 @@ def test_planes_become_pixels(layout, folder, files):
         np.testing.assert_array_equal(image[:, :, channel], expected)
     assert dataset.train_labels.tolist() == [0, 1, 0, 0, 1, 0]
     assert dataset.test_images.shape == (2, 32, 32, 3)
-    assert dataset.class_names == NAMES
+    assert dataset.class_names == CLASS_NAMES
 
 
 def test_cifar100_has_its_fine_labels_and_names(tmp_path):
@@ -174,7 +148,7 @@ def test_members_that_are_not_expected_are_not_read(layout, tmp_path, files):
     outside = tmp_path / "outside"
     members = [("../outside", b"x"), (str(outside), b"x"), ("data_batch_1", b"x")]
     members += [(f"cifar-10-batches-py/{name}", content) for name, content in files.items()]
-    archive = archive_of(tmp_path / "a.tar.gz", members)
+    archive = write_archive(tmp_path / "a.tar.gz", members)
     assert len(cifar.read(layout, archive).train_labels) == 6
     assert [path.name for path in tmp_path.iterdir()] == ["a.tar.gz"]
 
@@ -217,8 +191,8 @@ def test_an_altered_file_is_named(layout, folder, files, tail):
     (folder / "data_batch_1").write_bytes(bytes(altered) + tail)
     with pytest.raises(RunError, match="data_batch_1 is altered"):
         cifar.read(layout, folder)
-    assert cifar.faults(layout, folder)["data_batch_1"] == "altered"
-    assert cifar.faults(layout, folder)["test_batch"] == ""
+    assert places.faults(layout, folder)["data_batch_1"] == "altered"
+    assert places.faults(layout, folder)["test_batch"] == ""
 
 
 @pytest.mark.parametrize("keep", [0.5, 0.0])
@@ -263,7 +237,7 @@ def test_a_swollen_file_does_not_fill_the_memory(layout, folder):
     with (folder / "batches.meta").open("r+b") as stream:
         stream.truncate(100_000_000)  # sparse: takes no room on disk
     tracemalloc.start()
-    assert cifar.faults(layout, folder)["batches.meta"] == "altered"
+    assert places.faults(layout, folder)["batches.meta"] == "altered"
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 1_000_000
@@ -289,108 +263,6 @@ def test_a_pickle_that_runs_code_never_gets_to_run(layout, folder, tmp_path):
     with pytest.raises(RunError, match=r"refused to unpickle io.open"):
         cifar.unpickle(evil)
     assert not trace.exists()
-
-
-# -- where it is looked for ----------------------------------------------------------------------
-
-
-@pytest.fixture
-def places(tmp_path, monkeypatch):
-    """The four places, each an empty folder: option, variable, cache, ./data."""
-    named = {name: tmp_path / name for name in ("option", "variable", "data")}
-    for path in named.values():
-        path.mkdir()
-    monkeypatch.setenv("NORMSCOPE_DATA", str(named["variable"]))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.chdir(tmp_path)
-    named["cache"] = data.cache_dir()
-    named["cache"].mkdir(parents=True)
-    return named
-
-
-def test_places_are_searched_in_their_order(places):
-    for place in ("data", "cache", "variable", "option"):
-        (places[place] / "cifar-10-python.tar.gz").touch()
-        found = data.find("cifar10", places["option"])
-        assert found is not None
-        assert found.resolve() == (places[place] / "cifar-10-python.tar.gz").resolve()
-
-
-def test_the_folder_itself_may_be_named(places, folder):
-    assert data.find("cifar10", folder) == folder
-
-
-def test_an_extracted_folder_is_known_by_its_name_or_its_content(places, folder):
-    (folder / "batches.meta").unlink()
-    assert data.find("cifar10", folder) == folder
-    renamed = folder.rename(folder.with_name("photographs"))
-    assert data.find("cifar10", renamed) is None
-    (renamed / "batches.meta").touch()
-    assert data.find("cifar10", renamed) is None  # "batches.meta" alone is anybody's
-    for name in CIFAR10.files:
-        (renamed / name).touch()
-    assert data.find("cifar10", renamed) == renamed
-
-
-def test_nothing_is_found_where_there_is_nothing(places):
-    assert data.find("cifar10", places["option"]) is None
-    assert data.find("shapes") is None
-
-
-def test_a_data_folder_that_is_not_there(places):
-    with pytest.raises(UsageError, match="the data folder nowhere is not a folder"):
-        data.find("cifar10", cifar.Path("nowhere"))
-
-
-def test_a_damaged_copy_is_not_passed_over(places, layout, folder):
-    (places["option"] / "cifar-10-batches-py").mkdir()
-    with pytest.raises(RunError, match="is missing"):
-        data.load_dataset("cifar10", places["option"])
-
-
-# -- add -----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("kind", ["folder", "archive"])
-def test_add_verifies_and_copies(kind, layout, folder, archive, tmp_path):
-    source = folder if kind == "folder" else archive
-    target = cifar.add([CIFAR100, layout], source, tmp_path / "cache")
-    assert target.parent == tmp_path / "cache"
-    assert len(cifar.read(layout, target).train_labels) == 6
-    assert [path.name for path in target.parent.iterdir()] == [source.name]
-
-
-@pytest.mark.parametrize("kind", ["folder", "archive"])
-def test_add_replaces_a_damaged_copy(kind, layout, folder, archive, tmp_path):
-    source = folder if kind == "folder" else archive
-    damaged = tmp_path / "cache" / source.name
-    if kind == "folder":
-        damaged.mkdir(parents=True)
-        (damaged / "data_batch_1").touch()
-    else:
-        damaged.parent.mkdir()
-        damaged.touch()
-    assert cifar.add([layout], source, tmp_path / "cache") == damaged
-    assert set(cifar.faults(layout, damaged).values()) == {""}
-    assert [path.name for path in damaged.parent.iterdir()] == [source.name]
-
-
-def test_add_names_the_data_set_of_an_archive_it_cannot_open(layout, tmp_path):
-    (tmp_path / "cifar-100-python.tar.gz").write_bytes(b"cut")
-    with pytest.raises(RunError, match=r"truncated \(3 of 169001437 bytes\).* fetch cifar100"):
-        cifar.add([layout, CIFAR100], tmp_path / "cifar-100-python.tar.gz", tmp_path / "cache")
-
-
-def test_add_refuses_what_is_damaged_or_strange(layout, folder, tmp_path):
-    (folder / "data_batch_1").write_bytes(b"other")
-    with pytest.raises(RunError, match="data_batch_1 is truncated"):
-        cifar.add([layout], folder, tmp_path / "cache")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match="holds no file of tiny"):
-        cifar.add([layout], tmp_path / "empty", tmp_path / "cache")
-    with pytest.raises(UsageError, match="does not exist"):
-        cifar.add([layout], tmp_path / "none", tmp_path / "cache")
-    assert not (tmp_path / "cache").exists()
 
 
 # -- the real data -------------------------------------------------------------------------------

@@ -247,7 +247,7 @@ def test_an_address_that_is_none(tmp_path):
 def test_a_folder_that_cannot_be_made_is_no_fault_of_the_server(serve, tmp_path):
     (tmp_path / "file").touch()
     source = serve()
-    with pytest.raises(RunError, match=r"cannot write .*file/cache \(Not a directory\); make room"):
+    with pytest.raises(RunError, match=r"cannot write .*file/cache \(Not a directory\); set XDG_"):
         download(remote(source.url), tmp_path / "file" / "cache")
     assert source.asked == []
 

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from normscope.errors import NormscopeError
+from normscope.errors import NormscopeError, UsageError
+from normscope.files import user_path
 
 # typer reads annotations at run time, on Python 3.10 too, hence Optional.
 # ruff: noqa: UP045
@@ -18,11 +19,6 @@ INTERRUPTED = 130  # the exit code of a program that was ended by Ctrl-C
 DEFECT = 1  # the exit code of a program that failed in a way nobody foresaw
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-DataDir = Annotated[
-    Optional[Path],
-    typer.Option(help="First folder to look for the data set in; then $NORMSCOPE_DATA, the "
-                 "user's cache folder and ./data.", show_default=False),
-]  # fmt: skip
 
 
 AsJson = Annotated[
@@ -75,10 +71,26 @@ Levels = Annotated[
 
 
 def folder(text: str) -> Path:
-    """An empty name, as an unset variable leaves it, would mean the folder one is in."""
+    """The folder that `text` names, with ``~`` in it, which a shell leaves alone after a ``=``.
+
+    An empty name, as an unset variable leaves it, would mean the folder one is in.
+    """
     if not text:
         raise typer.BadParameter("is empty; name a folder")
-    return Path(text)
+    try:
+        return user_path(text)
+    except UsageError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+DataDir = Annotated[
+    Optional[Path],
+    typer.Option(
+        parser=folder, metavar="DIR", show_default=False,
+        help="First folder to look for the data set in; then $NORMSCOPE_DATA, the user's cache "
+             "folder and ./data.",
+    ),
+]  # fmt: skip
 
 
 @contextmanager

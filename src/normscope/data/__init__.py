@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from normscope.data import cifar, shapes
-from normscope.data.cifar import CIFAR10, CIFAR100, Layout
+from normscope.data import cifar, places, shapes
 from normscope.data.dataset import Dataset
 from normscope.data.download import Progress, cache_dir, download
 from normscope.data.gallery import save_samples
+from normscope.data.layouts import CIFAR10, CIFAR100, Layout
 from normscope.data.shapes import make_shapes
 from normscope.errors import RunError, UsageError, lookup
+from normscope.files import user_path
 
 __all__ = [
     "DATASETS",
@@ -51,7 +52,7 @@ DATASETS: dict[str, DatasetSource] = {
 
 def load_dataset(
     name: str,
-    data_dir: Path | None = None,
+    data_dir: Path | str | None = None,
     train_limit: int | None = None,
     test_limit: int | None = None,
     progress: Progress | None = None,
@@ -69,10 +70,10 @@ def load_dataset(
     return dataset.limited(train_limit, test_limit)
 
 
-def find(name: str, data_dir: Path | None = None) -> Path | None:
+def find(name: str, data_dir: Path | str | None = None) -> Path | None:
     """The folder or archive that `name` would be read from; None if it has no file here."""
     layout = lookup(DATASETS, "data set", name).layout
-    return cifar.find(layout, data_dir) if layout is not None else None
+    return places.find(layout, data_dir) if layout is not None else None
 
 
 def fetch(
@@ -94,26 +95,26 @@ def fetch(
         ) from error
 
 
-def add(path: Path) -> Path:
+def add(path: Path | str) -> Path:
     """Verify the archive or extracted folder at `path` and copy it into `cache_dir`.
 
-    Returns where it is now, under its official name. Raises `UsageError` if nothing known is at
-    `path`, `RunError` that names the first file that is missing, truncated or altered.
+    Returns where it is now, under a name that `find` knows. Raises `UsageError` if nothing known is
+    at `path`, `RunError` that names the first file that is missing, truncated or altered.
     """
     layouts = [source.layout for source in DATASETS.values() if source.layout is not None]
-    return cifar.add(layouts, path, cache_dir())
+    return places.add(layouts, user_path(path), cache_dir())
 
 
-def verify(name: str, data_dir: Path | None = None) -> dict[str, str]:
+def verify(name: str, data_dir: Path | str | None = None) -> dict[str, str]:
     """By file of the copy that is here: "" if intact, else "missing", "altered" or how truncated.
 
     Raises `RunError` if there is no copy, or only an archive that cannot be opened.
     """
     layout = _layout(name)
-    place = cifar.find(layout, data_dir)
+    place = places.find(layout, data_dir)
     if place is None:
         raise RunError(f"{name} is not on this machine; run `normscope data fetch {name}`")
-    return cifar.faults(layout, place)
+    return places.faults(layout, place)
 
 
 def _layout(name: str) -> Layout:

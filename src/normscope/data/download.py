@@ -23,7 +23,7 @@ Progress = Callable[[int, int], None]  # downloaded bytes, total bytes
 TIMEOUT_S = 30.0  # without a byte from the server
 ATTEMPTS = 4  # per source; each one resumes where the last was cut
 CHUNK_BYTES = 1 << 18
-ADVICE = "make room there, or set XDG_CACHE_HOME to a folder with room"
+ADVICE = "set XDG_CACHE_HOME to another folder"
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,25 @@ class RemoteFile:
 
 
 def cache_dir() -> Path:
-    """Where data sets are kept for this user, whatever the project they are used in."""
-    return Path(platformdirs.user_cache_dir("normscope")) / "data"
+    """Where data sets are kept for this user, whatever the project they are used in.
+
+    Raises `UsageError` if this user has no home folder.
+    """
+    folder = cache_dir_if_known()
+    if folder is None:
+        raise UsageError(
+            "this user has no home folder to keep data sets in; set XDG_CACHE_HOME to a folder "
+            "for them, or NORMSCOPE_DATA to the one that has them"
+        )
+    return folder
+
+
+def cache_dir_if_known() -> Path | None:
+    """`cache_dir`, or None for a user without a home folder."""
+    try:  # platformdirs raises there, and older ones return the path with its ~
+        return Path(platformdirs.user_cache_dir("normscope")).expanduser() / "data"
+    except RuntimeError:
+        return None
 
 
 def download(
@@ -53,10 +70,11 @@ def download(
     for url in remote.sources:
         if not _is_web_address(url):
             raise UsageError(f"source {url!r} is not an http or https address")
+    target, part = folder / remote.name, folder / f"{remote.name}.part"
     with disk_errors(folder, ADVICE):
         folder.mkdir(parents=True, exist_ok=True)
-    target, part = folder / remote.name, folder / f"{remote.name}.part"
-    with FileLock(folder / f"{remote.name}.lock"):
+        lock = FileLock(folder / f"{remote.name}.lock").acquire()
+    with lock:
         if not (target.is_file() and _intact(remote, target)):
             _from_any_source(remote, part, progress, timeout_s)
             os.replace(part, target)
