@@ -17,12 +17,16 @@ CLASS_NAMES = ("cat", "dog")
 KINDS = (".tar.gz", ".tar", ".tar.xz", ".tar.bz2", ".zip")
 
 
-def pickled(content: dict) -> bytes:
-    """As an old numpy wrote it; protocol 3 keeps bytes as they are, as Python 2 did."""
-    return pickle.dumps(content, protocol=3).replace(b"numpy._core.multi", b"numpy.core.multi")
+def pickled(values: dict) -> bytes:
+    """As an old numpy wrote it for Python 2, where False and True in a dtype were 0 and 1.
+
+    Protocol 3 keeps bytes as they are, as Python 2 did.
+    """
+    content = pickle.dumps(values, protocol=3).replace(b"numpy._core.multi", b"numpy.core.multi")
+    return content.replace(pickle.NEWFALSE + pickle.NEWTRUE + pickle.TUPLE3, b"K\0K\1\x87")
 
 
-def make_files() -> dict[str, bytes]:
+def make_contents() -> dict[str, dict]:
     """Two training files of three images each and a test file of two, with known pixels.
 
     Sixteen colours, so that an archive holds compressed blocks, which break in ways of their own.
@@ -33,7 +37,11 @@ def make_files() -> dict[str, bytes]:
         rows = rng.integers(0, 16, (count, 3072), dtype=np.uint8)
         contents[name] = {b"data": rows, b"labels": [i % 2 for i in range(count)]}
     contents["batches.meta"] = {b"label_names": [name.encode() for name in CLASS_NAMES]}
-    return {name: pickled(content) for name, content in contents.items()}
+    return contents
+
+
+def make_files() -> dict[str, bytes]:
+    return {name: pickled(values) for name, values in make_contents().items()}
 
 
 def make_layout(files: dict[str, bytes]) -> Layout:

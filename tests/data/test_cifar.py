@@ -13,6 +13,7 @@ import pytest
 from cifar_fakes import (
     CLASS_NAMES,
     FOLDER,
+    make_contents,
     make_files,
     make_folder,
     make_layout,
@@ -100,12 +101,9 @@ def test_pixels_are_normalized_by_the_usual_constants():
 # -- reading -------------------------------------------------------------------------------------
 
 
-def test_planes_become_pixels(layout, folder, files):
+def test_planes_become_pixels(layout, folder):
     dataset = cifar.read(layout, folder)
-    row = pickle.loads(  # noqa: S301 - written above
-        files["data_batch_2"].replace(b"numpy.core", b"numpy._core"), encoding="bytes"
-    )
-    row = row[b"data"][1]
+    row = make_contents()["data_batch_2"][b"data"][1]
     image = dataset.train_images[4]
     assert image.shape == (32, 32, 3)
     for channel in range(3):

@@ -1,5 +1,6 @@
 """Downloads from real servers on this machine: whole, cut, corrupted, dead."""
 
+import errno
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
@@ -249,6 +250,18 @@ def test_a_folder_that_cannot_be_made_is_no_fault_of_the_server(serve, tmp_path)
     source = serve()
     with pytest.raises(RunError, match=r"cannot write .*file/cache \(Not a directory\); set XDG_"):
         download(remote(source.url), tmp_path / "file" / "cache")
+    assert source.asked == []
+
+
+@pytest.mark.parametrize("refusal", [OSError(errno.ENOLCK, "No locks"), NotImplementedError()])
+def test_a_file_system_that_cannot_lock(serve, tmp_path, monkeypatch, refusal):
+    def acquire(lock):
+        raise refusal
+
+    monkeypatch.setattr("filelock.FileLock._acquire", acquire)
+    source = serve()
+    with pytest.raises(RunError, match=r"cannot lock files, so .* a local folder: set XDG_CACHE_"):
+        download(remote(source.url), tmp_path)
     assert source.asked == []
 
 

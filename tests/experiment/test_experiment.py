@@ -98,6 +98,11 @@ def test_a_file_that_is_not_there(tmp_path):
         read_experiment(tmp_path / "none.toml")
 
 
+def test_a_file_may_begin_with_the_mark_of_notepad(tmp_path):
+    (tmp_path / "e.toml").write_bytes(b"\xef\xbb\xbfseeds = 2\r\n")
+    assert read_experiment(tmp_path / "e.toml").seeds == 2
+
+
 def test_bytes_that_are_no_text(tmp_path):
     (tmp_path / "e.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match="not valid TOML"):

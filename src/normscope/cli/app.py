@@ -11,6 +11,7 @@ import typer
 from normscope.cli.compare import compare, report
 from normscope.cli.data import data_app
 from normscope.cli.names import HelpWithNames
+from normscope.cli.options import figures_without_a_home
 from normscope.cli.planning import plan, summary
 
 app = typer.Typer(
@@ -39,7 +40,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="normscope.plain")  # any terminal gets its verdicts
     try:
-        sys.exit(app(prog_name="normscope", standalone_mode=False))
+        with figures_without_a_home():
+            sys.exit(app(prog_name="normscope", standalone_mode=False))
     except BadArguments as error:
         _show_bad_arguments(error)
         sys.exit(error.exit_code)

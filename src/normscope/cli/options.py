@@ -1,10 +1,12 @@
 """What the commands share: types of options, how their values are read, errors in one line."""
 
+import os
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, Optional
 
 import typer
@@ -91,6 +93,25 @@ DataDir = Annotated[
              "folder and ./data.",
     ),
 ]  # fmt: skip
+
+
+@contextmanager
+def figures_without_a_home() -> Iterator[None]:
+    """Let matplotlib start for a user who has no home folder, where it looks for its settings."""
+    if os.environ.get("MPLCONFIGDIR") or _has_home():
+        yield
+        return
+    with TemporaryDirectory(prefix="normscope-") as folder:
+        os.environ["MPLCONFIGDIR"] = folder
+        yield
+
+
+def _has_home() -> bool:
+    try:
+        Path.home()
+    except RuntimeError:
+        return False
+    return True
 
 
 @contextmanager
