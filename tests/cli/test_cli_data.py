@@ -3,7 +3,11 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
+import tarfile
 import threading
+import zipfile
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -121,6 +125,25 @@ def test_add_real_cifar10_then_list_it(normscope, real, cache):
     shutil.rmtree(cache)  # 180 MB
 
 
+@pytest.mark.parametrize("kind", [".tar", ".zip"])  # the quick ones: the real files are 186 MB
+def test_add_real_cifar10_packed_in_another_way_then_use_it(normscope, real, cache, tmp_path, kind):
+    packed, kept = tmp_path / f"mine{kind}", cache / f"cifar-10-python{kind}"
+    with zipfile.ZipFile(packed, "w") if kind == ".zip" else tarfile.open(packed, "w") as archive:
+        put = archive.write if kind == ".zip" else archive.add
+        for file in CIFAR10.files:
+            put(real / FOLDER / file, f"./data/{FOLDER}/{file}")
+    done = normscope("data", "add", packed)
+    assert done.stdout == f"verified, and copied to {kept}\n", done.stderr
+    packed.unlink()
+    assert f"cifar10    {kept}\n" in normscope("data", "list").stdout
+    verified = normscope("data", "verify", "cifar10").stdout.splitlines()
+    assert [line.split() for line in verified] == [["ok", file] for file in CIFAR10.files]
+    shown = normscope("data", "show", "cifar10", "--out", "cifar.png")
+    assert shown.returncode == 0, shown.stderr
+    assert (tmp_path / "cifar.png").read_bytes()[:4] == b"\x89PNG"
+    shutil.rmtree(cache)
+
+
 # -- fetch ---------------------------------------------------------------------------------------
 
 
@@ -179,6 +202,70 @@ def test_list_says_where_each_data_set_is(normscope, damaged):
         ["cifar10", str(damaged)],
         ["cifar100", "not", "here"],
     ]
+
+
+# -- what folders and files are called -----------------------------------------------------------
+
+
+def test_a_tilde_after_an_equals_sign_is_the_home_folder(
+    normscope, environment, damaged, experiment, tmp_path
+):
+    environment["HOME"] = str(tmp_path)
+    assert str(damaged) in normscope("data", "list", "--data-dir=~/mine").stdout
+    assert (
+        normscope("data", "show", "shapes", "--out=~/s.png").stdout == f"wrote {tmp_path}/s.png\n"
+    )
+    assert normscope("report", "e", "--out=~/there").returncode == 0
+    assert (tmp_path / "there" / "report.html").exists()
+    environment["NORMSCOPE_DATA"] = "~/mine"
+    assert str(damaged) in normscope("data", "list").stdout
+    assert not (tmp_path / "~").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("compare", "--out"),
+        ("compare", "--dataset", "cifar10", "--data-dir"),
+        ("report", "e", "--out"),
+        ("data", "list", "--data-dir"),
+        ("data", "add"),
+        ("data", "show", "shapes", "--out"),
+    ],
+)
+def test_a_name_that_is_too_long_is_told_in_one_message(normscope, environment, tmp_path, command):
+    environment["COLUMNS"] = "1000"
+    done = normscope(*command, "x" * 300)
+    assert done.returncode == 2, done.stderr
+    assert "File name too long; choose a shorter name" in done.stderr
+    assert "defect" not in done.stderr
+    assert {path.name for path in tmp_path.iterdir()} <= {"cache"}  # it has the fonts of matplotlib
+
+
+HOMELESS = """\
+import os
+os.getuid = lambda: 54321  # a user whom the system does not know
+from normscope.cli import main
+main()
+"""
+
+
+def test_a_user_without_a_home_folder(environment, tmp_path):
+    nothing = ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "MPLCONFIGDIR")
+    environment = {key: value for key, value in environment.items() if key not in nothing}
+
+    def run(*command):
+        arguments = [sys.executable, "-c", HOMELESS, *command]
+        return subprocess.run(
+            arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+
+    assert run("data", "list").stdout.count("not here") == 2
+    shown = run("data", "show", "shapes")
+    assert shown.returncode == 0, shown.stderr
+    said = message(run("data", "fetch", "cifar10"), 2)
+    assert "no home folder to keep data sets in; set XDG_CACHE_HOME" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["shapes.png"]
 
 
 # -- report --------------------------------------------------------------------------------------

@@ -57,8 +57,9 @@ def _in_tar(archive: Path, limit: Callable[[str], int | None]) -> Iterator[tuple
     with tarfile.open(archive, "r:*", tarinfo=_Header) as tar:
         for member in tar:
             size = limit(member.name)
-            stream = tar.extractfile(member) if member.isreg() and size is not None else None
-            if stream is not None:
+            if size is None or not member.isreg():
+                continue
+            if stream := tar.extractfile(member):
                 yield member.name, stream.read(size)
 
 

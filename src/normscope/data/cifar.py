@@ -7,6 +7,7 @@ matches, and then only arrays are built.
 import io
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ def read(layout: Layout, place: Path) -> Dataset:
     return _dataset(layout, parsed)
 
 
-def _dtype(kind: bytes, align: int, copy: int) -> np.dtype:
+def _dtype(kind: Any, align: int, copy: int) -> np.dtype:
     """`np.dtype` for the 0 and 1 that Python 2 wrote; numpy 2.4 warns unless they are bools."""
     return np.dtype(kind, align=bool(align), copy=bool(copy))
 
