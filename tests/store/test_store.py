@@ -1,5 +1,6 @@
 """The folder of an experiment: atomic, resumable, extendable, and safe to move."""
 
+import errno
 import json
 import shutil
 
@@ -241,6 +242,19 @@ def test_one_process_at_a_time(store):
     first, other = Store.lock(store.folder), Store.lock(store.folder)
     with first, pytest.raises(RunError, match="another normscope"), other:
         pass
+    with other:
+        pass
+
+
+def test_one_process_at_a_time_where_the_file_system_has_no_flock(store, monkeypatch):
+    def missing(file, operation):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", missing)
+    first, other = Store.lock(store.folder), Store.lock(store.folder)
+    with pytest.warns(UserWarning, match="flock not supported"), first:
+        with pytest.raises(RunError, match="another normscope"), other:
+            pass
     with other:
         pass
 
