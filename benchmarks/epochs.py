@@ -14,7 +14,7 @@ from benchmarks.published import Setting, published_epoch
 from normscope.experiment import RECIPES, Precision
 from normscope.models import MODELS
 from normscope.norms import NORMS
-from normscope.training import Split, fastest_forward, fit
+from normscope.training import Splits, fit, with_fastest_forward
 from normscope.training.seeds import generator
 
 CPU = torch.device("cpu")
@@ -70,22 +70,15 @@ def own_epoch(norm: str, precision: Precision, share: int) -> float:
 @cache
 def make_own_epoch(norm: str, precision: Precision, train: int, test: int) -> Callable[[], None]:
     """A function that trains for an epoch of `train` images and tests on `test` others."""
-    data = images(train, test)
-    splits = [
-        Split.from_numpy(pixels, labels, data.mean, data.std, CPU)
-        for pixels, labels in (
-            (data.train_images, data.train_labels),
-            (data.test_images, data.test_labels),
-        )
-    ]
+    splits = Splits.of(images(train, test), CPU)
     model = MODELS["s8"](NORMS[norm], 10, generator(0, "init"), generator(0, "dropout"))
     model = model.to(memory_format=torch.channels_last)
-    forward = fastest_forward(model.layers, CPU, precision)
+    model = with_fastest_forward(model, CPU, precision)
     recipe = RECIPES["s8"].model_copy(update={"epochs": 1, "precision": precision})
     order = generator(0, "order")
 
     def epoch() -> None:
-        fit(model, splits[0], splits[1], recipe, order, lambda record: None, forward)
+        fit(model, splits, recipe, order, lambda record: None)
 
     return epoch
 

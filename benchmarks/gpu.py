@@ -16,7 +16,7 @@ from normscope.experiment import RECIPES, Experiment, Precision, Result
 from normscope.experiment.plan import plan
 from normscope.models import MODELS
 from normscope.norms import NORMS
-from normscope.training import SideBySide, Split, fastest_forward, fold
+from normscope.training import SideBySide, Split, fold, with_fastest_forward
 from normscope.training.graph import WARM_UP
 from normscope.training.seeds import generator
 from normscope.training.steps import DeviceSteps
@@ -43,8 +43,8 @@ def fleet_step(
     network = fleet(norm, members, kind, device)
     orders = [torch.randperm(2 * BATCH, generator=generator(m, "order")) for m in range(members)]
     index = torch.stack(orders)[:, :BATCH].to(device)
-    forward = fastest_forward(network, device, precision)
-    with closing(DeviceSteps(network, forward, train, recipe, members)) as step:
+    network = with_fastest_forward(network, device, precision, members)
+    with closing(DeviceSteps(network, train, recipe, members)) as step:
         seconds_of_steps(step, index, WARM_UP + 2)
         return 1000 * statistics.median(seconds_of_steps(step, index, 4) / 4 for _ in range(5))
 

@@ -13,7 +13,7 @@ import pytest
 
 from normscope.data import find, load_dataset
 from normscope.study import checks
-from normscope.training.trial import choose_device
+from normscope.training.device import choose_device
 
 
 @pytest.fixture(scope="session", autouse=True)

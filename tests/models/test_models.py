@@ -117,7 +117,7 @@ def test_every_element_can_be_dropped(n):
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_dropout_zeroes_in_forward_and_backward_alike_and_scales_the_rest(memory_format):
     x = torch.rand(4, 8, 5, 5).add(1).to(memory_format=memory_format).requires_grad_()
-    y = Dropout(0.2, generator=generator(0, "dropout"))(x)
+    y = Dropout(0.2, generator(0, "dropout"))(x)
     kept = y != 0
     assert 0.6 < kept.float().mean() < 0.95
     torch.testing.assert_close(y[kept], x[kept] / 0.8)
@@ -148,7 +148,7 @@ def test_dropout_by_mask_drops_independently_and_scales_the_rest(members):
 
 def test_dropout_does_nothing_in_evaluation():
     x = torch.rand(2, 3)
-    assert Dropout(0.5, generator=generator(0, "dropout")).eval()(x) is x
+    assert Dropout(0.5, generator(0, "dropout")).eval()(x) is x
 
 
 # -- the summary ---------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from normscope.experiment.plan import plan
 from normscope.models import MODELS
 from normscope.models.layers import Dropout
 from normscope.norms import NORMS
-from normscope.training import SideBySide, Split, fit_fleet, fold, join, part, unfold
+from normscope.training import SideBySide, Splits, fit_fleet, fold, join, separate, unfold
 from normscope.training.seeds import generator
 from normscope.training.trial import run_fleet, run_trial
 
@@ -158,12 +158,15 @@ def test_a_member_that_diverges_leaves_the_others_alone(shapes):
     networks = members("gn")
     with torch.no_grad():
         networks[1][0].weight *= float("inf")
-    split = Split.from_numpy(shapes.train_images, shapes.train_labels, shapes.mean, shapes.std, CPU)
     told = []
     recipe = RECIPES["quick"].model_copy(update={"epochs": 2})
     orders = [generator(seed, "order") for seed in SEEDS]
     outcomes = fit_fleet(
-        fold(networks), split, split, recipe, orders, lambda m, r: told.append((m, r.epoch))
+        fold(networks),
+        Splits.of(shapes, CPU),
+        recipe,
+        orders,
+        lambda m, r: told.append((m, r.epoch)),
     )
     assert [type(outcome).__name__ for outcome in outcomes] == ["Tensor", "Diverged", "Tensor"]
     assert told == [(0, 1), (2, 1), (0, 2), (2, 2)]
@@ -179,8 +182,8 @@ def test_what_raises_is_the_outcome_of_all(shapes):
 
 
 def test_dropout_hits_each_member_where_it_hits_it_alone():
-    layers = [nn.Sequential(Dropout(0.3, generator=generator(s, "dropout"))) for s in SEEDS]
-    folded = fold([nn.Sequential(Dropout(0.3, generator=generator(s, "dropout"))) for s in SEEDS])
+    layers = [nn.Sequential(Dropout(0.3, generator(s, "dropout"))) for s in SEEDS]
+    folded = fold([nn.Sequential(Dropout(0.3, generator(s, "dropout"))) for s in SEEDS])
     x = torch.ones(2, 4, 5, 5)
     together = folded(wide([x] * 3))
     for m, layer in enumerate(layers):
@@ -225,7 +228,7 @@ def test_members_side_by_side_keep_their_own_weights(unfoldable):
     joined = join(alone)
     for parameter in joined.parameters():
         parameter.data += 1
-    part(joined, alone)
+    separate(joined, alone)
     expected = [p + 1 for network in members(unfoldable) for p in network.parameters()]
     found = [p for network in alone for p in network.parameters()]
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
@@ -269,11 +272,9 @@ def test_a_member_that_diverges_on_cuda_leaves_the_others_alone(shapes):
     networks = [m.to(cuda, memory_format=torch.channels_last).layers for m in made]
     with torch.no_grad():
         networks[1][0].weight *= float("inf")
-    arrays = shapes.train_images, shapes.train_labels, shapes.mean, shapes.std
-    split = Split.from_numpy(*arrays, cuda)
     orders = [generator(seed, "order") for seed in SEEDS]
     outcomes = fit_fleet(
-        fold(networks), split, split, group[0].recipe, orders, lambda member, record: None
+        fold(networks), Splits.of(shapes, cuda), group[0].recipe, orders, lambda *_: None
     )
     assert [type(outcome).__name__ for outcome in outcomes] == ["Tensor", "Diverged", "Tensor"]
     assert all(outcomes[m].isfinite().all() for m in (0, 2))

@@ -10,15 +10,15 @@ from torch.nn.functional import cross_entropy
 from normscope.models import MODELS
 from normscope.models.layers import Dropout
 from normscope.norms import NORMS
-from normscope.norms.coefficients import COEFFICIENTS, can_be_fused
-from normscope.training.fused import fuse, relu_norm_dropout
+from normscope.norms.by_layer import coefficients_of
+from normscope.training.fused import Fused, relu_norm_dropout
 from normscope.training.seeds import generator
 
 # Half a unit in the last place, and what rounding of sums adds to it; torch's own batch norm in
 # channels_last is off by 1.5e-4 in float32.
 TOLERANCE = {torch.float32: 1e-6, torch.bfloat16: 4e-3}
 SHAPES = {"a lane is a row": (6, 16, 30, 30), "one pixel": (5, 28, 1, 1), "odd": (3, 20, 7, 5)}
-FUSED = [name for name, make in NORMS.items() if type(make(8)) in COEFFICIENTS]
+FUSED = [name for name, make in NORMS.items() if coefficients_of(make(8))]
 
 
 @pytest.fixture(params=[1, 2], ids=["1 thread", "2 threads"])
@@ -56,7 +56,7 @@ def layer_by_layer(norm, dropout, x):
 def outcome(function, norm, x, training, double=False):
     """Output, gradients and buffers of one pass forward and backward."""
     norm = copy.deepcopy(norm).train(training)
-    dropout = Dropout(0.1, generator=generator(2, "dropout")).train(training)
+    dropout = Dropout(0.1, generator(2, "dropout")).train(training)
     x = x.detach().clone(memory_format=torch.preserve_format)
     if double:
         norm, x = norm.double(), x.double()
@@ -82,7 +82,7 @@ def test_agrees_with_the_layers_in_float64(name, shape, dtype, training, threads
 @pytest.mark.parametrize("name", FUSED)
 def test_without_gradients_it_is_the_same(name):
     norm, x = make_norm(name, 16), make_input((4, 16, 6, 6), torch.float32)
-    dropout = Dropout(0.1, generator=generator(0, "dropout")).eval()
+    dropout = Dropout(0.1, generator(0, "dropout")).eval()
     with_graph = relu_norm_dropout(norm.eval(), dropout, x)
     with torch.inference_mode():
         assert torch.equal(relu_norm_dropout(norm, dropout, x), with_graph)
@@ -91,7 +91,7 @@ def test_without_gradients_it_is_the_same(name):
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_any_memory_order_is_taken(memory_format):
     norm, x = make_norm("gn", 16), make_input((4, 16, 6, 6), torch.float32)
-    dropout = Dropout(0.5, generator=generator(0, "dropout")).eval()
+    dropout = Dropout(0.5, generator(0, "dropout")).eval()
     expected = layer_by_layer(norm, dropout, x)
     given = x.to(memory_format=memory_format).requires_grad_()
     y = relu_norm_dropout(norm, dropout, given)
@@ -127,7 +127,7 @@ def test_frozen_parameters_get_no_gradient_and_the_input_does(name, frozen, trai
     x = make_input((4, 16, 6, 6), torch.float32)
     gradients = []
     for function, a_norm in ((relu_norm_dropout, norm), (layer_by_layer, copy.deepcopy(norm))):
-        dropout = Dropout(0.1, generator=generator(0, "dropout"))
+        dropout = Dropout(0.1, generator(0, "dropout"))
         given = x.detach().clone(memory_format=torch.preserve_format).requires_grad_()
         y = function(a_norm.train(training), dropout.train(training), given)
         y.square().sum().backward()
@@ -139,7 +139,7 @@ def test_frozen_parameters_get_no_gradient_and_the_input_does(name, frozen, trai
 
 
 def test_backward_can_be_repeated_but_not_differentiated():
-    dropout = Dropout(0.1, generator=generator(0, "dropout"))
+    dropout = Dropout(0.1, generator(0, "dropout"))
     x = make_input((4, 16, 6, 6), torch.float32).requires_grad_()
     y = relu_norm_dropout(make_norm("bn", 16), dropout, x).square().sum()
     first, second = (torch.autograd.grad(y, x, retain_graph=True)[0] for _ in range(2))
@@ -150,7 +150,7 @@ def test_backward_can_be_repeated_but_not_differentiated():
 
 
 def test_other_types_are_refused_and_no_samples_are_none():
-    dropout = Dropout(0.1, generator=generator(0, "dropout")).eval()
+    dropout = Dropout(0.1, generator(0, "dropout")).eval()
     with pytest.raises(TypeError, match=r"not torch\.float64"):
         relu_norm_dropout(make_norm("gn", 8).double(), dropout, torch.ones(2, 8, 3, 3).double())
     empty = relu_norm_dropout(make_norm("gn", 8), dropout, torch.ones(0, 8, 3, 3))
@@ -169,17 +169,17 @@ def test_other_types_are_refused_and_no_samples_are_none():
     ids=repr,
 )
 def test_unusual_norms_are_called_as_they_are(norm):
-    assert not can_be_fused(norm)
-    layers = nn.Sequential(nn.ReLU(), norm, Dropout(0.0, generator=generator(0, "d")))
+    assert coefficients_of(norm) is None
+    layers = nn.Sequential(nn.ReLU(), norm, Dropout(0.0, generator(0, "d")))
     x = torch.randn(3, 8, 4, 4)
-    torch.testing.assert_close(fuse(layers)(x), copy.deepcopy(norm)(torch.relu(x)))
+    torch.testing.assert_close(Fused(layers)(x), copy.deepcopy(norm)(torch.relu(x)))
 
 
 def test_bfloat16_is_rounded_to_the_nearest_and_ties_to_even():
     """A norm that multiplies by half a unit more than 1, so that most products are ties."""
     values = torch.tensor([1.0, 1.00390625, 1.01171875, 3.0, 257.0, 259.0, 0.1, 1e30])
     x = values.view(1, 8, 1, 1)
-    dropout = Dropout(0.1, generator=generator(0, "dropout")).eval()
+    dropout = Dropout(0.1, generator(0, "dropout")).eval()
     norm = nn.BatchNorm2d(8, eps=0.0).eval()
     norm.weight.data = torch.full((8,), 1.00390625)
     y = relu_norm_dropout(norm, dropout, x.bfloat16())
@@ -191,7 +191,7 @@ def test_bfloat16_is_rounded_to_the_nearest_and_ties_to_even():
 def test_what_is_not_a_number_stays_so(name, dtype):
     x = make_input((4, 16, 6, 6), dtype)
     x[2, 3, 1, 1] = float("nan")
-    dropout = Dropout(0.1, generator=generator(0, "dropout"))
+    dropout = Dropout(0.1, generator(0, "dropout"))
     y = relu_norm_dropout(make_norm(name, 16), dropout, x.requires_grad_())
     assert y[2, 3].isnan().any()
     y.sum().backward()
@@ -199,7 +199,7 @@ def test_what_is_not_a_number_stays_so(name, dtype):
 
 
 def test_one_value_per_channel_cannot_be_normalized_over_the_batch():
-    dropout = Dropout(0.1, generator=generator(0, "dropout"))
+    dropout = Dropout(0.1, generator(0, "dropout"))
     with pytest.raises(ValueError, match="one value per channel"):
         relu_norm_dropout(NORMS["bn"](8), dropout, torch.ones(1, 8, 1, 1))
 
@@ -232,10 +232,10 @@ def test_what_is_unknown_is_called_as_it_is():
             calls.append(x.shape)
             return x
 
-    layers = nn.Sequential(nn.ReLU(), Other(), Dropout(0.5, generator=generator(0, "d")))
+    layers = nn.Sequential(nn.ReLU(), Other(), Dropout(0.5, generator(0, "d")))
     x = torch.randn(2, 3, 4, 4)
     layers.eval()
-    assert torch.equal(fuse(layers)(x), torch.relu(x))
+    assert torch.equal(Fused(layers)(x), torch.relu(x))
     assert calls == [x.shape]
 
 
@@ -244,7 +244,7 @@ def test_every_block_of_the_network_is_fused(name, monkeypatch):
     model = network(name)
     for kind in (nn.ReLU, type(NORMS[name](8)), Dropout):
         monkeypatch.setattr(kind, "forward", lambda self, x: pytest.fail("was called"))
-    assert fuse(model.layers)(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+    assert Fused(model)(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
 
 
 def losses_of(name, shapes, *, fused, dropout_seed):
@@ -252,7 +252,7 @@ def losses_of(name, shapes, *, fused, dropout_seed):
     model = MODELS["s8"](
         NORMS[name], 10, generator(0, "init"), generator(dropout_seed, "dropout")
     ).to(memory_format=torch.channels_last)
-    forward = fuse(model.layers) if fused else model
+    forward = Fused(model) if fused else model
     optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
     losses = []
     for step in range(10):

@@ -13,24 +13,20 @@ from normscope.experiment import Recipe
 from normscope.models import MODELS
 from normscope.models.layers import Dropout
 from normscope.norms import NORMS
-from normscope.training import Diverged, Split, evaluate, fit
+from normscope.training import Diverged, Splits, evaluate, fit
 from normscope.training.seeds import generator
 
 RECIPE = Recipe(name="test", epochs=2, batch_size=100, max_lr=0.05)
 
 
-def split(images, labels, dataset):
-    return Split.from_numpy(images, labels, dataset.mean, dataset.std, torch.device("cpu"))
+@pytest.fixture
+def splits(shapes):
+    return Splits.of(shapes, torch.device("cpu"))
 
 
 @pytest.fixture
-def train(shapes):
-    return split(shapes.train_images, shapes.train_labels, shapes)
-
-
-@pytest.fixture
-def test(shapes):
-    return split(shapes.test_images, shapes.test_labels, shapes)
+def test(splits):
+    return splits.test
 
 
 def network(norm, dropout=True):
@@ -72,13 +68,13 @@ def plain_training(model, dataset, order):
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_agrees_with_the_plain_loop(norm, shapes, train, test):
+def test_agrees_with_the_plain_loop(norm, shapes, splits):
     # In float32 a ReLU or a max-pool near a tie amplifies the rounding of another memory layout.
     model = network(norm, dropout=False).double()
     model.register_forward_pre_hook(lambda _, inputs: (inputs[0].double(),))
     plain = copy.deepcopy(model).to(memory_format=torch.contiguous_format).train()
     records = []
-    fit(model, train, test, RECIPE, generator(0, "order"), records.append)
+    fit(model, splits, RECIPE, generator(0, "order"), records.append)
     expected = plain_training(plain, shapes, generator(0, "order"))
     found = [(r.train_loss_nats, r.train_accuracy_percent, r.learning_rate) for r in records]
     assert [row[0] for row in found] == pytest.approx([row[0] for row in expected], rel=1e-4)
@@ -86,15 +82,15 @@ def test_agrees_with_the_plain_loop(norm, shapes, train, test):
     assert [row[2] for row in found] == pytest.approx([row[2] for row in expected], rel=1e-12)
 
 
-def test_the_last_batch_of_an_epoch_may_be_smaller(train, test):
+def test_the_last_batch_of_an_epoch_may_be_smaller(splits):
     sizes = []
     model = network("gn", dropout=False)
     model.register_forward_hook(lambda m, i, out: sizes.append(len(out)) if m.training else None)
-    fit(model, train, test, RECIPE, generator(0, "order"), lambda record: None)
+    fit(model, splits, RECIPE, generator(0, "order"), lambda record: None)
     assert sizes == [100, 100, 56] * 2
 
 
-def test_the_records_describe_the_network_as_it_was_after_each_epoch(train, test, shapes):
+def test_the_records_describe_the_network_as_it_was_after_each_epoch(splits, test, shapes):
     model = network("bn")
     records, by_hand = [], []
 
@@ -105,13 +101,13 @@ def test_the_records_describe_the_network_as_it_was_after_each_epoch(train, test
         by_hand.append((loss, 100 * (logits.argmax(1) == shapes.test_labels).mean()))
         records.append((record.test_loss_nats, record.test_accuracy_percent))
 
-    logits = fit(model, train, test, RECIPE, generator(0, "order"), on_epoch)
+    logits = fit(model, splits, RECIPE, generator(0, "order"), on_epoch)
     np.testing.assert_allclose(records, by_hand, rtol=1e-5)
     assert torch.equal(logits, evaluate(model, test))
 
 
-def test_batches_are_scaled_then_normalized_and_channels_last(shapes, train):
-    x, labels = train.batch(torch.tensor([3, 1]))
+def test_batches_are_scaled_then_normalized_and_channels_last(shapes, splits):
+    x, labels = splits.train.batch(torch.tensor([3, 1]))
     pixels = shapes.train_images[[3, 1]].astype(np.float64) / 255
     expected = ((pixels - shapes.mean) / shapes.std).transpose(0, 3, 1, 2)
     np.testing.assert_allclose(x.numpy(), expected, rtol=1e-5, atol=1e-6)
@@ -140,16 +136,16 @@ class NotFiniteInEvaluation(nn.Module):
         return self.network(x_NCHW) * (1 if self.training else math.nan)
 
 
-def test_a_test_loss_that_is_not_finite_is_divergence(train, test):
+def test_a_test_loss_that_is_not_finite_is_divergence(splits):
     records = []
     with pytest.raises(Diverged, match="not finite in epoch 1"):
-        fit(NotFiniteInEvaluation(), train, test, RECIPE, generator(0, "order"), records.append)
+        fit(NotFiniteInEvaluation(), splits, RECIPE, generator(0, "order"), records.append)
     assert records == []
 
 
-def test_a_loss_that_is_not_finite_is_divergence(train, test):
+def test_a_loss_that_is_not_finite_is_divergence(splits):
     records = []
     wild = RECIPE.model_copy(update={"max_lr": 1e12, "epochs": 4})
     with pytest.raises(Diverged, match=r"not finite in epoch \d"):
-        fit(network("gn"), train, test, wild, generator(0, "order"), records.append)
+        fit(network("gn"), splits, wild, generator(0, "order"), records.append)
     assert all(math.isfinite(record.train_loss_nats) for record in records)

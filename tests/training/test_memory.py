@@ -4,11 +4,11 @@ import tempfile
 
 import pytest
 import torch
-from test_run import CPU, trial
+from small_trials import CPU, trial
 
-from normscope.training import fastest_forward, step_memory_mib
+from normscope.training import Splits, evaluate, step_memory_mib, with_fastest_forward
 from normscope.training.memory import MIB, peak_memory_mib
-from normscope.training.trial import build_model, run_fleet, run_trial, splits
+from normscope.training.trial import build_model, run_fleet, run_trial
 
 
 def floats(mib):
@@ -51,22 +51,21 @@ def test_a_trace_that_cannot_be_written_costs_the_number_and_not_the_trial(monke
     assert (result.status, result.peak_memory_mib) == ("finished", None)
 
 
-def step_memory(batch_size, shapes, forward_of):
+def step_memory(batch_size, shapes, changed=lambda model: model):
     asked = trial(batch_size=batch_size)
-    model = build_model(asked, 10, CPU)
-    train, _ = splits(shapes, CPU)
-    return step_memory_mib(model, train, asked.recipe, 1, forward_of(model.layers))
+    model = changed(build_model(asked, 10, CPU))
+    return step_memory_mib(model, Splits.of(shapes, CPU).train, asked.recipe)
 
 
 def test_a_step_needs_memory_in_proportion_to_its_batch(shapes):
-    small, large = (step_memory(size, shapes, lambda layers: layers) for size in (64, 128))
+    small, large = (step_memory(size, shapes) for size in (64, 128))
     assert large / small == pytest.approx(2, rel=0.02)
 
 
 def test_bfloat16_needs_little_more_than_half(shapes):
-    layers = step_memory(64, shapes, lambda layers: layers)
-    fused = step_memory(64, shapes, lambda layers: fastest_forward(layers, CPU, "fp32"))
-    halved = step_memory(64, shapes, lambda layers: fastest_forward(layers, CPU, "bf16"))
+    layers = step_memory(64, shapes)
+    fused = step_memory(64, shapes, lambda model: with_fastest_forward(model, CPU, "fp32"))
+    halved = step_memory(64, shapes, lambda model: with_fastest_forward(model, CPU, "bf16"))
     assert fused == pytest.approx(layers, rel=0.05)
     assert 0.5 < halved / fused < 0.6
 
@@ -77,10 +76,7 @@ def test_a_finished_trial_knows_its_memory_and_keeps_its_weights(shapes):
     assert 20 < result.peak_memory_mib < 60
     model = build_model(result.trial, 10, CPU)
     model.load_state_dict({k: torch.from_numpy(v) for k, v in result.weights.items()})
-    _, test = splits(shapes, CPU)
-    model.eval()
-    with torch.inference_mode():
-        logits = model.layers(test.batch(torch.arange(100))[0])
+    logits = evaluate(model, Splits.of(shapes, CPU).test)
     assert logits.argmax(1).tolist() == result.predictions.classes.tolist()
 
 

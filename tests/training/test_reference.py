@@ -12,7 +12,7 @@ from normscope.experiment import Recipe
 from normscope.models import MODELS
 from normscope.models.layers import Dropout
 from normscope.norms import NORMS
-from normscope.training import Split, fastest_forward, fit
+from normscope.training import Splits, fit, with_fastest_forward
 from normscope.training.seeds import generator
 
 CPU = torch.device("cpu")
@@ -31,13 +31,9 @@ def pair(norm, dropout):
     return theirs, ours.to(memory_format=torch.channels_last)
 
 
-def split(images, labels, dataset):
-    return Split.from_numpy(images, labels, dataset.mean, dataset.std, CPU)
-
-
 def test_images_are_prepared_alike(shapes):
     theirs = reference.Images(shapes.train_images, shapes.train_labels, shapes)
-    ours, labels = split(shapes.train_images, shapes.train_labels, shapes).batch(torch.arange(9))
+    ours, labels = Splits.of(shapes, CPU).train.batch(torch.arange(9))
     for i in range(9):
         torch.testing.assert_close(ours[i].contiguous(), theirs[i][0])
         assert int(labels[i]) == theirs[i][1]
@@ -47,19 +43,18 @@ def test_images_are_prepared_alike(shapes):
 def test_without_dropout_both_train_alike_epoch_by_epoch(norm, shapes):
     theirs, ours = pair(norm, dropout=0.0)
     records = []
-    train = split(shapes.train_images, shapes.train_labels, shapes)
-    test = split(shapes.test_images, shapes.test_labels, shapes)
-    order = generator(0, "order")
-    fit(ours, train, test, RECIPE, order, records.append, fastest_forward(ours.layers, CPU, "fp32"))
+    splits = Splits.of(shapes, CPU)
+    fast = with_fastest_forward(ours, CPU, "fp32")
+    fit(fast, splits, RECIPE, generator(0, "order"), records.append)
 
     same_order = generator(0, "order")
 
     class OurOrder(torch.utils.data.Sampler):
         def __iter__(self):
-            return iter(torch.randperm(len(train), generator=same_order).tolist())
+            return iter(torch.randperm(len(splits.train), generator=same_order).tolist())
 
         def __len__(self):
-            return len(train)
+            return len(splits.train)
 
     batches = torch.utils.data.DataLoader(
         reference.Images(shapes.train_images, shapes.train_labels, shapes),
@@ -84,12 +79,12 @@ def test_without_dropout_both_train_alike_epoch_by_epoch(norm, shapes):
 def test_with_dropout_the_losses_have_the_same_distribution(norm, shapes):
     """The loss of one batch over many draws of dropout, at a rate that shows."""
     theirs, ours = pair(norm, dropout=0.2)
-    x, labels = split(shapes.train_images, shapes.train_labels, shapes).batch(torch.arange(16))
-    forward = fastest_forward(ours.train().layers, CPU, "fp32")
+    x, labels = Splits.of(shapes, CPU).train.batch(torch.arange(16))
+    fast = with_fastest_forward(ours, CPU, "fp32").train()
     with torch.random.fork_rng():
         torch.manual_seed(0)
         plain = [cross_entropy(theirs.train()(x), labels).item() for _ in range(300)]
-    fused = [cross_entropy(forward(x), labels).item() for _ in range(300)]
+    fused = [cross_entropy(fast(x), labels).item() for _ in range(300)]
     spread = statistics.stdev(plain)
     error = spread * (2 / 300) ** 0.5
     assert abs(statistics.mean(fused) - statistics.mean(plain)) < 4 * error

@@ -5,6 +5,7 @@ import weakref
 
 import pytest
 import torch
+from torch import nn
 
 from normscope.experiment import Recipe
 from normscope.models import MODELS
@@ -41,8 +42,13 @@ def train_split(shapes, device=CPU):
     return Split.from_numpy(*arrays, shapes.mean, shapes.std, device)
 
 
-def in_float64(model):
-    return lambda x: model(x.double())
+class InFloat64(nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x):
+        return self.model(x.double())
 
 
 @pytest.mark.parametrize("members", [1, 3])
@@ -52,7 +58,7 @@ def test_steps_on_the_device_are_those_of_torchs_optimizer(norm, members, shapes
     train = train_split(shapes)
     models = [network(norm, members) for _ in range(2)]
     eager, device = (
-        kind(model, in_float64(model), train, RECIPE, members)
+        kind(InFloat64(model), train, RECIPE, members)
         for kind, model in zip((EagerSteps, DeviceSteps), models, strict=True)
     )
     for epoch in batches(members):
@@ -73,7 +79,7 @@ def test_frozen_parameters_stay_and_the_others_are_trained(shapes):
     for model in models:
         model[0].weight.requires_grad_(False)
     eager, device = (
-        kind(model, in_float64(model), train, RECIPE, 1)
+        kind(InFloat64(model), train, RECIPE, 1)
         for kind, model in zip((EagerSteps, DeviceSteps), models, strict=True)
     )
     before = models[1][0].weight.clone()
@@ -88,7 +94,7 @@ def test_frozen_parameters_stay_and_the_others_are_trained(shapes):
 
 def test_steps_that_are_closed_are_freed(shapes):
     """A cycle would keep the graphs of a GPU, and all their memory, until the next collection."""
-    steps = DeviceSteps(network("bn", 1), lambda x: x, train_split(shapes), RECIPE, 1)
+    steps = DeviceSteps(network("bn", 1), train_split(shapes), RECIPE, 1)
     steps._by_size[5] = torch.arange(5), steps._graphed(torch.arange(5))
     watched = weakref.ref(steps)
     steps.close()
@@ -107,7 +113,7 @@ def test_one_cycle_rises_and_falls_while_momentum_falls_and_rises():
 
 def test_totals_start_again(shapes):
     model = network("bn", 1, dtype=torch.float32)
-    steps = EagerSteps(model, model, train_split(shapes), RECIPE, 1)
+    steps = EagerSteps(model, train_split(shapes), RECIPE, 1)
     steps(torch.arange(50)[None])
     assert steps.totals()[0][0] > 0
     assert steps.totals() == ([0.0], [0])
@@ -154,7 +160,7 @@ def test_graphs_train_as_eager_steps_do(norm, members, shapes):
     train = train_split(shapes, cuda)
     models = [network(norm, members, cuda) for _ in range(2)]
     eager, graphs = (
-        kind(model, in_float64(model), train, RECIPE, members)
+        kind(InFloat64(model), train, RECIPE, members)
         for kind, model in zip((EagerSteps, DeviceSteps), models, strict=True)
     )
     small = torch.arange(20, device=cuda).expand(members, -1)

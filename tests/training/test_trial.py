@@ -3,41 +3,21 @@
 import numpy as np
 import pytest
 import torch
+from small_trials import CPU, trial
 from torch import nn
 
 from normscope.data import load_dataset
 from normscope.errors import RunError, UsageError
-from normscope.experiment import EpochRecord, Experiment, Recipe, Request, Result, Trial
+from normscope.experiment import EpochRecord, Experiment, Request, Result
 from normscope.models.layers import Dropout, conv2d
 from normscope.norms import NORMS
 from normscope.store import Store
+from normscope.training import Splits
+from normscope.training.device import check_precision, choose_device
+from normscope.training.environment import environment
+from normscope.training.estimate import DataSize, _scaled, estimate_trial
 from normscope.training.seeds import generator
-from normscope.training.trial import (
-    _predictions,
-    _scaled,
-    build_model,
-    check_precision,
-    choose_device,
-    environment,
-    estimate_trial,
-    run_trial,
-    splits,
-)
-
-CPU = torch.device("cpu")
-
-
-def trial(norm="bn", seed=0, **recipe):
-    values = {"name": "quick", "epochs": 2, "batch_size": 64, "max_lr": 0.1, **recipe}
-    return Trial(
-        dataset="shapes",
-        train_limit=256,
-        test_limit=100,
-        model="s8",
-        norm=norm,
-        recipe=Recipe(**values),
-        seed=seed,
-    )
+from normscope.training.trial import _predictions, build_model, run_trial
 
 
 def without_times(result):
@@ -85,7 +65,7 @@ def test_a_trial_neither_reads_nor_sets_the_global_random_state(shapes):
 @pytest.fixture
 def order_of_images(shapes, monkeypatch):
     """Runs a trial and says which training images the network saw: indices, two epochs long."""
-    images = splits(shapes, CPU)[0].batch(torch.arange(256))[0].numpy()
+    images = Splits.of(shapes, CPU).train.batch(torch.arange(256))[0].numpy()
     number = {image.tobytes(): i for i, image in enumerate(images)}
     assert len(number) == 256
 
@@ -114,7 +94,7 @@ def convolutions(norm, seed):
 
 def seeds_of_dropout(norm, seed):
     model = build_model(trial(norm, seed), 10, CPU)
-    return {m.generator.initial_seed() for m in model.modules() if isinstance(m, Dropout)}
+    return {m.generators[0].initial_seed() for m in model.modules() if isinstance(m, Dropout)}
 
 
 def test_the_images_come_in_the_order_of_the_stream_order(order_of_images):
@@ -265,7 +245,7 @@ def test_an_estimate_is_the_time_per_image_times_the_images():
         predictions=_predictions(torch.zeros(192, 10)),
         weights={"a": np.zeros(31_000, np.float32), "b": np.zeros(216, np.float32)},
     )
-    cost = _scaled(sample, epochs=15, train_size=50_000, test_size=10_000)
+    cost = _scaled(sample, 15, DataSize(50_000, 10_000, 10, (32, 32, 3)))
     assert cost.seconds == pytest.approx(15 * (50_000 * 0.03125 + 10_000 * 0.0078125))
     assert cost.disk_bytes == 31_216 * 4 + 10_000 * (10 * 2 + 1) + 4_000 + 15 * 300
 
@@ -278,14 +258,15 @@ def test_the_disk_space_foreseen_is_what_a_stored_trial_takes(tmp_path):
     store = Store.open(tmp_path, experiment, asked)
     store.add(run_trial(done, dataset, CPU))
     stored = sum(path.stat().st_size for path in (tmp_path / "trials" / done.id).iterdir())
-    foreseen = estimate_trial(done, 256, 2000, 10, CPU, threads=1)
+    foreseen = estimate_trial(done, DataSize(256, 2000, 10, (32, 32, 3)), CPU, threads=1)
     assert foreseen.disk_bytes == pytest.approx(stored, rel=0.1)
     assert foreseen.seconds > 0
 
 
 def test_a_trial_that_diverges_on_a_sample_has_no_estimate():
+    size = DataSize(1000, 100, 10, (32, 32, 3))
     with pytest.raises(RunError, match=r"no estimate: the trial diverged .*not finite in epoch 1"):
-        estimate_trial(trial("gn", max_lr=1e30), 1000, 100, 10, CPU, threads=1)
+        estimate_trial(trial("gn", max_lr=1e30), size, CPU, threads=1)
 
 
 @pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="needs bfloat16 arithmetic")

@@ -1,17 +1,54 @@
-"""The networks, by name. Each entry takes what `S8` takes; none asks for a norm by name."""
+"""The networks, by short name. None asks for a norm by name.
+
+As for `NORMS`, a network's file, and torch with it, is imported when the network is first made.
+"""
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, TypeAlias
 
-import torch
-
-from normscope.models.s8 import S8
 from normscope.norms import MakeNorm
 
-MakeModel = Callable[[MakeNorm, int, torch.Generator, torch.Generator], S8]
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
-MODELS: dict[str, MakeModel] = {
-    "s8": S8,
-    "s8-gap": partial(S8, pool_whole_map=True),
+__all__ = ["MODELS", "PACKAGED_MODELS", "MakeModel", "Model"]
+
+MakeModel: TypeAlias = "Callable[[MakeNorm, int, torch.Generator, torch.Generator], nn.Module]"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network that can be named before it is imported.
+
+    `title` is its full name, for people. `home` says where the function or class that makes it is,
+    as ``"module:name"``.
+    """
+
+    title: str
+    home: str
+
+    def __call__(
+        self,
+        make_norm: MakeNorm,
+        num_classes: int,
+        init: "torch.Generator",
+        dropout: "torch.Generator",
+    ) -> "nn.Module":
+        """A network that turns images x (N, C, H, W) into logits (N, num_classes).
+
+        `make_norm(num_channels)` makes each norm. `init` draws the weights, `dropout` the dropped
+        elements; the latter must live on the device that the network runs on.
+        """
+        return resolve_name(self.home)(make_norm, num_classes, init, dropout)
+
+
+PACKAGED_MODELS: dict[str, Model] = {
+    "s8": Model("S8", "normscope.models.s8:s8"),
+    "s8-gap": Model("S8 with global average pooling", "normscope.models.s8:s8_gap"),
 }
-PACKAGED_MODELS = dict(MODELS)  # without what a script adds
+
+# What can be trained. A script may add any function that takes what a `Model` takes.
+MODELS: dict[str, MakeModel] = {**PACKAGED_MODELS}

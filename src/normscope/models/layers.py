@@ -31,18 +31,19 @@ def conv2d(
 class Dropout(nn.Module):
     """Zeroes each element with probability `p` and scales the rest by 1/(1-p), in training only.
 
+    `generators` is the one that a network draws from; in a fleet there is one for each member.
     Source: Srivastava et al. 2014, JMLR 15. How elements are drawn: see `dropout`.
     """
 
-    def __init__(self, p: float, *, generator: torch.Generator):
+    def __init__(self, p: float, *generators: torch.Generator):
         super().__init__()
         self.p = p
-        self.generator = generator
+        self.generators = generators
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if not self.training or self.p == 0:
             return x
-        return dropout(x, self.p, [self.generator])
+        return dropout(x, self.p, self.generators)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

@@ -1,5 +1,7 @@
 """The S8 network: the 31,216-parameter CNN of the published experiment."""
 
+from collections import OrderedDict
+
 import torch
 from torch import nn
 
@@ -9,7 +11,13 @@ from normscope.norms import MakeNorm
 DROPOUT = 0.01  # the probability that an element is zeroed
 
 
-class S8(nn.Module):
+def s8(
+    make_norm: MakeNorm,
+    num_classes: int,
+    init: torch.Generator,
+    dropout: torch.Generator,
+    pool_whole_map: bool = False,
+) -> nn.Sequential:
     """Three stages of 3x3 convolutions for images (N, 3, 32, 32); returns logits (N, num_classes).
 
     A block is convolution, ReLU, norm, dropout, in this order; no layer has a bias. The map shrinks
@@ -22,44 +30,40 @@ class S8(nn.Module):
     the dropped elements and must live on the device the network runs on.
     """
 
-    def __init__(
-        self,
-        make_norm: MakeNorm,
-        num_classes: int,
-        init: torch.Generator,
-        dropout: torch.Generator,
-        pool_whole_map: bool = False,
-    ):
-        super().__init__()
+    def block(in_channels: int, out_channels: int, padding: int) -> list[nn.Module]:
+        return [
+            conv2d(in_channels, out_channels, 3, padding=padding, generator=init),
+            nn.ReLU(),
+            make_norm(out_channels),
+            Dropout(DROPOUT, dropout),
+        ]
 
-        def block(in_channels: int, out_channels: int, padding: int) -> list[nn.Module]:
-            return [
-                conv2d(in_channels, out_channels, 3, padding=padding, generator=init),
-                nn.ReLU(),
-                make_norm(out_channels),
-                Dropout(DROPOUT, generator=dropout),
-            ]
+    def narrow(in_channels: int, out_channels: int) -> nn.Module:
+        return conv2d(in_channels, out_channels, 1, generator=init)
 
-        def narrow(in_channels: int, out_channels: int) -> nn.Module:
-            return conv2d(in_channels, out_channels, 1, generator=init)
+    layers = nn.Sequential(
+        *block(3, 16, padding=0),  # 32 -> 30
+        *block(16, 20, padding=0),  # 30 -> 28
+        narrow(20, 16),
+        nn.MaxPool2d(2),  # 28 -> 14
+        *block(16, 20, padding=1),
+        *block(20, 24, padding=1),
+        *block(24, 28, padding=1),
+        narrow(28, 16),
+        nn.MaxPool2d(2),  # 14 -> 7
+        *block(16, 20, padding=1),
+        *block(20, 24, padding=1),
+        *block(24, 28, padding=1),
+        nn.AdaptiveAvgPool2d(1) if pool_whole_map else nn.AvgPool2d(4),  # 7 -> 1
+        narrow(28, num_classes),
+        nn.Flatten(),
+    )
+    # Stored weights have names such as layers.0.weight.
+    return nn.Sequential(OrderedDict(layers=layers))
 
-        self.layers = nn.Sequential(
-            *block(3, 16, padding=0),  # 32 -> 30
-            *block(16, 20, padding=0),  # 30 -> 28
-            narrow(20, 16),
-            nn.MaxPool2d(2),  # 28 -> 14
-            *block(16, 20, padding=1),
-            *block(20, 24, padding=1),
-            *block(24, 28, padding=1),
-            narrow(28, 16),
-            nn.MaxPool2d(2),  # 14 -> 7
-            *block(16, 20, padding=1),
-            *block(20, 24, padding=1),
-            *block(24, 28, padding=1),
-            nn.AdaptiveAvgPool2d(1) if pool_whole_map else nn.AvgPool2d(4),  # 7 -> 1
-            narrow(28, num_classes),
-            nn.Flatten(),
-        )
 
-    def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
-        return self.layers(x_NCHW)
+def s8_gap(
+    make_norm: MakeNorm, num_classes: int, init: torch.Generator, dropout: torch.Generator
+) -> nn.Sequential:
+    """`s8` with global average pooling: its last pooling sees the whole 7x7 map."""
+    return s8(make_norm, num_classes, init, dropout, pool_whole_map=True)

@@ -8,22 +8,26 @@ from normscope.experiment import LayerSummary, ModelSummary
 from normscope.models import MODELS
 from normscope.norms import NORMS
 
-INPUT_SHAPE = (3, 32, 32)
 
+def summarize(
+    model: str,
+    norm: str,
+    num_classes: int = 10,
+    image_shape: tuple[int, int, int] = (32, 32, 3),
+) -> ModelSummary:
+    """Summarize a model of the MODELS table with a norm of the NORMS table, for one image.
 
-def summarize(model: str, norm: str, num_classes: int = 10) -> ModelSummary:
-    """Summarize a model of the MODELS table with a norm of the NORMS table, for one 32x32 image.
-
-    Raises `UsageError` if either name is unknown.
+    `image_shape` is (H, W, C). Raises `UsageError` if either name is unknown.
     """
     make_model, make_norm = lookup(MODELS, "model", model), lookup(NORMS, "norm", norm)
     network = make_model(make_norm, num_classes, torch.Generator(), torch.Generator()).eval()
-    return ModelSummary(
-        model=model, norm=norm, input_shape=INPUT_SHAPE, layers=tuple(_run_layers(network))
-    )
+    height, width, channels = image_shape
+    shape_CHW = channels, height, width
+    layers = _run_layers(network, torch.zeros(1, *shape_CHW))
+    return ModelSummary(model=model, norm=norm, input_shape=shape_CHW, layers=tuple(layers))
 
 
-def _run_layers(network: nn.Module) -> list[LayerSummary]:
+def _run_layers(network: nn.Module, x_NCHW: torch.Tensor) -> list[LayerSummary]:
     rows: list[LayerSummary] = []
 
     def record(layer: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
@@ -42,7 +46,7 @@ def _run_layers(network: nn.Module) -> list[LayerSummary]:
         if not list(layer.children()):
             layer.register_forward_hook(record)
     with torch.inference_mode():
-        network(torch.zeros(1, *INPUT_SHAPE))
+        network(x_NCHW)
     return rows
 
 

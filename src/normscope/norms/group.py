@@ -1,6 +1,9 @@
 """Norms whose statistics run over groups of channels within one sample."""
 
+import torch
 from torch import nn
+
+from normscope.norms.layer import NormLayer, moments, scale_and_shift
 
 
 def group_norm(num_channels: int, num_groups: int = 4, eps: float = 1e-5) -> nn.GroupNorm:
@@ -28,3 +31,25 @@ def layer_norm(num_channels: int, eps: float = 1e-5) -> nn.GroupNorm:
     Sources: Ba et al. 2016, arXiv:1607.06450; as the case G = 1 in Wu & He 2018, arXiv:1803.08494.
     """
     return group_norm(num_channels, num_groups=1, eps=eps)
+
+
+def _is_usual(layer: nn.GroupNorm) -> bool:
+    return layer.affine
+
+
+def _coefficients(
+    layer: nn.GroupNorm, total: torch.Tensor, squares: torch.Tensor, pixels: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    groups, per_group = layer.num_groups, layer.num_channels // layer.num_groups
+    grouped = len(total), groups, per_group
+    mean, var = moments(total.view(grouped), squares.view(grouped), dim=2, count=per_group * pixels)
+    gamma, beta = layer.weight.view(groups, -1), layer.bias.view(groups, -1)
+    scale, shift = scale_and_shift(mean, var, layer.eps, gamma, beta)
+    return scale.reshape_as(total).float(), shift.reshape_as(total).float()
+
+
+def _widened(layer: nn.GroupNorm, members: int) -> nn.GroupNorm:
+    return nn.GroupNorm(layer.num_groups * members, layer.num_channels * members, layer.eps)
+
+
+LAYERS = (NormLayer(nn.GroupNorm, _is_usual, _coefficients, _widened),)

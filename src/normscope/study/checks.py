@@ -12,7 +12,7 @@ from normscope.store import Store
 from normscope.store.folder import RUNS
 from normscope.store.header import Header
 from normscope.study.placement import Machine, check_own_code
-from normscope.training.trial import check_precision, choose_device
+from normscope.training.device import check_precision, choose_device
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from normscope.study.checks import Checked, check, folder_of, machine_for
 from normscope.study.placement import place
 from normscope.study.rounds import blocks_at_once
 from normscope.study.stored import check_records, search_results
-from normscope.training.trial import Cost, estimate_trial
+from normscope.training.estimate import Cost, DataSize, estimate_trial
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,8 @@ def _costs(checked: Checked, todo: Sequence[Trial], threads: int) -> list[Cost]:
     sizes = experiment.train_limit or source.train_size, experiment.test_limit or source.test_size
     estimate = partial(estimate_trial, device=checked.machine.device, threads=threads)
     kinds = {(t.norm, t.recipe.batch_size): t for t in todo[::-1]}
-    costs = {kind: estimate(t, *sizes, source.num_classes) for kind, t in kinds.items()}
+    size = DataSize(*sizes, source.num_classes, image_shape=(32, 32, 3))
+    costs = {kind: estimate(t, size) for kind, t in kinds.items()}
     return [costs[t.norm, t.recipe.batch_size] for t in todo]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from normscope.analysis.mistakes import find_mistakes
 from normscope.data import Dataset, load_dataset
 from normscope.errors import NormscopeError, RunError
-from normscope.experiment import Experiment, ModelSummary, Request
+from normscope.experiment import DatasetFacts, Experiment, ModelSummary, Request
 from normscope.models.summary import summarize
 from normscope.observers import Observer
 from normscope.store import Store
@@ -37,8 +37,8 @@ def open_folder(checked: Checked, dataset: Dataset, command: str) -> Store:
     folder, before = checked.folder, 0
     if kept_header(folder) != checked.kept:
         raise RunError(f"another normscope has just changed {folder}; run the same command again")
-    summaries = _summaries(checked.experiment, dataset)
     facts = dataset.facts()
+    summaries = _summaries(checked.experiment, facts)
     store = Store(folder) if checked.kept else None
     if store is not None:
         results = results_stored(store)
@@ -69,9 +69,9 @@ def _keep_out_of_repositories(folder: Path) -> None:
             (RUNS / GITIGNORE).write_text("*\n", encoding="utf-8")
 
 
-def _summaries(experiment: Experiment, dataset: Dataset) -> list[ModelSummary]:
-    classes = len(dataset.class_names)
-    return [summarize(experiment.model, norm, classes) for norm in experiment.norms]
+def _summaries(experiment: Experiment, facts: DatasetFacts) -> list[ModelSummary]:
+    data = len(facts.class_names), facts.image_shape
+    return [summarize(experiment.model, norm, *data) for norm in experiment.norms]
 
 
 @contextmanager

@@ -4,20 +4,23 @@
 of every layer, a convolution works in M groups, batch norm over M*C channels, group norm in M times
 as many groups. So a GPU, which one small network leaves idle, is filled, and every member computes
 what it computes alone: its own initial weights, order of images, dropped elements and running
-statistics. `unfold` gives each member its weights back. Members with a layer that cannot be folded
-go `SideBySide`: each runs by itself, on a GPU at the same time as the others.
+statistics. `unfold` gives each member its weights back. Members with a layer that cannot be folded,
+or with a forward pass of their own, go `SideBySide`: each runs by itself, on a GPU at the same time
+as the others.
 """
 
 import copy
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import nn
 from torch.nn.utils import skip_init
 
 from normscope.errors import UsageError
-from normscope.models.layers import Dropout, dropout
+from normscope.models.layers import Dropout
+from normscope.norms.by_layer import norm_layers
 
 Layers = Sequence[nn.Module]  # one and the same layer of every member
 
@@ -26,7 +29,7 @@ class Unfoldable(UsageError):
     """A layer of some type cannot be folded."""
 
 
-def join(members: Sequence[nn.Sequential]) -> nn.Module:
+def join(members: Sequence[nn.Module]) -> nn.Module:
     """One network for x (N, M*C, H, W) that answers (N, M*K): folded, or else side by side."""
     try:
         return fold(members)
@@ -34,27 +37,32 @@ def join(members: Sequence[nn.Sequential]) -> nn.Module:
         return SideBySide(members)
 
 
-def part(joined: nn.Module, members: Sequence[nn.Sequential]) -> None:
+def separate(joined: nn.Module, members: Sequence[nn.Module]) -> None:
     """Give the members their weights back from the network that `join` made of them."""
-    if isinstance(joined, nn.Sequential):
+    if not isinstance(joined, SideBySide):  # side by side they have kept them
         unfold(joined, members)
 
 
-def fold(members: Sequence[nn.Sequential]) -> nn.Sequential:
+def fold(members: Layers) -> nn.Module:
     """One network for x (N, M*C, H, W) that answers (N, M*K), made of copies of the members.
 
     Raises `Unfoldable` that names a type of layer which cannot be folded.
     """
-    return nn.Sequential(*(_fold_layer(layers) for layers in zip(*members, strict=True)))
+    kind = type(members[0])
+    folds = FOLDS | {norm: _norm for norm, known in norm_layers().items() if known.widened}
+    if kind not in folds:
+        known = ", ".join(known.__name__ for known in folds)
+        raise Unfoldable(f"cannot fold the layer {kind.__name__}; known: {known}")
+    return folds[kind](members)
 
 
-def unfold(folded: nn.Sequential, members: Sequence[nn.Sequential]) -> None:
+def unfold(folded: nn.Module, members: Sequence[nn.Module]) -> None:
     """Copy parameters and buffers of the folded network back into its members."""
-    for wide, layers in zip(folded, zip(*members, strict=True), strict=True):
-        for name, value in wide.state_dict().items():
-            shares = value.chunk(len(members)) if value.dim() else [value] * len(members)
-            for layer, share in zip(layers, shares, strict=True):
-                layer.state_dict()[name].copy_(share)
+    states = [member.state_dict() for member in members]
+    for name, value in folded.state_dict().items():
+        shares = value.chunk(len(members)) if value.dim() else [value] * len(members)
+        for state, share in zip(states, shares, strict=True):
+            state[name].copy_(share)
 
 
 class SideBySide(nn.Module):
@@ -84,46 +92,28 @@ class SideBySide(nn.Module):
         return torch.cat(answers, dim=1)
 
 
-class FleetDropout(nn.Module):
-    """`Dropout` in which each member draws from its own generator, the elements it draws alone."""
-
-    def __init__(self, p: float, generators: Sequence[torch.Generator]):
-        super().__init__()
-        self.p = p
-        self.generators = generators
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if not self.training or self.p == 0:
-            return x
-        return dropout(x, self.p, self.generators)
+# -- how each type of layer is folded; what is known of norms is in their files --------------------
 
 
-# -- how each type of layer is folded --------------------------------------------------------------
+def _sequence(sequences: Layers) -> nn.Module:
+    members = [cast(nn.Sequential, sequence) for sequence in sequences]
+    with_parameters = [layer for layer in members[0] if list(layer.parameters())]
+    if len(set(with_parameters)) < len(with_parameters):
+        raise Unfoldable("cannot fold a layer with parameters that is used twice")
+    folded = [fold(layers) for layers in zip(*members, strict=True)]
+    return nn.Sequential(OrderedDict(zip(members[0]._modules, folded, strict=True)))
 
 
-def _fold_layer(layers: Layers) -> nn.Module:
-    kind = type(layers[0])
-    if kind not in FOLDS:
-        known = ", ".join(known.__name__ for known in FOLDS)
-        raise Unfoldable(f"cannot fold the layer {kind.__name__}; known: {known}")
-    return FOLDS[kind](layers)
+def _norm(norms: Layers) -> nn.Module:
+    known = norm_layers()[type(norms[0])]
+    assert known.widened is not None  # or `fold` would not have come here
+    if not known.is_usual(norms[0]):
+        raise Unfoldable(f"cannot fold {norms[0]}: it must be affine and track its statistics")
+    return _with_states_of(norms, known.widened(norms[0], len(norms)))
 
 
-def _joined(wide: nn.Module, layers: Layers) -> nn.Module:
-    """`wide`, with the parameters and buffers of the members one after the other."""
-    states = [layer.state_dict() for layer in layers]
-    for name, value in wide.state_dict().items():
-        parts = [state[name] for state in states]
-        value.copy_(torch.cat(parts) if value.dim() else parts[0])
-    return wide
-
-
-def _like(wide: nn.Module, weight: torch.Tensor) -> nn.Module:
-    return wide.to(weight.device, weight.dtype)
-
-
-def _convolution(layers: Layers) -> nn.Module:
-    conv, members = cast(nn.Conv2d, layers[0]), len(layers)
+def _convolution(convolutions: Layers) -> nn.Module:
+    conv, members = cast(nn.Conv2d, convolutions[0]), len(convolutions)
     # Without torch's own initialization, which would draw from the global random state.
     wide = skip_init(
         nn.Conv2d,
@@ -137,31 +127,23 @@ def _convolution(layers: Layers) -> nn.Module:
         bias=conv.bias is not None,
         padding_mode=conv.padding_mode,
     )
-    return _joined(_like(wide, conv.weight), layers)
+    return _with_states_of(convolutions, wide)
 
 
-def _batch_norm(layers: Layers) -> nn.Module:
-    norm = _usual(layers[0])
-    wide = nn.BatchNorm2d(norm.num_features * len(layers), norm.eps, norm.momentum)
-    return _joined(_like(wide, norm.weight), layers)
+def _with_states_of(layers: Layers, wide: nn.Module) -> nn.Module:
+    """`wide`, with the parameters and buffers of the members one after the other."""
+    first = next(layers[0].parameters())
+    wide.to(first.device, first.dtype)
+    states = [layer.state_dict() for layer in layers]
+    for name, value in wide.state_dict().items():
+        members = [state[name] for state in states]
+        value.copy_(torch.cat(members) if value.dim() else members[0])
+    return wide
 
 
-def _group_norm(layers: Layers) -> nn.Module:
-    norm, members = _usual(layers[0]), len(layers)
-    wide = nn.GroupNorm(norm.num_groups * members, norm.num_channels * members, norm.eps)
-    return _joined(_like(wide, norm.weight), layers)
-
-
-def _usual(norm: Any) -> Any:
-    """The norm; raises `Unfoldable` if it lacks the affine or the running statistics."""
-    if norm.weight is None or not getattr(norm, "track_running_stats", True):
-        raise Unfoldable(f"cannot fold {norm}: it must be affine and track its statistics")
-    return norm
-
-
-def _dropout(layers: Layers) -> nn.Module:
-    dropouts = [cast(Dropout, layer) for layer in layers]
-    return FleetDropout(dropouts[0].p, [dropout.generator for dropout in dropouts])
+def _dropout(dropouts: Layers) -> nn.Module:
+    layers = [cast(Dropout, layer) for layer in dropouts]
+    return Dropout(layers[0].p, *(generator for layer in layers for generator in layer.generators))
 
 
 def _unchanged(layers: Layers) -> nn.Module:
@@ -171,12 +153,11 @@ def _unchanged(layers: Layers) -> nn.Module:
 
 FOLDS: dict[type[nn.Module], Callable[[Layers], nn.Module]] = {
     nn.Conv2d: _convolution,
-    nn.BatchNorm2d: _batch_norm,
-    nn.GroupNorm: _group_norm,
     Dropout: _dropout,
     nn.ReLU: _unchanged,
     nn.MaxPool2d: _unchanged,
     nn.AvgPool2d: _unchanged,
     nn.AdaptiveAvgPool2d: _unchanged,
     nn.Flatten: _unchanged,
+    nn.Sequential: _sequence,
 }

@@ -1,4 +1,4 @@
-"""How a network's forward pass is computed on a device."""
+"""How a model's forward pass is computed on a device."""
 
 from importlib.util import find_spec
 
@@ -6,29 +6,39 @@ import torch
 from torch import nn
 
 from normscope.experiment import Precision
-from normscope.training.steps import Forward
 
 
-def fastest_forward(layers: nn.Module, device: torch.device, precision: Precision) -> Forward:
-    """The fastest way to compute ``layers(x)`` on a device: float32 logits, whatever is inside.
+def with_fastest_forward(
+    model: nn.Module, device: torch.device, precision: Precision, members: int = 1
+) -> nn.Module:
+    """The model, whose forward pass is computed in the fastest way: float32 logits in any case.
 
-    On a CPU a sequence of layers is fused, where numba is installed (`normscope.training.fused`).
+    It shares the model's parameters, buffers and mode. `members` counts those of a fleet.
     """
-    forward: Forward = layers
-    if isinstance(layers, nn.Sequential) and kernels_for(device) == "numba":
-        from normscope.training.fused.fuse import fuse
+    if kernels_for(device, members) == "numba":
+        from normscope.training.fused import Fused  # it compiles, which takes a while to import
 
-        forward = fuse(layers)
-    if precision == "fp32":
-        return forward
-
-    def in_bfloat16(x_NCHW: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(device.type, torch.bfloat16):
-            return forward(x_NCHW).float()
-
-    return in_bfloat16
+        model = Fused(model)
+    return InBfloat16(model) if precision == "bf16" else model
 
 
-def kernels_for(device: torch.device) -> str:
-    """What computes the norms on a device: "numba" or "torch"."""
-    return "numba" if device.type == "cpu" and find_spec("numba") else "torch"
+class InBfloat16(nn.Module):
+    """A model with activations and convolutions in bfloat16; its answers are float32."""
+
+    def __init__(self, model: nn.Module):
+        super().__init__()
+        self.model = model
+
+    def forward(self, x_NCHW: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(x_NCHW.device.type, torch.bfloat16):
+            return self.model(x_NCHW).float()
+
+
+def kernels_for(device: torch.device, members: int = 1) -> str:
+    """What computes the norms of a network, or of a fleet, on a device: "numba" or "torch"."""
+    if device.type != "cpu" or members > 1 or find_spec("numba") is None:
+        return "torch"
+    from numba import config
+
+    # Set by NUMBA_DISABLE_JIT=1; the loops over memory are of no use uncompiled.
+    return "torch" if config.DISABLE_JIT else "numba"  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,4 +1,4 @@
-"""One split of a data set on the device, turned into normalized batches on the fly."""
+"""A data set on the device, turned into normalized batches on the fly."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from normscope.data import Dataset
+
 
 @dataclass(frozen=True)
 class Split:
-    """`images_NHWC`: uint8; `labels`: int64 (N,); `mean`, `std`: float32 (3,), pixels in [0, 1]."""
+    """`images_NHWC`: uint8; `labels`: int64 (N,); `mean`, `std`: float32 (C,), pixels in [0, 1]."""
 
     images_NHWC: torch.Tensor
     labels: torch.Tensor
@@ -35,10 +37,14 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def device(self) -> torch.device:
+        return self.labels.device
+
     def batch(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs x_NCHW (float32) and labels of the images in `index`, shape (N,) or (M, N).
 
-        With an index for each of M members, x is (N, M*3, H, W), the members' channels side by
+        With an index for each of M members, x is (N, M*C, H, W), the members' channels side by
         side, and the labels are (M, N). The images lie in memory as N, H, W, C, so x comes out in
         torch's channels_last layout, in which the convolutions on a CPU take two thirds of the
         time.
@@ -48,3 +54,20 @@ class Split:
         if index.dim() == 2:
             x_NHWC = x_NHWC.permute(1, 2, 3, 0, 4).flatten(3)
         return x_NHWC.permute(0, 3, 1, 2), self.labels[index]
+
+
+@dataclass(frozen=True)
+class Splits:
+    """What a network is trained on, and what it is tested on after every epoch."""
+
+    train: Split
+    test: Split
+
+    @classmethod
+    def of(cls, dataset: Dataset, device: torch.device) -> "Splits":
+        """Both splits of a data set, on the device."""
+        scale = dataset.mean, dataset.std, device
+        return cls(
+            Split.from_numpy(dataset.train_images, dataset.train_labels, *scale),
+            Split.from_numpy(dataset.test_images, dataset.test_labels, *scale),
+        )

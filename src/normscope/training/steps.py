@@ -7,7 +7,6 @@ replay a whole step as one CUDA graph (`normscope.training.graph`).
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -16,11 +15,8 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from normscope.experiment import Recipe
 from normscope.models.layers import Dropout
-from normscope.training.fleet import FleetDropout
 from normscope.training.graph import Graphed, GraphRoom
 from normscope.training.split import Split
-
-Forward = Callable[[torch.Tensor], torch.Tensor]
 
 
 class Steps(ABC):
@@ -30,12 +26,11 @@ class Steps(ABC):
     `totals` asks for them.
     """
 
-    def __init__(self, forward: Forward, train: Split, members: int):
-        device = train.labels.device
-        self.forward, self.train, self.members = forward, train, members
+    def __init__(self, model: nn.Module, train: Split, recipe: Recipe, members: int):
+        self.model, self.train, self.recipe, self.members = model, train, recipe, members
         self.learning_rate = math.nan  # of the last step
-        self._loss_sum = torch.zeros(members, device=device)
-        self._correct = torch.zeros(members, dtype=torch.long, device=device)
+        self._loss_sum = torch.zeros(members, device=train.device)
+        self._correct = torch.zeros(members, dtype=torch.long, device=train.device)
 
     @abstractmethod
     def __call__(self, index: torch.Tensor) -> None:
@@ -54,7 +49,7 @@ class Steps(ABC):
     def _loss(self, index: torch.Tensor) -> torch.Tensor:
         """The sum of the members' mean losses, which no member shares with another."""
         x_NCHW, labels = self.train.batch(index)
-        logits = by_member(self.forward(x_NCHW), self.members)
+        logits = by_member(self.model(x_NCHW), self.members)
         mean_losses = losses(logits, labels).mean(dim=1)
         self._loss_sum += mean_losses.detach() * index.shape[1]
         self._correct += (logits.argmax(dim=2) == labels).sum(dim=1)
@@ -64,10 +59,8 @@ class Steps(ABC):
 class EagerSteps(Steps):
     """Steps with `torch.optim.SGD` and `OneCycleLR`."""
 
-    def __init__(
-        self, model: nn.Module, forward: Forward, train: Split, recipe: Recipe, members: int
-    ):
-        super().__init__(forward, train, members)
+    def __init__(self, model: nn.Module, train: Split, recipe: Recipe, members: int):
+        super().__init__(model, train, recipe, members)
         self.optimizer, self.schedule = optimizer_of(model.parameters(), recipe, len(train))
 
     def __call__(self, index: torch.Tensor) -> None:
@@ -82,11 +75,9 @@ class EagerSteps(Steps):
 class DeviceSteps(Steps):
     """Steps whose every number lives on the device: learning rate, momentum, count of steps."""
 
-    def __init__(
-        self, model: nn.Module, forward: Forward, train: Split, recipe: Recipe, members: int
-    ):
-        super().__init__(forward, train, members)
-        device = train.labels.device
+    def __init__(self, model: nn.Module, train: Split, recipe: Recipe, members: int):
+        super().__init__(model, train, recipe, members)
+        device = train.device
         self.parameters: list[torch.Tensor] = [p for p in model.parameters() if p.requires_grad]
         self.velocities = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.rates, momenta = one_cycle(recipe, len(train))
@@ -157,13 +148,8 @@ def one_cycle(recipe: Recipe, images: int) -> tuple[list[float], list[float]]:
 
 def generators_of(model: nn.Module) -> list[torch.Generator]:
     """The generators from which the layers of a model draw."""
-    generators = []
-    for layer in model.modules():
-        if isinstance(layer, Dropout):
-            generators.append(layer.generator)
-        elif isinstance(layer, FleetDropout):
-            generators.extend(layer.generators)
-    return list(dict.fromkeys(generators))
+    dropouts = [layer for layer in model.modules() if isinstance(layer, Dropout)]
+    return list(dict.fromkeys(each for dropout in dropouts for each in dropout.generators))
 
 
 def by_member(logits: torch.Tensor, members: int) -> torch.Tensor:

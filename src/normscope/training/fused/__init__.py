@@ -1,5 +1,10 @@
-"""ReLU, norm and dropout of a network as one operation on a CPU."""
+"""ReLU, norm and dropout of a network as one operation on a CPU.
 
-from normscope.training.fused.fuse import fuse, relu_norm_dropout
+`fuse` finds the layers, `operation` is what takes their place, `passes` runs it over tensors with
+several threads, `kernels` are the loops.
+"""
 
-__all__ = ["fuse", "relu_norm_dropout"]
+from normscope.training.fused.fuse import Fused
+from normscope.training.fused.operation import relu_norm_dropout
+
+__all__ = ["Fused", "relu_norm_dropout"]

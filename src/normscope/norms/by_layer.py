@@ -1,0 +1,26 @@
+"""What the files of the norms know, by type of layer.
+
+A layer is looked up by what it is and not by the name under which it was asked for, so that a
+script's own ``functools.partial(group_norm, num_groups=2)`` is computed as gn is.
+"""
+
+from functools import cache
+from importlib import import_module
+
+from torch import nn
+
+from normscope.norms import PACKAGED_NORMS
+from normscope.norms.layer import Coefficients, NormLayer
+
+
+@cache
+def norm_layers() -> dict[type[nn.Module], NormLayer]:
+    """All that the files of the packaged norms list as their `LAYERS`, by type of layer."""
+    files = dict.fromkeys(norm.home.partition(":")[0] for norm in PACKAGED_NORMS.values())
+    return {known.type: known for file in files for known in import_module(file).LAYERS}
+
+
+def coefficients_of(layer: nn.Module) -> Coefficients | None:
+    """How to compute a layer as a scale and a shift; None if it is known only how to call it."""
+    known = norm_layers().get(type(layer))
+    return known.coefficients if known and known.is_usual(layer) else None
