@@ -37,7 +37,7 @@ def _meant(table: dict, name: str) -> str | None:
     """The entry that is called something like `name`, if there is one."""
     asked = _letters(name)
     for key, entry in table.items():
-        title = _letters(str(getattr(entry, "title", key)).split(",")[0])
+        title = _letters(str(getattr(entry, "title", key)).split(" (")[0])
         if asked == _letters(key) or (title and asked.startswith(title)):
             return key
     close = get_close_matches(name, table, n=1)

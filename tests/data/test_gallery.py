@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from normscope.data import save_samples
+from normscope.data.gallery import save_samples
 from normscope.errors import UsageError
 
 

@@ -252,9 +252,13 @@ def test_one_process_at_a_time_where_the_file_system_has_no_flock(store, monkeyp
 
     monkeypatch.setattr("fcntl.flock", missing)
     first, other = Store.lock(store.folder), Store.lock(store.folder)
-    with pytest.warns(UserWarning, match="flock not supported"), first:
-        with pytest.raises(RunError, match="another normscope"), other:
-            pass
+    with (
+        pytest.warns(UserWarning, match="flock not supported"),
+        first,
+        pytest.raises(RunError, match="another normscope"),
+        other,
+    ):
+        pass
     with other:
         pass
 

@@ -123,7 +123,13 @@ def compare(
         ),
     ] = None,
     config: Annotated[
-        Optional[Path], typer.Option(help="TOML file of an experiment; options go before it.")
+        Optional[Path],
+        typer.Option(
+            parser=options.file,
+            metavar="FILE",
+            show_default=False,
+            help="TOML file of an experiment; options go before it.",
+        ),
     ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the trials and their cost; train nothing.")

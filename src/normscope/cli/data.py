@@ -86,8 +86,9 @@ def show(
     """Write a picture of sample images with their class names."""
     with errors_in_one_line(debug):
         from normscope import data
+        from normscope.data.gallery import save_samples
         from normscope.files import user_path
 
         picture = user_path(out or f"{name}.png")
-        data.save_samples(data.load_dataset(name, data_dir), picture)
+        save_samples(data.load_dataset(name, data_dir), picture)
         print(f"wrote {picture}")

@@ -77,8 +77,17 @@ def folder(text: str) -> Path:
 
     An empty name, as an unset variable leaves it, would mean the folder one is in.
     """
+    return _path(text, "a folder")
+
+
+def file(text: str) -> Path:
+    """The file that `text` names; likewise."""
+    return _path(text, "a file")
+
+
+def _path(text: str, what: str) -> Path:
     if not text:
-        raise typer.BadParameter("is empty; name a folder")
+        raise typer.BadParameter(f"is empty; name {what}")
     try:
         return user_path(text)
     except UsageError as error:

@@ -11,7 +11,6 @@ from pathlib import Path
 from normscope.data import cifar, places, shapes
 from normscope.data.dataset import Dataset
 from normscope.data.download import Progress, cache_dir, download
-from normscope.data.gallery import save_samples
 from normscope.data.layouts import CIFAR10, CIFAR100, Layout
 from normscope.data.shapes import make_shapes
 from normscope.errors import RunError, UsageError, lookup
@@ -26,7 +25,6 @@ __all__ = [
     "fetch",
     "find",
     "load_dataset",
-    "save_samples",
     "verify",
 ]
 

@@ -14,7 +14,7 @@ from normscope.report.plots import to_png
 __all__ = ["PAGE", "write_report"]
 
 PAGE = "report.html"
-ADVICE = "make room, or choose another folder for the report"
+ADVICE = "choose another folder for the report"
 
 
 def write_report(analysis: Analysis, pictures: Path, out: Path) -> Path:

@@ -29,7 +29,7 @@ from normscope.store.lock import FolderLock
 from normscope.store.records import DAMAGE
 
 ADVICE = (
-    "make room or choose another folder with --out, then run the same command again: the trials "
+    "choose another folder with --out, then run the same command again: the trials "
     "that ended are kept"
 )
 

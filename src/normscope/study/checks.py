@@ -6,6 +6,7 @@ from pathlib import Path
 from normscope.data import DATASETS, DatasetSource
 from normscope.errors import UsageError, lookup
 from normscope.experiment import LEAST_SEEDS, Design, Experiment
+from normscope.files import user_path
 from normscope.models import MODELS, PACKAGED_MODELS
 from normscope.norms import NORMS, PACKAGED_NORMS
 from normscope.store import Store
@@ -68,7 +69,7 @@ def machine_for(device: str, workers: int | None) -> Machine:
 def folder_of(experiment: Experiment, out: Path | str | None) -> Path:
     """Where an experiment is kept: `out`, or a folder named after it in ``runs/``."""
     if out:
-        return Path(out).expanduser()
+        return user_path(out)
     check_type(experiment)
     return RUNS / experiment.slug
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from normscope.data import Dataset
 from normscope.errors import RunError
 from normscope.experiment import Design, Experiment
+from normscope.files import user_path
 from normscope.observers import Observer, PlainLines
 from normscope.store import Store
 from normscope.study.checks import Checked, check, folder_of, machine_for
@@ -48,7 +49,7 @@ def compare(
     folder, and the next call goes on from there.
     """
     observer = observer or PlainLines()
-    data_dir = Path(data_dir).expanduser() if data_dir else None
+    data_dir = user_path(data_dir) if data_dir else None
     folder, machine = folder_of(experiment, out), machine_for(device, workers)
     checked = check(experiment, folder, design, budget_s, machine, data_dir)
     for notice in checked.notices:

@@ -8,6 +8,7 @@ import pandas as pd
 
 from normscope.analysis import Analysis, analyse
 from normscope.experiment.tuning import searches
+from normscope.files import user_path
 from normscope.report import PAGE, write_report
 from normscope.store import Store
 from normscope.study.stored import results_stored, search_results
@@ -30,7 +31,7 @@ class Comparison:
         that were last asked for). Raises `UsageError` if the folder holds no experiment, `RunError`
         if it is damaged.
         """
-        return cls.of(Store(Path(folder).expanduser()), levels_percent)
+        return cls.of(Store(user_path(folder)), levels_percent)
 
     @classmethod
     def of(cls, store: Store, levels_percent: Sequence[float] | None = None) -> "Comparison":
@@ -66,5 +67,5 @@ class Comparison:
 
         Raises `RunError` if that folder cannot be written.
         """
-        out = Path(path) if path else self.folder
+        out = user_path(path) if path else self.folder
         return write_report(self.analysis, self.folder / "pictures", out)

@@ -10,6 +10,7 @@ from normscope.data import DATASETS, find
 from normscope.experiment import Design, Experiment, Trial
 from normscope.experiment.plan import plan
 from normscope.experiment.tuning import chosen_rates, tuning_plan
+from normscope.files import user_path
 from normscope.store import Store
 from normscope.study.checks import Checked, check, folder_of, machine_for
 from normscope.study.placement import place
@@ -50,7 +51,7 @@ def forecast(
     grid; what follows from it is listed with the recipe's rate. Raises `UsageError` and `RunError`
     as `compare` does.
     """
-    data_dir = Path(data_dir).expanduser() if data_dir else None
+    data_dir = user_path(data_dir) if data_dir else None
     folder, machine = folder_of(experiment, out), machine_for(device, workers)
     checked = check(experiment, folder, design, budget_s, machine, data_dir)
     store = Store(folder) if checked.kept else None

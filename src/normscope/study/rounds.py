@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 from normscope.analysis.answers import counted, standing
 from normscope.analysis.summaries import summarize_trial, verdicts_on
@@ -17,6 +17,10 @@ from normscope.study.stored import results_stored, search_results, trials_planne
 SHORT = "what is left of the budget of time is too short to go on"
 
 
+# Trials to be run next, as often as there are any; in the end the reason to stop, if there is one.
+Rounds = Generator[list[Trial], None, str | None]
+
+
 def rounds(
     store: Store, design: Design, budget_s: float | None, workers: int, observer: Observer
 ) -> Iterator[list[Trial]]:
@@ -27,35 +31,59 @@ def rounds(
     time every round after the first must fit into what is left. Raises `RunError` if trials of the
     search failed.
     """
-    budget = Budget(budget_s)
-
-    def end(reason: str) -> None:
+    reason = yield from _rounds(store, design, Budget(budget_s), workers)
+    if reason is not None:
         seeds = complete_seeds(store.experiment, results_stored(store))
         observer.sequence_ended(f"Stopped after {counted(seeds, 'seed')}: {reason}.")
 
+
+def _rounds(store: Store, design: Design, budget: "Budget", workers: int) -> Rounds:
+    reason = None
     if store.experiment.protocol == "tuned":
-        for todo in _tuning_rounds(store):
-            size = len(todo) if budget_s is None else workers
-            for part in (todo[i : i + size] for i in range(0, len(todo), size)):
-                if not budget.allows(len(part)):
-                    return end(f"{SHORT} with the search for learning rates")
-                yield from budget.spent_on(part)
-    if design.until_decided:  # seeds that were planned once and never run are not asked for now
+        reason = yield from _search(store, budget, workers)
+    if design.until_decided and reason is None:
+        # Seeds that were planned once and never run are not asked for now.
         store.extend(max(_seeds_tried(store), min(LEAST_SEEDS, design.max_seeds)))
-    todo, at_once = store.missing(trials_planned(store)), blocks_at_once(store.experiment, workers)
-    for blocks in [todo] if budget_s is None else _by_seeds(todo, at_once):
+    if reason is None:
+        reason = yield from _planned(store, budget, workers)
+    if design.until_decided and reason is None:
+        reason = yield from _until_decided(store, design, budget, workers)
+    return reason
+
+
+def _search(store: Store, budget: "Budget", workers: int) -> Rounds:
+    """The search for learning rates, in small rounds where time is limited."""
+    for todo in _tuning_rounds(store):
+        size = workers if budget.limited else len(todo)
+        for some in (todo[i : i + size] for i in range(0, len(todo), size)):
+            if not budget.allows(len(some)):
+                return f"{SHORT} with the search for learning rates"
+            yield from budget.spent_on(some)
+    return None
+
+
+def _planned(store: Store, budget: "Budget", workers: int) -> Rounds:
+    """The planned blocks that are not stored, at once; or a few at a time where time is limited."""
+    todo = store.missing(trials_planned(store))
+    at_once = blocks_at_once(store.experiment, workers)
+    for blocks in _by_seeds(todo, at_once) if budget.limited else [todo]:
         if not budget.allows(len(blocks)):
-            return end(SHORT)
+            return SHORT
         yield from budget.spent_on(blocks)
-    while design.until_decided:
-        if reason := _reason_to_stop(store, design):
-            return end(reason)
+    return None
+
+
+def _until_decided(store: Store, design: Design, budget: "Budget", workers: int) -> Rounds:
+    """More blocks as long as a comparison is open."""
+    at_once = blocks_at_once(store.experiment, workers)
+    while (reason := _reason_to_stop(store, design)) is None:
         seeds = store.experiment.seeds
         more = min(at_once, design.max_seeds - seeds)
         if not budget.allows(more * trials_per_seed(store.experiment)):
-            return end(SHORT)
+            return SHORT
         store.extend(seeds + more)
         yield from budget.spent_on(store.missing(trials_planned(store)))
+    return reason
 
 
 def trials_of_round(store: Store, todo: Sequence[Trial]) -> list[Trial]:
@@ -76,6 +104,10 @@ class Budget:
         self.started = time.monotonic()
         self.seconds_per_trial: float | None = None
 
+    @property
+    def limited(self) -> bool:
+        return self.seconds is not None
+
     def allows(self, trials: int) -> bool:
         if self.seconds is None or self.seconds_per_trial is None:
             return True
@@ -94,8 +126,8 @@ class Budget:
 def _by_seeds(trials: Sequence[Trial], at_once: int) -> list[list[Trial]]:
     """Rounds of so many seeds each; one that is empty if there are no trials."""
     seeds = sorted({trial.seed for trial in trials})
-    parts = [set(seeds[i : i + at_once]) for i in range(0, len(seeds), at_once)] or [set()]
-    return [[trial for trial in trials if trial.seed in part] for part in parts]
+    rounds_of = [set(seeds[i : i + at_once]) for i in range(0, len(seeds), at_once)] or [set()]
+    return [[trial for trial in trials if trial.seed in some] for some in rounds_of]
 
 
 def _tuning_rounds(store: Store) -> Iterator[list[Trial]]:
