@@ -1,4 +1,4 @@
-"""shapes: a synthetic data set, drawn from a seed, for when no file is at hand.
+"""shapes: a synthetic data set that is drawn from a seed and needs no files.
 
 Ten outlines in many poses and colours, in front of textured backgrounds and partly hidden. Each
 outline is a signed distance function (negative inside, in units of its radius), which gives smooth
@@ -13,25 +13,26 @@ from normscope.data.dataset import Dataset
 
 DESCRIPTION = "shapes: synthetic drawings of 10 outlines, 32x32 pixels, made from a seed"
 SIDE = 32  # pixels
-CHUNK = 250  # images drawn at once, from a random stream of their own
+CHUNK = 250  # images that are drawn at once; each chunk has a random stream of its own
 
 # How hard the pictures are. Lengths are in half pictures (16 pixels), colours in [0, 1].
 RADIUS = (0.4, 0.8)
-SHIFT = 0.25  # of the centre, at most, each way
-TURN = 0.5  # radians from upright, at most, each way
-GROUND = (0.0, 0.6)  # colours of the background; the outline's are above `INK`, so they overlap
+SHIFT = 0.25  # largest shift of the centre in each direction
+TURN = 0.5  # largest turn from upright in each direction, in radians
+GROUND = (0.0, 0.6)  # colours of the background; they overlap with those of the outline, `INK`
 INK = (0.4, 1.0)
-BARS = 3  # over each image, at most
-NOISE = 0.12  # standard deviation, at most
+BARS = 3  # largest number of bars over an image
+NOISE = 0.12  # largest standard deviation of the noise
 
 
 def make_shapes(seed: int = 0, train_size: int = 5_000, test_size: int = 2_000) -> Dataset:
     """Draw the data set.
 
     The splits have separate random streams, and an image depends only on `seed`, its split and its
-    index: another `train_size` or `test_size` lengthens or shortens the same sequence. Classes are
-    equally frequent in every 250 images. The bytes are the same wherever numpy's ``sin`` and its
-    random distributions are, so on one version of numpy and one kind of processor.
+    index. Another `train_size` or `test_size` therefore lengthens or shortens the same sequence.
+    Classes are equally frequent in every 250 images. The bytes are the same wherever numpy's
+    ``sin`` and its random distributions give the same values: with one version of numpy on one kind
+    of processor.
     """
     train_images, train_labels = _split(seed, 0, train_size)
     test_images, test_labels = _split(seed, 1, test_size)
@@ -58,7 +59,7 @@ def _split(seed: int, split: int, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _draw_chunk(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """CHUNK images and their labels; from back to front, then through the camera."""
+    """CHUNK images and their labels, drawn from back to front and then seen by the camera."""
     labels = rng.permutation(np.arange(CHUNK) % len(OUTLINES))
     image = _background(rng)
     image = _paint(image, _outline_cover(rng, labels), _uniform(rng, *INK, 3))
@@ -73,9 +74,9 @@ def _uniform(rng: np.random.Generator, low: float, high: float, values: int = 1)
 
 
 def _posed(rng: np.random.Generator, turn: float, shift: float) -> np.ndarray:
-    """Pixel centres as seen by figures that are turned and shifted at random, up to these limits.
+    """Pixel centres relative to figures that are turned and shifted at random within these limits.
 
-    float32 (2, CHUNK, SIDE, SIDE): x to the right and y up, both in [-1, 1] before the move.
+    float32 (2, CHUNK, SIDE, SIDE): x points right and y up; both are in [-1, 1] before the move.
     """
     axis = (np.arange(SIDE, dtype=np.float32) + 0.5) * 2 / SIDE - 1
     shift_x, shift_y = _uniform(rng, -shift, shift, 2)
@@ -86,7 +87,7 @@ def _posed(rng: np.random.Generator, turn: float, shift: float) -> np.ndarray:
 
 
 def _cover(distance: np.ndarray) -> np.ndarray:
-    """How much of each pixel is inside, in [0, 1], by its signed distance in half pictures."""
+    """The share of each pixel that is inside, in [0, 1]; `distance` is signed, in half pictures."""
     return np.clip(0.5 - distance * (SIDE / 2), 0, 1)
 
 
@@ -104,7 +105,7 @@ def _outline_cover(rng: np.random.Generator, labels: np.ndarray) -> np.ndarray:
 
 
 def _bar_cover(rng: np.random.Generator) -> np.ndarray:
-    """One bar per image, long or short, thin, anywhere."""
+    """The cover of one thin bar per image, of any length and at any place."""
     x, y = abs(_posed(rng, np.pi, 0.9))
     return _cover(np.maximum(x - _uniform(rng, 0, 0.8)[0], y - _uniform(rng, 0, 0.12)[0]))
 
@@ -136,7 +137,7 @@ def _clouds(rng: np.random.Generator) -> np.ndarray:
 
 
 def _camera(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Contrast, brightness and noise that differ by image -> uint8 (CHUNK, SIDE, SIDE, 3)."""
+    """Give each image its own contrast, brightness and noise: uint8 (CHUNK, SIDE, SIDE, 3)."""
     image = 0.5 + _uniform(rng, 0.6, 1.1) * (image - 0.5) + _uniform(rng, -0.1, 0.1)
     image += _uniform(rng, 0, NOISE) * rng.standard_normal(image.shape, np.float32)
     pixels_CNHW = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
@@ -153,7 +154,7 @@ def _polygon(vertices: np.ndarray) -> Callable[[np.ndarray, np.ndarray], np.ndar
             ex, ey, px, py = x1 - x0, y1 - y0, x - x0, y - y0
             along = np.clip((px * ex + py * ey) / (ex * ex + ey * ey), 0, 1)
             nearest = np.minimum(nearest, (px - along * ex) ** 2 + (py - along * ey) ** 2)
-            # A ray to the right crosses this edge: each crossing changes the side.
+            # A point changes sides each time a ray from it to the right crosses an edge.
             inside ^= ((y >= y0) != (y >= y1)) & ((px * ey < py * ex) == (ey > 0))
         return np.where(inside, -1, 1) * np.sqrt(nearest)
 
@@ -161,7 +162,7 @@ def _polygon(vertices: np.ndarray) -> Callable[[np.ndarray, np.ndarray], np.ndar
 
 
 def _regular(corners: int) -> np.ndarray:
-    """Vertices (corners, 2) on the unit circle, the first one on top."""
+    """Vertices (corners, 2) on the unit circle; the first one is at the top."""
     angle = np.arange(corners) * 2 * np.pi / corners
     return np.stack([np.sin(angle), np.cos(angle)], axis=1)
 

@@ -20,14 +20,14 @@ def s8(
 ) -> nn.Sequential:
     """Three stages of 3x3 convolutions for images (N, 3, 32, 32); returns logits (N, num_classes).
 
-    A block is convolution, ReLU, norm, dropout, in this order; no layer has a bias. The map shrinks
-    from 32 to 30, 28, 14, 7 and 1. The last pooling, AvgPool2d(4) on a 7x7 map, sees only the
-    top-left 4x4 corner: the experiment was run that way, so this network is too. With
-    `pool_whole_map` the whole map is averaged instead.
+    A block consists of convolution, ReLU, norm and dropout, in this order. No layer has a bias. The
+    map shrinks from 32 to 30, 28, 14, 7 and 1. The last pooling, AvgPool2d(4) on a 7x7 map, sees
+    only the top-left 4x4 corner. The experiment was run that way, so this network does the same.
+    With `pool_whole_map`, the whole map is averaged instead.
 
-    `make_norm(num_channels)` makes each norm; `init` draws the convolution weights, in order, so
-    two networks with equal `init` and other norms start from the same convolutions; `dropout` draws
-    the dropped elements and must live on the device the network runs on.
+    `make_norm(num_channels)` makes each norm. `init` draws the convolution weights, in order, so
+    two networks with equal `init` and different norms start from the same convolutions. `dropout`
+    draws the dropped elements and must be on the device that the network runs on.
     """
 
     def block(in_channels: int, out_channels: int, padding: int) -> list[nn.Module]:

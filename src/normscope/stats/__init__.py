@@ -1,4 +1,4 @@
-"""Arrays -> estimates, intervals and tests; pure, and without any knowledge of trials or norms."""
+"""Estimates, intervals and tests: pure functions of arrays that know nothing of trials or norms."""
 
 from normscope.stats.calibration import calibration_error
 from normscope.stats.convergence import area_under_curve, drops, epochs_to_level

@@ -1,4 +1,4 @@
-"""What is read off a curve of test accuracy over epochs."""
+"""Numbers that describe a curve of test accuracy over epochs."""
 
 from collections.abc import Sequence
 
@@ -8,9 +8,9 @@ import numpy as np
 def epochs_to_level(curve: Sequence[float], level: float) -> float | None:
     """The epoch at which a curve first reaches `level`, interpolated between evaluations.
 
-    `curve`: shape (E,), the value after epoch 1, 2, ..., E. None if it never gets there
-    (right-censored at E). A curve that starts at or above the level gives 1.0, the first moment it
-    was looked at.
+    `curve`: shape (E,), the value after epoch 1, 2, ..., E. None if the curve never reaches the
+    level (right-censored at E). A curve that starts at or above the level gives 1.0, the epoch of
+    the first evaluation.
     """
     for epoch, value in enumerate(curve, start=1):
         if value >= level:
@@ -22,7 +22,7 @@ def epochs_to_level(curve: Sequence[float], level: float) -> float | None:
 
 
 def drops(curve: Sequence[float]) -> np.ndarray:
-    """By how much a curve fell in each epoch, 0 where it rose: float64, shape (E,), first 0."""
+    """How far a curve fell in each epoch, 0 where it rose: float64, shape (E,); the first is 0."""
     rises = np.diff(np.asarray(curve, dtype=np.float64), prepend=curve[0])
     return np.maximum(-rises, 0.0)
 

@@ -1,4 +1,4 @@
-"""Mean and spread of values, and what a design fixed in advance allows to say of them."""
+"""Mean and spread of values, and the inference that a design fixed in advance allows."""
 
 import math
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ RESAMPLES = 10_000
 class Estimate:
     """Mean, standard deviation and number of values, with an interval for the mean.
 
-    Everything but `n` is None where it is not defined: the mean needs one value, the rest two.
+    All fields but `n` are None where they are undefined: the mean needs one value, the rest two.
     """
 
     n: int
@@ -27,10 +27,11 @@ class Estimate:
 
 
 def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
-    """Mean with Student's t interval, for independent values, roughly normal: shape (n,).
+    """Mean with Student's t interval, for independent and roughly normal values of shape (n,).
 
-    ``mean +- t(1 - (1-confidence)/2, n-1) * sd / sqrt(n)``, sd with n - 1. Source: Student 1908,
-    Biometrika 6. Valid for one look at a number of values that was fixed in advance.
+    The interval is ``mean +- t(1 - (1-confidence)/2, n-1) * sd / sqrt(n)``, where sd has the
+    divisor n - 1. Source: Student 1908, Biometrika 6. It is valid for one look at a number of
+    values that was fixed in advance.
     """
     n = len(values)
     if n == 0:
@@ -44,15 +45,15 @@ def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estim
 
 
 def all_equal(values: Sequence[float]) -> bool:
-    """Whether values, shape (n,), differ by nothing but rounding; true for none and for one."""
+    """Whether the values, shape (n,), are equal up to rounding; true for fewer than two values."""
     return len(values) < 2 or bool(np.ptp(values) <= 1e-12 * np.max(np.abs(values)))
 
 
 def t_p_value(differences: Sequence[float]) -> float:
     """Two-sided p value of Student's t test that the differences, shape (n,), have mean 0.
 
-    1 where there is nothing to judge by: fewer than two differences, or all equal. Valid for one
-    look at a number of differences that was fixed in advance.
+    It is 1 if no test is possible: with fewer than two differences, or if all are equal. It is
+    valid for one look at a number of differences that was fixed in advance.
     """
     if all_equal(differences):
         return 1.0
@@ -61,11 +62,12 @@ def t_p_value(differences: Sequence[float]) -> float:
 
 
 def bca_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
-    """Mean with the BCa bootstrap interval, for independent values: shape (n,).
+    """Mean with the BCa bootstrap interval, for independent values of shape (n,).
 
-    Bias-corrected and accelerated: Efron 1987, JASA 82, doi 10.1080/01621459.1987.10478410, as in
-    `scipy.stats.bootstrap`, with the same resamples every time. Too narrow for few values; the
-    interval is None for fewer than three, and where all are equal.
+    BCa means bias-corrected and accelerated: Efron 1987, JASA 82, doi
+    10.1080/01621459.1987.10478410. `scipy.stats.bootstrap` computes it, with the same resamples on
+    every call. The interval is too narrow for few values. It is None for fewer than three values,
+    and if all values are equal.
     """
     plain = t_interval(values, confidence)
     if plain.n < 3 or all_equal(values):
@@ -84,8 +86,9 @@ def bca_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Est
 def probability_of_superiority(values: Sequence[float], others: Sequence[float]) -> float | None:
     """How often one of `values`, shape (n,), is above one of `others`, shape (m,); ties count half.
 
-    Over all n * m pairs, so it answers: of two single runs, how often does the first win? Source:
-    Mann and Whitney 1947, doi 10.1214/aoms/1177730491. None if either is empty.
+    This is the share of all n * m pairs. It answers the question: of two single runs, how often
+    does the first one win? Source: Mann and Whitney 1947, doi 10.1214/aoms/1177730491. None if
+    either array is empty.
     """
     if not len(values) or not len(others):
         return None
@@ -94,7 +97,7 @@ def probability_of_superiority(values: Sequence[float], others: Sequence[float])
 
 
 def correlation(values: Sequence[float], others: Sequence[float]) -> float | None:
-    """Pearson's correlation of two arrays of shape (n,); None if n < 3 or one is constant."""
+    """Pearson's correlation of two arrays of shape (n,); None if n < 3 or either is constant."""
     if len(values) < 3 or all_equal(values) or all_equal(others):
         return None
     return float(np.corrcoef(values, others)[0, 1])

@@ -1,4 +1,4 @@
-"""Several comparisons at once."""
+"""Inference about several comparisons at once."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,8 +8,9 @@ import numpy as np
 def holm(p_values: Sequence[float]) -> np.ndarray:
     """Holm's adjusted p values, shape (m,): at most alpha where the family rejects at alpha.
 
-    The j-th smallest of m is multiplied by m - j + 1, and none is smaller than the one before it.
-    No assumption on how the tests depend on each other. Source: Holm 1979, Scand. J. Statist. 6.
+    The j-th smallest of the m p values is multiplied by m - j + 1, and no adjusted value is smaller
+    than the one before it. The tests may depend on each other in any way. Source: Holm 1979,
+    Scand. J. Statist. 6.
     """
     p = np.asarray(p_values, dtype=np.float64)
     order = np.argsort(p, kind="stable")
@@ -20,10 +21,10 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
 
 
 def holm_levels(p_values: Sequence[float], alpha: float) -> np.ndarray:
-    """The level at which Holm's procedure tests each of m hypotheses in the end: shape (m,).
+    """The level at which Holm's procedure finally tests each of m hypotheses: shape (m,).
 
-    ``alpha / (m - r)``, r counting the hypotheses that were rejected before it, so that an
-    interval at that level excludes 0 exactly where the adjusted p value is at most alpha.
+    The level is ``alpha / (m - r)``, where r hypotheses were rejected before this one. An interval
+    at that level excludes 0 exactly where the adjusted p value is at most alpha.
     """
     p = np.asarray(p_values, dtype=np.float64)
     rejected = holm(p_values) <= alpha
@@ -34,11 +35,11 @@ def holm_levels(p_values: Sequence[float], alpha: float) -> np.ndarray:
 def winner_set(
     values: np.ndarray, alpha: float, p_value: Callable[[Sequence[float]], float]
 ) -> list[int]:
-    """Indices of the rows of `values` that no other row beats: (k, n), NaN where a value lacks.
+    """Indices of the rows of `values` that no other row beats: (k, n), NaN for a missing value.
 
-    Row i beats row j when their paired differences have a positive mean and a `p_value` of at most
-    alpha / (number of pairs), so the best row is left out with a probability of at most alpha.
-    Rows without any value are left out.
+    Row i beats row j if their paired differences have a positive mean and a `p_value` of at most
+    alpha / (number of pairs). The probability that the best row is left out is therefore at most
+    alpha. Rows without any value are left out.
     """
     k = len(values)
     level = alpha / max(1, k * (k - 1) // 2)

@@ -1,4 +1,4 @@
-"""What the answers to single test images tell, beyond their mean."""
+"""What the answers to single test images show beyond their mean."""
 
 from dataclasses import dataclass
 
@@ -6,16 +6,16 @@ import numpy as np
 
 from normscope.stats.estimates import CONFIDENCE
 
-CHUNK = 100  # resamples at once, which bounds the memory: 100 x 10,000 images are 12 MB
+CHUNK = 100  # resamples at once; this bounds the memory: 100 x 10,000 images take 12 MB
 
 
 @dataclass(frozen=True)
 class VarianceSplit:
-    """Variance of the test accuracy over seeds, in points squared: ``total = noise + between``.
+    """Variance of the test accuracy over seeds, in squared points: ``total = noise + between``.
 
-    `noise` is what single images contribute that go one way or the other from run to run; `between`
-    is the variance of the networks' true accuracies, on all images there could be. It is an
-    unbiased estimate and may be negative.
+    `noise` comes from single images whose answers change at random from run to run. `between` is
+    the variance of the networks' true accuracies, over all images there could be. It is an unbiased
+    estimate and may be negative.
     """
 
     total: float
@@ -24,11 +24,12 @@ class VarianceSplit:
 
 
 def variance_split(correct: np.ndarray) -> VarianceSplit | None:
-    """Split the variance between n >= 2 seeds, from who answered right: bool, (n, N >= 2).
+    """Split the variance over n >= 2 seeds; `correct` marks the right answers: bool, (n, N >= 2).
 
-    ``between = N/(N-1) [Var(accuracy) - sum_i Var(error_i) / N^2]``, variances over seeds with
-    n - 1. Source: Jordan 2023, arXiv 2304.01910, theorem 2; his theorem is for exact variances,
-    which the sample variances estimate without bias. None for a single seed or image.
+    ``between = N/(N-1) [Var(accuracy) - sum_i Var(error_i) / N^2]``, where the variances are over
+    seeds and have the divisor n - 1. Source: Jordan 2023, arXiv 2304.01910, theorem 2. The theorem
+    is for exact variances, and the sample variances estimate these without bias. None for a single
+    seed or a single image.
     """
     n, images = correct.shape
     if n < 2 or images < 2:
@@ -49,9 +50,10 @@ def multibootstrap(
 ) -> tuple[float, float] | None:
     """Interval for the difference of accuracies over new seeds *and* new images, in points.
 
-    `correct` and `baseline`: who answered right, bool, (n, N), rows of the same seeds in the same
-    order. Seeds and images are both drawn with replacement, the same for both; percentiles of the
-    mean difference. Source: Sellam et al. 2021, arXiv 2106.16163. None for fewer than two seeds.
+    `correct` and `baseline` mark the right answers: bool, (n, N), with a row for each seed, in the
+    same order. Seeds and images are both drawn with replacement, and each draw is used for both
+    arrays. The interval is between percentiles of the mean difference. Source: Sellam et al. 2021,
+    arXiv 2106.16163. None for fewer than two seeds.
     """
     n, images = correct.shape
     if n < 2:

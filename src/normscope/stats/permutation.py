@@ -1,20 +1,21 @@
-"""A test that assumes nothing but that under the null each difference may as well be reversed."""
+"""A test that assumes only that, under the null, each difference has either sign equally often."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-EXACT = 16  # up to so many differences all 2^n patterns of signs are tried
-DRAWS = 100_000  # beyond that, so many
+EXACT = 16  # up to this many differences, all 2^n patterns of signs are tried
+DRAWS = 100_000  # number of random patterns for more differences than that
 
 
 def sign_flip_p_value(differences: Sequence[float]) -> float:
     """Two-sided p value of the mean of paired differences, shape (n,), under flips of their signs.
 
-    The share of all 2^n patterns of signs whose mean is as far from 0 as the observed one; its
-    smallest value is 2/2^n. Beyond `EXACT` differences a sample of patterns, always the same, of
-    which the observed one counts as one. Source: Fisher 1935, The Design of Experiments, section
-    21. Valid for one look at a number of differences that was fixed in advance; 1 for none.
+    This is the share of all 2^n patterns of signs whose mean is at least as far from 0 as the
+    observed mean; its smallest value is 2/2^n. For more than `EXACT` differences it is estimated
+    from a random sample of patterns, the same on every call, and the observed pattern is counted
+    too. Source: Fisher 1935, The Design of Experiments, section 21. It is valid for one look at a
+    number of differences that was fixed in advance. It is 1 if there are no differences.
     """
     values = np.asarray(differences, dtype=np.float64)
     n = len(values)
@@ -27,7 +28,7 @@ def sign_flip_p_value(differences: Sequence[float]) -> float:
 
 
 def _as_far(patterns: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """For each pattern of 0 and 1, (K, n): whether its sum is as far from 0 as the observed one."""
+    """Whether the sum of each pattern of 0 and 1, (K, n), is as far from 0 as the observed sum."""
     observed = abs(values.sum())
     rounding = 1e-12 * np.abs(values).sum()
     return np.abs((2 * patterns - 1) @ values) >= observed - rounding

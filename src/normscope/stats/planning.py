@@ -1,4 +1,4 @@
-"""How many seeds a comparison takes: before the first, and while it is undecided."""
+"""How many seeds a comparison takes: before the first seed, and while it is undecided."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from scipy.stats import t as student_t
 
 from normscope.stats.sequential import half_width, log_e_values
 
-MAX_SEEDS = 1000  # nobody trains more; where more would be needed the answer is None
+MAX_SEEDS = 1000  # nobody trains more; the answer is None if more are needed
 REPLICATIONS = 2000
 
 
@@ -21,10 +21,11 @@ def t_half_width(n: int, alpha: float) -> float:
 def seeds_to_decide(
     mean: float, sd: float, margin: float, alpha: float, sequential: bool, at_least: int
 ) -> int | None:
-    """How many seeds would probably decide a comparison, were mean and sd to stay what they are.
+    """How many seeds would probably decide a comparison if mean and sd stayed as they are.
 
-    The least n, from `at_least` on, at which the interval around `mean` excludes 0 or lies within
-    +-`margin`; all in one unit. None if more than `MAX_SEEDS` would not do.
+    This is the smallest n, from `at_least` on, at which the interval around `mean` excludes 0 or
+    lies within +-`margin`. `mean`, `sd` and `margin` have the same unit. None if `MAX_SEEDS` seeds
+    are too few.
     """
     room = max(abs(mean), margin - abs(mean))
     width = half_width if sequential else t_half_width
@@ -35,10 +36,11 @@ def seeds_to_decide(
 
 
 def seeds_for_power(difference: float, sd: float, power: float, alpha: float) -> int | None:
-    """Seeds, fixed in advance, at which a t test finds a true mean `difference` with that power.
+    """How many seeds, fixed in advance, a t test needs to find a true mean `difference`.
 
-    Of paired differences with that sd, two-sided at level alpha. None beyond `MAX_SEEDS`. Exact,
-    from the noncentral t distribution.
+    The test is two-sided at level alpha, on paired differences with standard deviation `sd`, and
+    finds the difference with probability `power`. The result is exact, from the noncentral t
+    distribution. None if `MAX_SEEDS` seeds are too few.
     """
     for n in range(2, MAX_SEEDS + 1):
         if t_test_power(difference, sd, n, alpha) >= power:
@@ -49,7 +51,7 @@ def seeds_for_power(difference: float, sd: float, power: float, alpha: float) ->
 def t_test_power(difference: float, sd: float, n: int, alpha: float) -> float:
     """Probability that a two-sided t test on n >= 2 paired differences rejects mean 0; sd > 0."""
     limit, shift = t_half_width(n, alpha), abs(difference) / sd * math.sqrt(n)
-    # Far from the null scipy finds no number for the other tail, which is empty there.
+    # Far from the null, scipy returns NaN for the other tail, which is empty there.
     return float(nct.sf(limit, n - 1, shift) + np.nan_to_num(nct.cdf(-limit, n - 1, shift)))
 
 
@@ -67,9 +69,9 @@ def stopping_times(
 ) -> Stopping:
     """Simulate when a sequential comparison finds a true mean `difference` of paired differences.
 
-    A look after every seed from `least` on. None beyond `MAX_SEEDS` seeds. Always the same random
-    numbers, so equal arguments give equal answers; the standard error of a share is about 1 % at
-    the default number of replications.
+    There is a look after every seed from `least` on. A number of seeds above `MAX_SEEDS` is None.
+    The random numbers are the same on every call, so equal arguments give equal answers. The
+    standard error of a share is about 1 % at the default number of replications.
     """
     rng = np.random.default_rng(0)
     stops = np.full(replications, math.inf)

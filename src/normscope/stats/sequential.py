@@ -1,9 +1,9 @@
 """Evidence that stays valid however often it is looked at: e-processes and confidence sequences.
 
-An e-process is a bet against the null hypothesis: it starts at 1, and under the null it ever
-reaches 1/alpha with a probability of at most alpha (Ville's inequality), so one may look after
-every seed and stop whenever one likes. A confidence sequence is every value that the bet against
-it has not refuted.
+An e-process is a bet against the null hypothesis. It starts at 1, and under the null the
+probability that it ever reaches 1/alpha is at most alpha (Ville's inequality). It is therefore
+valid to look after every seed and to stop at any time. A confidence sequence consists of all values
+that the bets against them have not refuted.
 """
 
 import math
@@ -15,12 +15,12 @@ from scipy.special import betaln
 
 from normscope.stats.estimates import all_equal
 
-MIXTURE = 1.0  # c^2: the precision of the effects that are bet on, normal with variance 1/c^2 sd^2
+MIXTURE = 1.0  # c^2: the bet is on means that are normally distributed with variance sd^2 / c^2
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Where a mean lies, after n values: `low` and `high` are infinite while nothing is known."""
+    """The range of a mean after n values; `low` and `high` are infinite while nothing is known."""
 
     n: int
     low: float
@@ -28,15 +28,16 @@ class Interval:
 
 
 def log_e_values(differences: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Log evidence against mean 0 after every one of the differences: shape (..., n), as given.
+    """Log evidence against mean 0 after each of the differences: shape (..., n), as given.
 
-    Gaussian-mixture t e-process, for independent normal differences of unknown variance. With S
-    the sum, V the sum of squares and c2 = `MIXTURE`::
+    This is the Gaussian-mixture t e-process, for independent normal differences of unknown
+    variance. With the sum S, the sum of squares V and c2 = `MIXTURE`::
 
         log E_n = 1/2 ln(c2 / (n + c2)) + n/2 ln((n + c2) V / ((n + c2) V - S^2))
 
-    Sources: Wang and Ramdas 2023, arXiv 2310.03722; Lindon et al. 2022, arXiv 2210.08589. Where all
-    differences are 0 the second term is 0. It does not change with the unit of the differences.
+    Sources: Wang and Ramdas 2023, arXiv 2310.03722; Lindon et al. 2022, arXiv 2210.08589. The
+    second term is 0 if all differences are 0. The result does not depend on the unit of the
+    differences.
     """
     values = np.asarray(differences, dtype=np.float64)
     n = np.arange(1, values.shape[-1] + 1)
@@ -49,29 +50,29 @@ def log_e_values(differences: Sequence[float] | np.ndarray) -> np.ndarray:
 def log_e_value(differences: Sequence[float]) -> float:
     """Log evidence against mean 0 after all differences, shape (n,): see `log_e_values`.
 
-    0, no evidence, for none and for a single one; below 0 where all are 0.
+    It is 0 (no evidence) for no differences and for a single one, and below 0 if all are 0.
     """
     return float(log_e_values(differences)[-1]) if len(differences) else 0.0
 
 
 def log_e_value_of_signs(differences: Sequence[float]) -> float:
-    """Log evidence that one sign is more frequent among the differences, shape (n,); zeros are left
-    out.
+    """Log evidence that one sign is more frequent among the differences, shape (n,).
 
-    For differences of which only the order is known: a diverged trial, an epoch that never came.
-    A uniform mixture of bets on the probability of a plus, against 1/2: with a plus and b minus,
-    E = 2^(a+b) B(a+1, b+1). Source: Robbins 1970, doi 10.1214/aoms/1177696786.
+    Zeros are left out. It is used where only the sign of a difference is known, because a trial
+    diverged or never reached a level. It is a uniform mixture of bets on the probability of a plus,
+    against 1/2. With a pluses and b minuses, E = 2^(a+b) B(a+1, b+1). Source: Robbins 1970, doi
+    10.1214/aoms/1177696786.
     """
     plus, minus = (int(np.sum(np.sign(differences) == sign)) for sign in (1, -1))
     return float((plus + minus) * math.log(2) + betaln(plus + 1, minus + 1))
 
 
 def anytime_p_value(differences: Sequence[float], by_sign: bool = False) -> float:
-    """``min(1, 1 / max E)`` over all looks at the differences, shape (n,), one after each of them.
+    """``min(1, 1 / max E)``, with the maximum over a look after each difference, shape (n,).
 
-    Under the null it ever falls to alpha with a probability of at most alpha. `by_sign` takes
-    `log_e_value_of_signs`; otherwise looks at which all differences are equal do not count, since
-    without spread the t e-process has nothing to judge by.
+    Under the null, the probability that it ever falls to alpha is at most alpha. With `by_sign`,
+    E is that of `log_e_value_of_signs`. Otherwise, looks at which all differences so far are equal
+    do not count, because the t e-process cannot judge without a spread.
     """
     if by_sign:
         looks = range(1, len(differences) + 1)
@@ -82,10 +83,10 @@ def anytime_p_value(differences: Sequence[float], by_sign: bool = False) -> floa
 
 
 def direction_of_evidence(differences: Sequence[float], by_sign: bool = False) -> int:
-    """Where the look with the most evidence saw the mean: 1 above 0, -1 below.
+    """Where the mean was at the look with the most evidence: 1 if above 0, -1 if below.
 
-    0 if all differences together point the other way, or nowhere: then the looks contradict each
-    other. `by_sign` as in `anytime_p_value`.
+    It is 0 if all differences together do not point the same way, because the looks then contradict
+    each other. `by_sign` has the same meaning as in `anytime_p_value`.
     """
     log_e = log_e_value_of_signs if by_sign else log_e_value
     first = 0 if by_sign else _equal_at_first(differences)
@@ -101,7 +102,7 @@ def direction_of_evidence(differences: Sequence[float], by_sign: bool = False) -
 
 
 def _equal_at_first(differences: Sequence[float]) -> int:
-    """How many differences there are before one is unlike the first."""
+    """The number of differences before the first one that differs from those before it."""
     looks = range(2, len(differences) + 1)
     unlike = (n for n in looks if not all_equal(differences[:n]))
     return next(unlike, len(differences) + 1) - 1
@@ -110,7 +111,8 @@ def _equal_at_first(differences: Sequence[float]) -> int:
 def half_width(n: int, alpha: float = 0.05) -> float:
     """Half the width of the confidence sequence after n values, in standard errors; may be inf.
 
-    ``sqrt((n-1) (1-k) / (k-r))`` with r = c2/(n+c2) and k = (r alpha^2)^(1/n), while k > r.
+    It is ``sqrt((n-1) (1-k) / (k-r))`` with r = c2/(n+c2) and k = (r alpha^2)^(1/n) if k > r, and
+    infinite otherwise.
     """
     r = MIXTURE / (n + MIXTURE)
     k = (r * alpha**2) ** (1 / n)
@@ -118,12 +120,12 @@ def half_width(n: int, alpha: float = 0.05) -> float:
 
 
 def confidence_sequence(differences: Sequence[float], alpha: float = 0.05) -> Interval:
-    """Every mean that the differences, shape (n,), have not refuted by now, in their unit.
+    """All means that the differences, shape (n,), do not refute, in the unit of the differences.
 
-    Covers the true mean after all n at once with a probability of at least 1 - alpha, for
-    independent normal differences. Infinite for few of them (at 5 %: up to 4). All differences
-    equal leave a single point, as the formula has it; whether that may be believed is for the
-    caller to judge.
+    For independent normal differences, the probability that the intervals after every n all cover
+    the true mean is at least 1 - alpha. The interval is infinite for few differences (up to 4 at
+    5 %). If all differences are equal, the formula gives a single point, and the caller decides
+    whether to believe it.
     """
     n = len(differences)
     factor = half_width(n, alpha) if n else math.inf
@@ -135,15 +137,15 @@ def confidence_sequence(differences: Sequence[float], alpha: float = 0.05) -> In
 
 
 def confidence_sequences(differences: Sequence[float], alpha: float = 0.05) -> list[Interval]:
-    """The confidence sequence as it stood after 1, 2, ..., n differences."""
+    """The confidence sequence after 1, 2, ..., n differences."""
     return [confidence_sequence(differences[:n], alpha) for n in range(1, len(differences) + 1)]
 
 
 def running_intervals(differences: Sequence[float], alpha: float = 0.05) -> list[Interval]:
-    """What no look so far has refuted, after 1, 2, ..., n differences.
+    """The means that no look so far has refuted, after 1, 2, ..., n differences.
 
-    The intersection of the `confidence_sequences` up to then; looks at which all differences are
-    equal do not count.
+    Each is the intersection of the `confidence_sequences` up to that look. Looks at which all
+    differences so far are equal do not count.
     """
     equal = _equal_at_first(differences)
     looks = [
@@ -159,10 +161,10 @@ def running_intervals(differences: Sequence[float], alpha: float = 0.05) -> list
 
 
 def running_interval(differences: Sequence[float], alpha: float = 0.05) -> Interval:
-    """What no look at the differences has refuted: the last of the `running_intervals`.
+    """The means that no look at the differences has refuted: the last of the `running_intervals`.
 
-    It excludes 0 exactly when `anytime_p_value` is at most alpha. It may be empty (low > high),
-    with a probability of at most alpha where the assumptions hold.
+    It excludes 0 exactly when `anytime_p_value` is at most alpha. It may be empty (low > high); if
+    the assumptions hold, the probability of that is at most alpha.
     """
     if not len(differences):
         return Interval(0, -math.inf, math.inf)
