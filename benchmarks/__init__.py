@@ -1,1 +1,1 @@
-"""Measurements of speed and memory: each compares things in one run and prints ratios."""
+"""Measurements of speed and memory. Each one compares things in one run and prints ratios."""

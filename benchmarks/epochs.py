@@ -1,4 +1,4 @@
-"""What is timed, each for an epoch, inside a worker process."""
+"""Everything that is timed, each for an epoch, inside a worker process."""
 
 import copy
 import time
@@ -35,7 +35,7 @@ class Variant(NamedTuple):
 
 
 def variants() -> list[Variant]:
-    """All that is timed on this processor."""
+    """All variants that are timed on this processor."""
     precisions: list[Precision] = ["fp32"]
     if torch.cpu._is_avx512_bf16_supported():
         precisions.append("bf16")
@@ -45,9 +45,10 @@ def variants() -> list[Variant]:
 
 
 def seconds_per_epoch(variant: Variant, setting: Setting, whole: bool) -> float:
-    """Seconds of this process for an epoch with its test; `whole`: no part of it is estimated.
+    """Seconds of this process for an epoch with its test; if `whole`, no part is estimated.
 
-    The limit is always an estimate from a few steps, since it pays nothing once per epoch.
+    The limit is always estimated from a few steps, since it has no cost that is paid once per
+    epoch.
     """
     if variant.kind == "reference":
         return published_epoch(variant.norm, setting, whole)
@@ -59,7 +60,8 @@ def seconds_per_epoch(variant: Variant, setting: Setting, whole: bool) -> float:
 def own_epoch(norm: str, precision: Precision, share: int) -> float:
     """Seconds of `compare`'s loop for an epoch: permutation, training, sums, test.
 
-    Runs one `share`-th of the images and multiplies, what an epoch pays once included.
+    It runs one `share`-th of the images and multiplies the time by `share`, including the cost that
+    is paid once per epoch.
     """
     run = make_own_epoch(norm, precision, TRAIN // share, TEST // share)
     started = time.perf_counter()
@@ -84,7 +86,7 @@ def make_own_epoch(norm: str, precision: Precision, train: int, test: int) -> Ca
 
 
 def limit_seconds(precision: Precision, steps: int) -> float:
-    """Seconds of the convolutions by themselves, for `steps` steps and their share of a test."""
+    """Seconds of the convolutions alone, for `steps` steps and their share of a test."""
     calls = convolutions(precision)
     started = time.perf_counter()
     for step in range(steps):
@@ -101,7 +103,7 @@ def limit_seconds(precision: Precision, steps: int) -> float:
 
 @cache
 def convolutions(precision: Precision) -> list[tuple[nn.Conv2d, torch.Tensor]]:
-    """Every convolution of the network with a batch of what it gets there."""
+    """Every convolution of the network, with a batch of its inputs in the network."""
     dtype = DTYPES[precision]
     network = MODELS["s8"](NORMS["bn"], 10, generator(0, "init"), generator(0, "dropout"))
     inputs: dict[nn.Conv2d, torch.Tensor] = {}
@@ -119,7 +121,7 @@ def convolutions(precision: Precision) -> list[tuple[nn.Conv2d, torch.Tensor]]:
 
 
 def matrix_rate(precision: Precision) -> float:
-    """GFLOP/s of square matrix products, the best of five."""
+    """GFLOP/s of square matrix products: the best of five runs."""
     dtype, size = DTYPES[precision], 2048
     a = torch.randn(size, size).to(dtype)
     times = []

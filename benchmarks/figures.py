@@ -1,4 +1,4 @@
-"""Seconds per epoch, round by round, to ratios and to the tables of docs/performance.md."""
+"""From seconds per epoch, round by round, to ratios and to the tables of docs/performance.md."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -7,21 +7,21 @@ from typing import Any
 from benchmarks.epochs import Variant
 from benchmarks.images import EPOCHS, NORMS_PUBLISHED
 
-Times = Mapping[Variant, Sequence[float]]  # seconds of the machine per epoch, a number per round
+Times = Mapping[Variant, Sequence[float]]  # seconds of the machine per epoch, one number per round
 
 
 def ratios(above: Sequence[Sequence[float]], below: Sequence[Sequence[float]]) -> list[float]:
-    """By round: the sum of the times of some variants over that of others."""
+    """For each round, the summed time of some variants divided by that of others."""
     return [a / b for a, b in zip(sums(above), sums(below), strict=True)]
 
 
 def sums(rows: Sequence[Sequence[float]]) -> list[float]:
-    """By round: the sum over variants."""
+    """For each round, the sum over variants."""
     return [sum(round_) for round_ in zip(*rows, strict=True)]
 
 
 def spread(values: Sequence[float], form: str = ".1f") -> str:
-    """The median, and the range of more than one value."""
+    """The median, and the range if there is more than one value."""
     median = f"{statistics.median(values):{form}}"
     if len(values) == 1:
         return median
@@ -34,9 +34,9 @@ def of_kind(times: Times, kind: str, precision: str) -> list[Sequence[float]]:
 
 
 def summarize(times: Times) -> dict[str, dict[str, list[float]]]:
-    """By precision, over all norms: faster than the reference, slower than the limit, seconds.
+    """By precision, over all norms: speed against the reference, against the limit, and seconds.
 
-    Each is a number per round. `experiment_seconds` are those of 3 norms x 15 epochs.
+    Each has one number per round. `experiment_seconds` are those of 3 norms x 15 epochs.
     """
     published = of_kind(times, "reference", "fp32")
     found = {}
@@ -84,7 +84,7 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
 
 
 def rest(rates: Mapping[str, float], starts: Mapping[str, Mapping[str, float]]) -> str:
-    """Matrix products and what it takes to start, a line each."""
+    """The speed of matrix products and the cost of starting, one line each."""
     lines = [
         f"matrix products in {precision}: {rate:.0f} GFLOP/s, all cores together"
         for precision, rate in rates.items()
@@ -97,5 +97,5 @@ def rest(rates: Mapping[str, float], starts: Mapping[str, Mapping[str, float]]) 
 
 
 def by_name(times: Times) -> dict[str, Any]:
-    """For JSON."""
+    """The times keyed by the names of the variants, for JSON."""
     return {str(variant): list(row) for variant, row in times.items()}

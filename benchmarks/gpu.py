@@ -1,4 +1,4 @@
-"""Seconds on a GPU: single steps of fleets, then the whole experiment."""
+"""Times on a GPU: single steps of fleets, then the whole experiment."""
 
 import itertools
 import statistics
@@ -24,10 +24,10 @@ from normscope.training.trial import run_fleet
 
 
 def set_up_in(result: Result) -> float:
-    """How much longer the first epochs took than the median one: libraries, capture of graphs.
+    """How much longer the first epochs took than the median epoch.
 
-    The smaller last batch of an epoch is met once per epoch, so its graph is captured in a later
-    epoch than that of the others.
+    The extra time goes to loading libraries and capturing graphs. The smaller last batch occurs
+    once per epoch, so its graph is captured in a later epoch than that of the other batches.
     """
     seconds = [record.train_seconds for record in result.history]
     usual = statistics.median(seconds)
@@ -37,7 +37,7 @@ def set_up_in(result: Result) -> float:
 def fleet_step(
     norm: str, precision: Precision, members: int, kind: str, device: torch.device
 ) -> float:
-    """Milliseconds of a step of 512 images for each member, as a graph where there is a GPU."""
+    """Milliseconds of a step with 512 images for each member; on a GPU it is run as a graph."""
     recipe = RECIPES["s8"].model_copy(update={"precision": precision, "epochs": 50})
     train = noise(2 * BATCH, device)
     network = fleet(norm, members, kind, device)
@@ -56,7 +56,7 @@ def noise(count: int, device: torch.device) -> Split:
 
 
 def fleet(norm: str, members: int, kind: str, device: torch.device) -> torch.nn.Module:
-    """So many S8 networks as one module, "folded" or "side by side"."""
+    """`members` S8 networks as one module; `kind` is "folded" or "side by side"."""
     models = [
         MODELS["s8"](NORMS[norm], 10, generator(m, "init"), generator(m, "dropout", device))
         for m in range(members)
@@ -76,7 +76,7 @@ def seconds_of_steps(step: DeviceSteps, index: torch.Tensor, count: int) -> floa
 
 
 def fleet_steps(device: torch.device, sizes: tuple[int, ...]) -> dict[str, float | str]:
-    """`fleet_step` of every kind, printed as they come; an error in place of a time."""
+    """`fleet_step` of every kind, printed as it is measured; a failure gives its error instead."""
     found: dict[str, float | str] = {}
     for members, kind, precision, norm in itertools.product(
         sizes, ("folded", "side by side"), ("fp32", "bf16"), NORMS_PUBLISHED
@@ -84,16 +84,16 @@ def fleet_steps(device: torch.device, sizes: tuple[int, ...]) -> dict[str, float
         title = f"{norm} {precision}, {members} {kind}"
         try:
             found[title] = fleet_step(norm, precision, members, kind, device)
-        except RuntimeError as error:  # no algorithm, no memory: a finding too
+        except RuntimeError as error:  # no algorithm or too little memory: this is a finding too
             found[title] = str(error).splitlines()[0]
         print(f"ms per step: {title}: {found[title]}", flush=True)
     return found
 
 
 def on_cuda(epochs: int) -> dict[str, Any]:
-    """Single steps of fleets; then the experiment with one seed and with 32, on all images.
+    """Time single steps of fleets, then the experiment with 1 and with 32 seeds on all images.
 
-    The first fleet of each size runs for one epoch before, to warm up.
+    Each experiment first runs for one epoch to warm up.
     """
     cuda = torch.device("cuda")
     dataset = load_dataset(source())
@@ -109,7 +109,7 @@ def on_cuda(epochs: int) -> dict[str, Any]:
 def experiment_on(
     device: torch.device, dataset: Dataset, seeds: int, epochs: int
 ) -> dict[str, Any]:
-    """Train all seeds of a norm as one fleet, norm after norm; print what failed."""
+    """Train all seeds of a norm as one fleet, one norm after the other; print the failures."""
     recipe = RECIPES["s8"].model_copy(update={"epochs": epochs})
     experiment = Experiment(dataset=dataset.name, recipe=recipe, norms=NORMS_PUBLISHED, seeds=seeds)
     reserved: list[int] = []
@@ -129,7 +129,7 @@ def experiment_on(
 
 
 def told(results: list[Result]) -> dict[str, Any]:
-    """What the finished trials say of themselves: set-up, memory, accuracy."""
+    """What the finished trials recorded: set-up time, memory and accuracy."""
     finished = [result for result in results if result.status == "finished"]
     peaks = [(r.peak_memory_mib or 0.0) * r.environment.fleet for r in finished]
     accuracies: dict[str, list[float]] = {}

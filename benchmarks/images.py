@@ -1,4 +1,4 @@
-"""The images that every loop trains on, and what an epoch of them is."""
+"""The images that every loop trains on, and how many of them make an epoch."""
 
 from functools import cache
 
@@ -21,7 +21,7 @@ def source() -> str:
 
 @cache
 def images(train: int, test: int) -> Dataset:
-    """So many training and test images; they are repeated where the data set holds fewer."""
+    """`train` training and `test` test images, repeated if the data set has fewer."""
     dataset = load_dataset(source())
 
     def filled(array: np.ndarray, count: int) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""An epoch of the published loop (benchmarks/reference.py), timed, with the best of its settings.
+"""Time an epoch of the published loop (benchmarks/reference.py) with its best settings.
 
-It starts its loader workers anew for training and for the test of every epoch. A run of a few
-batches would be dominated by that start, so it is counted once and the batches are scaled up.
+The loop starts its loader workers anew for the training and for the test of every epoch. That start
+would dominate a run of a few batches, so it is counted once and only the batches are scaled up.
 """
 
 import math
@@ -17,12 +17,12 @@ from torch.utils.data import DataLoader
 from benchmarks import reference
 from benchmarks.images import BATCH, MAX_LR, TEST, TRAIN, images
 
-SETTLED_BATCHES = 6  # of a short run, timed after those that were loaded in advance
+SETTLED_BATCHES = 6  # batches of a short run that are timed after those loaded in advance
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a user of the published loop is free to choose."""
+    """What a user of the published loop can choose."""
 
     threads: int
     loader_workers: int
@@ -32,7 +32,7 @@ class Setting:
 
 
 def candidates(cores: int) -> list[Setting]:
-    """All cores or half of them for the network; 0, 1, 2 or as many loader workers as cores."""
+    """All cores or half of them for the network; 0, 1 or 2 loader workers, or one per core."""
     return [
         Setting(threads, workers)
         for threads in sorted({max(1, cores // 2), cores})
@@ -41,7 +41,7 @@ def candidates(cores: int) -> list[Setting]:
 
 
 def published_epoch(norm: str, setting: Setting, whole: bool) -> float:
-    """Seconds of an epoch, training and test; from a run of a few batches unless `whole`."""
+    """Seconds of an epoch, training and test, estimated from a few batches unless `whole`."""
     ahead = batches_ahead(setting)
     few = ahead + max(SETTLED_BATCHES, ahead)
     train, test = run_epoch(norm, setting, None if whole else few)
@@ -50,12 +50,12 @@ def published_epoch(norm: str, setting: Setting, whole: bool) -> float:
 
 
 def batches_ahead(setting: Setting) -> int:
-    """How many batches are loaded before the first is used: two by each loader worker."""
+    """How many batches are loaded before the first one is used: two by each loader worker."""
     return 2 * setting.loader_workers
 
 
 def run_epoch(norm: str, setting: Setting, most: int | None) -> tuple[list[float], list[float]]:
-    """Train and test a new network on at most `most` batches each; return the marks of both."""
+    """Train and test a new network on at most `most` batches each; return the marks of each."""
     torch.set_num_threads(setting.threads)
     train, test = (Marked(batches) for batches in loaders(setting.loader_workers, most))
     reference.train(reference.make_model(norm), train, test, MAX_LR, epochs=1)
@@ -70,7 +70,7 @@ def loaders(workers: int, most: int | None) -> tuple[DataLoader, DataLoader]:
 
 
 class Marked:
-    """Batches that note when a pass begins, when each batch was used, and when the pass ends."""
+    """Batches that record when a pass begins, when each batch has been used, and when it ends."""
 
     def __init__(self, batches: reference.Batches):
         self.batches = batches
@@ -88,10 +88,10 @@ class Marked:
 
 
 def seconds_of_pass(marks: Sequence[float], batches: int, ahead: int) -> float:
-    """Seconds of a pass of `batches` batches, from the `marks` of one of as many or fewer.
+    """Seconds of a pass of `batches` batches, from the `marks` of a pass of at most that many.
 
-    A batch that was not run counts as much as the mean of those after the first `ahead`, which were
-    loaded in advance. A complete pass counts as it was.
+    A batch that was not run counts as much as the mean batch after the first `ahead` ones, which
+    were loaded in advance. A complete pass counts as measured.
     """
     seconds = marks[-1] - marks[0]
     done = len(marks) - 2

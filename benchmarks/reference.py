@@ -1,7 +1,8 @@
-"""The way the published experiment trains, as an oracle for results and a yardstick for speed.
+"""The training of the published experiment, as an oracle for results and a baseline for speed.
 
-A map-style data set of PIL images, each turned into a tensor and normalized by itself, a DataLoader
-with two workers, plain modules in torch's default memory format, float32, `.item()` every step.
+It uses a map-style data set of PIL images, each turned into a tensor and normalized by itself, a
+DataLoader with two workers, plain modules in torch's default memory format, float32, and `.item()`
+in every step.
 """
 
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ class Images(MapDataset):
 
 
 class Batches(Protocol):
-    """Pairs of inputs and labels, as a DataLoader makes them anew for every epoch."""
+    """Pairs of inputs and labels, such as a DataLoader makes anew for every epoch."""
 
     def __len__(self) -> int: ...
 
@@ -46,7 +47,7 @@ class Batches(Protocol):
 
 
 def make_model(norm: str, dropout: float = 0.01, num_classes: int = 10) -> nn.Sequential:
-    """The S8 network of plain modules; `norm` is bn, gn or ln."""
+    """The S8 network, built from plain modules; `norm` is bn, gn or ln."""
 
     def make_norm(channels: int) -> nn.Module:
         groups = {"gn": 4, "ln": 1}
@@ -83,7 +84,7 @@ def train(
     max_lr: float,
     epochs: int,
 ) -> list[tuple[float, float, float, float]]:
-    """Train in place; by epoch: train loss and accuracy, test loss and accuracy (percent)."""
+    """Train in place; return train loss and accuracy, test loss and accuracy (percent) by epoch."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
     schedule = OneCycleLR(
         optimizer, max_lr=max_lr, epochs=epochs, steps_per_epoch=len(train_batches)

@@ -1,23 +1,25 @@
 """How fast the experiment trains: ``python -m benchmarks.speed [--quick] [--json FILE]``.
 
-Three things on the same images, one after the other in every round, in alternating order:
+In every round it times three things on the same images, one after the other and in alternating
+order:
 
 - `reference`: the published loop (benchmarks/reference.py), which has all cores to itself, with the
   number of threads and loader workers that is fastest here;
-- `normscope`: the tool's own loop, by norm and precision, one trial of one thread on each core;
-- `limit`: the network's convolutions alone, in the same layout and precision, one process on each
-  core: the time that is left when everything else costs nothing.
+- `normscope`: the tool's own loop, by norm and precision, with one single-threaded trial per core;
+- `limit`: the network's convolutions alone, in the same layout and precision, with one process per
+  core. This is the time that would be left if everything else cost nothing.
 
-The unit is seconds of this machine per epoch: 50,000 training images and a test on 10,000. What is
-paid once per epoch counts, such as the start of loader workers. Processes side by side count until
-the last of them is done, divided by their number. Reference and normscope run whole epochs; with
-``--quick`` they run a part and the rest is estimated. Medians and ranges are over rounds, and a
-ratio is the median of the ratios of each round. Every time is printed as it comes, the tables of
-docs/performance.md at the end. ``--profile`` shows where a step goes instead.
+The unit is seconds of this machine per epoch: 50,000 training images and a test on 10,000. Costs
+that are paid once per epoch, such as starting loader workers, are included. For processes that run
+side by side, the time until the last of them is done is divided by their number. Reference and
+normscope run whole epochs; with ``--quick`` they run a part and the rest is estimated. Medians and
+ranges are over rounds, and a ratio is the median of the ratios of each round. Every time is printed
+as it is measured, and the tables of docs/performance.md are printed at the end. ``--profile`` shows
+instead where the time of a step goes.
 
-With ``--device cuda`` it first times single steps of fleets, folded and side by side, then says how
-many seconds a GPU takes, warm, for 3 norms x 15 epochs, one network after the other, and for 3
-norms x 32 seeds x 15 epochs as fleets of 32.
+With ``--device cuda`` it first times single steps of fleets, folded and side by side. It then
+measures how many seconds a warm GPU takes for 3 norms x 15 epochs, one network after the other, and
+for 3 norms x 32 seeds x 15 epochs as fleets of 32.
 """
 
 import argparse
@@ -69,7 +71,7 @@ def main() -> None:
 
 
 def on_cpu(rounds: int, whole: bool, path: Path | None) -> None:
-    """Measure and print everything; keep the rounds that are complete in the file `path`."""
+    """Measure and print everything; after each round, write all figures so far to `path`."""
     content = {**provenance(), "images": source(), "whole_epochs": whole}
     with one_for_all_cores() as all_cores, one_for_each_core() as each_core:
         setting, content["settings_tried"] = fastest_setting(all_cores)
@@ -93,7 +95,7 @@ def on_cpu(rounds: int, whole: bool, path: Path | None) -> None:
 
 
 def fastest_setting(team: Team) -> tuple[Setting, dict[str, float]]:
-    """The published loop's best setting here, by estimates with bn, and the seconds of all."""
+    """The fastest setting of the published loop, estimated with bn, and the seconds of each."""
     settings, tried = candidates(available_cores()), {}
     team.together(first_steps, Variant("reference", "bn", "fp32"), settings[0])
     for setting in settings:
@@ -103,7 +105,7 @@ def fastest_setting(team: Team) -> tuple[Setting, dict[str, float]]:
 
 
 def warm_up(team: Team, setting: Setting) -> None:
-    """Compile, and load what is compiled."""
+    """Run everything that is compiled once, so that it is compiled and loaded."""
     for variant in variants():
         if variant.kind == "normscope":
             team.together(first_steps, variant, setting)
@@ -118,7 +120,7 @@ def measure_round(
     setting: Setting,
     whole: bool,
 ) -> None:
-    """Time every variant once, in every other round from last to first; print and add the times."""
+    """Time every variant once; print and add the times. Every other round runs in reverse order."""
     for variant in list(times) if number % 2 == 0 else reversed(list(times)):
         team = teams[variant.kind]
         seconds = max(team.together(seconds_per_epoch, variant, setting, whole)) / team.size
@@ -127,7 +129,7 @@ def measure_round(
 
 
 def profile(steps: int = 3) -> None:
-    """Print where a step of each norm and precision goes, in one process of one thread."""
+    """Print where the time of a step goes for each norm and precision, in one thread."""
     torch.set_num_threads(1)
     for kind, norm, precision in variants():
         if kind == "normscope":

@@ -1,4 +1,4 @@
-"""What it takes to start: seconds to the first step and peak memory, each in a fresh process."""
+"""The cost of starting: seconds to the first step and peak memory, each in a new process."""
 
 import json
 import os
@@ -17,9 +17,9 @@ STEPS = 2
 
 
 def set_up(variant: Variant, setting: Setting) -> dict[str, float]:
-    """Seconds from the start of a process to its first step, and the peak of its memory.
+    """Seconds from the start of a process to its first step, and its peak memory.
 
-    Every process trains on two batches only, so the peak leaves out most of the images.
+    Each process trains on two batches only, so the peak does not include most of the images.
     """
     code = f"from benchmarks.start import *; print_first_epochs({variant!r}, {setting!r})"
     published = variant.kind == "reference"
@@ -38,7 +38,7 @@ def set_up(variant: Variant, setting: Setting) -> dict[str, float]:
 
 
 def print_first_epochs(variant: Variant, setting: Setting) -> None:
-    """Run two epochs of two steps; print the seconds of the second and the peak of memory."""
+    """Run two epochs of two steps; print the seconds of the second one and the peak memory."""
     first_steps(variant, setting)
     started = time.perf_counter()
     first_steps(variant, setting)
@@ -48,7 +48,7 @@ def print_first_epochs(variant: Variant, setting: Setting) -> None:
 
 
 def first_steps(variant: Variant, setting: Setting) -> None:
-    """An epoch of two steps, and a test of the same or the usual share."""
+    """Run an epoch of two steps with a test, of the same size or of the usual share of images."""
     if variant.kind == "reference":
         run_epoch(variant.norm, setting, STEPS)
     else:

@@ -1,4 +1,4 @@
-"""Worker processes that do the same thing at the same time, set up as their program would be."""
+"""Worker processes that do the same thing at the same time, set up like the program they time."""
 
 import multiprocessing
 import os
@@ -28,7 +28,7 @@ class Team:
             wait([self.pool.submit(time.sleep, 1.0) for _ in range(size)])  # starts all of them
 
     def together(self, function: Callable, *arguments: Any) -> list[Any]:
-        """What `function` returns in each process, called in all of them at the same time."""
+        """Call `function` in all processes at the same time; return the result of each."""
         futures = [self.pool.submit(function, *arguments) for _ in range(self.size)]
         return [future.result() for future in futures]
 
@@ -45,20 +45,21 @@ class Team:
 
 
 def one_for_all_cores() -> Team:
-    """One process that has all cores: how the published loop runs."""
+    """One process that has all cores, as the published loop runs."""
     return Team(1, available_cores())
 
 
 def one_for_each_core() -> Team:
-    """A process of one thread on each core, with `compare`'s allocator: how the tool runs."""
+    """One single-threaded process per core, with `compare`'s allocator, as the tool runs."""
     return Team(available_cores(), 1, GLIBC_TUNABLES=ALLOCATOR)
 
 
 def _start_processes_by(method: str) -> None:
-    """Let a worker start processes of its own as a script would.
+    """Make a worker start processes of its own in the way that a script does.
 
-    Otherwise a spawned process spawns its own too. Every DataLoader would start its workers by
-    importing torch anew and pickling all images, in every epoch, which a script on Linux does not.
+    By default, a spawned process spawns its children too. Every DataLoader would then start its
+    workers by importing torch anew and pickling all images in every epoch. A script on Linux does
+    not do that.
     """
     multiprocessing.set_start_method(method, force=True)
 

@@ -1,4 +1,4 @@
-"""What is read off a curve, against the published single runs (see docs/results) and by hand."""
+"""Numbers that describe a curve, against the published single runs and by hand."""
 
 import numpy as np
 import pytest

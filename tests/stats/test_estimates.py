@@ -1,4 +1,4 @@
-"""Estimates of a design fixed in advance, against SciPy's own tests and by counting."""
+"""Estimates for a design fixed in advance, against SciPy's own tests and by counting."""
 
 import numpy as np
 import pytest

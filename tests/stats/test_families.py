@@ -1,4 +1,4 @@
-"""Several comparisons at once: against statsmodels, by hand, and by simulation."""
+"""Inference about several comparisons, against statsmodels, by hand and by simulation."""
 
 import numpy as np
 from scipy import special
@@ -10,7 +10,7 @@ ALPHA = 0.05
 
 
 def rounded_p_values(seed, families):
-    """Families of 1 to 8 p values, many of them small, and many tied."""
+    """Families of 1 to 8 p values, of which many are small and many are tied."""
     rng = np.random.default_rng(seed)
     return [np.round(rng.beta(0.4, 4.0, rng.integers(1, 9)), 2) for _ in range(families)]
 
@@ -54,9 +54,10 @@ def test_p_values_are_at_most_their_levels_exactly_where_holm_rejects():
 
 
 def anytime_p_values(shifts, sequences=4000, looks=100):
-    """Anytime p values after all looks, of norms that are compared with one baseline: (R, k - 1).
+    """Anytime p values, after all looks, of norms compared with one baseline: (R, k - 1).
 
-    They only fall from look to look, so what the last look does not reject no look did.
+    They never rise from look to look, so a hypothesis that the last look does not reject was not
+    rejected at any look.
     """
     shape = (sequences, len(shifts) + 1, looks)
     results = np.random.default_rng(0).normal(size=shape)

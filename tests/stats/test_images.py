@@ -1,4 +1,4 @@
-"""Answers to single images: variances against simulated ones, intervals against a plain loop."""
+"""Answers to single images: variances against simulations, and intervals against a plain loop."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from normscope.stats import VarianceSplit, multibootstrap, variance_split
 
 
 def answers(rng, chances, shift_sd, seeds):
-    """Who answered right, (seeds, images): each image its own chance, each seed its own shift."""
+    """Right answers, (seeds, images): each image has its own chance, each seed its own shift."""
     shifts = rng.normal(0.0, shift_sd, (seeds, 1))
     return rng.random((seeds, len(chances))) < chances + shifts
 
@@ -62,7 +62,7 @@ def test_variance_split_without_any_spread():
 
 
 def pair(seeds=6, images=300):
-    """Answers of a norm and of the baseline, whose seeds pull both up or down together."""
+    """Answers of a norm and of the baseline; each seed moves both up or down together."""
     rng = np.random.default_rng(4)
     chances = rng.uniform(0.4, 0.9, images)
     together = rng.normal(0.0, 0.1, (seeds, 1))

@@ -1,4 +1,4 @@
-"""Flips of signs, against SciPy's permutation test and exact distributions."""
+"""The sign-flip test, against SciPy's permutation test and exact distributions."""
 
 import itertools
 
@@ -49,7 +49,7 @@ def test_nothing_to_judge_by_is_1():
 
 
 def exact_p_value(values):
-    """Of integers, from the distribution of their sum under random signs, by convolution."""
+    """The p value of integers, from the distribution of their sum under random signs."""
     chances = np.ones(1)
     for value in np.abs(values):
         step = np.zeros(2 * value + 1)

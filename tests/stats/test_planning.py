@@ -1,4 +1,4 @@
-"""How many seeds: against statsmodels, integrals, tables and a plain slow loop."""
+"""How many seeds a comparison takes: against statsmodels, integrals, tables and a plain loop."""
 
 import math
 
@@ -30,7 +30,7 @@ def test_seeds_for_power_agree_with_statsmodels(effect, power, alpha):
 
 
 def power_by_integral(effect, n, alpha):
-    """Probability that |t| passes its limit, over the distribution of the sample's sd."""
+    """Probability that |t| exceeds its limit, integrated over the distribution of the sample sd."""
     limit, freedom = scipy_stats.t.ppf(1 - alpha / 2, n - 1), n - 1
 
     def rejected(chi):
@@ -66,7 +66,7 @@ def test_more_seeds_than_anybody_trains_are_none():
     assert seeds_for_power(1.0, 12.17, 0.8, 0.05) is None
 
 
-# -- what an undecided comparison still takes ----------------------------------------------------
+# -- how many seeds an undecided comparison takes ------------------------------------------------
 
 
 def decide(mean, sd=1.0, margin=0.0, alpha=0.05, sequential=False, at_least=2):
@@ -122,7 +122,7 @@ def test_what_would_take_too_many_seeds_is_none():
 
 
 def slow_stops(effect, alpha, least, most, replications=1500):
-    """Sorted numbers of seeds at which comparisons stop, one after the other, up to `most`."""
+    """Sorted numbers of seeds, up to `most`, at which comparisons stop that run one by one."""
     rng = np.random.default_rng(99)
     stops = []
     for _ in range(replications):
@@ -148,7 +148,7 @@ def test_stopping_times_agree_with_a_plain_loop(effect, alpha, least, most):
     found = stopping_times(2 * effect, 2.0, alpha, least)
     pairs = [(0.5, found.median), (0.8, found.of_80_percent), (0.9, found.of_90_percent)]
     for share, seeds in pairs:
-        # Among the plain loop's stops, within 4 % of the ranks: three standard errors of both.
+        # Within 4 % of the ranks of the plain loop's stops: three standard errors of both results.
         low, high = (stops[round((share + step) * len(stops))] for step in (-0.04, 0.04))
         assert low <= seeds <= high
 

@@ -1,6 +1,6 @@
 """Looks after every seed: error rates by simulation, evidence against integrals, roots and tables.
 
-Rates are those of sequences with a look after every value up to 100.
+The rates are those of sequences with a look after every value up to 100.
 """
 
 import math
@@ -29,14 +29,14 @@ VALUES = [0.3, -1.2, 2.5, 0.9, 1.7, 0.2]
 
 
 def crossing_rate(sequences, alpha=0.05):
-    """The share of sequences, (R, n), whose evidence ever reaches 1/alpha."""
+    """The share of the sequences, (R, n), in which the evidence ever reaches 1/alpha."""
     return (log_e_values(sequences).max(axis=1) >= math.log(1 / alpha)).mean()
 
 
 def intervals(sequences, alpha):
-    """Ends of the confidence sequences of sequences, (R, n), after each value: two of that shape.
+    """Both ends of the confidence sequences of the sequences, (R, n), after each value: two (R, n).
 
-    Only `half_width` is taken from what is tested.
+    Of the code under test, this uses only `half_width`.
     """
     n = np.arange(1, sequences.shape[1] + 1)
     means = sequences.cumsum(axis=1) / n
@@ -49,7 +49,7 @@ def intervals(sequences, alpha):
     return means - reach, means + reach
 
 
-# -- what is promised, by simulation --------------------------------------------------------------
+# -- the guarantees, by simulation ----------------------------------------------------------------
 
 
 def test_a_t_test_looked_at_after_every_seed_errs_five_times_too_often():
@@ -74,13 +74,13 @@ def test_heavy_tails_only_make_the_t_e_process_more_careful():
 
 
 def test_the_t_e_process_needs_symmetry():
-    # No promise is broken, since it is for normal differences: this is where that matters.
+    # The guarantee is for normal differences only; this case shows that the assumption matters.
     values = np.random.default_rng(0).exponential(1.0, (SEQUENCES, LOOKS)) - 1.0
     assert crossing_rate(values) > 0.10
 
 
 def test_the_evidence_of_signs_errs_at_most_at_its_level_for_a_fair_coin():
-    # Exact: the probability of every number of pluses among n, as long as nothing was crossed.
+    # Exact: the probability of each number of pluses among n while the threshold is not crossed.
     crossed, alive = 0.0, {0: 1.0}
     for n in range(1, LOOKS + 1):
         after = {}
@@ -141,7 +141,7 @@ def test_log_e_values_follow_their_formula(monkeypatch, c2):
 
 @pytest.mark.parametrize("c2", [1.0, 4.0])
 def test_the_evidence_is_a_ratio_of_integrals_over_scale_and_effect(monkeypatch, c2):
-    # Mean = effect * sd with effects ~ N(0, 1/c2) against mean 0; ln sd uniform in both, so that
+    # Mean = effect * sd with effects ~ N(0, 1/c2), against mean 0. In both, ln sd is uniform, so
     # the unit of the values does not matter.
     monkeypatch.setattr(sequential, "MIXTURE", c2)
     values = np.array(VALUES[:4])
@@ -160,7 +160,7 @@ def test_the_evidence_is_a_ratio_of_integrals_over_scale_and_effect(monkeypatch,
 
 @pytest.mark.parametrize("n", [2, 3, 5, 20])
 def test_under_the_null_the_bet_is_fair(n):
-    # n values with mean t / sqrt(n) and sd 1, where t is what Student's distribution describes.
+    # n values with mean t / sqrt(n) and sd 1, where t follows Student's distribution.
     residuals = scipy_stats.zscore(np.arange(n), ddof=1)
 
     def stake(t):
@@ -204,7 +204,7 @@ def test_evidence_of_signs_is_a_uniform_mixture_of_bets():
     assert math.exp(log_e_value_of_signs([1.0] * 5)) == pytest.approx(32 / 6)
 
 
-# -- p values that may be looked at any time ------------------------------------------------------
+# -- anytime p values -----------------------------------------------------------------------------
 
 
 def test_anytime_p_value_is_the_inverse_of_the_largest_evidence_so_far():
@@ -236,7 +236,7 @@ def test_published_half_widths(n, width):
 
 
 def test_half_widths_are_infinite_while_no_mean_can_be_refuted():
-    # Of equal values, which are the most that can be said, E = (n + 1)^((n - 1) / 2).
+    # Equal values give the largest possible evidence, E = (n + 1)^((n - 1) / 2).
     for level in (20, 60, 1000):
         few = [n for n in range(1, 20) if (n + 1) ** (n - 1) <= level**2]
         assert [n for n in range(1, 20) if math.isinf(half_width(n, 1 / level))] == few
@@ -304,7 +304,7 @@ def test_intervals_of_nothing_and_of_equal_values_are_defined():
 
 @pytest.mark.parametrize("first", [0.0, 1.0])
 def test_looks_without_any_spread_do_not_count(first):
-    """Six equal differences would leave a point, and keep it whatever follows."""
+    """Otherwise six equal differences would leave a single point, whatever follows."""
     values = [first] * 6 + [first + 3.0, first - 2.5, first + 2.0, first + 4.0]
     spread = [confidence_sequence(values[:n]) for n in range(7, 11)]
     found = running_interval(values)
