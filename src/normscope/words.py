@@ -1,6 +1,5 @@
 """How numbers, dates and spans of time are written: in sentences, tables and figures alike."""
 
-import re
 from datetime import datetime, timezone
 
 NONE = "–"  # what stands where a number is not defined
@@ -58,5 +57,5 @@ def last_line(text: str | None) -> str:
 
 
 def typeset(sentence: str) -> str:
-    """A sentence with true minus signs, and no line break before a percent sign."""
-    return re.sub(r"(?<![\w-])-(?=\d)", "−", sentence).replace(" %", "\u00a0%")
+    """A sentence without a line break before a percent sign."""
+    return sentence.replace(" %", "\u00a0%")

@@ -61,7 +61,7 @@ def evidence_of(
     return tuple(found)
 
 
-def splits_of(
+def variances_of(
     experiment: Experiment, results: Sequence[Result], test_labels: np.ndarray
 ) -> dict[str, VarianceSplit]:
     """The variance between seeds of every norm with two or more of them, split; points squared."""

@@ -4,89 +4,82 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from normscope.analysis.answers import MANY, confidence, counted
-from normscope.analysis.metrics import SecondaryFinding
-from normscope.analysis.mistakes import Mistakes
-from normscope.analysis.summaries import ONE_SEED, NormSummary, TrialSummary
+from normscope.analysis.answers import MANY, ONE_SEED, named
+from normscope.analysis.families import Contrast
+from normscope.analysis.metrics import DROP_SUM, PEAK_MEMORY, SECONDS_PER_EPOCH, Metric
+from normscope.analysis.numbers import Numbers
+from normscope.analysis.sentences import Remark
+from normscope.analysis.summaries import NormSummary
 from normscope.analysis.verdicts import Rules
-from normscope.experiment import Experiment
 from normscope.experiment.tuning import Search
-
-LEADS = {
-    "epochs_to_levels": "Speed: compared with {baseline}, {level} test accuracy was on average "
-    "reached",
-    "drop_sum_points": "Smoothness: compared with {baseline}, test accuracy fell on average, all "
-    "drops together,",
-    "gap_points": "Gap: compared with {baseline}, the gap between train and test accuracy was on "
-    "average",
-    "calibration_error_points": "Calibration: compared with {baseline}, the calibration error was "
-    "on average",
-}
+from normscope.words import confidence, counted, interval
 
 
-def findings(
-    norms: Sequence[NormSummary],
-    trials: Sequence[TrialSummary],
-    secondary: Sequence[SecondaryFinding],
-    winners: Sequence[str] | None,
-    mistakes: Mistakes,
-    experiment: Experiment,
-    rules: Rules,
-    level: float,
-    one_machine: bool,
-) -> tuple[str, ...]:
-    """What the numbers say besides accuracy: each sentence begins with its topic and a colon."""
-    if max(norm.finished for norm in norms) < 2:
-        return tuple(f"{sentence} ({ONE_SEED})." for sentence in _single_runs(norms, level))
-    sentences = _winners(winners, norms)
-    for field, lead in LEADS.items():
-        sentences += _compared(secondary, field, lead, experiment.baseline, rules)
-        if field == "epochs_to_levels":
-            sentences += _unreached(norms, level)
-    sentences += _costs(trials, experiment) if one_machine else []
-    sentences += _mistakes(mistakes)
-    return tuple(f"{sentence}." for sentence in sentences)
+def findings_of(numbers: Numbers) -> tuple[Remark, ...]:
+    """What the numbers say besides accuracy, at the main batch size; single runs are described."""
+    tuning = _tuning(numbers)
+    if max(norm.finished for norm in numbers.norms) < 2:
+        return (*tuning, *_single_runs(numbers))
+    compared: list[Remark] = []
+    for metric in dict.fromkeys(contrast.metric for contrast in numbers.secondary):
+        compared += _compared(metric, numbers)
+        if metric == numbers.level:
+            compared += _unreached(numbers)
+    costs = _costs(numbers) if numbers.ran_alike else []
+    return (*tuning, *_winners(numbers), *compared, *costs, *_mistakes(numbers))
 
 
-def tuning_findings(searches: Sequence[Search], several_sizes: bool) -> tuple[str, ...]:
+def _tuning(numbers: Numbers) -> list[Remark]:
     """The chosen learning rates, and which of them lie at the edge of what was tried."""
-    done = [search for search in searches if search.best is not None]
-    found = [search for search in done if any(search.accuracy_percent)]
 
     def name(search: Search) -> str:
-        return f"{search.norm} at {search.batch_size}" if several_sizes else search.norm
+        return f"{search.norm} at {search.batch_size}" if numbers.several_sizes else search.norm
 
-    dead = [name(search) for search in done if not any(search.accuracy_percent)]
-    lost = f"Tuning: every learning rate that was tried diverged with {', '.join(dead)}."
-    if not found:
-        return (lost,) if dead else ()
+    done = [(search, search.best) for search in numbers.searches if search.best is not None]
+    found = [(search, best) for search, best in done if any(search.accuracy_percent)]
+    dead = [name(search) for search, _ in done if not any(search.accuracy_percent)]
+    remarks = []
+    if found:
+        chosen = ", ".join(f"{best:.3g} for {name(search)}" for search, best in found)
+        edges = [name(search) for search, _ in found if search.at_edge]
+        edge = ", none of them at an edge of its grid"
+        if edges:
+            edge = (
+                f"; for {', '.join(edges)} it lies at the edge of the widest grid, so a better one "
+                "may lie beyond"
+            )
+        text = f"the learning rates chosen on held-out images are {chosen}{edge}."
+        remarks.append(Remark("Tuning", text))
+    if dead:
+        text = f"every learning rate that was tried diverged with {', '.join(dead)}."
+        remarks.append(Remark("Tuning", text))
+    return remarks
 
-    chosen = ", ".join(f"{search.best:.3g} for {name(search)}" for search in found)
-    edges = [name(search) for search in found if search.at_edge]
-    widened = (
-        f"; for {', '.join(edges)} it lies at the edge of the widest grid, so a better one may lie "
-        "beyond"
-        if edges
-        else ", none of them at an edge of its grid"
-    )
-    sentence = f"Tuning: the learning rates chosen on held-out images are {chosen}{widened}."
-    return (sentence, lost) if dead else (sentence,)
 
-
-def _winners(winners: Sequence[str] | None, norms: Sequence[NormSummary]) -> list[str]:
-    """The norms that no other beats, of three or more."""
+def _winners(numbers: Numbers) -> list[Remark]:
+    """The norms that no other beats, of three or more, and why that may differ from the answers."""
+    winners, norms = numbers.winners, numbers.norms
     if winners is None or len(norms) < 3:
         return []
-    pairs = len(norms) * (len(norms) - 1) // 2
+    text = f"{', '.join(winners)}; every other norm is beaten by some norm"
     if len(winners) == len(norms):
-        return [
-            f"Winner set: all norms; in the family of all {pairs} pairs, which takes more evidence "
-            "than that of the answers, no norm is shown to beat another"
-        ]
+        text = "all norms, as none is shown to beat another"
+    pairs = f"all {len(norms) * (len(norms) - 1) // 2} pairs are tested together"
+    apart = [norm.norm for norm in norms if norm.norm in winners and _told_apart(norm)]
+    baseline = numbers.experiment.baseline
+    if not apart or baseline not in winners:
+        return [Remark("Winner set", f"{text} ({pairs}).")]
     return [
-        f"Winner set: {', '.join(winners)}; every other norm is beaten by some norm, all {pairs} "
-        "pairs tested together"
+        Remark(
+            "Winner set",
+            f"{text}. The answers tell {named(apart)} from {baseline}; the winner set does not, "
+            f"because {pairs}, which takes more evidence.",
+        )
     ]
+
+
+def _told_apart(norm: NormSummary) -> bool:
+    return norm.verdict is not None and norm.verdict.outcome in ("better", "worse")
 
 
 def _listed(items: Sequence[tuple[float, str]]) -> str:
@@ -97,125 +90,123 @@ def _listed(items: Sequence[tuple[float, str]]) -> str:
     return f"from {ranked[0][1]} to {ranked[-1][1]}, the other {len(items) - 2} norms between"
 
 
-def _compared(
-    secondary: Sequence[SecondaryFinding], field: str, lead: str, baseline: str, rules: Rules
-) -> list[str]:
+def _compared(metric: Metric, numbers: Numbers) -> list[Remark]:
     """The mean difference of every norm to the baseline; nothing if none differs in any seed."""
-    found = [f for f in secondary if f.metric.field == field and f.judgement.pairs.seeds]
-    sentences = []
-    for metric in dict.fromkeys(f.metric for f in found):
-        own = [f for f in found if f.metric == metric]
-        if any(any(f.judgement.pairs.differences) for f in own):
-            items = [(f.judgement.difference.mean or 0.0, _difference(f, rules)) for f in own]
-            level = metric.title.removeprefix("Epochs to ")
-            sentences.append(f"{lead.format(baseline=baseline, level=level)} {_listed(items)}")
-    return sentences
+    own = [c for c in numbers.secondary if c.metric == metric and c.judgement.pairs.seeds]
+    if not metric.lead or not any(any(c.judgement.pairs.differences) for c in own):
+        return []
+    items = [(c.judgement.difference.mean or 0.0, _difference(c, numbers.rules)) for c in own]
+    baseline = numbers.experiment.baseline
+    text = f"compared with {baseline}, {metric.lead} {_listed(items)}."
+    return [Remark(metric.topic, text)]
 
 
-def _difference(found: SecondaryFinding, rules: Rules) -> str:
-    """``0.4 epochs later with ln (later in 2 of 3 seeds, undecided)``; or the interval, decided."""
-    metric, judgement = found.metric, found.judgement
+def _difference(contrast: Contrast, rules: Rules) -> str:
+    """``0.4 epochs later with ln (later in 2 of 3 seeds; undecided)``; or the interval, decided."""
+    metric, judgement = contrast.metric, contrast.judgement
     values = judgement.pairs.differences
     n, mean = len(values), judgement.difference.mean or 0.0
     above, below = sum(value > 0 for value in values), sum(value < 0 for value in values)
     counts = f"{metric.greater} in {above}, {metric.smaller} in {below} of {counted(n, 'seed')}"
     if judgement.pairs.ordinal:
         word = metric.same if above == below else [metric.smaller, metric.greater][above > below]
-        size = f"{word} with {found.norm}"
+        size = f"{word} with {contrast.norm}"
     elif round(mean, metric.decimals) == 0:
-        size = f"{metric.same} with {found.norm}"
+        size = f"{metric.same} with {contrast.norm}"
     else:
         word, count = (metric.greater, above) if mean > 0 else (metric.smaller, below)
-        size = f"{abs(mean):.{metric.decimals}f} {metric.unit} {word} with {found.norm}"
+        size = f"{abs(mean):.{metric.decimals}f} {metric.unit} {word} with {contrast.norm}"
         counts = f"{word} in {count} of {counted(n, 'seed')}"
-    if not found.decided:
+    if not contrast.decided:
         return f"{size} ({counts}; undecided)"
-    if judgement.difference.low is None or judgement.difference.high is None:
-        return f"{size} ({counts}; p {judgement.p_value:.2g})"
     low, high = judgement.difference.low, judgement.difference.high
-    places = metric.decimals
-    return f"{size} ({confidence(rules)} interval {low:+.{places}f} to {high:+.{places}f})"
+    if low is None or high is None:
+        return f"{size} ({counts}; p {judgement.p_value:.2g})"
+    return f"{size} ({confidence(rules.alpha)} interval {interval(low, high, metric.decimals)})"
 
 
-def _single_runs(norms: Sequence[NormSummary], level: float) -> list[str]:
+def _single_runs(numbers: Numbers) -> list[Remark]:
     """The numbers of single runs, described and not compared."""
-    speeds = [
-        (norm.epochs_to_level.mean, f"{norm.epochs_to_level.mean:.1f} with {norm.norm}")
-        for norm in norms
-        if norm.epochs_to_level.mean is not None
-    ]
-    falls = [
-        (norm.drop_sum_points.mean, f"{norm.drop_sum_points.mean:.2f} with {norm.norm}")
-        for norm in norms
-        if norm.drop_sum_points.mean is not None
-    ]
-    speed = f"Speed: epochs until test accuracy reached {level:g} %: {_listed(speeds)}"
-    smoothness = f"Smoothness: points by which test accuracy fell in all: {_listed(falls)}"
+    note = f" ({ONE_SEED})"
+    speeds, falls = _means(numbers, numbers.level), _means(numbers, DROP_SUM)
+    speed = f"epochs until test accuracy reached {numbers.level_percent:g} %: {speeds}{note}."
+    smoothness = f"points by which test accuracy fell in all: {falls}{note}."
     return [
-        *([speed] if speeds else []),
-        *_unreached(norms, level),
-        *([smoothness] if falls else []),
+        *([Remark("Speed", speed)] if speeds else []),
+        *_unreached(numbers, note),
+        *([Remark("Smoothness", smoothness)] if falls else []),
     ]
 
 
-def _unreached(norms: Sequence[NormSummary], level: float) -> list[str]:
+def _means(numbers: Numbers, metric: Metric) -> str:
+    """``4.1 with bn, 4.8 with gn``."""
+    means = [(norm.estimates[metric.name].mean, norm.norm) for norm in numbers.norms]
+    known = [(mean, norm) for mean, norm in means if mean is not None]
+    return _listed([(m, f"{m:.{metric.decimals}f} with {norm}") for m, norm in known])
+
+
+def _unreached(numbers: Numbers, note: str = "") -> list[Remark]:
     """In how many seeds test accuracy stayed below the level, where it did."""
-    absent = [
-        (norm.finished - norm.reached, norm) for norm in norms if norm.reached < norm.finished
-    ]
-    if not absent:
-        return []
+    counts = [(n.norm, n.finished, n.reached[numbers.level.name]) for n in numbers.norms]
     items = [
-        (count / norm.finished, f"{count} of {norm.finished} with {norm.norm}")
-        for count, norm in absent
+        (1 - reached / finished, f"{finished - reached} of {finished} with {norm}")
+        for norm, finished, reached in counts
+        if reached < finished
     ]
-    return [f"Speed: seeds in which {level:g} % was never reached: {_listed(items)}"]
+    text = f"seeds in which {numbers.level_percent:g} % was never reached: {_listed(items)}{note}."
+    return [Remark("Speed", text)] if items else []
 
 
-def _costs(trials: Sequence[TrialSummary], experiment: Experiment) -> list[str]:
+def _costs(numbers: Numbers) -> list[Remark]:
     """What a norm takes of time and memory, where it was measured."""
-    times = _medians(trials, experiment, "seconds_per_epoch", "s", "long")
-    memory = _medians(trials, experiment, "peak_memory_mib", "MiB", "much")
+    times = _medians(numbers, SECONDS_PER_EPOCH, "long")
+    memory = _medians(numbers, PEAK_MEMORY, "much")
+    time = f"an epoch took {times}; times vary on a shared machine."
+    peak = f"at its peak, a training step held {memory}."
     return [
-        *([f"Time: an epoch took {times}; on a shared machine times vary"] if times else []),
-        *([f"Memory: a training step held, at its peak, {memory}"] if memory else []),
+        *([Remark("Time", time)] if times else []),
+        *([Remark("Memory", peak)] if memory else []),
     ]
 
 
-def _medians(
-    trials: Sequence[TrialSummary], experiment: Experiment, field: str, unit: str, word: str
-) -> str:
+def _medians(numbers: Numbers, metric: Metric, word: str) -> str:
     """Medians over the trials, for a trial that met a busy machine says nothing of the norm."""
     medians = {}
-    for norm in experiment.norms:
-        values = [getattr(t.metrics, field) for t in trials if t.norm == norm and t.metrics]
-        values = [value for value in values if value is not None]
-        if values:
-            medians[norm] = float(np.median(values))
-    baseline = medians.pop(experiment.baseline, None)
+    for norm in numbers.experiment.norms:
+        own = [t.metrics[metric.name] for t in numbers.trials if t.norm == norm and t.metrics]
+        known = [value for value in own if value is not None]
+        if known:
+            medians[norm] = float(np.median(known))
+    baseline = medians.pop(numbers.experiment.baseline, None)
     if baseline is None or not medians:
         return ""
+    unit = metric.unit
     items = [
-        (median, f"{median:.1f} {unit} with {norm} ({median / baseline:.2f} times as {word})")
-        for norm, median in medians.items()
+        (one, f"{one:.1f} {unit} with {norm} ({one / baseline:.2f} times as {word})")
+        for norm, one in medians.items()
     ]
-    return f"in the median {baseline:.1f} {unit} with {experiment.baseline}, {_listed(items)}"
+    first = f"{baseline:.1f} {unit} with {numbers.experiment.baseline}"
+    return f"in the median {first}, {_listed(items)}"
 
 
-def _mistakes(mistakes: Mistakes) -> list[str]:
-    if not mistakes.confusions:
+def _mistakes(numbers: Numbers) -> list[Remark]:
+    mistakes, norms = numbers.mistakes, list(numbers.mistakes.confusions)
+    if not norms:
         return []
     share = 100 * mistakes.wrong_for_all / mistakes.test_size
-    norms = list(mistakes.confusions)
-    sentences = [
-        f"Mistakes: {mistakes.wrong_for_all:,} of {mistakes.test_size:,} test images "
-        f"({share:.1f} %) were misclassified in most seeds "
-        f"{'by every norm' if len(norms) > 1 else f'by {norms[0]}'}"
+    whom = "every norm" if len(norms) > 1 else norms[0]
+    remarks = [
+        Remark(
+            "Mistakes",
+            f"{mistakes.wrong_for_all:,} of {mistakes.test_size:,} test images ({share:.1f} %) "
+            f"were misclassified by {whom} in most seeds.",
+        )
     ]
     if mistakes.wrong_only_for:
         alone = [(n, f"{n:,} with {norm}") for norm, n in mistakes.wrong_only_for.items()]
-        sentences.append(
-            "Mistakes: images wrong with one norm in most seeds, and right with every other in "
-            f"most: {_listed(alone)}"
+        text = (
+            "images that one norm got wrong in most seeds and every other got right in most: "
+            f"{_listed(alone)}."
         )
-    return sentences
+        remarks.append(Remark("Mistakes", text))
+    return remarks

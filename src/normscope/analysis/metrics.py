@@ -1,100 +1,224 @@
-"""The metrics besides test accuracy: which there are, in what words, and what may be said of them.
+"""The metrics of a trial: what each is called, how it is computed, and how it is put into words.
 
-They are a family of their own: every metric of every norm against the baseline, at the main batch
-size.
+`metrics_of` is the one table of them. The columns of the CSV files and of `Analysis.table`, the
+headings, and the family of secondary metrics follow from it: a new metric is a function and
+an entry here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Literal
 
-from normscope.analysis.summaries import TrialSummary, metric_pairs
-from normscope.analysis.verdicts import Judgement, Rules, judge
-from normscope.experiment import Experiment
+import numpy as np
+
+from normscope.experiment import EpochRecord, Predictions
+from normscope.stats import area_under_curve, calibration_error, drops, epochs_to_level
+
+Values = Mapping[str, float | None]  # a metric's name -> its value; None where it is not defined
+
+
+@dataclass(frozen=True)
+class FinishedTrial:
+    """What the metrics are computed from: E epochs, and predictions of the N test images.
+
+    `test_labels`: int64, shape (N,), the true classes. `peak_memory_mib`: what a training step
+    needs beside weights and data; None in records from before it was measured.
+    """
+
+    history: tuple[EpochRecord, ...]
+    predictions: Predictions
+    test_labels: np.ndarray
+    peak_memory_mib: float | None
+
+    @property
+    def test_curve(self) -> list[float]:
+        """Test accuracy in percent after each epoch, shape (E,)."""
+        return [epoch.test_accuracy_percent for epoch in self.history]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A number of a trial, and how the differences of it are put into words.
+    """A number of a trial; `name` is its column, with the unit; `unit` is the word for it.
 
-    `name` is what a table calls it. `greater`, `smaller`, `same`: what a norm is whose value is
-    above, below or at the baseline's. `level` is the index of the level that `field` is taken at.
+    `better`: which way is better; None where neither is. `words`: what a norm is whose value is
+    above, below or at the baseline's. `decimals` are those of sentences.
+    `family_place`: its place in the family of secondary metrics; None if it is not tested.
+    `averaged`: whether its mean over trials says anything. `is_time`: comparable only among trials
+    that ran in the same way. `level_percent`: the test accuracy whose first reaching it measures;
+    then None means never reached, which is later than every number. `topic` and `lead`: how its
+    finding begins; a metric without them is in tables only.
     """
 
     name: str
-    field: str
     title: str
     unit: str
     decimals: int
-    greater: str
-    smaller: str
-    same: str
-    level: int | None = None
-
-
-@dataclass(frozen=True)
-class SecondaryFinding:
-    """What the tests say of one metric of one norm against the baseline."""
-
-    metric: Metric
-    judgement: Judgement
+    better: Literal["higher", "lower"] | None
+    words: tuple[str, str, str]
+    compute: Callable[[FinishedTrial], float | None]
+    family_place: int | None = None
+    averaged: bool = True
+    is_time: bool = False
+    level_percent: float | None = None
+    topic: str = ""
+    lead: str = ""
 
     @property
-    def norm(self) -> str:
-        return self.judgement.pairs.norm
+    def greater(self) -> str:
+        return self.words[0]
 
     @property
-    def decided(self) -> bool:
-        return self.judgement.finding != "undecided"
+    def smaller(self) -> str:
+        return self.words[1]
+
+    @property
+    def same(self) -> str:
+        return self.words[2]
+
+    @property
+    def heading(self) -> str:
+        """``Sum of drops (points)``."""
+        return f"{self.title} ({self.unit})"
 
 
-def metrics_of(levels_percent: Sequence[float], ran_alike: bool) -> list[Metric]:
-    """All secondary metrics, with one for each level.
-
-    Times are among them only where all `ran_alike`. Memory is not: seeds hardly differ in it.
-    """
-    speeds = [
-        Metric(
-            f"epochs_to_{level:g}_percent",
-            "epochs_to_levels",
-            f"Epochs to {level:g} %",
-            *("epochs", 1, "later", "earlier", "as early"),
-            level=number,
-        )
-        for number, level in enumerate(levels_percent)
-    ]
-    others = [
-        Metric("area_percent", "area_percent", "Mean of the accuracy curve",
-               "points", 2, "higher", "lower", "as high"),
-        Metric("drop_sum_points", "drop_sum_points", "Sum of drops",
-               "points", 2, "more", "less", "as much"),
-        Metric("largest_drop_points", "largest_drop_points", "Largest drop",
-               "points", 2, "deeper", "shallower", "as deep"),
-        Metric("gap_points", "gap_points", "Train − test accuracy",
-               "points", 2, "wider", "narrower", "as wide"),
-        Metric("test_loss_nats", "test_loss_nats", "Test loss",
-               "nats", 3, "higher", "lower", "as high"),
-        Metric("calibration_error_points", "calibration_error_points", "Calibration error",
-               "points", 2, "larger", "smaller", "as large"),
-    ]  # fmt: skip
-    times = [
-        Metric("seconds_per_epoch", "seconds_per_epoch", "Time per epoch",
-               "s", 1, "longer", "shorter", "as long"),
-        Metric("inference_us_per_image", "inference_us_per_image", "Inference time per image",
-               "µs", 1, "longer", "shorter", "as long"),
-    ]  # fmt: skip
-    return [*speeds, *others, *(times if ran_alike else [])]
+def test_accuracy(trial: FinishedTrial) -> float:
+    """In percent, after the last epoch: the primary metric."""
+    return trial.history[-1].test_accuracy_percent
 
 
-def secondary_findings(
-    experiment: Experiment, trials: Sequence[TrialSummary], metrics: Sequence[Metric], rules: Rules
-) -> tuple[SecondaryFinding, ...]:
-    """Every metric of every norm but the baseline, judged as one family without a margin."""
-    asked = [(metric, norm) for metric in metrics for norm in experiment.norms[1:]]
-    family = [
-        metric_pairs(experiment, trials, norm, metric.field, metric.level) for metric, norm in asked
-    ]
-    judgements = judge(family, rules) if family else []
-    return tuple(
-        SecondaryFinding(metric, judgement)
-        for (metric, _), judgement in zip(asked, judgements, strict=True)
+def train_accuracy(trial: FinishedTrial) -> float:
+    """In percent: the running mean over the last epoch."""
+    return trial.history[-1].train_accuracy_percent
+
+
+def gap(trial: FinishedTrial) -> float:
+    """Train minus test accuracy after the last epoch, in points."""
+    return train_accuracy(trial) - test_accuracy(trial)
+
+
+def speed(trial: FinishedTrial, level_percent: float) -> float | None:
+    """Epochs until test accuracy first reached the level; None if it never did."""
+    return epochs_to_level(trial.test_curve, level_percent)
+
+
+def drop_sum(trial: FinishedTrial) -> float:
+    """By how many points test accuracy fell, all drops together."""
+    return float(drops(trial.test_curve).sum())
+
+
+def largest_drop(trial: FinishedTrial) -> float:
+    """The deepest fall of test accuracy from one epoch to the next, in points."""
+    return float(drops(trial.test_curve).max())
+
+
+def largest_drop_epoch(trial: FinishedTrial) -> int | None:
+    """The epoch of the deepest fall; None if test accuracy never fell."""
+    fell = drops(trial.test_curve)
+    return int(fell.argmax()) + 1 if fell.max() > 0 else None
+
+
+def area(trial: FinishedTrial) -> float:
+    """The mean height of the test accuracy curve, in percent."""
+    return area_under_curve(trial.test_curve)
+
+
+def test_loss(trial: FinishedTrial) -> float:
+    """In nats per image, after the last epoch."""
+    return trial.history[-1].test_loss_nats
+
+
+def calibration(trial: FinishedTrial) -> float:
+    """Expected calibration error after the last epoch, in points."""
+    correct = trial.predictions.classes == trial.test_labels
+    return 100 * calibration_error(trial.predictions.confidences(), correct)
+
+
+def seconds_per_epoch(trial: FinishedTrial) -> float:
+    """The median over the epochs: the first is often slower, as it warms up device and caches."""
+    return float(np.median([epoch.train_seconds + epoch.test_seconds for epoch in trial.history]))
+
+
+def inference_time(trial: FinishedTrial) -> float:
+    """Microseconds per image of an evaluation in batches, the median over the epochs."""
+    seconds = float(np.median([epoch.test_seconds for epoch in trial.history]))
+    return 1e6 * seconds / len(trial.test_labels)
+
+
+def peak_memory(trial: FinishedTrial) -> float | None:
+    """What a training step needs beside weights and data, in MiB; None in old records."""
+    return trial.peak_memory_mib
+
+
+# fmt: off
+TEST_ACCURACY = Metric(
+    "test_accuracy_percent", "Test accuracy", "%", 2, "higher",
+    ("higher", "lower", "as high"), test_accuracy)
+TRAIN_ACCURACY = Metric(
+    "train_accuracy_percent", "Train accuracy", "%", 2, None,
+    ("higher", "lower", "as high"), train_accuracy)
+GAP = Metric(
+    "gap_points", "Train − test accuracy", "points", 2, None,
+    ("wider", "narrower", "as wide"), gap, family_place=4,
+    topic="Gap", lead="the gap between train and test accuracy was on average")
+DROP_SUM = Metric(
+    "drop_sum_points", "Sum of drops", "points", 2, "lower",
+    ("more", "less", "as much"), drop_sum, family_place=2,
+    topic="Smoothness", lead="all drops of test accuracy together came on average to")
+LARGEST_DROP = Metric(
+    "largest_drop_points", "Largest drop", "points", 2, "lower",
+    ("deeper", "shallower", "as deep"), largest_drop, family_place=3)
+LARGEST_DROP_EPOCH = Metric(
+    "largest_drop_epoch", "Epoch of the largest drop", "epoch", 0, None,
+    ("later", "earlier", "as early"), largest_drop_epoch, averaged=False)
+AREA = Metric(
+    "area_percent", "Mean of the accuracy curve", "points", 2, "higher",
+    ("higher", "lower", "as high"), area, family_place=1)
+TEST_LOSS = Metric(
+    "test_loss_nats", "Test loss", "nats", 3, "lower",
+    ("higher", "lower", "as high"), test_loss, family_place=5)
+CALIBRATION = Metric(
+    "calibration_error_points", "Calibration error", "points", 2, "lower",
+    ("larger", "smaller", "as large"), calibration, family_place=6,
+    topic="Calibration", lead="the calibration error was on average")
+SECONDS_PER_EPOCH = Metric(
+    "seconds_per_epoch", "Time per epoch", "s", 1, "lower",
+    ("longer", "shorter", "as long"), seconds_per_epoch, family_place=7, is_time=True)
+INFERENCE_TIME = Metric(
+    "inference_us_per_image", "Inference time per image", "µs", 1, "lower",
+    ("longer", "shorter", "as long"), inference_time, family_place=8, is_time=True)
+PEAK_MEMORY = Metric(  # not tested: seeds hardly differ in it
+    "peak_memory_mib", "Memory of a step", "MiB", 1, "lower",
+    ("more", "less", "as much"), peak_memory)
+# fmt: on
+
+
+def speed_metric(level_percent: float) -> Metric:
+    """Epochs until test accuracy first reaches a level."""
+    level = f"{level_percent:g}"
+    return Metric(
+        f"epochs_to_{level}_percent", f"Epochs to {level} %", "epochs", 1, "lower",
+        ("later", "earlier", "as early"), partial(speed, level_percent=level_percent),
+        family_place=0, level_percent=level_percent,
+        topic="Speed", lead=f"{level} % test accuracy was on average reached",
+    )  # fmt: skip
+
+
+def metrics_of(levels_percent: Sequence[float]) -> tuple[Metric, ...]:
+    """Every metric in the order of the columns, with one for each level."""
+    return (
+        *(TEST_ACCURACY, TRAIN_ACCURACY, GAP),
+        *map(speed_metric, levels_percent),
+        *(DROP_SUM, LARGEST_DROP, LARGEST_DROP_EPOCH, AREA, TEST_LOSS, CALIBRATION),
+        *(SECONDS_PER_EPOCH, INFERENCE_TIME, PEAK_MEMORY),
     )
+
+
+def secondary_family(metrics: Sequence[Metric], ran_alike: bool) -> list[Metric]:
+    """The metrics that are tested besides test accuracy; times only where all `ran_alike`."""
+    tested = [
+        (metric.family_place, metric)
+        for metric in metrics
+        if metric.family_place is not None and (ran_alike or not metric.is_time)
+    ]
+    return [metric for _, metric in sorted(tested, key=lambda place: place[0])]

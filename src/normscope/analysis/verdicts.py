@@ -41,9 +41,8 @@ class Rules:
 class Pairs:
     """Differences of one metric between a norm and the baseline: one for every seed of both.
 
-    Of `ordinal` differences only the sign is known, or an outcome stands in for a number: a trial
-    that diverged, a level that was never reached. `complete` says whether every planned trial of
-    the two has an outcome.
+    Of `ordinal` differences only the sign counts: a trial diverged, or a level was never reached.
+    `complete` says whether every planned trial of the two has ended, finished or diverged.
     """
 
     norm: str
@@ -54,7 +53,7 @@ class Pairs:
     complete: bool = True
 
 
-Finding = Literal["higher", "lower", "equivalent", "undecided"]
+Claim = Literal["higher", "lower", "equivalent", "undecided"]
 
 
 @dataclass(frozen=True)
@@ -62,14 +61,14 @@ class Judgement:
     """What the tests say of one comparison.
 
     `difference`: mean and sd, and the interval at the level of the comparison's step in Holm's
-    procedure, which excludes 0 exactly if the finding is "higher" or "lower". `simultaneous`: the
-    interval at alpha over the size of the family; all of them hold at once. None where nothing is
-    known, or looks contradict each other; of ordinal differences only n is. `p_value` is corrected
-    by Holm. `seeds_needed` is the total that would probably decide.
+    procedure, which excludes 0 exactly if the claim is "higher" or "lower". `simultaneous`: the
+    interval at alpha over the size of the family; all of them hold at once. There is no interval
+    where nothing is known or looks contradict each other, and ordinal differences have no mean
+    either. `p_value` is corrected by Holm. `seeds_needed` is the total that would probably decide.
     """
 
     pairs: Pairs
-    finding: Finding
+    claim: Claim
     difference: Estimate
     simultaneous: tuple[float, float] | None
     p_value: float
@@ -96,6 +95,14 @@ class Verdict:
     baseline: str
     diverged: tuple[int, int] = (0, 0)  # trials of the norm, and of the baseline
     unfinished: int = 0
+
+    @property
+    def norm(self) -> str:
+        return self.judgement.pairs.norm
+
+    @property
+    def batch_size(self) -> int:
+        return self.judgement.pairs.batch_size
 
     @property
     def difference(self) -> Estimate:
@@ -157,23 +164,29 @@ def _judge_one(pairs: Pairs, rules: Rules, p: float, level: float, family: int) 
     low, high = own or (None, None)
     difference = Estimate(plain.n, plain.mean, plain.sd, low, high)
     within = _within(simultaneous, rules.margin)
-    finding: Finding = "undecided"
+    claim: Claim = "undecided"
     if p <= rules.alpha and not contradictory:
-        finding = "higher" if direction > 0 else "lower"
+        claim = "higher" if direction > 0 else "lower"
     elif within:
-        finding = "equivalent"
-    needed = None
-    if finding == "undecided" and _may_be_judged(pairs, rules) and plain.mean is not None:
-        needed = seeds_to_decide(
-            plain.mean,
-            plain.sd or 0.0,
-            rules.margin or 0.0,
-            rules.alpha / family,
-            True,
-            max(plain.n + 1, LEAST_SEEDS if rules.sequential else 0),
-        )
+        claim = "equivalent"
+    needed = _seeds_needed(pairs, rules, family) if claim == "undecided" else None
     return Judgement(
-        pairs, finding, difference, simultaneous, p, family, within, contradictory, needed
+        pairs, claim, difference, simultaneous, p, family, within, contradictory, needed
+    )
+
+
+def _seeds_needed(pairs: Pairs, rules: Rules, family: int) -> int | None:
+    """The total of seeds that would probably decide, if the differences go on as they were."""
+    plain = t_interval(pairs.differences)
+    if pairs.ordinal or plain.mean is None or not _may_be_judged(pairs, rules):
+        return None
+    return seeds_to_decide(
+        plain.mean,
+        plain.sd or 0.0,
+        rules.margin or 0.0,
+        rules.alpha / family,
+        True,
+        max(plain.n + 1, LEAST_SEEDS if rules.sequential else 0),
     )
 
 
@@ -205,7 +218,10 @@ def verdict_of(
     judgement: Judgement, baseline: str, diverged: tuple[int, int], unfinished: int
 ) -> Verdict:
     """The verdict on test accuracy, of which more is better."""
-    outcomes: dict[Finding, Outcome] = {"higher": "better", "lower": "worse"}
-    outcome: Outcome = "equivalent" if judgement.finding == "equivalent" else "undecided"
-    outcome = outcomes.get(judgement.finding, outcome)
-    return Verdict(judgement, outcome, baseline, diverged, unfinished)
+    outcomes: dict[Claim, Outcome] = {
+        "higher": "better",
+        "lower": "worse",
+        "equivalent": "equivalent",
+        "undecided": "undecided",
+    }
+    return Verdict(judgement, outcomes[judgement.claim], baseline, diverged, unfinished)

@@ -260,10 +260,11 @@ def _repeatable(arguments: list[str]) -> str:
 
 def _show(comparison: Any, as_json: bool, page: Path) -> None:
     """Print the outcome; raise `RunError` if a trial failed, after all else was said."""
-    from normscope.cli.show import outcome, show_analysis
+    from normscope.cli.show import show_analysis
+    from normscope.report.as_json import as_json as plain
 
     if as_json:
-        print(json.dumps({**outcome(comparison.analysis), "report": str(page)}, indent=2))
+        print(json.dumps({**plain(comparison.analysis), "report": str(page)}, indent=2))
     else:
         show_analysis(comparison.analysis)
         print(f"Report: {page}")

@@ -1,6 +1,5 @@
-"""What the terminal shows, in at most 80 columns, and the same as plain values for ``--json``."""
+"""What the terminal shows, in at most 80 columns."""
 
-import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -10,131 +9,80 @@ from rich.console import Console
 from rich.table import Table
 
 from normscope.analysis import Analysis
-from normscope.analysis.answers import confidence, signed
-from normscope.analysis.metrics import SecondaryFinding
+from normscope.analysis.metrics import DROP_SUM, SECONDS_PER_EPOCH, Metric
 from normscope.analysis.summaries import NormSummary
-from normscope.analysis.verdicts import Verdict
 from normscope.experiment import ModelSummary
+from normscope.report.result_table import full_names, setting, title
 from normscope.stats import Estimate
 from normscope.study.forecast import Forecast
 from normscope.study.power import SeedPlan
-from normscope.words import duration
+from normscope.words import NONE, confidence, duration, number, signed
 
 COLUMNS = 80
 TABLE_COLUMNS = 76  # what the result table needs
 
 
-def outcome(analysis: Analysis) -> dict[str, Any]:
-    """The analysis as plain values for JSON: None where a number is not defined."""
-    rows = analysis.table().to_dict(orient="records")
-    return {
-        "experiment": analysis.experiment.model_dump(mode="json"),
-        "synthetic": analysis.facts.synthetic,
-        "design": {
-            "sequential": analysis.rules.sequential,
-            "alpha": analysis.rules.alpha,
-            "margin_points": analysis.rules.margin,
-            "comparisons": sum(norm.verdict is not None for norm in analysis.by_batch_size),
-            "protocol": analysis.experiment.protocol,
-            "method": analysis.method,
-        },
-        "answers": list(analysis.answers),
-        "verdicts": [_verdict(norm.verdict) for norm in analysis.by_batch_size if norm.verdict],
-        "winner_set": None if analysis.winners is None else list(analysis.winners),
-        "secondary": [_secondary(found) for found in analysis.secondary],
-        "levels_percent": list(analysis.levels_percent),
-        "evidence": [asdict(evidence) for evidence in analysis.evidence],
-        "variance_points_squared": {norm: asdict(s) for norm, s in analysis.splits.items()},
-        "tuning": [asdict(search) for search in analysis.searches],
-        "norms": [{key: _plain(value) for key, value in row.items()} for row in rows],
-        "findings": list(analysis.findings),
-        "caveats": list(analysis.caveats),
-    }
-
-
-def _verdict(verdict: Verdict) -> dict[str, Any]:
-    judgement = verdict.judgement
-    low, high = judgement.simultaneous or (None, None)
-    return {
-        "norm": judgement.pairs.norm,
-        "baseline": verdict.baseline,
-        "batch_size": judgement.pairs.batch_size,
-        "outcome": verdict.outcome,
-        "within_margin": judgement.within_margin,
-        "looks_contradict": judgement.contradictory,
-        **{f"difference_points_{k}": v for k, v in asdict(judgement.difference).items()},
-        "simultaneous_low": low,
-        "simultaneous_high": high,
-        "p_holm": judgement.p_value,
-        "family": judgement.family,
-        "diverged": verdict.diverged[0],
-        "baseline_diverged": verdict.diverged[1],
-        "seeds_that_would_probably_decide": judgement.seeds_needed,
-    }
-
-
-def _secondary(found: SecondaryFinding) -> dict[str, Any]:
-    judgement = found.judgement
-    return {
-        "metric": found.metric.name,
-        "norm": found.norm,
-        "finding": judgement.finding,
-        **{f"difference_{k}": v for k, v in asdict(judgement.difference).items()},
-        "by_order_only": judgement.pairs.ordinal,
-        "p_holm": judgement.p_value,
-        "family": judgement.family,
-    }
-
-
-def _plain(value: Any) -> Any:
-    """A missing number is None in JSON, never NaN."""
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
 def show_analysis(analysis: Analysis) -> None:
-    """Print the result table, then the answers, findings and caveats as sentences."""
+    """Print the result table, then the answers, caveats and findings as sentences."""
     console = _console()
-    experiment = analysis.experiment
-    title = f"{experiment.dataset}, {experiment.model}, recipe {experiment.recipe.name}"
-    if len(experiment.batch_sizes) > 1:
-        title += f", batch size {experiment.main_batch_size:,}"
+    _show_results(console, analysis)
+    if analysis.several_sizes:
+        _show_batch_sizes(console, analysis)
+    method = [analysis.method] if analysis.method else []
+    for heading, sentences in (
+        ("Answer", (*analysis.answers, *method)),
+        ("Caveats", analysis.caveats),
+        ("Findings", analysis.findings),
+    ):
+        if sentences:
+            console.print(f"\n[bold]{heading}[/bold]")
+            for sentence in sentences:
+                _say(str(sentence), console.width, indent="- ")
+    print()
+
+
+def _show_results(console: Console, analysis: Analysis) -> None:
+    """The setting, the full names and the result table; in a narrow terminal a line per value."""
     headings = (
         "norm",
         "n",
         "test acc. %\nmean ± sd",
-        f"points to baseline\n{confidence(analysis.rules)} interval",
+        f"points to baseline\n{confidence(analysis.rules.alpha)} interval",
         f"epochs\nto {analysis.level_percent:g} %",
         "drops\npoints",
         "s per\nepoch",
         "verdict",
     )
-    rows = [_cells(norm) for norm in analysis.norms]
-    if console.width < TABLE_COLUMNS:
-        _show_blocks(title, headings, rows)
-    else:
-        table = Table(title=title, title_justify="left", box=None, pad_edge=False)
-        for heading in headings:
-            side = "left" if heading in ("norm", "verdict") else "right"
-            table.add_column(heading, justify=side, header_style="bold")
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-    if len(experiment.batch_sizes) > 1:
-        _show_batch_sizes(console, analysis)
-    for heading, sentences in (
-        ("Answer", (*analysis.answers, *([analysis.method] if analysis.method else []))),
-        ("Findings", analysis.findings),
-        ("Mind", analysis.caveats),
-    ):
-        if sentences:
-            console.print(f"\n[bold]{heading}[/bold]")
-            for sentence in sentences:
-                print(
-                    textwrap.fill(
-                        sentence, console.width, initial_indent="- ", subsequent_indent="  "
-                    )
-                )
+    rows = [_cells(norm, analysis.level) for norm in analysis.norms]
+    _say(f"{title(analysis)}. {setting(analysis)}", console.width)
+    _say(full_names(analysis), console.width)
+    caption = ""
+    if analysis.several_sizes:
+        caption = f"Batch size {analysis.experiment.main_batch_size:,}"
     print()
+    if console.width < TABLE_COLUMNS:
+        _show_blocks(caption, headings, rows)
+        return
+    table = Table(title=caption or None, title_justify="left", box=None, pad_edge=False)
+    for heading in headings:
+        side = "left" if heading in ("norm", "verdict") else "right"
+        table.add_column(heading, justify=side, header_style="bold")
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _say(sentence: str, columns: int, indent: str = "") -> None:
+    """Print a sentence in lines of so many columns; nothing if it is empty."""
+    if sentence:
+        lines = textwrap.wrap(
+            sentence,
+            columns,
+            initial_indent=indent,
+            subsequent_indent=" " * len(indent),
+            break_on_hyphens=False,
+        )
+        print("\n".join(lines))
 
 
 def _show_batch_sizes(console: Console, analysis: Analysis) -> None:
@@ -156,9 +104,10 @@ def _show_batch_sizes(console: Console, analysis: Analysis) -> None:
     console.print(table)
 
 
-def _show_blocks(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _show_blocks(caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """The table for a narrow terminal, which would cut its numbers: a line per value."""
-    print(title)
+    if caption:
+        print(caption)
     for norm, *cells in rows:
         print(f"\n{norm}")
         for heading, cell in zip(headings[1:], cells, strict=True):
@@ -166,41 +115,40 @@ def _show_blocks(title: str, headings: Sequence[str], rows: Sequence[Sequence[st
                 print(f"  {heading.replace(chr(10), ', ')}: {cell}")
 
 
-def _cells(norm: NormSummary) -> list[str]:
+def _cells(norm: NormSummary, level: Metric) -> list[str]:
     count = str(norm.finished) if norm.finished == norm.trials else f"{norm.finished}/{norm.trials}"
     return [
         norm.norm,
         count,
         _mean_sd(norm.test_accuracy_percent),
         _interval(norm.verdict.difference) if norm.verdict else "",
-        _epochs(norm),
-        _mean(norm.drop_sum_points, 2),
-        _mean(norm.seconds_per_epoch, 1),
+        _epochs(norm, level),
+        number(norm.estimates[DROP_SUM.name].mean, 2),
+        number(norm.estimates[SECONDS_PER_EPOCH.name].mean, 1),
         norm.verdict.outcome if norm.verdict else "baseline",
     ]
 
 
-def _mean(estimate: Estimate, digits: int) -> str:
-    return "-" if estimate.mean is None else f"{estimate.mean:.{digits}f}"
-
-
-def _mean_sd(estimate: Estimate) -> str:
-    spread = "" if estimate.sd is None else f" ± {estimate.sd:.2f}"
-    return _mean(estimate, 1) + spread
+def _mean_sd(accuracy: Estimate) -> str:
+    spread = "" if accuracy.sd is None else f" ± {number(accuracy.sd, 2)}"
+    return number(accuracy.mean, 1) + spread
 
 
 def _interval(difference: Estimate) -> str:
-    if difference.mean is None:
-        return "-"
     if difference.low is None or difference.high is None:
         return signed(difference.mean)
     return f"{signed(difference.mean)} [{signed(difference.low)}, {signed(difference.high)}]"
 
 
-def _epochs(norm: NormSummary) -> str:
-    if norm.epochs_to_level.mean is None:
-        return f"{norm.reached}/{norm.finished}" if norm.finished else "-"
-    return f"{norm.epochs_to_level.mean:.1f}"
+def _epochs(norm: NormSummary, level: Metric) -> str:
+    reached = norm.reached[level.name]
+    if not norm.finished:
+        return NONE
+    if not reached:
+        return "never"
+    if reached < norm.finished:
+        return f"in {reached}/{norm.finished}"
+    return number(norm.estimates[level.name].mean, 1)
 
 
 def show_forecast(foreseen: Forecast) -> None:

@@ -1,14 +1,15 @@
 """The CSV files: one row per trial and epoch, and one row per trial."""
 
 from collections.abc import Sequence
-from dataclasses import fields
 from typing import Any
 
 import pandas as pd
 
 from normscope.analysis import Analysis
-from normscope.analysis.summaries import TrialMetrics, TrialSummary
+from normscope.analysis.metrics import Metric
+from normscope.analysis.summaries import TrialSummary
 from normscope.experiment import EpochRecord, Result
+from normscope.words import last_line
 
 _KEYS = ["trial", "dataset", "model", "norm", "batch_size", "seed"]
 
@@ -26,10 +27,10 @@ def epochs_table(analysis: Analysis) -> pd.DataFrame:
 def trials_table(analysis: Analysis) -> pd.DataFrame:
     """A row per trial that was run, whatever became of it."""
     rows = [
-        _trial_row(result, trial, analysis.levels_percent)
+        _trial_row(result, trial, analysis.metrics)
         for result, trial in zip(analysis.all_results, analysis.all_trials, strict=True)
     ]
-    metrics = _metrics(None, analysis.levels_percent)
+    metrics = [metric.name for metric in analysis.metrics]
     columns = [*_KEYS, "status", *metrics, "epochs", "max_lr", "train_limit", "test_limit"]
     table = pd.DataFrame(
         rows, columns=pd.Index([*columns, "started", "seconds", "device", "error"])
@@ -38,13 +39,13 @@ def trials_table(analysis: Analysis) -> pd.DataFrame:
     return table.astype(dict.fromkeys(whole, "Int64"))
 
 
-def _trial_row(
-    result: Result, trial: TrialSummary, levels_percent: Sequence[float]
-) -> dict[str, Any]:
+def _trial_row(result: Result, trial: TrialSummary, metrics: Sequence[Metric]) -> dict[str, Any]:
+    """The metrics are None if the trial did not finish."""
+    values = trial.metrics or dict.fromkeys(metric.name for metric in metrics)
     return {
         **_keys(result),
         "status": result.status,
-        **_metrics(trial.metrics, levels_percent),
+        **values,
         "epochs": result.trial.recipe.epochs,
         "max_lr": result.trial.recipe.max_lr,
         "train_limit": result.trial.train_limit,
@@ -52,28 +53,8 @@ def _trial_row(
         "started": result.started,
         "seconds": result.seconds,
         "device": result.environment.device,
-        "error": last_line(result),
+        "error": last_line(result.error),
     }
-
-
-def _metrics(metrics: TrialMetrics | None, levels_percent: Sequence[float]) -> dict[str, Any]:
-    """A trial's numbers by column, with one for each level; all None if it did not finish."""
-    row: dict[str, Any] = {}
-    for field in fields(TrialMetrics):
-        value = getattr(metrics, field.name, None)
-        if field.name == "epochs_to_levels":
-            reached = value or [None] * len(levels_percent)
-            names = [f"epochs_to_{level:g}_percent" for level in levels_percent]
-            row |= dict(zip(names, reached, strict=True))
-        else:
-            row[field.name] = value
-    return row
-
-
-def last_line(result: Result) -> str:
-    """Why a trial did not finish, in one line; empty if it did."""
-    lines = (result.error or "").strip().splitlines()
-    return lines[-1] if lines else ""
 
 
 def _keys(result: Result) -> dict[str, Any]:

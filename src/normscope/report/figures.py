@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from normscope.analysis import Analysis
-from normscope.analysis.answers import confidence
 from normscope.report.plots import (
     METRICS,
     ForestRow,
@@ -36,7 +35,7 @@ from normscope.report.plots import (
     seeds_joined,
     to_svg,
 )
-from normscope.words import number
+from normscope.words import confidence, number
 
 ANSWER = "answer"
 BATCH = "batch"
@@ -91,8 +90,8 @@ def answer_figures(analysis: Analysis) -> list[ReportFigure]:
         figures.append(ReportFigure("differences", ANSWER, drawing, alt, caption))
     if races:
         alt = (
-            f"Mean difference to {norms[0]} and its {confidence(rules)} interval after every seed. "
-            f"{_decided(races)}"
+            f"Mean difference to {norms[0]} and its {confidence(rules.alpha)} interval after every "
+            f"seed. {_decided(races)}"
         )
         caption = _how_it_went(races, analysis)
         drawing = draw_race(races, norms, rules)

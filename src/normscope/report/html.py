@@ -1,7 +1,8 @@
 """The page: one HTML file that needs no script, no network and no other file."""
 
 import base64
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from jinja2 import Environment as Templates
@@ -9,11 +10,10 @@ from jinja2 import PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from normscope.analysis import Analysis
-from normscope.analysis.answers import MANY, confidence, verdict_sentence
+from normscope.analysis.answers import MANY
 from normscope.analysis.mistakes import Mistake
 from normscope.analysis.summaries import NormSummary
-from normscope.experiment import Environment, ModelSummary
-from normscope.report.csv_files import last_line
+from normscope.experiment import ModelSummary
 from normscope.report.figures import (
     ANSWER,
     BATCH,
@@ -23,9 +23,17 @@ from normscope.report.figures import (
     ReportFigure,
 )
 from normscope.report.plots import curves_data, for_page, norm_styles, seeds_as_bands
-from normscope.report.result_table import SECONDS_NOTE, headings, one_seed, result_row, title
+from normscope.report.result_table import (
+    SECONDS_NOTE,
+    full_names,
+    headings,
+    recipe_words,
+    result_row,
+    setting,
+    title,
+)
 from normscope.report.tables import evidence_tables
-from normscope.words import moment, number, typeset
+from normscope.words import confidence, last_line, moment, number, typeset
 
 _TEMPLATES = Templates(
     loader=PackageLoader("normscope.report", "templates"),
@@ -34,54 +42,72 @@ _TEMPLATES = Templates(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters |= {"number": number, "typeset": typeset, "moment": moment}
+_TEMPLATES.filters |= {
+    "number": number,
+    "typeset": lambda sentence: typeset(str(sentence)),
+    "moment": moment,
+    "last_line": last_line,
+}
 
 
-def render_page(analysis: Analysis, figures: list[ReportFigure], pictures: Path) -> str:
+def render_page(analysis: Analysis, figures: Sequence[ReportFigure], pictures: Path) -> str:
     """The whole page as a string; all text from data is escaped by the template engine."""
-    trained = dict.fromkeys(result.trial.norm for result in analysis.results)
-    styles = norm_styles(list(dict.fromkeys([*analysis.experiment.norms, *trained])))
+    tables = evidence_tables(analysis)
+    inline = {
+        section: [(f, Markup(for_page(f.svg))) for f in figures if f.section == section]
+        for section in (ANSWER, BATCH, CURVES, CONVERGENCE, MISTAKES)
+    }
     return _TEMPLATES.get_template("report.html.j2").render(
         analysis=analysis,
         experiment=analysis.experiment,
         title=title(analysis),
-        one_seed=one_seed(analysis),
-        answers=_answers(analysis),
+        setting=setting(analysis),
+        full_names=full_names(analysis),
+        recipe=recipe_words(analysis.experiment.recipe),
+        sections=_sections(analysis, evidence=bool(tables or inline[ANSWER])),
         headings=headings(analysis),
-        confidence=confidence(analysis.rules),
-        rows=[(norm, result_row(norm)) for norm in analysis.norms],
+        confidence=confidence(analysis.rules.alpha),
+        rows=[(norm, result_row(norm, analysis.level)) for norm in analysis.norms],
         many=len(analysis.answers) > MANY,
-        several=len(analysis.experiment.batch_sizes) > 1,
         seconds_note=SECONDS_NOTE,
         best=_best(analysis.norms),
-        colors={norm: style.color for norm, style in styles.items()},
-        tables=evidence_tables(analysis),
-        verdicts=_inline(figures, ANSWER),
-        batch_sizes=_inline(figures, BATCH),
-        curves=_inline(figures, CURVES),
+        colors=_colors(analysis),
+        tables=tables,
+        verdicts=inline[ANSWER],
+        batch_sizes=inline[BATCH],
+        curves=inline[CURVES],
         bands=seeds_as_bands(curves_data(analysis, "test_accuracy_percent")),
-        convergence=_inline(figures, CONVERGENCE),
-        confusions=_inline(figures, MISTAKES),
+        convergence=inline[CONVERGENCE],
+        confusions=inline[MISTAKES],
         picture=lambda mistake: _picture(mistake, pictures),
         models=_distinct_models(analysis),
-        environments=_distinct(result.environment for result in analysis.all_results),
-        last_line=last_line,
+        environments=list(Counter(r.environment for r in analysis.all_results).items()),
     )
 
 
-def _answers(analysis: Analysis) -> list[tuple[str | None, str]]:
-    """The answers in their order, each with the norm that it speaks of (None: of no single one)."""
-    several = len(analysis.experiment.batch_sizes) > 1
-    norms = {
-        verdict_sentence(norm.verdict, analysis.rules, several): norm.norm
-        for norm in analysis.by_batch_size
-        if norm.verdict
+def _sections(analysis: Analysis, evidence: bool) -> dict[str, str]:
+    """The sections that there are: the id of each, and its heading, also in the navigation."""
+    sections = {
+        "answer": "Answer",
+        "evidence": "Evidence",
+        "findings": "Findings",
+        "curves": "Curves",
+        "convergence": "Convergence and smoothness",
+        "mistakes": "Mistakes",
+        "network": "Network and cost",
+        "provenance": "Provenance",
     }
-    return [(norms.get(sentence), sentence) for sentence in analysis.answers]
+    absent = {"evidence"} if not evidence else set()
+    absent |= {"findings"} if not analysis.findings else set()
+    return {key: heading for key, heading in sections.items() if key not in absent}
 
 
-def _inline(figures: list[ReportFigure], section: str) -> list[tuple[ReportFigure, Markup]]:
-    return [(f, Markup(for_page(f.svg))) for f in figures if f.section == section]
+def _colors(analysis: Analysis) -> dict[str, tuple[str, str]]:
+    """By norm, of all that were trained: the class of its swatch, and the class's colour."""
+    trained = [result.trial.norm for result in analysis.all_results]
+    norms = list(dict.fromkeys([*analysis.experiment.norms, *trained]))
+    styles = norm_styles(norms)
+    return {norm: (f"norm-{place}", styles[norm].color) for place, norm in enumerate(norms)}
 
 
 def _best(norms: Iterable[NormSummary]) -> str | None:
@@ -111,11 +137,3 @@ def _picture(mistake: Mistake, pictures: Path) -> str | None:
 
 def _distinct_models(analysis: Analysis) -> list[ModelSummary]:
     return [analysis.models[norm] for norm in analysis.experiment.norms if norm in analysis.models]
-
-
-def _distinct(environments: Iterable[Environment]) -> list[tuple[Environment, int]]:
-    """Every environment with the number of trials that ran in it, in order of appearance."""
-    counts: dict[Environment, int] = {}
-    for environment in environments:
-        counts[environment] = counts.get(environment, 0) + 1
-    return list(counts.items())

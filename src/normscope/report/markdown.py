@@ -1,51 +1,58 @@
 """The report in Markdown: what fits into a message or a repository."""
 
 import re
+from collections.abc import Sequence
 
 from normscope.analysis import Analysis
-from normscope.analysis.answers import counted
 from normscope.report.figures import ReportFigure
-from normscope.report.result_table import SECONDS_NOTE, headings, one_seed, result_row, title
-from normscope.report.tables import evidence_tables
+from normscope.report.result_table import (
+    SECONDS_NOTE,
+    full_names,
+    headings,
+    result_row,
+    setting,
+    title,
+)
+from normscope.report.tables import Table, evidence_tables
 
 
-def render_markdown(analysis: Analysis, figures: list[ReportFigure]) -> str:
-    """Answers, result table, findings, limits, the command to repeat it, links to the figures."""
-    experiment = analysis.experiment
+def render_markdown(analysis: Analysis, figures: Sequence[ReportFigure]) -> str:
+    """The sections of the page in short, the figures as links, and the command to repeat it."""
+    rows = [[str(c) for c in result_row(norm, analysis.level)] for norm in analysis.norms]
     parts = [
         f"# {_escape(title(analysis))}",
         "**Synthetic data.**" if analysis.facts.synthetic else "",
-        f"**Take care:** {warning}." if (warning := one_seed(analysis)) else "",
-        f"Model {experiment.model}, recipe {experiment.recipe.name}, "
-        f"{counted(experiment.recipe.epochs, 'epoch')}, {counted(experiment.seeds, 'seed')}. "
-        f"{_escape(analysis.facts.description)}.",
+        _escape(f"{setting(analysis)} {analysis.facts.description}."),
+        _escape(full_names(analysis)),
+        "## Answer",
         _bullets(analysis.answers),
-        _escape(analysis.method),
-        _table(
-            [
-                headings(analysis),
-                *[[str(cell) for cell in result_row(norm)] for norm in analysis.norms],
-            ]
-        ),
+        "### Caveats" if analysis.caveats else "",
+        _bullets(analysis.caveats),
+        "### Results",
+        _table([headings(analysis), *rows]),
         SECONDS_NOTE,
-        "## Findings\n\n" + _bullets(analysis.findings) if analysis.findings else "",
-        "## Limits\n\n" + _bullets(analysis.caveats) if analysis.caveats else "",
-        *(
-            f"## {table.title}\n\n{_escape(table.caption)}\n\n"
-            + _table([table.headings, *[[str(cell) for cell in row] for row in table.rows]])
-            for table in evidence_tables(analysis)
-        ),
-        "## Figures\n\n"
-        + "\n\n".join(f"![{_escape(f.alt)}](figures/{f.name}.png)" for f in figures)
-        if figures
-        else "",
-        "## Repeat it\n\n" + "\n\n".join(_code(r.command) for r in analysis.requests),
+        _escape(analysis.method),
+        *_evidence(evidence_tables(analysis)),
+        "## Findings" if analysis.findings else "",
+        _bullets(analysis.findings),
+        "## Figures" if figures else "",
+        *(f"![{_escape(figure.alt)}](figures/{figure.name}.png)" for figure in figures),
+        "## Repeat it",
+        *(_code(request.command) for request in analysis.requests),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _bullets(sentences: tuple[str, ...]) -> str:
-    return "\n".join(f"- {_escape(sentence)}" for sentence in sentences)
+def _evidence(tables: Sequence[Table]) -> list[str]:
+    parts = ["## Evidence"] if tables else []
+    for table in tables:
+        rows = [[str(cell) for cell in row] for row in table.rows]
+        parts += [f"### {table.title}", _escape(table.caption), _table([table.headings, *rows])]
+    return parts
+
+
+def _bullets(sentences: Sequence[object]) -> str:
+    return "\n".join(f"- {_escape(str(sentence))}" for sentence in sentences)
 
 
 def _code(text: str) -> str:

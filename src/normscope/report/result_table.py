@@ -1,11 +1,20 @@
-"""The result table and the title as text: the same in the page and in Markdown."""
+"""The title, the setting and the result table as text: the same on the page and in Markdown."""
 
 from dataclasses import dataclass
 
 from normscope.analysis import Analysis
-from normscope.analysis.summaries import ONE_SEED, NormSummary
+from normscope.analysis.metrics import (
+    DROP_SUM,
+    GAP,
+    LARGEST_DROP,
+    SECONDS_PER_EPOCH,
+    TRAIN_ACCURACY,
+    Metric,
+)
+from normscope.analysis.summaries import NormSummary
+from normscope.experiment import Recipe
 from normscope.stats import Estimate
-from normscope.words import NONE, number
+from normscope.words import NONE, counted, interval, number, signed
 
 SECONDS_NOTE = (
     "A trial's seconds per epoch are the median over its epochs, because the first is often slower."
@@ -19,9 +28,35 @@ def title(analysis: Analysis) -> str:
     return f"{named if len(norms) <= 6 else f'{len(norms)} norms'} on {analysis.facts.name}"
 
 
-def one_seed(analysis: Analysis) -> str | None:
-    """The warning that a single seed concludes nothing, if it is among the caveats."""
-    return ONE_SEED if ONE_SEED in " ".join(analysis.caveats).lower() else None
+def setting(analysis: Analysis) -> str:
+    """Model, recipe, seeds and images, and which of the images were left out."""
+    experiment, facts = analysis.experiment, analysis.facts
+    sizes = ""
+    if analysis.several_sizes:
+        sizes = f", batch sizes {', '.join(f'{size:,}' for size in experiment.batch_sizes)}"
+    protocol = "" if experiment.protocol == "drop-in" else f", protocol {experiment.protocol}"
+    train = f"{'only the first ' if experiment.train_limit else ''}{facts.train_size:,} training"
+    test = f"{'only the first ' if experiment.test_limit else ''}{facts.test_size:,} test images"
+    return (
+        f"Model {experiment.model}, recipe {experiment.recipe.name} with "
+        f"{counted(experiment.recipe.epochs, 'epoch')}, {counted(experiment.seeds, 'seed')} per "
+        f"norm{sizes}{protocol}, {train} and {test}."
+    )
+
+
+def full_names(analysis: Analysis) -> str:
+    """``bn: BatchNorm; gn: GroupNorm, 4 groups``: the norms whose full names are known."""
+    titles = analysis.titles
+    return "; ".join(f"{n}: {titles[n]}" for n in analysis.experiment.norms if n in titles)
+
+
+def recipe_words(recipe: Recipe) -> str:
+    """Everything that a recipe says, for the record."""
+    values = ", ".join(f"{key} {value}" for key, value in recipe)
+    return (
+        f"{values}; SGD with OneCycleLR at torch's defaults, cross entropy, no weight decay, no "
+        "augmentation"
+    )
 
 
 @dataclass(frozen=True)
@@ -53,29 +88,29 @@ def headings(analysis: Analysis) -> list[str]:
         "Test accuracy (%)",
         f"Difference to {analysis.experiment.baseline} (points)",
         "Verdict",
-        "Train accuracy (%)",
+        TRAIN_ACCURACY.heading,
         "Train − test (points)",
-        f"Epochs to {analysis.level_percent:g} %",
-        "Sum of drops (points)",
-        "Largest drop (points)",
+        analysis.level.title,
+        DROP_SUM.heading,
+        LARGEST_DROP.heading,
         "Seconds per epoch",
     ]
 
 
-def result_row(norm: NormSummary) -> list[Cell]:
-    """One norm in the order of `headings`."""
+def result_row(norm: NormSummary, level: Metric) -> list[Cell]:
+    """One norm in the order of `headings`; `level`: the metric of epochs to the first level."""
     return [
         Cell(norm.norm),
         Cell(f"{norm.finished} of {norm.trials}"),
         mean_sd(norm.test_accuracy_percent, 1),
         _difference(norm),
         Cell(norm.verdict.outcome if norm.verdict else "baseline"),
-        mean_sd(norm.train_accuracy_percent, 1),
-        mean_sd(norm.gap_points, 1),
-        _epochs(norm),
-        mean_sd(norm.drop_sum_points, 2),
-        mean_sd(norm.largest_drop_points, 2),
-        mean_sd(norm.seconds_per_epoch, 1),
+        mean_sd(norm.estimates[TRAIN_ACCURACY.name], 1),
+        mean_sd(norm.estimates[GAP.name], 1),
+        _epochs(norm, level),
+        mean_sd(norm.estimates[DROP_SUM.name], 2),
+        mean_sd(norm.estimates[LARGEST_DROP.name], 2),
+        mean_sd(norm.estimates[SECONDS_PER_EPOCH.name], 1),
     ]
 
 
@@ -83,16 +118,18 @@ def _difference(norm: NormSummary) -> Cell:
     if norm.verdict is None:
         return Cell("")
     difference = norm.verdict.difference
-    mean = number(difference.mean, 2, signed=True)
+    mean = signed(difference.mean)
     if difference.low is None:
         return Cell(mean, f"n {difference.n}" if difference.n else "")
-    low, high = number(difference.low, 2, signed=True), number(difference.high, 2, signed=True)
-    return Cell(mean, f"{low} to {high}, n {difference.n}")
+    return Cell(mean, f"{interval(difference.low, difference.high)}, n {difference.n}")
 
 
-def _epochs(norm: NormSummary) -> Cell:
+def _epochs(norm: NormSummary, level: Metric) -> Cell:
+    reached = norm.reached[level.name]
     if norm.finished == 0:
         return Cell(NONE)
-    if norm.reached < norm.finished:
-        return Cell(f"{norm.reached} of {norm.finished}", "the others never")
-    return mean_sd(norm.epochs_to_level, 1)
+    if not reached:
+        return Cell("never reached")
+    if reached < norm.finished:
+        return Cell(f"{reached} of {norm.finished} reached it")
+    return mean_sd(norm.estimates[level.name], 1)

@@ -1,14 +1,15 @@
 """The tables behind the verdicts, as text: the same in the page and in Markdown."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from normscope.analysis import Analysis
-from normscope.analysis.answers import confidence, counted
-from normscope.analysis.metrics import SecondaryFinding
+from normscope.analysis.families import Contrast
+from normscope.analysis.metrics import Metric
 from normscope.analysis.verdicts import Verdict
 from normscope.report.result_table import Cell, mean_sd
 from normscope.stats import Estimate
-from normscope.words import NONE, number
+from normscope.words import NONE, confidence, counted, interval, number, signed
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ def evidence_tables(analysis: Analysis) -> list[Table]:
     tables = [
         _batch_sizes(analysis),
         _beside(analysis),
-        _splits(analysis),
+        _variances(analysis),
         _secondary(analysis),
         _tuning(analysis),
     ]
@@ -62,12 +63,11 @@ def _is_decided(verdict: Verdict | None) -> bool:
 def _standing(verdict: Verdict | None) -> str:
     if verdict is None:
         return "baseline"
-    difference = number(verdict.difference.mean, 2, signed=True)
-    return f"{difference}, {verdict.outcome}"
+    return f"{signed(verdict.difference.mean)}, {verdict.outcome}"
 
 
 def _beside(analysis: Analysis) -> Table:
-    level = confidence(analysis.rules)
+    level = confidence(analysis.rules.alpha)
     rows = []
     verdicts = {norm.norm: norm.verdict for norm in analysis.norms}
     for found in analysis.evidence:
@@ -75,15 +75,14 @@ def _beside(analysis: Analysis) -> Table:
         if verdict is None or not found.bootstrap.n:
             continue
         judgement = verdict.judgement
-        bootstrap = (found.bootstrap.low, found.bootstrap.high)
         rows.append(
             [
                 Cell(found.norm),
-                Cell(number(found.bootstrap.mean, 2, signed=True), _sd(found.bootstrap)),
-                Cell(_interval(judgement.simultaneous or (None, None))),
+                Cell(signed(found.bootstrap.mean), _sd(found.bootstrap)),
+                Cell(interval(*(judgement.simultaneous or (None, None)))),
                 Cell(_p(judgement.p_value)),
-                Cell(_interval(bootstrap)),
-                Cell(_interval(found.seeds_and_images or (None, None))),
+                Cell(interval(found.bootstrap.low, found.bootstrap.high)),
+                Cell(interval(*(found.seeds_and_images or (None, None)))),
                 Cell(_p(found.sign_flip_p)),
                 Cell(number(found.superiority, 2)),
                 Cell(number(found.correlation, 2)),
@@ -91,12 +90,13 @@ def _beside(analysis: Analysis) -> Table:
         )
     return Table(
         "Beside the verdicts",
-        "Other views of the same paired differences in points, of the seeds in which both "
-        "finished; they decide nothing, and all but the second and third are for one look. The "
-        f"simultaneous intervals hold for all norms at once ({level}). The bootstrap interval "
-        "(BCa) and that over seeds and images are for one comparison (95 %), the latter for new "
-        "images of this kind. P(norm > baseline): how often one run of the norm beats one run of "
-        "the baseline. Correlation: of the two accuracies within seeds.",
+        "Other views of the same differences in points, over the seeds in which both finished. "
+        "They decide nothing, and all but the simultaneous intervals and the p values by Holm "
+        f"assume a single look. The simultaneous intervals hold for all norms at once ({level}). "
+        "The bootstrap interval (BCa) and the one over seeds and images hold for one comparison "
+        "(95 %), the latter also for new images of this kind. P(norm > baseline): how often one "
+        "run of the norm beats one run of the baseline. Correlation: between the two accuracies "
+        "of a seed.",
         [
             "Norm",
             "Difference",
@@ -113,13 +113,6 @@ def _beside(analysis: Analysis) -> Table:
     )
 
 
-def _interval(interval: tuple[float | None, float | None]) -> str:
-    low, high = interval
-    if low is None or high is None:
-        return NONE
-    return f"{number(low, 2, signed=True)} to {number(high, 2, signed=True)}"
-
-
 def _sd(estimate: Estimate) -> str:
     return "" if estimate.sd is None else f"sd {number(estimate.sd, 2)}"
 
@@ -128,9 +121,9 @@ def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else number(value, 3)
 
 
-def _splits(analysis: Analysis) -> Table:
+def _variances(analysis: Analysis) -> Table:
     rows = []
-    for norm, split in analysis.splits.items():
+    for norm, split in analysis.variances.items():
         true = max(split.between, 0.0) ** 0.5
         rows.append(
             [
@@ -144,7 +137,8 @@ def _splits(analysis: Analysis) -> Table:
         "Why seeds differ",
         "Standard deviations of the test accuracy over seeds, in points. Test-set noise is what "
         "independent coin flips on single images give; the rest is the spread of the networks "
-        "themselves. Their squares add up, but where the estimate of the last is below 0.",
+        "themselves. The squares of the last two add up to that of the first, unless the estimate "
+        "of the true spread is below 0.",
         ["Norm", "Over seeds", "Test-set noise", "True spread"],
         rows,
         [row[0].text for row in rows],
@@ -153,13 +147,10 @@ def _splits(analysis: Analysis) -> Table:
 
 def _secondary(analysis: Analysis) -> Table:
     norms = analysis.experiment.norms[1:]
-    found = {(f.metric, f.norm): f for f in analysis.secondary if f.judgement.pairs.seeds}
-    metrics = dict.fromkeys(metric for metric, _ in found)
+    found = {(c.metric, c.norm): c for c in analysis.secondary if c.judgement.pairs.seeds}
+    metrics = list(dict.fromkeys(metric for metric, _ in found))
     rows = [
-        [
-            Cell(f"{metric.title} ({metric.unit})"),
-            *(_difference(found.get((metric, norm))) for norm in norms),
-        ]
+        [Cell(metric.heading), *(_contrast(found.get((metric, norm))) for norm in norms)]
         for metric in metrics
     ]
     return Table(
@@ -167,42 +158,49 @@ def _secondary(analysis: Analysis) -> Table:
         f"Mean difference to {analysis.experiment.baseline} within seeds. All "
         f"{len(analysis.secondary)} comparisons are one family of their own, corrected by Holm at "
         f"{100 * analysis.rules.alpha:g} %; bold where decided. Where a level was not always "
-        "reached, only the order counts.",
+        f"reached, only the order counts.{_directions(metrics)}",
         ["Metric", *norms],
         rows,
         [None] * len(rows),
     )
 
 
-def _difference(found: SecondaryFinding | None) -> Cell:
-    if found is None:
+def _directions(metrics: Sequence[Metric]) -> str:
+    """Which way is better."""
+    exceptions = [
+        *(f"{metric.title} (higher)" for metric in metrics if metric.better == "higher"),
+        *(f"{metric.title} (neither)" for metric in metrics if metric.better is None),
+    ]
+    return f" Lower is better, except for {' and '.join(exceptions)}."
+
+
+def _contrast(contrast: Contrast | None) -> Cell:
+    if contrast is None:
         return Cell(NONE)
-    judgement, digits = found.judgement, max(2, found.metric.decimals)
-    difference = judgement.difference
+    metric, judgement, decided = contrast.metric, contrast.judgement, contrast.decided
+    difference, digits = judgement.difference, max(2, metric.decimals)
     if judgement.pairs.ordinal:
         signs = judgement.pairs.differences
         later, earlier = sum(v > 0 for v in signs), sum(v < 0 for v in signs)
-        text = f"{found.metric.greater} {later}, {found.metric.smaller} {earlier}"
-        return Cell(text, f"of {counted(len(signs), 'seed')}", found.decided)
-    mean = number(difference.mean, digits, signed=True)
+        text = f"{metric.greater} {later}, {metric.smaller} {earlier}"
+        return Cell(text, f"of {counted(len(signs), 'seed')}", decided)
+    mean = signed(difference.mean, digits)
     if difference.n > 1 and not judgement.spread:
-        return Cell(mean, f"in each of {difference.n} seeds", found.decided)
+        return Cell(mean, f"in each of {difference.n} seeds", decided)
     if difference.low is None:
-        return Cell(mean, f"n {difference.n}", found.decided)
-    low, high = (number(v, digits, signed=True) for v in (difference.low, difference.high))
-    return Cell(mean, f"{low} to {high}", found.decided)
+        return Cell(mean, f"n {difference.n}", decided)
+    return Cell(mean, interval(difference.low, difference.high, digits), decided)
 
 
 def _tuning(analysis: Analysis) -> Table:
-    several = len(analysis.experiment.batch_sizes) > 1
     rows, norms = [], []
     for search in analysis.searches:
         tried = zip(search.rates, search.accuracy_percent, strict=True)
-        name = f"{search.norm}, batch {search.batch_size}" if several else search.norm
+        size = f", batch {search.batch_size}" if analysis.several_sizes else ""
         edge = "at the edge of the grid" if search.at_edge else ""
         rows.append(
             [
-                Cell(name),
+                Cell(f"{search.norm}{size}"),
                 Cell(NONE if search.best is None else f"{search.best:.3g}", edge),
                 Cell("; ".join(f"{rate:.3g}: {number(score, 1)}" for rate, score in tried)),
             ]
@@ -211,7 +209,8 @@ def _tuning(analysis: Analysis) -> Table:
     return Table(
         "Learning rates",
         "Found for every norm on a tenth of the training images that was held out, with two seeds "
-        "that are not used otherwise. Tried: learning rate and mean accuracy in percent there.",
+        "that are not used otherwise. Tried: each learning rate with its mean accuracy on those "
+        "images, in percent.",
         ["Norm", "Chosen", "Tried"],
         rows,
         norms,

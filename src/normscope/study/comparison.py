@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from normscope.analysis import Analysis, analyse
-from normscope.experiment.tuning import searches
+from normscope.analysis import Analysis, Contents, analyse
+from normscope.data import DATASETS
+from normscope.experiment.tuning import Search, searches
 from normscope.files import user_path
+from normscope.norms import title_of
 from normscope.report import PAGE, write_report
 from normscope.store import Store
 from normscope.study.stored import results_stored, search_results
@@ -36,17 +38,23 @@ class Comparison:
     @classmethod
     def of(cls, store: Store, levels_percent: Sequence[float] | None = None) -> "Comparison":
         """Analyse what an open store holds; see `read`."""
+        experiment = store.experiment
+        contents = Contents(
+            experiment=experiment,
+            requests=store.requests,
+            facts=store.facts(),
+            models=store.models(),
+            results=results_stored(store),
+            test_labels=store.test_labels(),
+            searches=_searches(store),
+        )
+        source = DATASETS.get(experiment.dataset)
+        whole_train_size = source.train_size if source else None
         analysis = analyse(
-            store.experiment,
-            store.requests,
-            store.facts(),
-            store.models(),
-            results_stored(store),
-            store.test_labels(),
+            contents,
             levels_percent,
-            searches(store.experiment, search_results(store))
-            if store.experiment.protocol == "tuned"
-            else (),
+            {norm: title_of(norm) for norm in experiment.norms},
+            whole_train_size,
         )
         return cls(store.folder, analysis)
 
@@ -69,3 +77,10 @@ class Comparison:
         """
         out = user_path(path) if path else self.folder
         return write_report(self.analysis, self.folder / "pictures", out)
+
+
+def _searches(store: Store) -> tuple[Search, ...]:
+    """How the search for learning rates stands, where there is one."""
+    if store.experiment.protocol != "tuned":
+        return ()
+    return searches(store.experiment, search_results(store))

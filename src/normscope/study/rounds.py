@@ -4,8 +4,10 @@ import math
 import time
 from collections.abc import Generator, Iterator, Sequence
 
-from normscope.analysis.answers import counted, standing
-from normscope.analysis.summaries import summarize_trial, verdicts_on
+from normscope.analysis.answers import standing
+from normscope.analysis.families import verdicts_on
+from normscope.analysis.metrics import TEST_ACCURACY
+from normscope.analysis.summaries import summarize_trial
 from normscope.analysis.verdicts import Rules, Verdict
 from normscope.errors import RunError
 from normscope.experiment import LEAST_SEEDS, Design, Experiment, Result, Trial
@@ -13,6 +15,7 @@ from normscope.experiment.tuning import tuning_plan
 from normscope.observers import Observer
 from normscope.store import Store
 from normscope.study.stored import results_stored, search_results, trials_planned
+from normscope.words import counted, last_line
 
 SHORT = "what is left of the budget of time is too short to go on"
 
@@ -135,10 +138,9 @@ def _tuning_rounds(store: Store) -> Iterator[list[Trial]]:
         yield todo
         failed = [result for result in search_results(store) if result.status == "failed"]
         if failed:
-            error = (failed[0].error or "").strip().splitlines()[-1]
             raise RunError(
                 f"{counted(len(failed), 'trial')} of the search for learning rates failed "
-                f"({error}); the same command tries again"
+                f"({last_line(failed[0].error)}); the same command tries again"
             )
 
 
@@ -173,7 +175,7 @@ def _reason_to_stop(store: Store, design: Design) -> str | None:
 def standing_verdicts(store: Store, design: Design, results: Sequence[Result]) -> list[Verdict]:
     """The verdicts that the results allow by now."""
     labels, facts = store.test_labels(), store.facts()
-    trials = [summarize_trial(result, (50.0,), labels) for result in results]
+    trials = [summarize_trial(result, [TEST_ACCURACY], labels) for result in results]
     rules = Rules(True, design.alpha, design.margin_points)
     return list(verdicts_on(store.experiment, trials, rules, facts.chance_percent).values())
 

@@ -45,18 +45,19 @@ def epochs_to_level_data(analysis: Analysis) -> tuple[Row, ...]:
     """Epochs until test accuracy first reached the level; no mean unless every trial got there."""
     rows = []
     for norm in analysis.norms:
-        estimate = norm.epochs_to_level
-        note = f"reached in {norm.reached} of {norm.finished}"
-        if norm.reached == norm.finished:
+        level = analysis.level.name
+        estimate, reached = norm.estimates[level], norm.reached[level]
+        note = f"reached in {reached} of {norm.finished}"
+        if reached == norm.finished:
             note = _note(norm, estimate.mean, estimate.sd, 1)
-        values = _values(analysis, norm.norm, "epochs_to_level")
+        values = _values(analysis, norm.norm, level)
         rows.append(Row(norm.norm, values, estimate.mean, note))
     return tuple(rows)
 
 
 def _values(analysis: Analysis, norm: str, metric: str) -> dict[int, float | None]:
     return {
-        trial.seed: getattr(trial.metrics, metric)
+        trial.seed: trial.metrics[metric]
         for trial in analysis.trials
         if trial.norm == norm and trial.metrics
     }

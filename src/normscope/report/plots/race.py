@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from normscope.analysis import Analysis
-from normscope.analysis.verdicts import Finding, Rules, Verdict
+from normscope.analysis.verdicts import Claim, Rules, Verdict
 from normscope.report.plots.differences import (
     MARGIN_ALPHA,
     ROOM,
@@ -92,16 +92,16 @@ def _norm_race(norm: str, verdict: Verdict, rules: Rules) -> NormRace:
     lows = np.array([interval.low for interval in intervals])
     highs = np.array([interval.high for interval in intervals])
     means = np.cumsum(values) / np.arange(1, len(values) + 1)
-    decided = _decided(judgement.finding, lows, highs, rules.margin or 0.0)
+    decided = _decided(judgement.claim, lows, highs, rules.margin or 0.0)
     return NormRace(norm, means, lows, highs, verdict.outcome, decided)
 
 
-def _decided(finding: Finding, lows: np.ndarray, highs: np.ndarray, margin: float) -> int | None:
+def _decided(claim: Claim, lows: np.ndarray, highs: np.ndarray, margin: float) -> int | None:
     """After how many values, if at all, the intervals carry what was found."""
-    if finding == "undecided":
+    if claim == "undecided":
         return None
     carried = (lows > 0) | (highs < 0)
-    if finding == "equivalent":
+    if claim == "equivalent":
         carried = (lows > -margin) & (highs < margin)
     return int(carried.argmax()) + 1 if carried.any() else None
 

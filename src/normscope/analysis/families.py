@@ -1,0 +1,110 @@
+"""The families of comparisons that are judged: test accuracy, the other metrics, all pairs."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from normscope.analysis.metrics import TEST_ACCURACY, Metric
+from normscope.analysis.pairs import accuracy_pairs, metric_pairs
+from normscope.analysis.summaries import NormSummary, TrialSummary
+from normscope.analysis.verdicts import Judgement, Rules, Verdict, judge, verdict_of
+from normscope.experiment import Experiment
+from normscope.stats import (
+    all_equal,
+    anytime_p_value,
+    direction_of_evidence,
+    t_p_value,
+    winner_set,
+)
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """What the tests say of one secondary metric of one norm against the baseline."""
+
+    metric: Metric
+    judgement: Judgement
+
+    @property
+    def norm(self) -> str:
+        return self.judgement.pairs.norm
+
+    @property
+    def decided(self) -> bool:
+        return self.judgement.claim != "undecided"
+
+
+def verdicts_on(
+    experiment: Experiment, trials: Sequence[TrialSummary], rules: Rules, chance_percent: float
+) -> dict[tuple[str, int], Verdict]:
+    """The verdict on every norm but the baseline at every batch size: one family.
+
+    `chance_percent` is the accuracy of guessing, which stands in for that of a diverged trial.
+    """
+    family = [
+        accuracy_pairs(experiment, trials, norm, size, chance_percent)
+        for size in experiment.batch_sizes
+        for norm in experiment.norms[1:]
+    ]
+    counts = Counter((trial.norm, trial.batch_size, trial.status) for trial in trials)
+    verdicts = {}
+    for judgement in judge(family, rules) if family else []:
+        norm, size = judgement.pairs.norm, judgement.pairs.batch_size
+        names = (norm, experiment.baseline)
+        diverged = (counts[norm, size, "diverged"], counts[experiment.baseline, size, "diverged"])
+        finished = sum(counts[name, size, "finished"] for name in names)
+        unfinished = 2 * experiment.seeds - finished - sum(diverged)
+        verdicts[norm, size] = verdict_of(judgement, experiment.baseline, diverged, unfinished)
+    return verdicts
+
+
+def contrasts_on(
+    experiment: Experiment, trials: Sequence[TrialSummary], metrics: Sequence[Metric], rules: Rules
+) -> tuple[Contrast, ...]:
+    """Every metric of every norm but the baseline at the main batch size: one family, no margin."""
+    asked = [(metric, norm) for metric in metrics for norm in experiment.norms[1:]]
+    family = [metric_pairs(experiment, trials, norm, metric) for metric, norm in asked]
+    judgements = judge(family, Rules(rules.sequential, rules.alpha, None)) if family else []
+    return tuple(
+        Contrast(metric, judgement)
+        for (metric, _), judgement in zip(asked, judgements, strict=True)
+    )
+
+
+def winners_of(
+    experiment: Experiment,
+    norms: Sequence[NormSummary],
+    trials: Sequence[TrialSummary],
+    rules: Rules,
+) -> tuple[str, ...] | None:
+    """The norms that no other is shown to beat at the main batch size, all pairs tested together.
+
+    None where a trial diverged, a norm has fewer than two finished trials, or a fixed design lacks
+    some.
+    """
+    size = experiment.main_batch_size
+    norms = [norm for norm in norms if norm.batch_size == size]
+    incomplete = any(norm.finished < norm.trials for norm in norms) and not rules.sequential
+    if incomplete or any(norm.diverged or norm.finished < 2 for norm in norms):
+        return None
+    values = np.full((len(norms), experiment.seeds), np.nan)
+    for trial in trials:
+        if trial.metrics and trial.batch_size == size and trial.norm in experiment.norms:
+            accuracy = trial.metrics[TEST_ACCURACY.name]
+            values[experiment.norms.index(trial.norm), trial.seed] = accuracy
+    p_value = _sequential_p_value if rules.sequential else _fixed_p_value
+    found = winner_set(values, rules.alpha, p_value)
+    return tuple(experiment.norms[index] for index in found)
+
+
+def _fixed_p_value(differences: Sequence[float]) -> float:
+    return 1.0 if all_equal(differences) else t_p_value(differences)  # no spread: as in `judge`
+
+
+def _sequential_p_value(differences: Sequence[float]) -> float:
+    """1 where there is no spread to judge by, or the looks contradict each other."""
+    if all_equal(differences) or not direction_of_evidence(differences):
+        return 1.0
+    return anytime_p_value(differences)

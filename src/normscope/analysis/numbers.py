@@ -1,0 +1,189 @@
+"""Results -> numbers: everything that is computed and tested, before anything is said of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import pandas as pd
+
+from normscope.analysis.evidence import Evidence, evidence_of, variances_of
+from normscope.analysis.families import Contrast, contrasts_on, verdicts_on, winners_of
+from normscope.analysis.metrics import Metric, metrics_of, secondary_family
+from normscope.analysis.mistakes import Mistakes, find_mistakes
+from normscope.analysis.scope import Scope, scopes_of
+from normscope.analysis.summaries import (
+    NormSummary,
+    TrialSummary,
+    summarize_norms,
+    summarize_trial,
+)
+from normscope.analysis.verdicts import Rules, Verdict, is_sequential
+from normscope.experiment import DatasetFacts, Design, Experiment, ModelSummary, Request, Result
+from normscope.experiment.tuning import Search
+from normscope.stats import Estimate, VarianceSplit
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What an experiment's folder holds; some of its trials may be missing or failed.
+
+    `models`: by norm. `test_labels`: int64, shape (N_test,). `searches`: how the learning rates
+    were found, where they were.
+    """
+
+    experiment: Experiment
+    requests: Sequence[Request]
+    facts: DatasetFacts
+    models: Mapping[str, ModelSummary]
+    results: Sequence[Result]
+    test_labels: np.ndarray
+    searches: Sequence[Search] = ()
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """All that sentences, tables and figures are made from. `norms` are in the user's order.
+
+    `all_results`, `all_trials` and `by_batch_size` are of every batch size, in the order of the
+    experiment; everything else is of the main one. `metrics` are all there are, `secondary` those
+    that are tested besides test accuracy. `winners` are the norms that no other is shown to beat;
+    None while that cannot be said. `ran_alike`: whether the finished trials ran in the same way, so
+    that their times may be compared.
+    """
+
+    experiment: Experiment
+    requests: tuple[Request, ...]
+    facts: DatasetFacts
+    models: Mapping[str, ModelSummary]
+    rules: Rules
+    levels_percent: tuple[float, ...]
+    metrics: tuple[Metric, ...]
+    all_results: tuple[Result, ...]
+    all_trials: tuple[TrialSummary, ...]
+    by_batch_size: tuple[NormSummary, ...]
+    ran_alike: bool
+    secondary: tuple[Contrast, ...]
+    evidence: tuple[Evidence, ...]
+    variances: Mapping[str, VarianceSplit]
+    winners: tuple[str, ...] | None
+    searches: tuple[Search, ...]
+    mistakes: Mistakes
+    scopes: tuple[Scope, ...]
+    titles: Mapping[str, str]
+
+    @property
+    def level(self) -> Metric:
+        """Epochs to the first of the levels, which tables show."""
+        return next(metric for metric in self.metrics if metric.level_percent is not None)
+
+    @property
+    def level_percent(self) -> float:
+        return self.levels_percent[0]
+
+    @property
+    def several_sizes(self) -> bool:
+        return len(self.experiment.batch_sizes) > 1
+
+    @property
+    def results(self) -> tuple[Result, ...]:
+        size = self.experiment.main_batch_size
+        return tuple(r for r in self.all_results if r.trial.recipe.batch_size == size)
+
+    @property
+    def trials(self) -> tuple[TrialSummary, ...]:
+        size = self.experiment.main_batch_size
+        return tuple(trial for trial in self.all_trials if trial.batch_size == size)
+
+    @property
+    def norms(self) -> tuple[NormSummary, ...]:
+        size = self.experiment.main_batch_size
+        return tuple(norm for norm in self.by_batch_size if norm.batch_size == size)
+
+    @property
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """At every batch size, in the order of `by_batch_size`."""
+        return tuple(norm.verdict for norm in self.by_batch_size if norm.verdict)
+
+    def scope(self, batch_size: int) -> Scope:
+        return next(scope for scope in self.scopes if scope.batch_size == batch_size)
+
+    def table(self) -> pd.DataFrame:
+        """One row per norm and batch size: of every metric mean, sd and n, its unit in the name.
+
+        Then the paired difference of test accuracy to the baseline with its interval, its p value
+        corrected by Holm, how many trials reached the level, and the verdict.
+        """
+        return pd.DataFrame([_table_row(norm, self) for norm in self.by_batch_size])
+
+
+def numbers_of(
+    contents: Contents,
+    levels_percent: Sequence[float] | None = None,
+    titles: Mapping[str, str] | None = None,
+    whole_train_size: int | None = None,
+) -> Numbers:
+    """All that can be computed from a folder; see `analyse` for the arguments."""
+    experiment, requests, facts = contents.experiment, contents.requests, contents.facts
+    results, labels = tuple(contents.results), contents.test_labels
+    design = requests[-1].design if requests else Design()
+    rules = Rules(is_sequential(requests), design.alpha, design.margin_points)
+    levels = tuple(levels_percent or design.levels_percent)
+    metrics = metrics_of(levels)
+    trials = tuple(summarize_trial(result, metrics, labels) for result in results)
+    verdicts = verdicts_on(experiment, trials, rules, facts.chance_percent)
+    by_batch_size = summarize_norms(experiment, trials, metrics, verdicts)
+    size = experiment.main_batch_size
+    main = [result for result in results if result.trial.recipe.batch_size == size]
+    ran_alike = _ran_alike(main)
+    family = secondary_family(metrics, ran_alike)
+    if whole_train_size is None and experiment.train_limit is None:
+        whole_train_size = facts.train_size
+    return Numbers(
+        experiment=experiment,
+        requests=tuple(requests),
+        facts=facts,
+        models=contents.models,
+        rules=rules,
+        levels_percent=levels,
+        metrics=metrics,
+        all_results=results,
+        all_trials=trials,
+        by_batch_size=by_batch_size,
+        ran_alike=ran_alike,
+        secondary=contrasts_on(experiment, trials, family, rules),
+        evidence=evidence_of(experiment, main, labels),
+        variances=variances_of(experiment, main, labels),
+        winners=winners_of(experiment, by_batch_size, trials, rules),
+        searches=tuple(contents.searches),
+        mistakes=find_mistakes(main, experiment.norms, facts.class_names, labels),
+        scopes=scopes_of(experiment, facts, results, whole_train_size),
+        titles=titles or {},
+    )
+
+
+def _ran_alike(results: Sequence[Result]) -> bool:
+    """Whether the finished trials ran in the same way, so that their times may be compared."""
+    where = [result.environment for result in results if result.status == "finished"]
+    return len({(e.processor, e.device, e.threads, e.kernels, e.fleet) for e in where}) <= 1
+
+
+def _table_row(norm: NormSummary, numbers: Numbers) -> dict[str, object]:
+    row: dict[str, object] = {
+        "norm": norm.norm,
+        "batch_size": norm.batch_size,
+        "trials": norm.trials,
+        "finished": norm.finished,
+        "diverged": norm.diverged,
+        "failed": norm.failed,
+    }
+    for metric in numbers.metrics:
+        if metric.averaged and metric.level_percent in (None, numbers.level_percent):
+            estimate = norm.estimates[metric.name]
+            row[f"{metric.name}_mean"], row[f"{metric.name}_sd"] = estimate.mean, estimate.sd
+            row[f"{metric.name}_n"] = estimate.n
+    difference = norm.verdict.difference if norm.verdict else Estimate(0, None, None, None, None)
+    row |= {f"difference_points_{key}": value for key, value in asdict(difference).items()}
+    row["p_holm"] = norm.verdict.judgement.p_value if norm.verdict else None
+    row[f"reached_{numbers.level_percent:g}_percent"] = norm.reached[numbers.level.name]
+    row["verdict"] = norm.verdict.outcome if norm.verdict else "baseline"
+    return row

@@ -1,0 +1,82 @@
+"""Differences to the baseline within blocks: between the two trials of the same seed."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from normscope.analysis.metrics import TEST_ACCURACY, Metric
+from normscope.analysis.summaries import TrialSummary
+from normscope.analysis.verdicts import Pairs
+from normscope.experiment import Experiment
+
+
+def accuracy_pairs(
+    experiment: Experiment,
+    trials: Sequence[TrialSummary],
+    norm: str,
+    batch_size: int,
+    chance_percent: float,
+) -> Pairs:
+    """Test accuracy of a norm minus that of the baseline, in points, by seed.
+
+    A trial that diverged counts as guessing, and makes the differences ordinal. Failed trials and
+    those that were not run leave their seed out.
+    """
+    accuracies: dict[tuple[str, int], float] = {}
+    ordinal = False
+    for trial in _of_pair(experiment, trials, norm, batch_size):
+        accuracy = trial.metrics[TEST_ACCURACY.name] if trial.metrics else None
+        if accuracy is not None:
+            accuracies[trial.norm, trial.seed] = accuracy
+        elif trial.status == "diverged":
+            accuracies[trial.norm, trial.seed] = chance_percent
+            ordinal = True
+    return replace(_pairs(experiment, norm, batch_size, accuracies), ordinal=ordinal)
+
+
+def metric_pairs(
+    experiment: Experiment, trials: Sequence[TrialSummary], norm: str, metric: Metric
+) -> Pairs:
+    """A metric of a norm minus that of the baseline, by seed, at the main batch size.
+
+    A level that was never reached comes after every one that was, and two that were never reached
+    are equal; then the differences are ordinal: +1, 0 and -1.
+    """
+    size = experiment.main_batch_size
+    values: dict[tuple[str, int], float] = {}
+    for trial in _of_pair(experiment, trials, norm, size):
+        if trial.metrics:
+            value = trial.metrics[metric.name]
+            values[trial.norm, trial.seed] = np.inf if value is None else value
+    if not any(np.isinf(value) for value in values.values()):
+        return _pairs(experiment, norm, size, values)
+    ranks = {value: rank for rank, value in enumerate(sorted(set(values.values())))}
+    ranked = {key: float(ranks[value]) for key, value in values.items()}
+    pairs = _pairs(experiment, norm, size, ranked)
+    signs = tuple(float(np.sign(difference)) for difference in pairs.differences)
+    return replace(pairs, differences=signs, ordinal=True)
+
+
+def _of_pair(
+    experiment: Experiment, trials: Sequence[TrialSummary], norm: str, batch_size: int
+) -> list[TrialSummary]:
+    """The trials of a norm and of the baseline."""
+    pair = (norm, experiment.baseline)
+    return [t for t in trials if t.batch_size == batch_size and t.norm in pair]
+
+
+def _pairs(
+    experiment: Experiment, norm: str, batch_size: int, values: dict[tuple[str, int], float]
+) -> Pairs:
+    """The differences of the values, by norm and seed, of every seed that both have."""
+    baseline = experiment.baseline
+    seeds = [
+        seed
+        for seed in range(experiment.seeds)
+        if (norm, seed) in values and (baseline, seed) in values
+    ]
+    # Rounded far below one image, so that equal differences are equal.
+    differences = [round(values[norm, seed] - values[baseline, seed], 9) for seed in seeds]
+    complete = len(seeds) == experiment.seeds
+    return Pairs(norm, batch_size, tuple(differences), tuple(seeds), complete=complete)

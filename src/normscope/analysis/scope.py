@@ -1,0 +1,137 @@
+"""How far the trials were trained, and what their curves say of it.
+
+A short training decides which norm learns faster at first, not which is better in the end. In the
+published runs bn is behind ln and gn after 8 of 15 epochs, and ahead of both after 15.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from normscope.experiment import RECIPES, DatasetFacts, EpochRecord, Experiment, Result
+
+# Below this share of the recipe's steps a training is short: at half of the published runs the
+# order of the norms was the reverse of that at their end.
+SHORT = 0.5
+# A norm has hardly learned if all its trials stay below this share of the way from guessing to
+# 100 %, which is 14.5 % for ten classes; the published runs got 73 % of the way.
+NEAR_CHANCE = 0.05
+# Norms that are tested with running averages of batch statistics.
+RUNNING_STATISTICS = ("bn",)
+# Steps within which such averages may lag. At momentum 0.1 half a percent of the initial values is
+# left after 50 steps, and as long as the learning rate climbs the network moves on meanwhile.
+LAGGING_STEPS = 100
+LAGGING_GAP_POINTS = 5.0  # by which test accuracy is then below train accuracy; 0 to 1 otherwise
+# A loss still falls if its last epoch brings more than this share of the mean fall per epoch; a
+# straight line has 1.
+STILL_FALLING = 0.5
+ANNEALED = 0.01  # of the highest learning rate: below it the loss falls no further
+
+
+@dataclass(frozen=True)
+class Scope:
+    """How long the trials of one batch size trained.
+
+    `usual_steps`: those of the recipe of that name on the whole training set; None if there is no
+    such recipe, or the whole set is not known. `near_chance`, `lagging` and `falling` name norms:
+    those that hardly differ from guessing, those whose running statistics lag behind, and those
+    whose train loss still fell when the training ended.
+    """
+
+    batch_size: int
+    steps: int
+    usual_steps: int | None
+    near_chance: tuple[str, ...] = ()
+    lagging: tuple[str, ...] = ()
+    falling: tuple[str, ...] = ()
+
+    @property
+    def short(self) -> bool:
+        return self.usual_steps is not None and self.steps < SHORT * self.usual_steps
+
+    @property
+    def limited(self) -> bool:
+        """Whether the answers hold for this length of training only."""
+        return self.short or bool(self.near_chance or self.lagging or self.falling)
+
+
+def scopes_of(
+    experiment: Experiment,
+    facts: DatasetFacts,
+    results: Sequence[Result],
+    whole_train_size: int | None,
+) -> tuple[Scope, ...]:
+    """The scope of every batch size; `whole_train_size`: training images without any limit."""
+    scopes = []
+    for size in experiment.batch_sizes:
+        steps = experiment.recipe.epochs * math.ceil(facts.train_size / size)
+        curves = _curves(experiment, results, size)
+        limit = chance_limit(facts.chance_percent)
+        averaging = {norm for norm in RUNNING_STATISTICS if steps < LAGGING_STEPS}
+        scopes.append(
+            Scope(
+                batch_size=size,
+                steps=steps,
+                usual_steps=_usual_steps(experiment, size, whole_train_size),
+                near_chance=tuple(n for n, own in curves.items() if _all_below(limit, own)),
+                lagging=tuple(n for n, own in curves.items() if n in averaging and _lags(own)),
+                falling=tuple(n for n, own in curves.items() if any(map(_still_falls, own))),
+            )
+        )
+    return tuple(scopes)
+
+
+Curve = Sequence[EpochRecord]  # of one trial
+
+
+def _curves(
+    experiment: Experiment, results: Sequence[Result], batch_size: int
+) -> dict[str, list[Curve]]:
+    """Those of the finished trials at one batch size, by norm; no norm without any."""
+    curves: dict[str, list[Curve]] = {norm: [] for norm in experiment.norms}
+    for result in results:
+        trial = result.trial
+        own = trial.norm in curves and trial.recipe.batch_size == batch_size
+        if own and result.status == "finished":
+            curves[trial.norm].append(result.history)
+    return {norm: own for norm, own in curves.items() if own}
+
+
+def chance_limit(chance_percent: float) -> float:
+    """The test accuracy in percent below which a trial hardly differs from guessing."""
+    return chance_percent + NEAR_CHANCE * (100 - chance_percent)
+
+
+def _usual_steps(
+    experiment: Experiment, batch_size: int, whole_train_size: int | None
+) -> int | None:
+    """The steps of the named recipe on the whole training set.
+
+    With several batch sizes the learning rate is scaled with them, so that a batch of twice the
+    size may take half the steps; another batch size in the recipe itself scales nothing.
+    """
+    named = RECIPES.get(experiment.recipe.name)
+    if named is None or whole_train_size is None:
+        return None
+    usual_size = named.batch_size * batch_size / experiment.recipe.batch_size
+    return named.epochs * math.ceil(whole_train_size / usual_size)
+
+
+def _all_below(limit_percent: float, curves: Sequence[Curve]) -> bool:
+    return all(curve[-1].test_accuracy_percent < limit_percent for curve in curves)
+
+
+def _lags(curves: Sequence[Curve]) -> bool:
+    """Whether test accuracy is far below train accuracy, in the mean over the trials."""
+    gaps = [curve[-1].train_accuracy_percent - curve[-1].test_accuracy_percent for curve in curves]
+    return sum(gaps) / len(gaps) > LAGGING_GAP_POINTS
+
+
+def _still_falls(curve: Curve) -> bool:
+    """Whether the train loss fell in the last epoch about as fast as on the way there."""
+    if len(curve) < 2:
+        return False
+    annealed = curve[-1].learning_rate < ANNEALED * max(epoch.learning_rate for epoch in curve)
+    mean_fall = (curve[0].train_loss_nats - curve[-1].train_loss_nats) / (len(curve) - 1)
+    last_fall = curve[-2].train_loss_nats - curve[-1].train_loss_nats
+    return not annealed and mean_fall > 0 and last_fall > STILL_FALLING * mean_fall

@@ -1,0 +1,52 @@
+"""The sentences of a report, each with what it is about, so that nobody has to parse them."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What may be said of one norm against the baseline."""
+
+    norm: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Remark:
+    """A finding beside the answers: `text` goes on from `topic` and a colon."""
+
+    topic: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.topic}: {self.text}"
+
+
+CaveatKind = Literal[
+    "one seed",
+    "short training",
+    "near chance",
+    "running statistics",
+    "loss still falling",
+    "unfinished search",
+    "synthetic data",
+    "unfinished trials",
+    "changed rules",
+    "enlarged family",
+    "different machines",
+]
+
+
+@dataclass(frozen=True)
+class Caveat:
+    """What limits the answers and findings."""
+
+    kind: CaveatKind
+    text: str
+
+    def __str__(self) -> str:
+        return self.text

@@ -1,0 +1,76 @@
+"""An `Analysis` as plain values for JSON: None where a number is not defined."""
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+from normscope.analysis import Analysis
+from normscope.analysis.families import Contrast
+from normscope.analysis.verdicts import Verdict
+
+
+def as_json(analysis: Analysis) -> dict[str, Any]:
+    """Experiment, design, verdicts, metrics, and the sentences as strings."""
+    rows = analysis.table().to_dict(orient="records")
+    return {
+        "experiment": analysis.experiment.model_dump(mode="json"),
+        "synthetic": analysis.facts.synthetic,
+        "design": {
+            "sequential": analysis.rules.sequential,
+            "alpha": analysis.rules.alpha,
+            "margin_points": analysis.rules.margin,
+            "comparisons": len(analysis.verdicts),
+            "protocol": analysis.experiment.protocol,
+            "method": analysis.method,
+        },
+        "answers": [str(answer) for answer in analysis.answers],
+        "verdicts": [_verdict(verdict) for verdict in analysis.verdicts],
+        "winner_set": None if analysis.winners is None else list(analysis.winners),
+        "secondary": [_contrast(contrast) for contrast in analysis.secondary],
+        "levels_percent": list(analysis.levels_percent),
+        "evidence": [asdict(evidence) for evidence in analysis.evidence],
+        "variance_points_squared": {n: asdict(split) for n, split in analysis.variances.items()},
+        "tuning": [asdict(search) for search in analysis.searches],
+        "norms": [{key: _plain(value) for key, value in row.items()} for row in rows],
+        "findings": [str(remark) for remark in analysis.findings],
+        "caveats": [str(caveat) for caveat in analysis.caveats],
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    judgement = verdict.judgement
+    low, high = judgement.simultaneous or (None, None)
+    return {
+        "norm": verdict.norm,
+        "baseline": verdict.baseline,
+        "batch_size": verdict.batch_size,
+        "outcome": verdict.outcome,
+        "within_margin": judgement.within_margin,
+        "looks_contradict": judgement.contradictory,
+        **{f"difference_points_{k}": v for k, v in asdict(judgement.difference).items()},
+        "simultaneous_low": low,
+        "simultaneous_high": high,
+        "p_holm": judgement.p_value,
+        "family": judgement.family,
+        "diverged": verdict.diverged[0],
+        "baseline_diverged": verdict.diverged[1],
+        "seeds_that_would_probably_decide": judgement.seeds_needed,
+    }
+
+
+def _contrast(contrast: Contrast) -> dict[str, Any]:
+    judgement = contrast.judgement
+    return {
+        "metric": contrast.metric.name,
+        "norm": contrast.norm,
+        "finding": judgement.claim,
+        **{f"difference_{k}": v for k, v in asdict(judgement.difference).items()},
+        "by_order_only": judgement.pairs.ordinal,
+        "p_holm": judgement.p_value,
+        "family": judgement.family,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A missing number is None in JSON, never NaN."""
+    return None if isinstance(value, float) and math.isnan(value) else value
