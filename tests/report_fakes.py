@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from normscope.analysis import Analysis, analyse
+from normscope.analysis import Analysis, Contents, analyse
 from normscope.experiment import (
     RECIPES,
     DatasetFacts,
@@ -21,6 +21,8 @@ from normscope.experiment.plan import plan
 
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
+WHOLE_TRAIN_SIZE = 50_000  # images of the data set without a limit
+
 FIXED = Design()
 
 MACHINE = Environment(
@@ -37,7 +39,12 @@ MACHINE = Environment(
 
 
 def make_experiment(
-    norms=("bn", "gn", "ln"), seeds=3, epochs=15, batch_sizes=(512,), protocol="drop-in"
+    norms=("bn", "gn", "ln"),
+    seeds=3,
+    epochs=15,
+    batch_sizes=(512,),
+    protocol="drop-in",
+    train_limit=None,
 ) -> Experiment:
     recipe = RECIPES["s8"].model_copy(update={"epochs": epochs})
     return Experiment(
@@ -47,6 +54,7 @@ def make_experiment(
         seeds=seeds,
         batch_sizes=batch_sizes,
         protocol=protocol,
+        train_limit=train_limit,
     )
 
 
@@ -64,7 +72,7 @@ def make_history(norm_number: int, seed: int, epochs: int) -> tuple[EpochRecord,
             train_accuracy_percent=float(train[i]),
             test_loss_nats=float(2.3 - 2.0 * test[i] / 100),
             test_accuracy_percent=float(test[i]),
-            learning_rate=0.02 * (1 - i / epochs),
+            learning_rate=0.02 * (1 - (i + 1) / epochs),  # it ends at 0, as that of OneCycleLR
             train_seconds=12.0 + norm_number + 0.1 * seed,
             test_seconds=0.8,
         )
@@ -121,13 +129,15 @@ def failed(result: Result, error: str) -> Result:
     )
 
 
-def make_facts(class_names=CIFAR10, synthetic=False, test_size=1000) -> DatasetFacts:
+def make_facts(
+    class_names=CIFAR10, synthetic=False, test_size=1000, train_size=WHOLE_TRAIN_SIZE
+) -> DatasetFacts:
     return DatasetFacts(
         name="cifar10",
         description="CIFAR-10: 60,000 photographs of 10 classes of things and animals",
         synthetic=synthetic,
         class_names=tuple(class_names),
-        train_size=50000,
+        train_size=train_size,
         test_size=test_size,
         image_shape=(32, 32, 3),
         checksums={"train_images": "ab" * 32, "test_images": "cd" * 32},
@@ -164,19 +174,21 @@ def make_analysis(
     batch_sizes=(512,),
     protocol="drop-in",
     searches=(),
+    titles=None,
+    train_limit=None,
 ) -> Analysis:
     """A whole made-up experiment, analysed; `change` may alter the list of results before."""
-    experiment = make_experiment(norms, seeds, epochs, batch_sizes, protocol)
+    experiment = make_experiment(norms, seeds, epochs, batch_sizes, protocol, train_limit)
     labels = make_labels(test_size, len(class_names))
     request = Request(date="2026-01-01T00:00:00+00:00", command=command, norms=experiment.norms,
                       seeds=seeds, design=design)  # fmt: skip
-    return analyse(
+    contents = Contents(
         experiment,
         [request],
-        make_facts(class_names, synthetic, test_size),
+        make_facts(class_names, synthetic, test_size, train_limit or WHOLE_TRAIN_SIZE),
         {norm: make_model(norm, len(class_names)) for norm in norms},
         change(make_results(experiment, labels, len(class_names))),
         labels,
-        levels_percent,
         searches,
     )
+    return analyse(contents, levels_percent, titles, WHOLE_TRAIN_SIZE)

@@ -32,8 +32,8 @@ def test_evidence_is_taken_from_the_predictions_of_each_seed():
 
 def test_the_variance_of_every_norm_is_split():
     analysis = make_analysis(seeds=5)
-    assert list(analysis.splits) == ["bn", "gn", "ln"]
-    assert analysis.splits["ln"] == variance_split(correct(analysis, "ln"))
+    assert list(analysis.variances) == ["bn", "gn", "ln"]
+    assert analysis.variances["ln"] == variance_split(correct(analysis, "ln"))
 
 
 def test_only_seeds_of_both_are_compared():

@@ -28,8 +28,8 @@ def shifted(by_norm):
     return change
 
 
-def found(analysis, field, norm="gn"):
-    return next(f for f in analysis.secondary if (f.metric.field, f.norm) == (field, norm))
+def found(analysis, name, norm="gn"):
+    return next(f for f in analysis.secondary if (f.metric.name, f.norm) == (name, norm))
 
 
 def test_every_metric_of_every_norm_is_in_one_family():
@@ -46,10 +46,10 @@ def test_every_metric_of_every_norm_is_in_one_family():
 def test_differences_are_paired_and_have_no_margin():
     analysis = make_analysis(seeds=8, design=SEQUENTIAL)
     area = found(analysis, "area_percent")
-    values = {(t.norm, t.seed): t.metrics.area_percent for t in analysis.trials}
+    values = {(t.norm, t.seed): t.metrics["area_percent"] for t in analysis.trials}
     expected = [values["gn", s] - values["bn", s] for s in range(8)]
     assert area.judgement.pairs.differences == pytest.approx(tuple(expected))
-    assert all(f.judgement.finding != "equivalent" for f in analysis.secondary)
+    assert all(f.judgement.claim != "equivalent" for f in analysis.secondary)
 
 
 def test_a_norm_that_never_reaches_the_level_is_later_and_not_dropped():
@@ -58,24 +58,24 @@ def test_a_norm_that_never_reaches_the_level_is_later_and_not_dropped():
     analysis = make_analysis(
         norms=("bn", "gn"), seeds=seeds, change=shifted({"gn": -30.0}), design=SEQUENTIAL
     )
-    speed = found(analysis, "epochs_to_levels")
+    speed = found(analysis, "epochs_to_60_percent")
     assert speed.judgement.pairs.differences == (1.0,) * seeds
     assert speed.judgement.pairs.ordinal
-    assert speed.judgement.finding == "higher"
+    assert speed.judgement.claim == "higher"
     family = speed.judgement.family
     evidence = np.exp(log_e_value_of_signs([1.0] * seeds))
     assert speed.judgement.p_value <= family / evidence * 1.001
-    assert any("later with gn (later in 30, earlier in 0 of 30 seeds; p" in s
-               for s in analysis.findings)  # fmt: skip
+    words = "later with gn (later in 30, earlier in 0 of 30 seeds; p"
+    assert any(words in remark.text for remark in analysis.findings)
 
 
 def test_two_that_never_reach_the_level_are_equal():
     analysis = make_analysis(
         norms=("bn", "gn"), seeds=6, change=shifted({"gn": -30.0, "bn": -30.0})
     )
-    speed = found(analysis, "epochs_to_levels").judgement
+    speed = found(analysis, "epochs_to_60_percent").judgement
     assert speed.pairs.differences == (0.0,) * 6
-    assert speed.finding == "undecided"
+    assert speed.claim == "undecided"
 
 
 def test_a_decided_metric_is_told_with_its_interval():
@@ -84,8 +84,8 @@ def test_a_decided_metric_is_told_with_its_interval():
     gap = found(analysis, "gap_points")
     assert gap.decided
     low, high = gap.judgement.difference.low, gap.judgement.difference.high
-    words = f"wider with gn (95 % interval {low:+.2f} to {high:+.2f})"
-    assert any(words in sentence for sentence in analysis.findings)
+    words = f"wider with gn (95 % interval {low:+.2f} to {high:+.2f})".replace("-", "−")
+    assert any(words in remark.text for remark in analysis.findings)
 
 
 def test_a_single_norm_has_no_family():
@@ -101,11 +101,11 @@ def without_memory(seeds):
 
 def test_memory_that_was_not_always_measured_is_told_of_the_seeds_in_which_it_was():
     analysis = make_analysis(seeds=4, change=without_memory([1]))
-    assert analysis.norms[0].peak_memory_mib.n == 3
-    assert any(f.startswith("Memory: a training step held") for f in analysis.findings)
+    assert analysis.norms[0].estimates["peak_memory_mib"].n == 3
+    assert "Memory" in {remark.topic for remark in analysis.findings}
     never = make_analysis(change=without_memory(range(3)))
-    assert never.norms[0].peak_memory_mib.n == 0
-    assert not any(f.startswith("Memory") for f in never.findings)
+    assert never.norms[0].estimates["peak_memory_mib"].n == 0
+    assert "Memory" not in {remark.topic for remark in never.findings}
 
 
 def test_costs_on_different_machines_are_no_metrics():
@@ -114,8 +114,8 @@ def test_costs_on_different_machines_are_no_metrics():
         return [*results[:-1], results[-1].model_copy(update={"environment": other})]
 
     costs = {"seconds_per_epoch", "inference_us_per_image"}
-    assert not costs & {f.metric.field for f in make_analysis(change=moved).secondary}
-    assert costs < {f.metric.field for f in make_analysis().secondary}
+    assert not costs & {f.metric.name for f in make_analysis(change=moved).secondary}
+    assert costs < {f.metric.name for f in make_analysis().secondary}
 
 
 def test_a_difference_without_spread_says_so_in_the_table():

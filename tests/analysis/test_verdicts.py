@@ -1,11 +1,13 @@
 """Verdicts of families, in fixed and sequential designs, against the plain tests."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from report_fakes import diverged, failed, make_analysis
 from scipy import stats as scipy_stats
 
-from normscope.analysis.answers import signed, standing, verdict_sentence
+from normscope.analysis.answers import standing, verdict_sentence
 from normscope.analysis.caveats import _added, _changed_rules
 from normscope.analysis.findings import _winners
 from normscope.analysis.verdicts import Pairs, Rules, is_sequential, judge, verdict_of
@@ -60,7 +62,7 @@ def test_a_difference_within_the_margin_is_decided_and_said_to_be_small():
 
 def test_without_a_margin_nothing_is_equivalent():
     (found,) = judge([pairs(NOISE / 100)], Rules(True, 0.05, None))
-    assert found.finding == "undecided"
+    assert found.claim == "undecided"
 
 
 # -- the tests behind them -------------------------------------------------------------------------
@@ -88,8 +90,8 @@ def test_intervals_exclude_zero_exactly_where_holm_rejects(rules):
             low, high = found.difference.low, found.difference.high
             excludes = low > 0 or high < 0
             assert excludes == (found.p_value <= rules.alpha)
-            assert excludes == (found.finding in ("higher", "lower"))
-            seen.add(found.finding)
+            assert excludes == (found.claim in ("higher", "lower"))
+            seen.add(found.claim)
     assert seen >= {"higher", "undecided"}
 
 
@@ -202,7 +204,7 @@ def test_divergence_is_an_outcome_and_turns_to_the_signs():
     assert differences[0] < -50  # against guessing, at 10 %
     assert found.judgement.p_value == sign_flip_p_value(differences)
     assert (found.outcome, found.diverged, found.difference.mean) == ("worse", (8, 0), None)
-    assert "behind in" in fixed.answers[0]
+    assert "behind in" in fixed.answers[0].text
     sequential = worse_by_divergence(9, Design(until_decided=True)).norms[1].verdict
     # 2^9 B(10, 1) = 512 / 10 if all signs agree, 512 * 9! 2! / 11! ... for one that does not.
     minus = sum(d < 0 for d in sequential.judgement.pairs.differences)
@@ -255,12 +257,11 @@ def test_what_was_changed_or_added_after_a_look_is_a_caveat():
     first = request(3, 0)
     stricter = request(3, 9).model_copy(update={"design": Design(alpha=0.01, margin_points=1.0)})
     wider = request(3, 9).model_copy(update={"norms": ("bn", "in")})
-    assert _changed_rules([first, stricter]) == [
-        "The alpha and the margin were changed after a look at results."
-    ]
+    (caveat,) = _changed_rules([first, stricter])
+    assert caveat.text == "The alpha and the margin were changed after a look at results."
     assert _changed_rules([first, wider]) == []
-    (sentence,) = _added([first, wider])
-    assert sentence.startswith("Added after a look at results, which enlarged the family: in.")
+    (caveat,) = _added([first, wider])
+    assert caveat.text.startswith("Added after a look at results, which enlarged the family: in.")
     assert _added([first, first]) == []
 
 
@@ -268,12 +269,12 @@ def test_batch_sizes_that_were_added_after_a_look_are_a_caveat():
     def sized(*sizes, before=9):
         return request(3, before).model_copy(update={"batch_sizes": sizes})
 
-    (sentence,) = _added([sized(32, 64, before=0), sized(16, 64)])
-    assert "enlarged the family: batch size 16." in sentence
+    (caveat,) = _added([sized(32, 64, before=0), sized(16, 64)])
+    assert "enlarged the family: batch size 16." in caveat.text
     assert _added([sized(32, before=0), sized(32, 64, before=0)]) == []  # nothing was seen
     assert _added([sized(before=0), sized(32), sized(32)]) == []  # the first did not record them
-    (sentence,) = _added([sized(before=0), sized(32), sized(32, 64)])
-    assert "batch size 64." in sentence
+    (caveat,) = _added([sized(before=0), sized(32), sized(32, 64)])
+    assert "batch size 64." in caveat.text
 
 
 # -- words -----------------------------------------------------------------------------------------
@@ -285,7 +286,7 @@ def test_a_mean_that_left_its_interval_is_explained():
     inside, outside = (verdict([*values, *more], SEQUENTIAL) for more in ([], [0.3, 0.4, 0.3]))
     assert inside.difference.low < inside.difference.mean
     assert outside.difference.mean < outside.difference.low
-    words = "earlier looks narrowed it, while the mean moved on"
+    words = "which earlier looks narrowed; the mean has moved out of it since"
     assert words not in verdict_sentence(inside, SEQUENTIAL)
     assert words in verdict_sentence(outside, SEQUENTIAL)
 
@@ -295,20 +296,48 @@ def test_no_number_of_seeds_below_six_is_said_to_decide():
     assert (found.outcome, found.judgement.seeds_needed) == ("undecided", 6)
 
 
-@pytest.mark.parametrize(("value", "text"), [(-0.001, "+0.00"), (0.004, "+0.00"), (-1.5, "-1.50")])
-def test_there_is_no_negative_zero(value, text):
-    assert signed(value) == text
+def moved(points_by_norm, seeds=12):
+    """An analysis in which norms are so many points better than they were."""
+
+    def change(results):
+        changed = []
+        for r in results:
+            last = r.history[-1]
+            value = last.test_accuracy_percent + points_by_norm.get(r.trial.norm, 0.0)
+            last = last.model_copy(update={"test_accuracy_percent": value})
+            changed.append(r.model_copy(update={"history": (*r.history[:-1], last)}))
+        return changed
+
+    return make_analysis(seeds=seeds, change=change, design=Design(until_decided=True))
 
 
-def test_a_winner_set_of_all_does_not_deny_the_verdicts():
-    """Equivalence is decided too, and Holm's level may be wider than that of all pairs."""
-    norms = make_analysis(seeds=2).norms
-    assert _winners(("bn", "gn", "ln"), norms) == [
-        "Winner set: all norms; in the family of all 3 pairs, which takes more evidence than that "
-        "of the answers, no norm is shown to beat another"
-    ]
-    (sentence,) = _winners(("bn",), norms)
-    assert sentence.startswith("Winner set: bn; every other norm is beaten by some norm, all 3")
+def winner_words(analysis):
+    (remark,) = [remark for remark in analysis.findings if remark.topic == "Winner set"]
+    return remark.text
+
+
+def test_a_winner_set_that_denies_an_answer_says_why():
+    """ln is told from bn in the family of 2 comparisons, and not in that of all 3 pairs."""
+    analysis = replace(moved({}), winners=("bn", "ln"))
+    assert {norm.norm: norm.verdict.outcome for norm in analysis.norms[1:]}["ln"] == "worse"
+    (remark,) = _winners(analysis)
+    assert remark.text == (
+        "bn, ln; every other norm is beaten by some norm. The answers tell ln from bn; the winner "
+        "set does not, because all 3 pairs are tested together, which takes more evidence."
+    )
+    (remark,) = _winners(replace(analysis, winners=("bn", "gn", "ln")))
+    assert remark.text.startswith(
+        "all norms, as none is shown to beat another. The answers tell gn and ln from bn; the "
+    )
+
+
+def test_a_winner_set_that_agrees_with_the_answers_has_nothing_to_explain():
+    assert winner_words(moved({"gn": -20, "ln": -20})) == (
+        "bn; every other norm is beaten by some norm (all 3 pairs are tested together)."
+    )
+    assert winner_words(moved({}, seeds=2)) == (
+        "all norms, as none is shown to beat another (all 3 pairs are tested together)."
+    )
 
 
 def test_answers_begin_with_what_is_decided_and_then_with_the_largest_difference():
@@ -323,10 +352,10 @@ def test_answers_begin_with_what_is_decided_and_then_with_the_largest_difference
         return changed
 
     answers = make_analysis(norms=("bn", "ln", "in", "gn"), seeds=4, change=change).answers
-    assert [answer.split()[0] for answer in answers] == ["gn", "in", "ln"]
+    assert [answer.norm for answer in answers] == ["gn", "in", "ln"]
 
 
 def test_answers_about_several_batch_sizes_come_in_their_order():
     analysis = make_analysis(norms=("bn", "gn"), seeds=3, batch_sizes=(8, 64, 512))
-    sizes = [answer.split("batch size ")[1].split()[0] for answer in analysis.answers]
+    sizes = [answer.text.split("batch size ")[1].split()[0] for answer in analysis.answers]
     assert [size.rstrip(":") for size in sizes] == ["8", "64", "512"]

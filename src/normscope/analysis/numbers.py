@@ -1,5 +1,6 @@
 """Results -> numbers: everything that is computed and tested, before anything is said of it."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -21,6 +22,9 @@ from normscope.analysis.verdicts import Rules, Verdict, is_sequential
 from normscope.experiment import DatasetFacts, Design, Experiment, ModelSummary, Request, Result
 from normscope.experiment.tuning import Search
 from normscope.stats import Estimate, VarianceSplit
+from normscope.words import counted
+
+IN_A_LINE = 6  # verdicts that are named one by one
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Contents:
     searches: Sequence[Search] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Numbers:
     """All that sentences, tables and figures are made from. `norms` are in the user's order.
 
@@ -70,6 +74,19 @@ class Numbers:
     mistakes: Mistakes
     scopes: tuple[Scope, ...]
     titles: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        """Data set, n and verdicts, in one line."""
+        experiment = self.experiment
+        words = [
+            f"{experiment.baseline} baseline",
+            *(f"{v.norm} {v.outcome}" for v in self.verdicts),
+        ]
+        if self.several_sizes or len(words) > IN_A_LINE:
+            outcomes = Counter(verdict.outcome for verdict in self.verdicts)
+            words = [words[0], *(f"{count} {outcome}" for outcome, count in outcomes.items())]
+        seeds = counted(experiment.seeds, "seed")
+        return f"<{type(self).__name__} of {self.facts.name}, {seeds}: {', '.join(words)}>"
 
     @property
     def level(self) -> Metric:

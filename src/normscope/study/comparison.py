@@ -16,12 +16,15 @@ from normscope.store import Store
 from normscope.study.stored import results_stored, search_results
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """The analysis of all that `folder` holds."""
 
     folder: Path
     analysis: Analysis
+
+    def __repr__(self) -> str:
+        return f"Comparison({str(self.folder)!r}, {self.analysis!r})"
 
     @classmethod
     def read(
