@@ -109,6 +109,17 @@ def test_a_trial_is_the_same_alone_as_in_company(copied, tmp_path):
             assert np.array_equal(value, load_file(other / "weights.safetensors")[name])
 
 
+def test_own_seeds_are_trained_paired_and_reported(tmp_path):
+    comparison, trials = run(small(seeds=(1, 7)), tmp_path)
+    assert trials == [("bn", 1), ("gn", 1), ("bn", 7), ("gn", 7)]
+    verdict = comparison.analysis.norms[1].verdict
+    assert verdict.judgement.pairs.seeds == (1, 7)
+    assert "<dd>1, 7</dd>" in comparison.page.read_text(encoding="utf-8")
+    more, trials = run(small(seeds=(7, 9)), tmp_path)
+    assert trials == [("bn", 9), ("gn", 9)]
+    assert more.analysis.norms[1].verdict.judgement.pairs.seeds == (1, 7, 9)
+
+
 def test_more_seeds_train_only_the_new_block(copied):
     _, trials = run(small(seeds=3), copied)
     assert trials == [("bn", 2), ("gn", 2)]

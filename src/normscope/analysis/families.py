@@ -90,10 +90,11 @@ def winners_of(
     if incomplete or any(norm.diverged or norm.finished < 2 for norm in norms):
         return None
     values = np.full((len(norms), experiment.seeds), np.nan)
+    places = {seed: place for place, seed in enumerate(experiment.seed_numbers)}
     for trial in trials:
         if trial.metrics and trial.batch_size == size and trial.norm in experiment.norms:
             accuracy = trial.metrics[TEST_ACCURACY.name]
-            values[experiment.norms.index(trial.norm), trial.seed] = accuracy
+            values[experiment.norms.index(trial.norm), places[trial.seed]] = accuracy
     p_value = _sequential_p_value if rules.sequential else _fixed_p_value
     found = winner_set(values, rules.alpha, p_value)
     return tuple(experiment.norms[index] for index in found)

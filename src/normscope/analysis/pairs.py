@@ -73,7 +73,7 @@ def _pairs(
     baseline = experiment.baseline
     seeds = [
         seed
-        for seed in range(experiment.seeds)
+        for seed in experiment.seed_numbers
         if (norm, seed) in values and (baseline, seed) in values
     ]
     # Rounded far below one image, so that equal differences are equal.

@@ -107,14 +107,13 @@ def _usual_steps(
 ) -> int | None:
     """The steps of the named recipe on the whole training set.
 
-    With several batch sizes the learning rate is scaled with them, so that a batch of twice the
-    size may take half the steps; another batch size in the recipe itself scales nothing.
+    The learning rate is scaled with the batch size, so that a batch of twice the size may take half
+    the steps.
     """
     named = RECIPES.get(experiment.recipe.name)
     if named is None or whole_train_size is None:
         return None
-    usual_size = named.batch_size * batch_size / experiment.recipe.batch_size
-    return named.epochs * math.ceil(whole_train_size / usual_size)
+    return named.epochs * math.ceil(whole_train_size / batch_size)
 
 
 def _all_below(limit_percent: float, curves: Sequence[Curve]) -> bool:
