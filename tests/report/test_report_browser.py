@@ -2,6 +2,8 @@
 
 import re
 import shutil
+from base64 import b64encode
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -154,6 +156,34 @@ def test_page_and_drawings_follow_the_scheme_of_the_reader(visit, scheme):
         assert paper > 0.9
         assert fill < 0.2
         assert text < 0.5
+
+
+def colors_of_figures(page):
+    look = "e => [getComputedStyle(e).fill, getComputedStyle(e).stroke]"
+    return page.locator("figure svg *").evaluate_all(f"all => all.map({look})")
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+def test_figures_keep_their_colours_where_inline_styles_are_forbidden(visit, browser, scheme):
+    """As on a site that allows the page's own style sheet by its hash, and nothing else."""
+    page = visit(viewport=DESK, color_scheme=scheme)
+    html, usual = page.content(), colors_of_figures(page)
+    (sheet,) = re.findall(r"<style>(.*?)</style>", html, flags=re.DOTALL)
+    digest = b64encode(sha256(sheet.encode()).digest()).decode()
+    policy = f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'"
+    context = browser.new_context(viewport=DESK, color_scheme=scheme)
+    strict = context.new_page()
+    strict.route(
+        "http://report.test/",
+        lambda route: route.fulfill(
+            body=html, content_type="text/html", headers={"Content-Security-Policy": policy}
+        ),
+    )
+    strict.goto("http://report.test/")
+    found = colors_of_figures(strict)
+    context.close()
+    assert found == usual
+    assert len({fill for fill, _ in found}) > 5
 
 
 def test_a_figure_may_be_printed_in_ink_though_the_screen_is_dark(visit):

@@ -1,9 +1,9 @@
 """Test error against batch size, one line per norm.
 
-The figure in which group normalization was introduced: Wu and He 2018, arXiv 1803.08494, figure 1.
+This is the figure that introduced group normalization: Wu and He 2018, arXiv 1803.08494, figure 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,11 +14,13 @@ from matplotlib.ticker import NullLocator
 from normscope.analysis import Analysis
 from normscope.report.plots.curves import leader, spread
 from normscope.report.plots.differences import ROOM, reach
-from normscope.report.plots.style import MUTED, PAPER, NormStyle, new_panel, norm_styles, styled
+from normscope.report.plots.figure import MAX_NORMS_IN_WORDS, ReportFigure
+from normscope.report.plots.style import BEHIND, MUTED, NormStyle, new_panel, norm_styles, styled
+from normscope.words import signed
 
 LINE_INCHES = 0.155  # from one line of words to the next
-FAR = 5  # times as far above the least error as the next lower one: beyond the axis
-LEAST = 5.0  # points above the least error that are never beyond it
+FAR = 5  # a mean that many times as far above the least error as the next lower one is left off
+LEAST = 5.0  # points above the least error that the axis always shows
 MANY = 2  # more norms than that are counted, not named
 
 
@@ -26,9 +28,9 @@ MANY = 2  # more norms than that are counted, not named
 class NormErrors:
     """One norm: `means` of its test error in percent at the `sizes`, both of shape (S,).
 
-    A mean is NaN where a trial diverged, for leaving that out would flatter the norm, and where
-    none finished. `seeds`: batch size and error of every finished trial. `diverged`: trials by
-    batch size, of those where there are any.
+    A mean is NaN where no trial finished, and where one diverged: a mean over the others would
+    flatter the norm. `seeds`: batch size and error of every finished trial. `diverged`: how many
+    trials diverged, for the batch sizes at which any did.
     """
 
     norm: str
@@ -36,6 +38,69 @@ class NormErrors:
     means: np.ndarray
     seeds: tuple[tuple[int, float], ...]
     diverged: dict[int, int]
+
+
+def batch_figures(analysis: Analysis) -> list[ReportFigure]:
+    """The figure `batch_sizes`, where there are several."""
+    lines = batch_data(analysis)
+    if not lines:
+        return []
+    words = "; ".join(map(_errors, lines))
+    if len(lines) > MAX_NORMS_IN_WORDS:
+        words = _extremes(lines)
+    caption = (
+        "Lower is better. Dots are finished trials, and lines join their means "
+        f"(n {_counts(lines)}).{_rise(lines)}"
+    )
+    if any(line.diverged for line in lines):
+        caption += " There is no mean where a trial diverged."
+    alt = f"Mean test error in percent by batch size: {words}."
+    drawing = draw_batch(lines, analysis.experiment.norms)
+    return [ReportFigure("batch_sizes", drawing, alt, caption)]
+
+
+def _errors(line: NormErrors) -> str:
+    """``bn 35.8 at 2, 24.1 at 512``."""
+    means = [
+        f"{mean:.1f} at {size}" if np.isfinite(mean) else f"none at {size}"
+        for size, mean in zip(line.sizes, line.means, strict=True)
+    ]
+    return f"{line.norm} {', '.join(means)}"
+
+
+def _extremes(lines: Sequence[NormErrors]) -> str:
+    """The lowest and the highest mean at every batch size."""
+    words = []
+    for place, size in enumerate(lines[0].sizes):
+        means = [(line.means[place], line.norm) for line in lines]
+        known = [f"{norm} {mean:.1f}" for mean, norm in sorted(filter(_is_known, means))]
+        words.append(f"at {size} from {known[0]} to {known[-1]}" if known else f"at {size} none")
+    return "; ".join(words)
+
+
+def _is_known(value: tuple[float, str]) -> bool:
+    """Whether a norm's value is a number; NaN must be dropped before values are sorted."""
+    return bool(np.isfinite(value[0]))
+
+
+def _counts(lines: Sequence[NormErrors]) -> str:
+    """How many trials of a norm finished at a batch size: ``9``, or ``2 to 9``."""
+    counts = [[size for size, _ in line.seeds].count(one) for line in lines for one in line.sizes]
+    least, most = min(counts), max(counts)
+    return f"{least}" if least == most else f"{least} to {most}"
+
+
+def _rise(lines: Sequence[NormErrors]) -> str:
+    """By how much the error at the smallest batch size exceeds that at the largest."""
+    rises = [(line.means[0] - line.means[-1], line.norm) for line in lines]
+    known = [f"{norm} {signed(rise, 1)}" for rise, norm in sorted(filter(_is_known, rises))]
+    if not known:
+        return ""
+    words = ", ".join(known)
+    if len(known) > MAX_NORMS_IN_WORDS:
+        words = f"from {known[0]} to {known[-1]}"
+    large, small = lines[0].sizes[-1], lines[0].sizes[0]
+    return f" Change of the mean from batch size {large} to {small}, in points: {words}."
 
 
 def batch_data(analysis: Analysis) -> tuple[NormErrors, ...]:
@@ -65,22 +130,17 @@ def _norm_errors(analysis: Analysis, norm: str) -> NormErrors:
 
 @styled
 def draw_batch(lines: Sequence[NormErrors], norms: Sequence[str]) -> Figure:
-    """Means as lines, seeds as dots; words at the top for what is beyond it, or diverged.
+    """Means as lines, seeds as dots; words at the top for means beyond it and diverged trials.
 
     `norms` are all norms of the experiment, which fix the styles.
     """
     styles = norm_styles(norms)
     low, high = _range(lines)
     notes = _notes(lines, high)
-    inches = max(2.4, LINE_INCHES * len(lines)) + LINE_INCHES * len(notes)  # of the axes, nearly
+    inches = max(2.4, LINE_INCHES * len(lines)) + LINE_INCHES * len(notes)  # about the axes' height
     figure, axes = new_panel(height_inches=inches + 0.8)
     axes.set_title("Test error by batch size (%)")
-    axes.set_xlabel("Batch size (images, logarithmic)")
-    sizes = lines[0].sizes
-    axes.set_xscale("log", base=2)
-    axes.set_xlim(sizes[0] / 2**0.3, sizes[-1] * 2**0.3)
-    axes.set_xticks(sizes, [str(size) for size in sizes])
-    axes.xaxis.set_minor_locator(NullLocator())
+    _set_sizes(axes, lines[0].sizes)
     room = ROOM * (high - low)
     axes.set_ylim(low - room, high + room + (high - low) * LINE_INCHES * len(notes) / inches)
     for errors in lines:
@@ -91,10 +151,20 @@ def draw_batch(lines: Sequence[NormErrors], norms: Sequence[str]) -> Figure:
     return figure
 
 
-def _range(lines: Sequence[NormErrors]) -> tuple[float, float]:
-    """From the least error to the greatest, but for a few means far beyond the others.
+def _set_sizes(axes: Axes, sizes: np.ndarray) -> None:
+    """Make x a logarithmic axis of batch sizes, with a tick at each of them."""
+    axes.set_xlabel("Batch size (images, logarithmic)")
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(sizes[0] / 2**0.3, sizes[-1] * 2**0.3)
+    axes.set_xticks(sizes, [str(size) for size in sizes])
+    axes.xaxis.set_minor_locator(NullLocator())
 
-    Few are less than half of them, and at no batch size all: the others would not be a figure.
+
+def _range(lines: Sequence[NormErrors]) -> tuple[float, float]:
+    """The least and the greatest error, leaving out a few means that are far above the others.
+
+    Nothing is left out if that would take half of the means or more, or all means of a batch size:
+    what remained would say too little.
     """
     errors = [error for line in lines for _, error in line.seeds]
     if not errors:
@@ -121,22 +191,25 @@ def _not_flat(low: float, high: float) -> tuple[float, float]:
 
 
 def _notes(lines: Sequence[NormErrors], high: float) -> list[tuple[int, str]]:
-    """For each batch size, in words: the means above the axis, and the trials that diverged."""
+    """Batch sizes, each with words about means above the axis, or about diverged trials."""
     notes = []
-    for number, size in enumerate(lines[0].sizes):
-        above = [line for line in lines if line.means[number] > high]
-        words = ", ".join(f"{line.norm} {line.means[number]:.1f}" for line in above)
-        if len(above) > MANY:
-            words = f"{len(above)} norms, up to {max(line.means[number] for line in above):.1f}"
+    for place, size in enumerate(lines[0].sizes):
+        above = {line.norm: line.means[place] for line in lines if line.means[place] > high}
         if above:
-            notes.append((size, f"{words} ↑"))
-        diverged = [line for line in lines if line.diverged.get(size)]
-        words = ", ".join(f"{line.norm} {line.diverged[size]}" for line in diverged)
-        if len(diverged) > MANY:
-            words = f"{sum(line.diverged[size] for line in diverged)}, in {len(diverged)} norms"
-        if diverged:
-            notes.append((size, f"diverged trials: {words}"))
+            words = f"{len(above)} norms, up to {max(above.values()):.1f}"
+            notes.append((size, f"{_each(above, '.1f') or words} ↑"))
+        ended = {line.norm: line.diverged[size] for line in lines if size in line.diverged}
+        if ended:
+            words = f"{sum(ended.values())}, in {len(ended)} norms"
+            notes.append((size, f"diverged trials: {_each(ended, 'd') or words}"))
     return notes
+
+
+def _each(values: Mapping[str, float], form: str) -> str:
+    """``bn 90.0, gn 85.1``; nothing if there are more than `MANY` norms."""
+    if len(values) > MANY:
+        return ""
+    return ", ".join(f"{norm} {value:{form}}" for norm, value in values.items())
 
 
 def _draw_line(axes: Axes, errors: NormErrors, style: NormStyle) -> None:
@@ -152,21 +225,21 @@ def _draw_line(axes: Axes, errors: NormErrors, style: NormStyle) -> None:
 
 
 def _write_note(axes: Axes, size: int, words: str, height: float) -> None:
-    """At its batch size, on the side where the axes leave room."""
+    """Write at the batch size, on the side where the axes leave more room."""
     first, last = axes.get_xlim()
     left = size**2 < first * last  # on the logarithmic axis
     axes.annotate(
         words, (size, height), xycoords=axes.get_xaxis_transform(), fontsize=8,
         xytext=(5 if left else -5, 0), textcoords="offset points", va="center",
         ha="left" if left else "right", color=MUTED,
-        bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 0.5},
+        bbox={**BEHIND, "pad": 0.5},
     )  # fmt: skip
 
 
 def _label_ends(
     axes: Axes, lines: Sequence[NormErrors], styles: dict[str, NormStyle], gap: float
 ) -> None:
-    """Name each norm right of the axes, joined to its last mean, or to its last dot."""
+    """Name each norm to the right of the axes, with a line to its last mean, or else last dot."""
     low, high = axes.get_ylim()
     named = [errors for errors in lines if errors.seeds]  # the others are in the notes
     ends = [_end(errors) for errors in named]

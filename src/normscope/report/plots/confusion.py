@@ -9,12 +9,14 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
 from normscope.analysis import Analysis
+from normscope.report.plots.figure import ReportFigure
 from normscope.report.plots.style import COLORS, INK, MUTED, new_panel, shorten, styled
+from normscope.words import number
 
 MAX_CLASSES_WITH_COUNTS = 20
-NAME_COLUMNS = 16  # longer class names are shortened, or they would leave no room for the matrix
-LEAST_SHOWN = 0.5  # images per trial; smaller counts would be rounded to a 0 that is not one
-WHITE_TEXT_FROM = 0.8  # of the scale: there, white reads better than ink, in light and in dark
+NAME_COLUMNS = 14  # longer class names are shortened, or they would leave no room for the matrix
+LEAST_SHOWN = 0.5  # images per trial; a smaller count would be rounded to a misleading 0
+WHITE_TEXT_FROM = 0.8  # of the scale: from there on white reads better than ink, on any page
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,27 @@ class Confusion:
         return self.counts * (1 - np.eye(len(self.counts)))
 
 
+def confusion_figures(analysis: Analysis) -> list[ReportFigure]:
+    """The figures `confusion_0`, `confusion_1`, ... of the norms with a finished trial."""
+    return [
+        _confusion_figure(f"confusion_{index}", confusion)
+        for index, confusion in enumerate(confusion_data(analysis))
+    ]
+
+
+def _confusion_figure(name: str, confusion: Confusion) -> ReportFigure:
+    mistakes, names = confusion.mistakes, confusion.class_names
+    true, predicted = divmod(int(mistakes.argmax()), len(mistakes))
+    caption = (
+        f"{confusion.norm} most often took {names[true]} for {names[predicted]}: "
+        f"{number(mistakes.max(), 1)} images per trial."
+    )
+    if not mistakes.any():
+        caption = f"{confusion.norm} made no mistake."
+    alt = f"Confusion matrix of {confusion.norm}, n {confusion.n}. {caption}"
+    return ReportFigure(name, draw_confusion(confusion), alt, caption)
+
+
 def confusion_data(analysis: Analysis) -> tuple[Confusion, ...]:
     """The matrix of every norm with a finished trial."""
     confusions = analysis.mistakes.confusions
@@ -50,7 +73,7 @@ def confusion_data(analysis: Analysis) -> tuple[Confusion, ...]:
 
 @styled
 def draw_confusion(confusion: Confusion) -> Figure:
-    """Colour shows mistakes only; the diagonal, outlined, holds what was right."""
+    """Colour shows mistakes only; the outlined diagonal counts what was right."""
     size = len(confusion.counts)
     inches = 3.9 if size <= 10 else 7.5
     figure, axes = new_panel(inches * 0.93, inches)
@@ -72,7 +95,7 @@ def draw_confusion(confusion: Confusion) -> Figure:
 
 
 def _fading(color: str) -> ListedColormap:
-    """From nothing to `color`: it fades into whatever the page's background is."""
+    """From transparent to `color`, so that no mistake looks like the background of any page."""
     return ListedColormap([(*to_rgb(color), alpha) for alpha in np.linspace(0, 1, 256)])
 
 

@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from normscope.analysis import Analysis
+from normscope.report.plots.figure import MAX_NORMS_IN_WORDS, ReportFigure
 from normscope.report.plots.style import (
+    BEHIND,
     INK,
-    PAPER,
     NormStyle,
     epoch_ticks,
     new_panel,
@@ -21,8 +22,9 @@ from normscope.report.plots.style import (
     styled,
 )
 
-MAX_LABELS = 8  # more norms than that are named in a legend below, not at their lines' ends
-MAX_POINTS = 10_000  # of thin curves in one figure; beyond it, a band spans the seeds instead
+MAX_LABELS = 8  # more norms than that are named in a legend below, not at the ends of their lines
+MAX_POINTS = 10_000  # of thin curves in one figure; with more, a band spans the seeds instead
+LATE = "test_accuracy_late"
 
 METRICS = {
     "test_accuracy_percent": "Test accuracy (%)",
@@ -34,7 +36,7 @@ METRICS = {
 
 @dataclass(frozen=True)
 class SeedCurve:
-    """One trial: `values` after `epochs`, both of shape (E,); it may have ended early."""
+    """One trial: `values` after `epochs`, both of shape (E,); a trial may have ended early."""
 
     seed: int
     finished: bool
@@ -50,6 +52,43 @@ class NormCurves:
     seeds: tuple[SeedCurve, ...]
     mean: SeedCurve | None
     finished: int
+
+
+def curve_figures(analysis: Analysis) -> list[ReportFigure]:
+    """One figure for each of the `METRICS`, and the last third of test accuracy, enlarged."""
+    norms, figures = analysis.experiment.norms, []
+    for metric, title in METRICS.items():
+        curves = curves_data(analysis, metric)
+        if curves:
+            alt = f"{title} by epoch, every seed and the mean. {_ends(curves)}"
+            drawing = draw_curves(curves, title, norms)
+            figures.append(ReportFigure(metric, drawing, alt, _ends(curves)))
+    return figures + _late_figures(analysis)
+
+
+def _late_figures(analysis: Analysis) -> list[ReportFigure]:
+    epochs = analysis.experiment.recipe.epochs
+    late = last_third(curves_data(analysis, "test_accuracy_percent"), epochs)
+    if not late or epochs < 3:
+        return []
+    title = "Test accuracy (%), the last third"
+    alt = f"{title} of the epochs, enlarged. {_ends(late)}"
+    caption = "The same test accuracy, enlarged to show where the curves separate, if they do."
+    drawing = draw_curves(late, title, analysis.experiment.norms)
+    return [ReportFigure(LATE, drawing, alt, caption)]
+
+
+def _ends(curves: Sequence[NormCurves]) -> str:
+    """The mean of every norm at the end of its curve; with many norms, the lowest and highest."""
+    ends = [(norm.mean.values[-1], norm) for norm in curves if norm.mean]
+    if not ends:
+        return "No trial finished."
+    joined = ", "
+    if len(ends) > MAX_NORMS_IN_WORDS:
+        ends.sort(key=lambda end: end[0])
+        ends, joined = [ends[0], ends[-1]], " to "
+    words = [f"{norm.norm} {value:.2f} (n {norm.finished})" for value, norm in ends]
+    return f"Mean after the last epoch: {joined.join(words)}."
 
 
 def curves_data(analysis: Analysis, metric: str) -> tuple[NormCurves, ...]:
@@ -77,7 +116,7 @@ def _norm_curves(analysis: Analysis, norm: str, metric: str) -> NormCurves:
 
 
 def last_third(curves: Sequence[NormCurves], epochs: int) -> tuple[NormCurves, ...]:
-    """The same curves from the first epoch of the last third of a run of `epochs` epochs on."""
+    """The same curves, without the epochs before the last third of a run of `epochs` epochs."""
     first = epochs - max(2, round(epochs / 3)) + 1
     late = [
         NormCurves(
@@ -120,12 +159,12 @@ def draw_curves(curves: Sequence[NormCurves], title: str, norms: Sequence[str]) 
 
 
 def seeds_as_bands(curves: Sequence[NormCurves]) -> bool:
-    """Whether the curves of single seeds are too many to be drawn one by one."""
+    """Whether there are too many curves of single seeds to draw them one by one."""
     return sum(len(seed.values) for norm in curves for seed in norm.seeds) > MAX_POINTS
 
 
 def _draw_seeds(axes: Axes, norm: NormCurves, style: NormStyle) -> None:
-    """All seeds as one broken line."""
+    """All seeds as one line with gaps, which makes a small file."""
     gap = [np.nan]
     x = np.concatenate([part for seed in norm.seeds for part in (seed.epochs, gap)])
     y = np.concatenate([part for seed in norm.seeds for part in (seed.values, gap)])
@@ -134,7 +173,7 @@ def _draw_seeds(axes: Axes, norm: NormCurves, style: NormStyle) -> None:
 
 
 def _cross_early_ends(axes: Axes, norm: NormCurves, style: NormStyle) -> None:
-    """A cross marks where a trial ended early."""
+    """Put a cross where a trial ended early."""
     ended = [(seed.epochs[-1], seed.values[-1]) for seed in norm.seeds if not seed.finished]
     if ended:
         axes.plot(*zip(*ended, strict=True), linestyle="", marker="x", color=style.color)
@@ -176,7 +215,7 @@ def _label(norm: NormCurves) -> str:
 
 
 def _label_ends(axes: Axes, curves: Sequence[NormCurves], styles: dict[str, NormStyle]) -> None:
-    """Name each mean at its end, right of the axes, moved apart where ends meet."""
+    """Name each mean to the right of the axes, at the height of its end; names never overlap."""
     low, high = axes.get_ylim()
     axes.set_ylim(low, high)
     ended = [norm for norm in curves if norm.mean]
@@ -214,7 +253,7 @@ def _label_early_ends(
             va="bottom",
             fontsize=8.5,
             arrowprops=leader(styles[norm.norm], 0 if side > 0 else 1),
-            bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1},
+            bbox={**BEHIND, "pad": 1},
         )
 
 

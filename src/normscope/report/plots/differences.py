@@ -1,4 +1,4 @@
-"""What figures of differences to the baseline share: how far they reach, and their landmarks."""
+"""What the figures of differences to the baseline share: their axis, its landmarks, their keys."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,31 +13,26 @@ from matplotlib.transforms import Transform
 
 from normscope.report.plots.style import GRID, INK, MUTED, shorten
 
-FAR = 20  # times the next smaller difference: so far out, a difference leaves the axis
-BEYOND = 1.5  # times the range of the differences: so far do their intervals widen an axis
-LEAST = 0.5  # points that an axis reaches where no margin says what is small
-ROOM = 0.06  # of the range that is shown, left free at both ends
+FAR = 20  # a difference that many times the next smaller one is left off the axis
+BEYOND = 1.5  # intervals widen an axis by at most that many times the range of the means
+LEAST = 0.5  # points that an axis reaches at least where there is no margin
+ROOM = 0.06  # of the range, left free at both ends
 MARGIN_ALPHA = 0.55
-COLUMN_GAP = 9.0  # between columns of words, in 1/72 inch
+COLUMN_GAP = 9.0  # between columns of words, in points of 1/72 inch
 ABOVE: dict[str, Any] = {"xytext": (0, 3.5), "va": "bottom"}  # the axes
 
 Range = tuple[float, float]
 
 
-def points(value: float) -> str:
-    """``+0.79``: with sign and two decimals, a true minus, and no negative zero."""
-    return f"{round(value, 2) + 0.0:+.2f}".replace("-", "−")
-
-
 def short_name(norm: str) -> str:
-    """The name of a norm for the inside of a title."""
+    """The name of a norm, short enough for the inside of a title."""
     return shorten(norm, 16)
 
 
 def reach(sizes: Iterable[float], least: float, far: float = FAR) -> float:
-    """The largest of the sizes that is not far beyond the next smaller one, and beyond `least`.
+    """The largest size that is at most `far` times the next smaller one; never below `least`.
 
-    A norm that learned nothing is tens of points away; an axis up to there would hide the others.
+    A norm that learned nothing is tens of points away. An axis up to there would hide the others.
     """
     found = least
     for rank, size in enumerate(sorted(sizes)):
@@ -48,7 +43,7 @@ def reach(sizes: Iterable[float], least: float, far: float = FAR) -> float:
 
 
 def difference_range(differences: Iterable[float], margin: float) -> Range:
-    """The least range that holds 0, the margin, and the differences but for those far beyond."""
+    """The least range that holds 0, the margin and all differences except those far beyond."""
     values = list(differences)
     most = reach(map(abs, values), margin or LEAST)
     kept = [0.0, -margin, margin, *(value for value in values if abs(value) <= most)]
@@ -57,44 +52,37 @@ def difference_range(differences: Iterable[float], margin: float) -> Range:
 
 
 def widened(shown: Range, ends: Iterable[float]) -> Range:
-    """The range, wide enough for the ends of intervals too, but not for those far beyond it."""
+    """The range, widened to the ends of intervals, but by `BEYOND` times itself at most."""
     (low, high), ends = shown, list(ends)
     room = BEYOND * (high - low)
     return max(low - room, min([low, *ends])), min(high + room, max([high, *ends]))
 
 
-def set_range(axes: Axes, shown: Range) -> None:
-    """Show the range, with a little room at both ends for what is drawn there."""
+def set_difference_axis(axes: Axes, shown: Range, baseline: str, margin: float) -> None:
+    """Make x an axis of differences over a range, with a line at 0 and the margin as a band."""
+    axes.set_xlabel("Difference in test accuracy (points)")
     room = ROOM * (shown[1] - shown[0])
     axes.set_xlim(shown[0] - room, shown[1] + room)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], min_n_ticks=3))
-
-
-def set_rows(axes: Axes, norms: Sequence[str]) -> None:
-    """One row per norm, from above."""
-    axes.set_ylim(len(norms) - 0.4, -0.6)
-    axes.set_yticks(range(len(norms)), norms)
-    axes.grid(visible=True, axis="x")
-    axes.grid(visible=False, axis="y")
-    axes.spines["left"].set_visible(False)
-
-
-def add_landmarks(axes: Axes, baseline: str, margin: float) -> None:
-    """On an axis of differences: a line at 0 that bears a name, and the margin as a band."""
     if margin:
         axes.axvspan(-margin, margin, color=GRID, alpha=MARGIN_ALPHA, linewidth=0, zorder=0)
     axes.axvline(0, color=MUTED, linewidth=1, zorder=1)
+    _name_line(axes, short_name(baseline))
+
+
+def _name_line(axes: Axes, name: str) -> None:
+    """Write the name of the baseline above the line at 0, on the side where there is room."""
     low, high = axes.get_xlim()
-    place, name = -low / (high - low), short_name(baseline)
+    place = -low / (high - low)
     free = 0.03 * len(name)  # what a centred name takes on either side
     side = "center" if free < place < 1 - free else "left" if place < 0.5 else "right"
     _annotate(axes, name, (0, 1), axes.get_xaxis_transform(), ha=side, **ABOVE)
 
 
 def add_columns(axes: Axes, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Words at the right of rows 0, 1, ...: numbers flush right, but the last column flush left."""
+    """Words to the right of rows 0, 1, ...: flush right, except the last column, flush left."""
     across, inch = axes.get_yaxis_transform(), axes.figure.dpi
-    edge = 0.0  # of the columns so far, in 1/72 inch right of the axes
+    edge = 0.0  # of the columns so far, in points of 1/72 inch right of the axes
     for column, heading in enumerate(headings):
         last = column == len(headings) - 1
         side = "left" if last else "right"
@@ -122,25 +110,20 @@ def _annotate(
 
 
 def arrows(axes: Axes) -> Range:
-    """Where on the axis arrows stand for what lies left and right of it."""
+    """Where on the axis an arrow stands for what lies to its left, and to its right."""
     left, right = axes.get_xlim()
     inset = ROOM / 3 * (right - left)
     return left + inset, right - inset
 
 
-def add_arrows(axes: Axes, low: float, high: float, height: float, **look: Any) -> None:
-    """An arrow at each end of the axis beyond which something from `low` to `high` reaches."""
+def add_arrows(axes: Axes, reached: Range, height: float, **look: Any) -> None:
+    """An arrow at each end of the axis that a range goes beyond."""
     (left, right), ends = axes.get_xlim(), arrows(axes)
     look = {"markersize": 6, "linestyle": "", **look}
-    if low < left:
+    if reached[0] < left:
         axes.plot(ends[0], height, marker="<", **look)
-    if high > right:
+    if reached[1] > right:
         axes.plot(ends[1], height, marker=">", **look)
-
-
-def add_heading(figure: Figure, heading: str) -> None:
-    """A title from the left edge of the figure on, where there is most room."""
-    figure.suptitle(heading, x=0.01, ha="left", fontsize=10, fontweight="bold")
 
 
 def margin_patch(margin: float) -> Patch:
@@ -150,7 +133,7 @@ def margin_patch(margin: float) -> Patch:
 
 
 def add_key(figure: Figure, handles: Sequence[Line2D | Patch]) -> None:
-    """Below all else, in one line, what marks mean."""
+    """What the marks mean, in one line below everything else."""
     figure.legend(
         handles=handles, ncols=max(1, len(handles)), loc="outside lower left", handlelength=1.5,
         columnspacing=1.4, labelcolor=INK,

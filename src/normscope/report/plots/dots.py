@@ -10,22 +10,60 @@ from matplotlib.ticker import MaxNLocator
 
 from normscope.analysis import Analysis
 from normscope.analysis.summaries import NormSummary
-from normscope.report.plots.style import INK, MUTED, NormStyle, new_panel, norm_styles, styled
+from normscope.report.plots.figure import ReportFigure
+from normscope.report.plots.style import (
+    INK,
+    MUTED,
+    NormStyle,
+    new_panel,
+    norm_styles,
+    set_rows,
+    styled,
+)
+from normscope.words import number
 
 MAX_JOINED = 60  # more trials than that are not joined by seed: the lines would hide the dots
 
 
 @dataclass(frozen=True)
 class Row:
-    """One norm: `values` by seed of its finished trials, None where the level was never reached.
+    """One norm: `values` of its finished trials by seed, None where the level was never reached.
 
-    `mean` is None where it is not defined; `note` says it in words, with sd and n.
+    `mean` is None where it is not defined; `note` puts it into words, with sd and n.
     """
 
     norm: str
     values: dict[int, float | None]
     mean: float | None
     note: str
+
+
+def final_accuracy_figures(analysis: Analysis) -> list[ReportFigure]:
+    """The figure `final_accuracy`; none while no trial has finished."""
+    rows = final_accuracy_data(analysis)
+    if not any(row.values for row in rows):
+        return []
+    caption = "One dot per seed, the mean as a bar."
+    if seeds_joined(rows):
+        caption += " A thin line joins the trials of one seed."
+    drawing = draw_dots(rows, "Test accuracy after the last epoch", "Test accuracy (%)")
+    return [ReportFigure("final_accuracy", drawing, f"Final test accuracy: {_told(rows)}", caption)]
+
+
+def epochs_to_level_figures(analysis: Analysis) -> list[ReportFigure]:
+    """The figure `epochs_to_level`; none while no trial has finished."""
+    rows, level = epochs_to_level_data(analysis), f"{analysis.level_percent:g} %"
+    if not any(row.values for row in rows):
+        return []
+    title, epochs = f"Epochs until test accuracy reached {level}", analysis.experiment.recipe.epochs
+    drawing = draw_dots(rows, title, "Epochs", never_after=float(epochs))
+    alt = f"Epochs to {level}: {_told(rows)}"
+    caption = f"Interpolated between evaluations. Further left means that {level} came earlier."
+    return [ReportFigure("epochs_to_level", drawing, alt, caption)]
+
+
+def _told(rows: Sequence[Row]) -> str:
+    return "; ".join(f"{row.norm} {row.note}" for row in rows) + "."
 
 
 def final_accuracy_data(analysis: Analysis) -> tuple[Row, ...]:
@@ -42,7 +80,7 @@ def final_accuracy_data(analysis: Analysis) -> tuple[Row, ...]:
 
 
 def epochs_to_level_data(analysis: Analysis) -> tuple[Row, ...]:
-    """Epochs until test accuracy first reached the level; no mean unless every trial got there."""
+    """Epochs until test accuracy first reached the level; no mean unless every trial reached it."""
     rows = []
     for norm in analysis.norms:
         level = analysis.level.name
@@ -66,24 +104,20 @@ def _values(analysis: Analysis, norm: str, metric: str) -> dict[int, float | Non
 def _note(norm: NormSummary, mean: float | None, sd: float | None, decimals: int) -> str:
     if mean is None:
         return "no trial finished"
-    spread = "" if sd is None else f"sd {sd:.{decimals}f}, "
-    return f"{mean:.1f} ({spread}n {norm.finished})"
+    spread = "" if sd is None else f"sd {number(sd, decimals)}, "
+    return f"{number(mean, 1)} ({spread}n {norm.finished})"
 
 
 @styled
 def draw_dots(
     rows: Sequence[Row], title: str, xlabel: str, never_after: float | None = None
 ) -> Figure:
-    """Draw the rows from top to bottom; None is drawn as "not reached", right of `never_after`."""
+    """Draw the rows from the top; what is None stands to the right of `never_after`."""
     styles = norm_styles([row.norm for row in rows])
     figure, axes = new_panel(height_inches=0.95 + 0.34 * max(2, len(rows)))
     axes.set_title(title)
     axes.set_xlabel(xlabel)
-    axes.set_ylim(len(rows) - 0.4, -0.6)
-    axes.set_yticks(range(len(rows)), [row.norm for row in rows])
-    axes.grid(visible=True, axis="x")
-    axes.grid(visible=False, axis="y")
-    axes.spines["left"].set_visible(False)
+    set_rows(axes, [row.norm for row in rows])
     edge = _add_edge(axes, never_after, rows)
     places = [_places(row, height, edge) for height, row in enumerate(rows)]
     if seeds_joined(rows):
@@ -95,12 +129,12 @@ def draw_dots(
 
 
 def seeds_joined(rows: Sequence[Row]) -> bool:
-    """Whether thin lines join the trials of a seed: if there are several norms, and few trials."""
+    """Whether thin lines join the trials of a seed: with several norms, and not too many trials."""
     return len(rows) > 1 and sum(len(row.values) for row in rows) <= MAX_JOINED
 
 
 def _add_edge(axes: Axes, never_after: float | None, rows: Sequence[Row]) -> float:
-    """A strip at the right for what was never reached, when there is any; returns its place."""
+    """Add a strip at the right for levels never reached, if any; return its x, else NaN."""
     values = [value for row in rows for value in row.values.values()]
     if never_after is None or None not in values:
         return np.nan
@@ -115,7 +149,7 @@ def _add_edge(axes: Axes, never_after: float | None, rows: Sequence[Row]) -> flo
 
 
 def _places(row: Row, height: float, edge: float) -> dict[int, tuple[float, float]]:
-    """Where the dot of each seed goes: rows are opened up a little, so that equal values show."""
+    """Where the dot of each seed goes: seeds are a little apart, so that equal values show."""
     offsets = np.linspace(-0.16, 0.16, len(row.values)) if len(row.values) > 1 else [0.0]
     return {
         seed: (edge if value is None else value, height + offset)

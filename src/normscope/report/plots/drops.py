@@ -9,7 +9,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from normscope.analysis import Analysis
-from normscope.report.plots.style import PANEL_INCHES, NormStyle, epoch_ticks, norm_styles, styled
+from normscope.report.plots.figure import ReportFigure
+from normscope.report.plots.style import (
+    PANEL_INCHES,
+    NormStyle,
+    add_heading,
+    epoch_ticks,
+    norm_styles,
+    styled,
+)
 from normscope.stats import drops
 
 
@@ -17,13 +25,26 @@ from normscope.stats import drops
 class NormDrops:
     """One norm: `depths` in points, float64 (finished trials, epochs), 0 where accuracy rose.
 
-    `note` names the mean sum of drops per trial, and the deepest one.
+    `note` gives the sum of drops of the average trial, and the deepest drop.
     """
 
     norm: str
     seeds: tuple[int, ...]
     depths: np.ndarray
     note: str
+
+
+def drop_figures(analysis: Analysis) -> list[ReportFigure]:
+    """The figure `drops`; none while no trial has finished, or if there is only one epoch."""
+    rows = drops_data(analysis)
+    if not rows or analysis.experiment.recipe.epochs < 2:
+        return []
+    alt = "Falls of test accuracy: " + "; ".join(f"{row.norm} {row.note}" for row in rows) + "."
+    caption = (
+        "Every fall of a trial's test accuracy hangs down at its epoch. Fewer and shorter falls "
+        "mean smoother training."
+    )
+    return [ReportFigure("drops", draw_drops(rows, analysis.experiment.norms), alt, caption)]
 
 
 def drops_data(analysis: Analysis) -> tuple[NormDrops, ...]:
@@ -58,8 +79,7 @@ def draw_drops(rows: Sequence[NormDrops], norms: Sequence[str]) -> Figure:
     panels[0].yaxis.set_major_locator(MaxNLocator(nbins=2, min_n_ticks=2))
     panels[-1].set_xticks(epoch_ticks(1, rows[0].depths.shape[1]))
     panels[-1].set_xlabel("Epoch")
-    heading = "Fall of test accuracy since the epoch before (points)"
-    figure.suptitle(heading, x=0.01, ha="left", fontsize=10, fontweight="bold")
+    add_heading(figure, "Fall of test accuracy since the epoch before (points)")
     for panel, row in zip(panels, rows, strict=True):
         _draw_row(panel, row, styles[row.norm])
     return figure

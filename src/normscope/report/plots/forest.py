@@ -11,31 +11,22 @@ from matplotlib.patches import Patch
 
 from normscope.analysis import Analysis
 from normscope.analysis.verdicts import Rules, Verdict
-from normscope.report.plots.differences import (
-    Range,
-    add_arrows,
-    add_columns,
-    add_heading,
-    add_key,
-    add_landmarks,
-    arrows,
-    difference_range,
-    margin_patch,
-    points,
-    set_range,
-    set_rows,
-    short_name,
-    widened,
-)
+from normscope.report.plots import differences as shared
+from normscope.report.plots.differences import Range
+from normscope.report.plots.figure import ReportFigure
 from normscope.report.plots.style import (
+    BEHIND,
     INK,
     MUTED,
     PAPER,
     NormStyle,
+    add_heading,
     new_panel,
     norm_styles,
+    set_rows,
     styled,
 )
+from normscope.words import confidence, counted, interval, signed
 
 
 @dataclass(frozen=True)
@@ -55,6 +46,40 @@ class ForestRow:
     diverged: int
 
 
+def forest_figures(analysis: Analysis) -> list[ReportFigure]:
+    """The figure `differences`; none while no mean difference is known."""
+    rows, norms = forest_data(analysis), analysis.experiment.norms
+    if not rows:
+        return []
+    alt = f"Difference to {norms[0]} in test accuracy: {'; '.join(map(_standing, rows))}."
+    drawing = draw_forest(rows, norms, analysis.rules)
+    return [ReportFigure("differences", drawing, alt, _caption(rows, norms[0], analysis.rules))]
+
+
+def _standing(row: ForestRow) -> str:
+    """``gn +0.79 points (+0.13 to +1.45), n 9, better``."""
+    if row.mean is None:
+        return f"{row.norm} {row.outcome}, n {row.n}, trials diverged"
+    known = f" ({interval(*row.interval)})" if row.interval else ""
+    return f"{row.norm} {signed(row.mean)} points{known}, n {row.n}, {row.outcome}"
+
+
+def _caption(rows: Sequence[ForestRow], baseline: str, rules: Rules) -> str:
+    sentences = [f"Marks to the right of the line are better than {baseline}."]
+    if any(row.interval for row in rows):
+        sentences.append("A thick line that does not touch 0 is a decided difference.")
+        if rules.margin:
+            thin = any(row.simultaneous != row.interval for row in rows)
+            sentences.append(
+                f"A {'thin' if thin else 'thick'} line inside the shaded band is equivalence."
+            )
+    decided = sum(row.outcome != "undecided" for row in rows)
+    sentences.append(f"Decided: {decided or 'none'} of {len(rows)}.")
+    if any(row.mean is not None and row.interval is None for row in rows):
+        sentences.append("A mark without a line has no interval.")
+    return " ".join(sentences)
+
+
 def forest_data(analysis: Analysis) -> tuple[ForestRow, ...]:
     """Every norm that has a seed in common with the baseline; none if no mean is known."""
     verdicts = [(norm.norm, norm.verdict) for norm in analysis.norms if norm.verdict]
@@ -63,11 +88,11 @@ def forest_data(analysis: Analysis) -> tuple[ForestRow, ...]:
 
 
 def _row(norm: str, verdict: Verdict) -> ForestRow:
-    found, together, interval = verdict.difference, verdict.judgement.simultaneous, None
+    found, together, own = verdict.difference, verdict.judgement.simultaneous, None
     if found.low is not None and found.high is not None:
-        interval = (found.low, found.high)
+        own = (found.low, found.high)
     diverged = sum(verdict.diverged)
-    return ForestRow(norm, found.n, found.mean, interval, together, verdict.outcome, diverged)
+    return ForestRow(norm, found.n, found.mean, own, together, verdict.outcome, diverged)
 
 
 @styled
@@ -78,65 +103,60 @@ def draw_forest(rows: Sequence[ForestRow], norms: Sequence[str], rules: Rules) -
     """
     styles, margin = norm_styles(norms), rules.margin or 0.0
     figure, axes = new_panel(height_inches=1.5 + 0.3 * max(2, len(rows)))
-    add_heading(figure, f"Difference to {short_name(norms[0])}")
-    axes.set_xlabel("Difference in test accuracy (points)")
+    add_heading(figure, f"Difference to {shared.short_name(norms[0])}")
     set_rows(axes, [row.norm for row in rows])
-    set_range(axes, _range(rows, margin))
-    add_landmarks(axes, norms[0], margin)
+    shared.set_difference_axis(axes, _range(rows, margin), norms[0], margin)
     for height, row in enumerate(rows):
         _draw_row(axes, row, height, styles[row.norm])
-    notes = [
-        ("–" if row.mean is None else points(row.mean), str(row.n), row.outcome) for row in rows
-    ]
-    add_columns(axes, ("mean", "n", "verdict"), notes)
+    notes = [(signed(row.mean), str(row.n), row.outcome) for row in rows]
+    shared.add_columns(axes, ("mean", "n", "verdict"), notes)
     _add_key(figure, rows, rules)
     return figure
 
 
 def _range(rows: Sequence[ForestRow], margin: float) -> Range:
-    """That of the means, and of the intervals around those that are shown."""
-    shown = difference_range([row.mean for row in rows if row.mean is not None], margin)
+    """The range of the means, and of the intervals around those means that are shown."""
+    shown = shared.difference_range([row.mean for row in rows if row.mean is not None], margin)
     near = [row for row in rows if row.mean is not None and shown[0] <= row.mean <= shown[1]]
-    intervals = [interval for row in near for interval in (row.interval, row.simultaneous)]
-    return widened(shown, [end for interval in intervals if interval for end in interval])
+    intervals = [found for row in near for found in (row.interval, row.simultaneous)]
+    return shared.widened(shown, [end for found in intervals if found for end in found])
 
 
 def _draw_row(axes: Axes, row: ForestRow, height: float, style: NormStyle) -> None:
     if row.mean is None:
-        trials = f"{row.diverged} trial{'s' if row.diverged > 1 else ''} diverged"
         axes.text(
-            0.5, height, f"{trials}: signs compared", fontsize=8, color=MUTED,
-            ha="center", va="center", transform=axes.get_yaxis_transform(),
-            bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1},
+            0.5, height, f"{counted(row.diverged, 'trial')} diverged: signs compared", fontsize=8,
+            color=MUTED, ha="center", va="center", transform=axes.get_yaxis_transform(),
+            bbox={**BEHIND, "pad": 1},
         )  # fmt: skip
         return
     together = None if row.simultaneous == row.interval else row.simultaneous
-    for interval, width in ((together, 1.0), (row.interval, 3.5)):
-        if interval and _crosses(interval, axes):
-            ends = np.clip(interval, *arrows(axes))
+    for found, width in ((together, 1.0), (row.interval, 3.5)):
+        if found and _crosses(found, axes):
+            ends = np.clip(found, *shared.arrows(axes))
             look = {"linewidth": width, "solid_capstyle": "butt", "color": style.color}
             axes.plot(ends, [height] * 2, **look)
     reached = [row.mean, *(together or ()), *(row.interval or ())]
-    add_arrows(axes, min(reached), max(reached), height, color=style.color)
+    shared.add_arrows(axes, (min(reached), max(reached)), height, color=style.color)
     axes.plot(
         row.mean, height, marker=style.marker, markersize=7.5, color=style.color,
         markeredgecolor=PAPER, markeredgewidth=0.9,
     )  # fmt: skip
 
 
-def _crosses(interval: Range, axes: Axes) -> bool:
+def _crosses(found: Range, axes: Axes) -> bool:
     left, right = axes.get_xlim()
-    return interval[0] < right and interval[1] > left
+    return found[0] < right and found[1] > left
 
 
 def _add_key(figure: Figure, rows: Sequence[ForestRow], rules: Rules) -> None:
-    """What the lines and the band mean; only of those there are."""
+    """What the lines and the band mean; an entry only for what is drawn."""
     handles: list[Line2D | Patch] = []
-    level = f"{100 * (1 - rules.alpha):g} %"
+    level = confidence(rules.alpha)
     if any(row.interval for row in rows):
         handles.append(Line2D([], [], color=INK, linewidth=3.5, label=f"{level} interval"))
     if any(row.simultaneous and row.simultaneous != row.interval for row in rows):
         handles.append(Line2D([], [], color=INK, linewidth=1, label=f"{level}, all at once"))
     if rules.margin:
-        handles.append(margin_patch(rules.margin))
-    add_key(figure, handles)
+        handles.append(shared.margin_patch(rules.margin))
+    shared.add_key(figure, handles)

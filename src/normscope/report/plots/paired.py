@@ -11,21 +11,18 @@ from matplotlib.patches import Patch
 
 from normscope.analysis import Analysis
 from normscope.analysis.verdicts import Rules, Verdict
-from normscope.report.plots.differences import (
-    add_arrows,
-    add_columns,
+from normscope.report.plots import differences as shared
+from normscope.report.plots.figure import ReportFigure
+from normscope.report.plots.style import (
+    INK,
+    NormStyle,
     add_heading,
-    add_key,
-    add_landmarks,
-    arrows,
-    difference_range,
-    margin_patch,
-    points,
-    set_range,
+    new_panel,
+    norm_styles,
     set_rows,
-    short_name,
+    styled,
 )
-from normscope.report.plots.style import INK, NormStyle, new_panel, norm_styles, styled
+from normscope.words import number, signed
 
 _SIGNS = {-1: "<", 0: "o", 1: ">"}
 
@@ -35,7 +32,7 @@ class PairedRow:
     """One norm against the baseline: differences of test accuracy by seed, in points.
 
     `signs`: the seeds in which a trial diverged, with the sign of the outcome; 0 where both did.
-    `mean` and `sd` are None where they are not defined, as they are not once a trial diverged.
+    `mean` and `sd` are None where they are not defined, which includes every norm with such seeds.
     """
 
     norm: str
@@ -49,6 +46,23 @@ class PairedRow:
         """In how many seeds the norm is better than the baseline: ``2 of 9``."""
         values = [*self.differences.values(), *self.signs.values()]
         return f"{sum(value > 0 for value in values)} of {len(values)}"
+
+
+def paired_figures(analysis: Analysis) -> list[ReportFigure]:
+    """The figure `paired`; none while no norm has a seed in common with the baseline."""
+    rows, norms = paired_data(analysis), analysis.experiment.norms
+    if not rows:
+        return []
+    ahead = "; ".join(f"{row.norm} ahead in {row.ahead}" for row in rows)
+    alt = f"Difference to {norms[0]} in test accuracy, seed by seed: {ahead}."
+    caption = (
+        f"One mark per seed, the first seed at the top, and a bar at their mean. To the right of "
+        f"the line the norm was better than {norms[0]} with the same seed."
+    )
+    if any(row.signs for row in rows):
+        caption += " Open marks: a trial diverged, which counts as guessing."
+    drawing = draw_paired(rows, norms, analysis.rules)
+    return [ReportFigure("paired", drawing, alt, caption)]
 
 
 def paired_data(analysis: Analysis) -> tuple[PairedRow, ...]:
@@ -76,7 +90,7 @@ def _row(norm: str, verdict: Verdict, diverged: set[int]) -> PairedRow:
 
 @styled
 def draw_paired(rows: Sequence[PairedRow], norms: Sequence[str], rules: Rules) -> Figure:
-    """Dots by seed from above, the mean as a bar; what lies beyond the axis is an arrow at its end.
+    """One dot per seed, the mean as a bar, and an arrow at the end of the axis for what is beyond.
 
     `norms` are all norms of the experiment, which fix the styles; the first is the baseline.
     """
@@ -84,37 +98,24 @@ def draw_paired(rows: Sequence[PairedRow], norms: Sequence[str], rules: Rules) -
     most = max(len(row.differences) + len(row.signs) for row in rows)
     row_inches = min(0.6, 0.3 + 0.012 * most)
     figure, axes = new_panel(height_inches=1.5 + row_inches * max(2, len(rows)))
-    add_heading(figure, f"Difference to {short_name(norms[0])}, seed by seed")
-    axes.set_xlabel("Difference in test accuracy (points)")
+    add_heading(figure, f"Difference to {shared.short_name(norms[0])}, seed by seed")
     set_rows(axes, [row.norm for row in rows])
     differences = [value for row in rows for value in row.differences.values()]
-    set_range(axes, difference_range(differences, margin))
-    add_landmarks(axes, norms[0], margin)
+    shown = shared.difference_range(differences, margin)
+    shared.set_difference_axis(axes, shown, norms[0], margin)
     for height, row in enumerate(rows):
         _draw_row(axes, row, height, styles[row.norm])
-    add_columns(axes, ("mean", "sd", "ahead in"), [_notes(row) for row in rows])
-    handles: list[Line2D | Patch] = [margin_patch(margin)] if margin else []
-    signs = [sign for row in rows for sign in row.signs.values()]
-    if signs:
-        open_mark = Line2D([], [], marker=_SIGNS[signs[0]], linestyle="", color=INK,
-                           markerfacecolor="none", label="a trial diverged")  # fmt: skip
-        handles.append(open_mark)
-    add_key(figure, handles)
+    notes = [(signed(row.mean), number(row.sd, 2), row.ahead) for row in rows]
+    shared.add_columns(axes, ("mean", "sd", "ahead in"), notes)
+    _add_key(figure, rows, margin)
     return figure
 
 
-def _notes(row: PairedRow) -> tuple[str, str, str]:
-    mean = "–" if row.mean is None else points(row.mean)
-    return mean, "–" if row.sd is None else f"{row.sd:.2f}", row.ahead
-
-
 def _draw_row(axes: Axes, row: PairedRow, height: float, style: NormStyle) -> None:
-    left, right = axes.get_xlim()
-    seeds = sorted([*row.differences, *row.signs])
-    offsets = np.linspace(-0.28, 0.28, len(seeds)) if len(seeds) > 1 else [0.0]
-    heights = dict(zip(seeds, height + np.array(offsets), strict=True))
+    """The mean, the differences that fit on the axis, and arrows for those that do not."""
+    (left, right), heights = axes.get_xlim(), _heights(row, height)
     inside = {s: value for s, value in row.differences.items() if left <= value <= right}
-    if row.mean is not None and len(seeds) > 1 and left <= row.mean <= right:
+    if row.mean is not None and len(heights) > 1 and left <= row.mean <= right:
         axes.plot([row.mean] * 2, [height - 0.4, height + 0.4], color=style.color, linewidth=2.2)
     axes.plot(
         list(inside.values()), [heights[seed] for seed in inside], linestyle="",
@@ -122,10 +123,28 @@ def _draw_row(axes: Axes, row: PairedRow, height: float, style: NormStyle) -> No
     )  # fmt: skip
     for seed in row.differences.keys() - inside:
         value = row.differences[seed]
-        add_arrows(axes, value, value, heights[seed], color=style.color, markersize=4.5)
-    ends = {-1: arrows(axes)[0], 0: 0.0, 1: arrows(axes)[1]}
+        shared.add_arrows(axes, (value, value), heights[seed], color=style.color, markersize=4.5)
+    ends = {-1: shared.arrows(axes)[0], 0: 0.0, 1: shared.arrows(axes)[1]}
     for seed, sign in row.signs.items():
         axes.plot(
             ends[sign], heights[seed], marker=_SIGNS[sign], markersize=4.5, color=style.color,
             markerfacecolor="none", linestyle="",
         )  # fmt: skip
+
+
+def _heights(row: PairedRow, height: float) -> dict[int, float]:
+    """Where each seed stands in its row: in order from the top."""
+    seeds = sorted([*row.differences, *row.signs])
+    offsets = np.linspace(-0.28, 0.28, len(seeds)) if len(seeds) > 1 else np.zeros(1)
+    return dict(zip(seeds, height + offsets, strict=True))
+
+
+def _add_key(figure: Figure, rows: Sequence[PairedRow], margin: float) -> None:
+    handles: list[Line2D | Patch] = [shared.margin_patch(margin)] if margin else []
+    signs = [sign for row in rows for sign in row.signs.values()]
+    if signs:
+        handles.append(
+            Line2D([], [], marker=_SIGNS[signs[0]], linestyle="", color=INK,
+                   markerfacecolor="none", label="a trial diverged")
+        )  # fmt: skip
+    shared.add_key(figure, handles)

@@ -16,27 +16,30 @@ from normscope.report.plots.differences import (
     MARGIN_ALPHA,
     ROOM,
     Range,
-    add_heading,
     add_key,
     difference_range,
     margin_patch,
-    points,
     short_name,
     widened,
 )
+from normscope.report.plots.figure import MAX_NORMS_IN_WORDS, ReportFigure
+from normscope.report.plots.paired import paired_data
 from normscope.report.plots.style import (
+    BEHIND,
     GRID,
     INK,
     MUTED,
     PANEL_INCHES,
     PAPER,
     NormStyle,
+    add_heading,
     epoch_ticks,
     norm_styles,
     shorten,
     styled,
 )
 from normscope.stats import running_intervals
+from normscope.words import confidence, signed
 
 MAX_STACKED = 4  # more norms than that stand side by side
 COLUMNS = 2
@@ -48,10 +51,11 @@ DOTS = (0, (2, 2))  # a line where a comparison was decided
 class NormRace:
     """One norm against the baseline after 1, 2, ... seeds: means and intervals, shape (n,), points.
 
-    The intervals hold at every n and for all comparisons at once; infinite while nothing is known,
-    and where all differences are equal. They are empty once looks contradict each other.
-    `decided` is the number of seeds after which they first carried the verdict's claim; None if
-    they do not yet, be it that a wider level of Holm's procedure does.
+    The intervals hold at every n and for all comparisons at once. They are infinite while nothing
+    is known, and where all differences are equal; they are empty once looks contradict each other.
+    `decided` is the number of seeds after which they first supported the verdict. It is None as
+    long as they do not, even if the verdict was reached at a later, less strict step of Holm's
+    procedure.
     """
 
     norm: str
@@ -63,16 +67,63 @@ class NormRace:
 
     @property
     def note(self) -> str:
-        """``worse after 7 seeds``; or ``undecided, n 9``, where nothing was decided by these."""
+        """``worse after 7 seeds``; without a number of seeds that decided, ``undecided, n 9``."""
         if self.decided:
             return f"{self.outcome} after {self.decided} seeds"
         return f"{self.outcome}, n {len(self.means)}"
 
 
+def race_figures(analysis: Analysis) -> list[ReportFigure]:
+    """The figure `race` of a sequential design; none while no interval is finite."""
+    races, norms, rules = race_data(analysis), analysis.experiment.norms, analysis.rules
+    if not races:
+        return []
+    alt = (
+        f"Mean difference to {norms[0]} and its {confidence(rules.alpha)} interval after every "
+        f"seed. {_decisions(races)}"
+    )
+    drawing = draw_race(races, norms, rules)
+    return [ReportFigure("race", drawing, alt, _caption(races, analysis))]
+
+
+def _decisions(races: Sequence[NormRace]) -> str:
+    """When the comparisons were decided; with many norms, how many were, and the first of them."""
+    if len(races) <= MAX_NORMS_IN_WORDS:
+        return "; ".join(f"{race.norm} {race.note}" for race in races) + "."
+    ended = [race for race in races if race.decided]
+    words = f"{len(ended)} of {len(races)} norms were decided on the way"
+    if not ended:
+        return f"{words}."
+    first = min(ended, key=lambda race: race.decided or 0)
+    return f"{words}, the first {first.norm}: {first.note}."
+
+
+def _caption(races: Sequence[NormRace], analysis: Analysis) -> str:
+    margin = " or lies within the shaded margin" if analysis.rules.margin else ""
+    sentences = [
+        "The interval narrows with every seed. The comparison is decided once the interval "
+        f"excludes 0{margin}. {_decisions(races)}"
+    ]
+    late = [race.norm for race in races if race.outcome != "undecided" and not race.decided]
+    if late:
+        sentences.append(
+            f"Decided without a mark ({', '.join(late)}): by Holm's procedure, which tests the "
+            "other norms less strictly once it has decided one."
+        )
+    torn = [race.norm for race in races if race.lows[-1] > race.highs[-1]]
+    if torn:
+        sentences.append(f"The interval ends where looks contradict each other: {', '.join(torn)}.")
+    drawn = {race.norm for race in races}
+    absent = [row.norm for row in paired_data(analysis) if row.norm not in drawn]
+    if absent:
+        sentences.append(f"No interval, because trials diverged: {', '.join(absent)}.")
+    return " ".join(sentences)
+
+
 def race_data(analysis: Analysis) -> tuple[NormRace, ...]:
     """The race of every norm without diverged trials, if the design is sequential.
 
-    None at all while no interval is finite.
+    Empty while no interval is finite.
     """
     if not analysis.rules.sequential:
         return ()
@@ -97,13 +148,13 @@ def _norm_race(norm: str, verdict: Verdict, rules: Rules) -> NormRace:
 
 
 def _decided(claim: Claim, lows: np.ndarray, highs: np.ndarray, margin: float) -> int | None:
-    """After how many values, if at all, the intervals carry what was found."""
+    """After how many values the intervals first support the claim; None if they never do."""
     if claim == "undecided":
         return None
-    carried = (lows > 0) | (highs < 0)
+    supported = (lows > 0) | (highs < 0)
     if claim == "equivalent":
-        carried = (lows > -margin) & (highs < margin)
-    return int(carried.argmax()) + 1 if carried.any() else None
+        supported = (lows > -margin) & (highs < margin)
+    return int(supported.argmax()) + 1 if supported.any() else None
 
 
 @styled
@@ -131,7 +182,7 @@ def draw_race(races: Sequence[NormRace], norms: Sequence[str], rules: Rules) -> 
 
 
 def _set_scales(axes: Axes, races: Sequence[NormRace], margin: float, narrow: bool) -> None:
-    """Those of all panels, which share them."""
+    """The scales, which all panels share."""
     low, high = _range(races, margin)
     room = ROOM * (high - low)
     axes.set_ylim(low - room, high + room)
@@ -142,7 +193,7 @@ def _set_scales(axes: Axes, races: Sequence[NormRace], margin: float, narrow: bo
 
 
 def _range(races: Sequence[NormRace], margin: float) -> Range:
-    """That of the means after every seed, and of the last intervals around those that are shown."""
+    """The range of the means after every seed, and of the last intervals of those shown."""
     shown = difference_range([mean for race in races for mean in race.means], margin)
     near = [race for race in races if shown[0] <= race.means[-1] <= shown[1]]
     ends = [end for race in near for end in (race.lows[-1], race.highs[-1]) if np.isfinite(end)]
@@ -168,7 +219,7 @@ def _draw_one(axes: Axes, race: NormRace, style: NormStyle, margin: float) -> No
 
 
 def _name_one(axes: Axes, race: NormRace, baseline: str, narrow: bool) -> None:
-    """The norm, how it stands, and what the line at 0 is, as far as there is room."""
+    """Name the norm and say how it stands; where there is room, name the line at 0 as well."""
     axes.set_title(shorten(race.norm, 24) if narrow else race.norm, fontsize=8.5,
                    pad=15 if narrow else 4)  # fmt: skip
     place, side = (0, "left") if narrow else (1, "right")
@@ -184,14 +235,14 @@ def _name_one(axes: Axes, race: NormRace, baseline: str, narrow: bool) -> None:
     if not low <= last <= high:
         edge, side, sign = (0.06, "bottom", "↓") if last < low else (0.94, "top", "↑")
         axes.text(
-            0.97, edge, f"{points(last)} {sign}", transform=axes.transAxes, ha="right", va=side,
-            fontsize=8.5, bbox={"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 1},
+            0.97, edge, f"{signed(last)} {sign}", transform=axes.transAxes, ha="right", va=side,
+            fontsize=8.5, bbox={**BEHIND, "pad": 1},
         )  # fmt: skip
 
 
 def _add_key(figure: Figure, races: Sequence[NormRace], rules: Rules) -> None:
-    level = f"{100 * (1 - rules.alpha):g} %"
-    band = Patch(facecolor=INK, alpha=BAND_ALPHA, linewidth=0, label=f"{level}, all at once")
+    label = f"{confidence(rules.alpha)}, all at once"
+    band = Patch(facecolor=INK, alpha=BAND_ALPHA, linewidth=0, label=label)
     handles: list[Line2D | Patch] = [band]
     if rules.margin:
         handles.append(margin_patch(rules.margin))

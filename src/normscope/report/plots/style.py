@@ -1,7 +1,7 @@
-"""How every figure looks: one colour, line style and marker per norm, and one ink.
+"""How every figure looks: one colour, line style and marker per norm, and one set of inks.
 
-The ink colours are names as much as colours: in a figure that is placed in a page, `svg.for_page`
-replaces them by the colours of the page, light or dark.
+The four inks are names as much as colours: where a figure stands in the report's page, the style
+sheet replaces each of them by the page's own, which is light or dark (`templates/report.css`).
 """
 
 import unicodedata
@@ -21,6 +21,7 @@ INK = "#1c1b1a"
 MUTED = "#62605c"
 GRID = "#dedbd5"
 PAPER = "#fefefe"
+BEHIND = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8}  # a box that keeps words legible
 
 PANEL_INCHES = 4.7  # two panels make the width of a page, one that of a phone
 
@@ -67,10 +68,10 @@ Parameters = ParamSpec("Parameters")
 
 @contextmanager
 def in_style(**changes: str) -> Iterator[None]:
-    """Work in this style over matplotlib's defaults, whatever the settings of the process are.
+    """Work in this style on top of matplotlib's defaults, whatever the process has set.
 
-    A sign that matplotlib's font lacks, such as a Chinese one, is no cause for a warning: in SVG
-    text stays text, and the reader's browser has the font for it.
+    A character that matplotlib's font lacks, such as a Chinese one, causes no warning: in SVG text
+    stays text, and the reader's browser has the font for it.
     """
     with matplotlib.style.context(["default", {**STYLE, **changes}]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
@@ -78,13 +79,17 @@ def in_style(**changes: str) -> Iterator[None]:
 
 
 def styled(draw: Callable[Parameters, Figure]) -> Callable[Parameters, Figure]:
-    """Draw `in_style`; the figure is laid out once, here, and then looks the same everywhere."""
+    """Draw `in_style` and lay the figure out once, so that every file shows the same layout.
+
+    A figure without a layout engine has placed its parts itself, and stays as it is.
+    """
 
     @wraps(draw)
     def draw_in_style(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Figure:
         with in_style():
             figure = draw(*args, **kwargs)
-            ConstrainedLayoutEngine().execute(figure)
+            if figure.get_layout_engine() is not None:
+                ConstrainedLayoutEngine().execute(figure)
             figure.set_layout_engine("none")
             return figure
 
@@ -93,15 +98,15 @@ def styled(draw: Callable[Parameters, Figure]) -> Callable[Parameters, Figure]:
 
 @dataclass(frozen=True)
 class NormStyle:
-    """How a norm is drawn: `dashes` are lengths of stroke and gap, in line widths; () is solid."""
+    """How a norm is drawn: `dashes` are lengths of dash and gap, in line widths; () is solid."""
 
     color: str
     dashes: tuple[float, ...]
     marker: str
 
 
-# Okabe and Ito's palette (its yellow darkened, its black a grey: both must show on white and on
-# black), then darker and lighter relatives that differ from their neighbours in line and marker.
+# Okabe and Ito's palette, with the yellow darkened and the black made grey, because both must show
+# on white and on black; then darker and lighter relatives of these colours.
 COLORS = (
     *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8F7A00", "#7A7A7A"),
     *("#5B61C4", "#A8500A", "#1F7A5C", "#A34D7E", "#A8741A", "#2C7FB8", "#B04A4A", "#5E8C31"),
@@ -113,7 +118,7 @@ _FIXED = ("bn", "gn", "ln")
 
 
 def norm_styles(norms: Sequence[str]) -> dict[str, NormStyle]:
-    """The style of each norm. bn, gn and ln always look the same; others follow in their order."""
+    """The style of each norm: bn, gn and ln always have theirs, the others follow in order."""
     others = [norm for norm in norms if norm not in _FIXED]
     numbers = {norm: number for number, norm in enumerate((*_FIXED, *others))}
     return {norm: _style(numbers[norm]) for norm in norms}
@@ -128,7 +133,7 @@ def _style(number: int) -> NormStyle:
 
 
 def epoch_ticks(first: int, last: int) -> list[int]:
-    """Whole epochs to mark on an axis: its first and last where there is room, few between."""
+    """Whole epochs to mark on an axis: the first, the last, and a few round ones between them."""
     steps = [size * 10**power for power in range(5) for size in (1, 2, 5)]
     step = next(step for step in steps if (last - first) / step < 7)
     inner = [epoch for epoch in range(first, last) if epoch % step == 0]
@@ -137,12 +142,26 @@ def epoch_ticks(first: int, last: int) -> list[int]:
 
 
 def shorten(name: str, columns: int) -> str:
-    """A name of at most so many columns, cut with an ellipsis; East Asian signs take two each."""
+    """Cut a name to that many columns, with an ellipsis; East Asian characters take two each."""
     widths = [2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in name]
     if sum(widths) <= columns:
         return name
     kept = [sign for i, sign in enumerate(name) if sum(widths[: i + 1]) < columns]
     return "".join(kept).rstrip() + "…"
+
+
+def set_rows(axes: Axes, norms: Sequence[str]) -> None:
+    """One row per norm, the first at the top."""
+    axes.set_ylim(len(norms) - 0.4, -0.6)
+    axes.set_yticks(range(len(norms)), norms)
+    axes.grid(visible=True, axis="x")
+    axes.grid(visible=False, axis="y")
+    axes.spines["left"].set_visible(False)
+
+
+def add_heading(figure: Figure, heading: str) -> None:
+    """A title that begins at the left edge of the figure, where there is most room."""
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=10, fontweight="bold")
 
 
 def new_panel(height_inches: float, width_inches: float = PANEL_INCHES) -> tuple[Figure, Axes]:

@@ -1,4 +1,9 @@
-"""A drawn figure -> PNG and SVG for a folder, and SVG for a page; always the same bytes."""
+"""A drawn figure -> PNG and SVG for a folder, and SVG for a page; always the same bytes.
+
+Looks are written as attributes (``fill="none"``), never as ``style="fill: none"`` or in a style
+sheet inside the SVG. A page whose security policy forbids inline styles would ignore those, and
+show every shape in solid black.
+"""
 
 import io
 import re
@@ -6,7 +11,7 @@ from html import escape
 
 from matplotlib.figure import Figure
 
-from normscope.report.plots.style import GRID, INK, MUTED, PAPER, in_style
+from normscope.report.plots.style import in_style
 
 PNG_DOTS_PER_INCH = 200
 
@@ -20,34 +25,53 @@ def to_png(figure: Figure) -> bytes:
 
 
 def to_svg(figure: Figure, name: str, alt: str) -> str:
-    """The figure as SVG of its own, text as text, without date; `name` makes its ids unique."""
+    """The figure as an SVG file with text as text and no date; `name` makes its ids unique."""
     target = io.StringIO()
     with in_style(**{"svg.hashsalt": name}):
         figure.savefig(target, format="svg", metadata={"Date": None})
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", target.getvalue(), flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<[^>]+>", lambda tag: _shorten_numbers(tag[0]), svg)
+    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<[^>]+>", lambda tag: _shorten_numbers(_without_style(tag[0])), svg)
     svg = _unique_ids(svg, name)
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(alt)}" ', 1)
+    start = f'<svg role="img" aria-label="{escape(alt)}" stroke-linejoin="round" '
+    return svg.replace("<svg ", start, 1)
 
 
 def for_page(svg: str) -> str:
-    """The same figure for use inside an HTML page: its ink and its width are those of the page."""
+    """The same figure for use inside the report's page, whose style sheet sets its inks and width.
+
+    Attributes give way to any style sheet, so the rules of the page for the inks apply.
+    """
     svg = svg[svg.index("<svg ") :]
-    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r' xmlns(:xlink)?="[^"]*"| version="[^"]*"', "", svg)
     svg = svg.replace("xlink:href=", "href=")
     svg = re.sub(r'(<svg [^>]*?) width="[^"]*"', r"\1", svg, count=1)
     svg = re.sub(r'(<svg [^>]*?) height="[^"]*"', r"\1", svg, count=1)
-    svg = re.sub(r' ?font-family: [^;"]*;?', "", svg)
-    inks = {INK: "currentColor", MUTED: "var(--muted)", GRID: "var(--grid)", PAPER: "var(--paper)"}
-    for ink, value in inks.items():
-        svg = svg.replace(ink, value)
-    return svg
+    return re.sub(r' font-family="[^"]*"', "", svg)
+
+
+def _without_style(tag: str) -> str:
+    """The tag with each declaration of its style as an attribute of its own."""
+    return re.sub(r' style="([^"]*)"', lambda style: _attributes(style[1]), tag)
+
+
+def _attributes(style: str) -> str:
+    """``fill: none; opacity: 0.5`` -> `` fill="none" opacity="0.5"``.
+
+    `font`, which matplotlib 3.8 writes, is no attribute: it becomes the three that it stands for.
+    """
+    style = re.sub(
+        r"\bfont: (?:(\w+) )?([\d.]+px) ([^;]+)",
+        r"font-weight: \1; font-size: \2; font-family: \3",
+        style,
+    )
+    declared = dict(re.findall(r"([a-z-]+): *([^; ][^;]*)", style))  # the last one counts
+    return "".join(f' {name}="{value}"' for name, value in declared.items())
 
 
 def _shorten_numbers(tag: str) -> str:
-    """Two decimals of a point are finer than any screen or printer."""
+    """Round to two decimals of a point, which are finer than any screen or printer."""
     return re.sub(
         r"\d+\.\d{3,}(?!\d*e)",
         lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."),
@@ -56,7 +80,7 @@ def _shorten_numbers(tag: str) -> str:
 
 
 def _unique_ids(svg: str, name: str) -> str:
-    """Drop the ids that nothing refers to, and prefix the others by the figure's name."""
+    """Drop the ids that nothing refers to, and put the figure's name before the others."""
     used = set(re.findall(r'(?:url\(|href=")#([^)"]+)', svg))
     svg = re.sub(r' id="([^"]+)"', lambda i: f' id="{name}-{i[1]}"' if i[1] in used else "", svg)
     return re.sub(r'(url\(|href=")#', rf"\1#{name}-", svg)
