@@ -17,18 +17,19 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ALLOWED = {
     "errors": set(),
     "words": set(),
+    "drawing": set(),
     "files": set(),
     "stats": set(),
     "norms": set(),
     "experiment": set(),
     "store": {"experiment", "files"},
-    "data": {"experiment", "files"},
+    "data": {"experiment", "files", "drawing"},
     "observers": {"experiment", "words"},
     "models": {"norms", "experiment"},
     "training": {"experiment", "data", "models", "norms", "files"},
     "executors": {"experiment", "observers"},
     "analysis": {"experiment", "stats", "words"},
-    "report": {"analysis", "stats", "experiment", "files", "words"},
+    "report": {"analysis", "stats", "experiment", "files", "words", "drawing"},
 }
 ALLOWED["study"] = set(ALLOWED)
 ALLOWED["cli"] = (ALLOWED["study"] | {"study"}) - {"norms", "store"}

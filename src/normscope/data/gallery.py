@@ -5,6 +5,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+
+import normscope.drawing  # noqa: F401  before matplotlib
+
+# isort: split
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure

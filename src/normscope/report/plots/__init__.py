@@ -6,6 +6,7 @@ caption. The table `FIGURES` in `report.figures` lists them all. `svg` turns a d
 and into content for a page.
 """
 
+import normscope.drawing  # noqa: F401  before any file here imports matplotlib
 from normscope.report.plots.curves import curves_data, seeds_as_bands
 from normscope.report.plots.figure import ReportFigure
 from normscope.report.plots.style import norm_styles
