@@ -487,7 +487,7 @@ def test_the_same_analysis_gives_the_same_bytes(plain, tmp_path):
     analysis, folder, _ = plain
     again = write_report(analysis, folder.parent / "pictures", tmp_path).parent
     files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    assert len(files) == 4 + 26
+    assert len(files) == 4 + 32
     for file in files:
         assert again.joinpath(file).read_bytes() == folder.joinpath(file).read_bytes(), file
 
@@ -503,7 +503,8 @@ def test_figures_of_an_earlier_report_go_and_other_files_stay(tmp_path):
     fewer = make_analysis(**{**FEW, "norms": ("bn",), "epochs": 1})
     report(tmp_path, fewer)
     kept = {path.name for path in figures.iterdir()}
-    expected = {f"{f.name}.{ending}" for f in make_figures(fewer) for ending in ("png", "svg")}
+    names = [*(figure.name for figure in make_figures(fewer)), "mistakes_0"]
+    expected = {f"{name}.{ending}" for name in names for ending in ("png", "svg")}
     assert kept == expected | others
     assert "drops.svg" not in kept
 

@@ -10,6 +10,7 @@ from normscope.report.figures import FIGURE_FILE, make_figures
 from normscope.report.html import render_page
 from normscope.report.markdown import render_markdown
 from normscope.report.plots import to_png
+from normscope.report.plots.mistakes import mistake_figures
 
 __all__ = ["PAGE", "write_report"]
 
@@ -25,13 +26,14 @@ def write_report(analysis: Analysis, pictures: Path, out: Path) -> Path:
     removed. Raises `RunError` if `out` cannot be written.
     """
     figures = make_figures(analysis)
+    drawn = [*figures, *mistake_figures(analysis, pictures)]
     files: dict[str, bytes] = {}
-    for figure in figures:
+    for figure in drawn:
         files[f"figures/{figure.name}.png"] = to_png(figure.drawing)
         files[f"figures/{figure.name}.svg"] = figure.svg.encode()
     files["results.csv"] = epochs_table(analysis).to_csv(index=False).encode()
     files["trials.csv"] = trials_table(analysis).to_csv(index=False).encode()
-    files["summary.md"] = render_markdown(analysis, figures).encode()
+    files["summary.md"] = render_markdown(analysis, drawn).encode()
     files[PAGE] = render_page(analysis, figures, pictures).encode()
     with disk_errors(out / "figures", ADVICE):
         (out / "figures").mkdir(parents=True, exist_ok=True)

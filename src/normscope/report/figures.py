@@ -1,4 +1,4 @@
-"""The table of all figures of a report, in the order of the page."""
+"""The table of the figures of a report, in the order of the page."""
 
 import re
 from collections.abc import Callable
@@ -43,10 +43,12 @@ FIGURES = (
     Entry((r"confusion_\d+",), MISTAKES, confusion_figures),
 )
 
+# `plots.mistakes` makes files only: the page has a gallery of its own.
+FILES_ONLY = (r"mistakes_\d+",)
+
 # The names of all files that reports put into their folder of figures.
-FIGURE_FILE = re.compile(
-    rf"({'|'.join(name for entry in FIGURES for name in entry.names)})\.(png|svg)"
-)
+_NAMES = (*(name for entry in FIGURES for name in entry.names), *FILES_ONLY)
+FIGURE_FILE = re.compile(rf"({'|'.join(_NAMES)})\.(png|svg)")
 
 
 def make_figures(analysis: Analysis) -> list[ReportFigure]:

@@ -81,14 +81,14 @@ def in_style(**changes: str) -> Iterator[None]:
 def styled(draw: Callable[Parameters, Figure]) -> Callable[Parameters, Figure]:
     """Draw `in_style` and lay the figure out once, so that every file shows the same layout.
 
-    A figure without a layout engine has placed its parts itself, and stays as it is.
+    A figure whose layout engine was taken away has placed its parts itself, and stays as it is.
     """
 
     @wraps(draw)
     def draw_in_style(*args: Parameters.args, **kwargs: Parameters.kwargs) -> Figure:
         with in_style():
             figure = draw(*args, **kwargs)
-            if figure.get_layout_engine() is not None:
+            if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
                 ConstrainedLayoutEngine().execute(figure)
             figure.set_layout_engine("none")
             return figure
@@ -141,12 +141,16 @@ def epoch_ticks(first: int, last: int) -> list[int]:
     return sorted({first, *apart, last})
 
 
-def shorten(name: str, columns: int) -> str:
-    """Cut a name to that many columns, with an ellipsis; East Asian characters take two each."""
-    widths = [2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in name]
-    if sum(widths) <= columns:
+def columns(text: str) -> int:
+    """How wide a text is, in columns: East Asian characters take two each."""
+    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
+
+
+def shorten(name: str, most: int) -> str:
+    """The name, cut with an ellipsis if it is wider than so many columns."""
+    if columns(name) <= most:
         return name
-    kept = [sign for i, sign in enumerate(name) if sum(widths[: i + 1]) < columns]
+    kept = [sign for i, sign in enumerate(name) if columns(name[: i + 1]) < most]
     return "".join(kept).rstrip() + "…"
 
 

@@ -1,0 +1,137 @@
+"""The most confident mistakes of a norm, as one labelled picture; the page has its own gallery."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from normscope.analysis import Analysis
+from normscope.analysis.mistakes import MistakeGroup
+from normscope.report.plots.figure import ReportFigure
+from normscope.report.plots.style import GRID, MUTED, columns, shorten, styled
+from normscope.words import number
+
+COLUMNS, ROWS = 5, 2
+CELL_INCHES = 1.6, 1.8  # width and height of a picture with its label
+TILE_INCHES = 1.28 - 1e-6  # 256 dots, 8 for each of 32 pixels; less a hair, as sizes are rounded up
+GAP_INCHES = 0.1  # between two labels, at least
+MARGIN_INCHES, TITLE_INCHES = 0.08, 0.4
+NAME_COLUMNS = 16  # longer class names are shortened
+LINE_COLUMNS = 25  # that a label has on one line
+
+
+@dataclass(frozen=True)
+class LabelledMistake:
+    """A test image by its `index`, and the words below it: ``cat → dog, 99.1 %``."""
+
+    index: int
+    label: str
+
+
+@dataclass(frozen=True)
+class NormMistakes:
+    """The most confident mistakes of one norm in most of its `n` finished trials, ranked.
+
+    `number` is the place of the norm among those with a finished trial, as in `confusion_data`.
+    """
+
+    number: int
+    norm: str
+    n: int
+    mistakes: tuple[LabelledMistake, ...]
+
+
+def mistake_figures(analysis: Analysis, pictures: Path) -> list[ReportFigure]:
+    """The figures `mistakes_0`, `mistakes_1`, ... of the norms that make mistakes in most trials.
+
+    `pictures` is the folder that holds the test images as ``INDEX.png``.
+    """
+    return [_mistake_figure(shown, pictures) for shown in mistakes_data(analysis)]
+
+
+def _mistake_figure(shown: NormMistakes, pictures: Path) -> ReportFigure:
+    images = {one.index: read_picture(pictures, one.index) for one in shown.mistakes}
+    words = "; ".join(one.label for one in shown.mistakes)
+    alt = f"Most confident mistakes of {shown.norm}, n {shown.n}: {words}."
+    caption = "The true class and, after the arrow, the one predicted, with its mean confidence."
+    return ReportFigure(f"mistakes_{shown.number}", draw_mistakes(shown, images), alt, caption)
+
+
+def read_picture(pictures: Path, index: int) -> np.ndarray | None:
+    """A test image, uint8 (H, W, 3); None if the folder holds no such file that can be read."""
+    try:
+        with Image.open(pictures / f"{index}.png") as picture:
+            return np.asarray(picture.convert("RGB"))
+    except OSError:
+        return None
+
+
+def mistakes_data(analysis: Analysis) -> tuple[NormMistakes, ...]:
+    """What is shown of every norm that has a finished trial and any mistakes in most of them."""
+    found = []
+    for place, norm in enumerate(analysis.mistakes.confusions):
+        group = _group_of(norm, analysis.mistakes.groups)
+        if group.examples:
+            mistakes = tuple(
+                LabelledMistake(one.index, _label(one.true, one.predicted, one.confidence_percent))
+                for one in group.examples[: COLUMNS * ROWS]
+            )
+            found.append(NormMistakes(place, norm, group.examples[0].trials, mistakes))
+    return tuple(found)
+
+
+def _group_of(norm: str, groups: Sequence[MistakeGroup]) -> MistakeGroup:
+    """All mistakes of a norm; where there is only one norm, they go by another title."""
+    titles = f"Most confident mistakes of {norm}", f"Wrong with {norm}"
+    return next(group for group in groups if group.title in titles)
+
+
+def _label(true: str, predicted: str, percent: float) -> str:
+    """``cat → dog, 99.1 %``."""
+    names = f"{shorten(true, NAME_COLUMNS)} → {shorten(predicted, NAME_COLUMNS)}"
+    return f"{names}, {number(percent, 1)} %"
+
+
+@styled
+def draw_mistakes(shown: NormMistakes, images: dict[int, np.ndarray | None]) -> Figure:
+    """Five pictures in each of two rows, in true colours, each pixel a square of whole dots.
+
+    `images` holds them by index, uint8 (H, W, 3); a tile says so where there is None.
+    """
+    width = COLUMNS * CELL_INCHES[0] + 2 * MARGIN_INCHES
+    height = TITLE_INCHES + ROWS * CELL_INCHES[1] + MARGIN_INCHES
+    figure = Figure(figsize=(width, height))
+    figure.set_layout_engine("none")  # tiles stand at whole dots
+    title = f"Most confident mistakes of {shown.norm}  n={shown.n}"
+    figure.text(MARGIN_INCHES / width, 1 - 0.25 / height, title, fontsize=10, fontweight="bold")
+    for place, mistake in enumerate(shown.mistakes):
+        row, column = divmod(place, COLUMNS)
+        left = MARGIN_INCHES + column * CELL_INCHES[0]
+        bottom = height - TITLE_INCHES - row * CELL_INCHES[1] - TILE_INCHES
+        box = (left / width, bottom / height, TILE_INCHES / width, TILE_INCHES / height)
+        _draw_tile(figure.add_axes(box), images[mistake.index], mistake.label)
+    return figure
+
+
+def _draw_tile(axes: Axes, image: np.ndarray | None, label: str) -> None:
+    axes.grid(visible=False)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    if columns(label) > LINE_COLUMNS:
+        label = label.replace("→ ", "→\n", 1)
+    text = axes.set_xlabel(label, loc="left", fontsize=7.5)
+    room = (CELL_INCHES[0] - GAP_INCHES) / (text.get_window_extent().width / axes.figure.dpi)
+    text.set_fontsize(7.5 * min(1.0, room))  # names in capitals are wide
+    if image is not None:
+        axes.imshow(image, interpolation="none", aspect="auto")
+    else:
+        axes.set_facecolor(GRID)
+        axes.text(
+            0.5, 0.5, "This picture is\nnot in the folder", fontsize=8, color=MUTED,
+            ha="center", va="center", transform=axes.transAxes,
+        )  # fmt: skip
