@@ -19,7 +19,9 @@ from normscope.report.plots.style import BEHIND, MUTED, NormStyle, new_panel, no
 from normscope.words import signed
 
 LINE_INCHES = 0.155  # from one line of words to the next
-FAR = 5  # a mean that many times as far above the least error as the next lower one is left off
+# A mean is left off the axis if it is that many times as far above the least error as the next
+# lower mean is.
+FAR = 5
 LEAST = 5.0  # points above the least error that the axis always shows
 MANY = 2  # more norms than that are counted, not named
 
@@ -239,7 +241,7 @@ def _write_note(axes: Axes, size: int, words: str, height: float) -> None:
 def _label_ends(
     axes: Axes, lines: Sequence[NormErrors], styles: dict[str, NormStyle], gap: float
 ) -> None:
-    """Name each norm to the right of the axes, with a line to its last mean, or else last dot."""
+    """Name each norm to the right of the axes, with a line to its last mean, or to its last dot."""
     low, high = axes.get_ylim()
     named = [errors for errors in lines if errors.seeds]  # the others are in the notes
     ends = [_end(errors) for errors in named]

@@ -14,7 +14,7 @@ from normscope.report.plots.style import COLORS, INK, MUTED, new_panel, shorten,
 from normscope.words import number
 
 MAX_CLASSES_WITH_COUNTS = 20
-NAME_COLUMNS = 14  # longer class names are shortened, or they would leave no room for the matrix
+NAME_COLUMNS = 14  # longer class names are shortened, to leave room for the matrix
 LEAST_SHOWN = 0.5  # images per trial; a smaller count would be rounded to a misleading 0
 WHITE_TEXT_FROM = 0.8  # of the scale: from there on white reads better than ink, on any page
 
@@ -95,7 +95,7 @@ def draw_confusion(confusion: Confusion) -> Figure:
 
 
 def _fading(color: str) -> ListedColormap:
-    """From transparent to `color`, so that no mistake looks like the background of any page."""
+    """From transparent to `color`: a cell without mistakes shows the background of the page."""
     return ListedColormap([(*to_rgb(color), alpha) for alpha in np.linspace(0, 1, 256)])
 
 

@@ -13,7 +13,7 @@ from matplotlib.transforms import Transform
 
 from normscope.report.plots.style import GRID, INK, MUTED, shorten
 
-FAR = 20  # a difference that many times the next smaller one is left off the axis
+FAR = 20  # a difference of more than that many times the next smaller one is left off the axis
 BEYOND = 1.5  # intervals widen an axis by at most that many times the range of the means
 LEAST = 0.5  # points that an axis reaches at least where there is no margin
 ROOM = 0.06  # of the range, left free at both ends
@@ -80,7 +80,7 @@ def _name_line(axes: Axes, name: str) -> None:
 
 
 def add_columns(axes: Axes, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Words to the right of rows 0, 1, ...: flush right, except the last column, flush left."""
+    """Words to the right of rows 0, 1, ...: all flush right but the last column."""
     across, inch = axes.get_yaxis_transform(), axes.figure.dpi
     edge = 0.0  # of the columns so far, in points of 1/72 inch right of the axes
     for column, heading in enumerate(headings):

@@ -17,11 +17,11 @@ from normscope.words import number
 
 COLUMNS, ROWS = 5, 2
 CELL_INCHES = 1.6, 1.8  # width and height of a picture with its label
-TILE_INCHES = 1.28 - 1e-6  # 256 dots, 8 for each of 32 pixels; less a hair, as sizes are rounded up
-GAP_INCHES = 0.1  # between two labels, at least
+TILE_INCHES = 1.28 - 1e-6  # 256 dots, 8 per pixel; a hair less, because sizes are rounded up
+GAP_INCHES = 0.1  # at least, between two labels
 MARGIN_INCHES, TITLE_INCHES = 0.08, 0.4
 NAME_COLUMNS = 16  # longer class names are shortened
-LINE_COLUMNS = 25  # that a label has on one line
+LINE_COLUMNS = 25  # a longer label takes two lines
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class NormMistakes:
 
 
 def mistake_figures(analysis: Analysis, pictures: Path) -> list[ReportFigure]:
-    """The figures `mistakes_0`, `mistakes_1`, ... of the norms that make mistakes in most trials.
+    """The figures `mistakes_0`, `mistakes_1`, ..., one for each norm of `mistakes_data`.
 
     `pictures` is the folder that holds the test images as ``INDEX.png``.
     """
@@ -71,7 +71,7 @@ def read_picture(pictures: Path, index: int) -> np.ndarray | None:
 
 
 def mistakes_data(analysis: Analysis) -> tuple[NormMistakes, ...]:
-    """What is shown of every norm that has a finished trial and any mistakes in most of them."""
+    """The mistakes of every norm that misclassifies any image in most of its finished trials."""
     found = []
     for place, norm in enumerate(analysis.mistakes.confusions):
         group = _group_of(norm, analysis.mistakes.groups)
@@ -85,7 +85,7 @@ def mistakes_data(analysis: Analysis) -> tuple[NormMistakes, ...]:
 
 
 def _group_of(norm: str, groups: Sequence[MistakeGroup]) -> MistakeGroup:
-    """All mistakes of a norm; where there is only one norm, they go by another title."""
+    """The mistakes of a norm, whatever the others say; a norm alone has another title."""
     titles = f"Most confident mistakes of {norm}", f"Wrong with {norm}"
     return next(group for group in groups if group.title in titles)
 
@@ -100,7 +100,7 @@ def _label(true: str, predicted: str, percent: float) -> str:
 def draw_mistakes(shown: NormMistakes, images: dict[int, np.ndarray | None]) -> Figure:
     """Five pictures in each of two rows, in true colours, each pixel a square of whole dots.
 
-    `images` holds them by index, uint8 (H, W, 3); a tile says so where there is None.
+    `images` holds them by index, uint8 (H, W, 3). Where it holds None, the tile says so.
     """
     width = COLUMNS * CELL_INCHES[0] + 2 * MARGIN_INCHES
     height = TITLE_INCHES + ROWS * CELL_INCHES[1] + MARGIN_INCHES

@@ -32,7 +32,7 @@ class PairedRow:
     """One norm against the baseline: differences of test accuracy by seed, in points.
 
     `signs`: the seeds in which a trial diverged, with the sign of the outcome; 0 where both did.
-    `mean` and `sd` are None where they are not defined, which includes every norm with such seeds.
+    `mean` and `sd` are None where they are not defined, and wherever there are `signs`.
     """
 
     norm: str

@@ -67,7 +67,7 @@ class NormRace:
 
     @property
     def note(self) -> str:
-        """``worse after 7 seeds``; without a number of seeds that decided, ``undecided, n 9``."""
+        """``worse after 7 seeds``; ``undecided, n 9`` if these intervals have not decided it."""
         if self.decided:
             return f"{self.outcome} after {self.decided} seeds"
         return f"{self.outcome}, n {len(self.means)}"

@@ -41,7 +41,7 @@ def to_svg(figure: Figure, name: str, alt: str) -> str:
 def for_page(svg: str) -> str:
     """The same figure for use inside the report's page, whose style sheet sets its inks and width.
 
-    Attributes give way to any style sheet, so the rules of the page for the inks apply.
+    Any rule of a style sheet overrides an attribute, so the page needs no other SVG than the file.
     """
     svg = svg[svg.index("<svg ") :]
     svg = re.sub(r' xmlns(:xlink)?="[^"]*"| version="[^"]*"', "", svg)
