@@ -176,9 +176,12 @@ def make_analysis(
     searches=(),
     titles=None,
     train_limit=None,
+    test_limit=None,
 ) -> Analysis:
     """A whole made-up experiment, analysed; `change` may alter the list of results before."""
     experiment = make_experiment(norms, seeds, epochs, batch_sizes, protocol, train_limit)
+    experiment = experiment.model_copy(update={"test_limit": test_limit})
+    test_size = test_limit or test_size
     labels = make_labels(test_size, len(class_names))
     request = Request(date="2026-01-01T00:00:00+00:00", command=command, norms=experiment.norms,
                       seeds=seeds, design=design)  # fmt: skip

@@ -14,10 +14,11 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 from report_fakes import CIFAR10, MACHINE, diverged, failed, make_analysis, make_labels
 
-from normscope.analysis.summaries import ONE_SEED
+from normscope.analysis.answers import ONE_SEED
 from normscope.cli.show import show_analysis
 from normscope.errors import RunError
 from normscope.report import write_report
+from normscope.report.as_json import as_json
 from normscope.report.figures import FIGURE_FILE, make_figures
 from normscope.report.result_table import SECONDS_NOTE
 from normscope.store import Store
@@ -126,7 +127,7 @@ def test_every_sentence_of_the_analysis_is_in_the_page_and_in_markdown(plain):
     text = Page(html).text
     markdown = folder.joinpath("summary.md").read_text(encoding="utf-8")
     assert len(analysis.answers) == 2
-    for sentence in (*analysis.answers, *analysis.findings, *analysis.caveats):
+    for sentence in map(str, (*analysis.answers, *analysis.findings, *analysis.caveats)):
         assert " ".join(typeset(sentence).split()) in text
         assert f"- {sentence}\n" in markdown
 
@@ -276,6 +277,115 @@ def test_the_layer_table_adds_up(plain):
     assert f"total {memory:.2f} MiB." in Page(html).text
 
 
+# -- one thing, one name ---------------------------------------------------------------------------
+
+
+def page_of(tmp_path, **options):
+    path = report(tmp_path, make_analysis(**{**FEW, **options}))
+    return Page(path.read_text(encoding="utf-8")), path.with_name("summary.md").read_text("utf-8")
+
+
+def test_the_navigation_has_the_headings_of_the_sections(plain):
+    html = plain[2]
+    headings = dict(re.findall(r'<h2 id="(\w+)-title">([^<]+)</h2>', html))
+    nav = html[html.index("<nav") : html.index("</nav>")]
+    links = dict(re.findall(r'<a href="#(\w+)">([^<]+)</a>', nav))
+    assert links == {section: words for section, words in headings.items() if section != "answer"}
+    assert len(links) == 7
+
+
+def test_a_section_has_one_name_on_the_page_in_markdown_and_in_the_terminal(tmp_path, capsys):
+    analysis = make_analysis(**FEW, seeds=1)
+    path = report(tmp_path, analysis)
+    html, markdown = (path.with_name(n).read_text("utf-8") for n in ("report.html", "summary.md"))
+    show_analysis(analysis)
+    terminal = capsys.readouterr().out.splitlines()
+    for name in ("Answer", "Caveats", "Findings"):
+        assert re.search(f"<h[23][^>]*>{name}</h[23]>", html)
+        assert re.search(f"^##+ {name}$", markdown, re.MULTILINE)
+        assert name in terminal
+
+
+def test_the_same_words_with_the_same_minus_sign_are_on_every_surface(plain, capsys):
+    analysis, folder, html = plain
+    sentence = str(analysis.answers[0])
+    assert "−" in sentence
+    assert sentence in as_json(analysis)["answers"]
+    assert f"\n- {sentence}\n" in folder.joinpath("summary.md").read_text(encoding="utf-8")
+    assert typeset(sentence) in html
+    show_analysis(analysis)
+    out = capsys.readouterr().out
+    assert f"- {sentence} " in " ".join(out.split())
+    assert not re.search(r"(?<![\w-])-\d", out)
+
+
+def test_every_norm_is_named_in_full_once_per_surface(tmp_path, capsys):
+    titles = {"bn": "BatchNorm", "gn": "GroupNorm, 4 groups"}
+    names = "bn: BatchNorm; gn: GroupNorm, 4 groups"
+    page, markdown = page_of(tmp_path, titles=titles)
+    show_analysis(make_analysis(**FEW, titles=titles))
+    for text in (page.text, markdown, capsys.readouterr().out):
+        assert text.count(names) == text.count("GroupNorm, 4 groups") == 1
+
+
+def test_full_names_are_left_out_where_they_are_not_known(tmp_path):
+    page, markdown = page_of(tmp_path, titles={"ln": "LayerNorm"})
+    assert "LayerNorm" not in page.text + markdown
+
+
+def test_limits_on_the_images_are_told(tmp_path, capsys):
+    page, markdown = page_of(tmp_path, train_limit=4000, test_limit=900)
+    show_analysis(make_analysis(**FEW, train_limit=4000, test_limit=900))
+    words = "only the first 4,000 training and only the first 900 test images"
+    for text in (page.text, markdown, " ".join(capsys.readouterr().out.split())):
+        assert words in text
+    page, markdown = page_of(tmp_path)
+    assert "per norm, 50,000 training and 1,000 test images" in page.text
+    assert "per norm, 50,000 training and 1,000 test images" in markdown
+
+
+def test_a_short_training_is_told_beside_the_answer_on_every_surface(tmp_path, capsys):
+    page, markdown = page_of(tmp_path, train_limit=4000)
+    show_analysis(make_analysis(**FEW, train_limit=4000))
+    words = "24 of 1,470 steps."
+    for text in (page.text, markdown, " ".join(capsys.readouterr().out.split())):
+        assert text.index("bn after 24 steps") < text.index(words)
+    assert page.text.index(words) < page.text.index("Sum of drops (points)")
+    plain_values = as_json(make_analysis(**FEW, train_limit=4000))
+    assert any(words in caveat for caveat in plain_values["caveats"])
+
+
+@pytest.mark.parametrize(
+    ("low", "words"), [(range(3), "never reached"), ([0], "2 of 3 reached it")]
+)
+def test_a_level_that_was_not_always_reached_says_by_how_many(low, words, tmp_path):
+    def change(results):
+        return [
+            r.model_copy(
+                update={
+                    "history": tuple(
+                        e.model_copy(update={"test_accuracy_percent": 50.0}) for e in r.history
+                    )
+                }
+            )
+            if r.trial.norm == "gn" and r.trial.seed in low
+            else r
+            for r in results
+        ]
+
+    page, markdown = page_of(tmp_path, epochs=15, change=change)
+    assert page.row("gn")[7] == words
+    assert f"| {words} |" in markdown
+
+
+def test_no_element_of_the_page_but_its_drawings_has_a_style_of_its_own(plain):
+    outside = re.sub(r"<svg.*?</svg>", "", plain[2], flags=re.DOTALL)
+    assert "style=" not in outside
+    for place, norm in enumerate(("bn", "gn", "ln")):
+        assert f'<span class="swatch norm-{place}"></span>{norm}</th>' in outside
+        assert re.search(rf"\.norm-{place} {{ background: #[0-9A-F]{{6}}; }}", outside)
+
+
 # -- odd cases -----------------------------------------------------------------------------------
 
 
@@ -326,9 +436,9 @@ def test_odd_experiments_render_without_holes(case, tmp_path):
 def test_one_seed_is_no_conclusion_and_says_so_wherever_it_is_read(tmp_path, norms):
     path = report(tmp_path, make_analysis(**{**FEW, "norms": norms}, seeds=1))
     page = Page(path.read_text(encoding="utf-8"))
-    assert ONE_SEED in page.text
-    assert page.text.index(ONE_SEED) < page.text.index("Seconds per epoch")
-    assert ONE_SEED in path.with_name("summary.md").read_text(encoding="utf-8")
+    sentence = f"{ONE_SEED[0].upper()}{ONE_SEED[1:]}."
+    assert page.text.index(f"Caveats {sentence}") < page.text.index("Seconds per epoch")
+    assert f"\n- {sentence}\n" in path.with_name("summary.md").read_text(encoding="utf-8")
 
 
 def test_three_seeds_do_not_say_that_they_are_one(plain):
@@ -535,6 +645,8 @@ def test_a_folder_may_be_read_with_another_level(tmp_path):
     usual, low = Comparison.read(tmp_path), Comparison.read(tmp_path, levels_percent=(50.0,))
     assert usual.analysis.level_percent == 60.0
     assert usual.analysis.norms == analysis.norms
+    assert usual.analysis.titles == {"bn": "BatchNorm", "gn": "GroupNorm, 4 groups"}
+    assert len(repr(usual)) < 300
     sooner = low.table()["epochs_to_50_percent_mean"]
     assert (sooner < usual.table()["epochs_to_60_percent_mean"]).all()
 
@@ -558,5 +670,5 @@ def test_how_numbers_are_written(value, digits, signed, text):
 
 
 def test_how_sentences_and_dates_are_set():
-    assert typeset("gn-8 is -0.79 to +1 (5 %)") == "gn-8 is −0.79 to +1 (5\u00a0%)"
+    assert typeset("gn-8 is −0.79 to +1 (5 %)") == "gn-8 is −0.79 to +1 (5\u00a0%)"
     assert moment("2026-11-23T11:31:22+02:00") == "2026-11-23 09:31 UTC"

@@ -233,7 +233,9 @@ def test_rates_are_searched_on_held_out_images_before_the_experiment(tuned):
     (search,) = comparison.analysis.searches
     assert (last.validation, last.seed, last.recipe.max_lr) == (False, 0, search.best)
     assert comparison.analysis.norms[0].finished == 1  # the search counts nowhere else
-    assert comparison.analysis.findings[0].startswith("Tuning: the learning rates chosen on held-")
+    tuning = comparison.analysis.findings[0]
+    assert tuning.topic == "Tuning"
+    assert tuning.text.startswith("the learning rates chosen on held-")
     stored = {t.id for t in tuning}
     for trial in stored:
         assert {p.name for p in (comparison.folder / "trials" / trial).iterdir()} == {"record.json"}
@@ -264,7 +266,7 @@ def test_an_unfinished_search_is_among_the_caveats(tuned, tmp_path):
     folder = shutil.copytree(comparison.folder, tmp_path / "e")
     shutil.rmtree(folder / "trials" / watcher.trials[3].id)
     caveats = Comparison.read(folder).analysis.caveats
-    assert any("search for learning rates is not finished for 1 of 1" in c for c in caveats)
+    assert any("search for learning rates is not finished for 1 of 1" in c.text for c in caveats)
 
 
 def test_a_search_that_was_altered_is_refused(tuned, tmp_path):
@@ -319,5 +321,5 @@ def test_a_budget_holds_in_the_search_too_and_the_report_says_what_is_open(tmp_p
     assert len(search_results(Store(tmp_path))) == 1
     assert watcher.rounds == [(1, 0)]  # of a search of 20; the others are not stored
     assert results_stored(Store(tmp_path)) == []
-    assert any("search" in caveat for caveat in comparison.analysis.caveats)
+    assert any("search" in caveat.text for caveat in comparison.analysis.caveats)
     assert (tmp_path / "report.html").is_file()
