@@ -12,7 +12,7 @@ from normscope.analysis.sentences import Answer, Caveat, Remark
 
 @dataclass(frozen=True, repr=False)
 class Analysis(Numbers):
-    """All that a report shows, but for drawing it: the numbers, and what they say in sentences.
+    """All that a report shows, except drawings: the numbers, and what they say in sentences.
 
     `method` says how the verdicts were reached.
     """

@@ -6,7 +6,7 @@ from normscope.analysis.numbers import Numbers
 from normscope.analysis.sentences import Answer
 from normscope.analysis.summaries import NormSummary
 from normscope.analysis.verdicts import Judgement, Rules, Verdict
-from normscope.words import confidence, counted, interval, signed
+from normscope.words import confidence, counted, interval, number, signed
 
 ONE_SEED = "one seed: no conclusion about the norm"
 MANY = 4  # more norms than that beside the baseline are told by the extremes, the rest in tables
@@ -48,7 +48,7 @@ def _alone(norm: NormSummary, numbers: Numbers) -> str:
     reached = "finished no trial"
     if accuracy.mean is not None:
         seeds = counted(accuracy.n, "seed")
-        reached = f"reached {accuracy.mean:.1f} % on the test images{place} ({seeds})"
+        reached = f"reached {number(accuracy.mean, 1)} % on the test images{place} ({seeds})"
     return f"{norm.norm} {reached}; there is no other norm to compare it with."
 
 
@@ -68,7 +68,7 @@ def verdict_sentence(verdict: Verdict, rules: Rules, place: str = "") -> str:
         return f"{against}: {signed(mean)} points in one run each ({ONE_SEED})."
     sure = interval_words(judgement, rules)
     if verdict.outcome in ("better", "worse"):
-        size = f"{abs(mean):.2f} points {verdict.outcome} than {baseline}{place}"
+        size = f"{number(abs(mean), 2)} points {verdict.outcome} than {baseline}{place}"
         small = ", which is within the margin" if judgement.within_margin else ""
         return f"{pairs.norm} is {size} ({sure}){small}."
     if verdict.outcome == "equivalent":
@@ -140,7 +140,7 @@ def _undecided(verdict: Verdict, rules: Rules, mean: float, sure: str) -> str:
     needed = judgement.seeds_needed
     more = f"about {needed} seeds in all would probably decide it"
     if needed is None:
-        more = f"even {MANY_SEEDS:,} seeds would probably not decide it"
+        more = f"even {counted(MANY_SEEDS, 'seed')} would probably not decide it"
     return f"{signed(mean)} points ({sure}); {more}"
 
 

@@ -87,11 +87,12 @@ def _near_chance(scope: Scope, numbers: Numbers) -> str:
     limit = chance_limit(chance)
     summaries = [_summary(norm, scope, numbers) for norm in scope.near_chance]
     trained = [(n.norm, n.estimates[TRAIN_ACCURACY.name].mean or 0.0) for n in summaries]
-    above = [f"{mean:.1f} % with {norm}" for norm, mean in trained if mean > limit]
+    above = [f"{number(mean, 1)} % with {norm}" for norm, mean in trained if mean > limit]
     training = f", although train accuracy is {', '.join(above)}" if 0 < len(above) <= MANY else ""
     return (
         f"Test accuracy is near chance with {named(scope.near_chance)}{_place(scope, numbers)}: "
-        f"below {limit:.1f} % in every seed, where guessing gives {chance:.1f} %{training}."
+        f"below {number(limit, 1)} % in every seed, where guessing gives {number(chance, 1)} %"
+        f"{training}."
     )
 
 

@@ -12,7 +12,7 @@ from normscope.analysis.sentences import Remark
 from normscope.analysis.summaries import NormSummary
 from normscope.analysis.verdicts import Rules
 from normscope.experiment.tuning import Search
-from normscope.words import confidence, counted, interval
+from normscope.words import confidence, counted, interval, number
 
 
 def findings_of(numbers: Numbers) -> tuple[Remark, ...]:
@@ -115,7 +115,7 @@ def _difference(contrast: Contrast, rules: Rules) -> str:
         size = f"{metric.same} with {contrast.norm}"
     else:
         word, count = (metric.greater, above) if mean > 0 else (metric.smaller, below)
-        size = f"{abs(mean):.{metric.decimals}f} {metric.unit} {word} with {contrast.norm}"
+        size = f"{number(abs(mean), metric.decimals)} {metric.unit} {word} with {contrast.norm}"
         counts = f"{word} in {count} of {counted(n, 'seed')}"
     if not contrast.decided:
         return f"{size} ({counts}; undecided)"
@@ -142,7 +142,7 @@ def _means(numbers: Numbers, metric: Metric) -> str:
     """``4.1 with bn, 4.8 with gn``."""
     means = [(norm.estimates[metric.name].mean, norm.norm) for norm in numbers.norms]
     known = [(mean, norm) for mean, norm in means if mean is not None]
-    return _listed([(m, f"{m:.{metric.decimals}f} with {norm}") for m, norm in known])
+    return _listed([(m, f"{number(m, metric.decimals)} with {norm}") for m, norm in known])
 
 
 def _unreached(numbers: Numbers, note: str = "") -> list[Remark]:
@@ -182,10 +182,10 @@ def _medians(numbers: Numbers, metric: Metric, word: str) -> str:
         return ""
     unit = metric.unit
     items = [
-        (one, f"{one:.1f} {unit} with {norm} ({one / baseline:.2f} times as {word})")
+        (one, f"{number(one, 1)} {unit} with {norm} ({number(one / baseline, 2)} times as {word})")
         for norm, one in medians.items()
     ]
-    first = f"{baseline:.1f} {unit} with {numbers.experiment.baseline}"
+    first = f"{number(baseline, 1)} {unit} with {numbers.experiment.baseline}"
     return f"in the median {first}, {_listed(items)}"
 
 
@@ -198,8 +198,8 @@ def _mistakes(numbers: Numbers) -> list[Remark]:
     remarks = [
         Remark(
             "Mistakes",
-            f"{mistakes.wrong_for_all:,} of {mistakes.test_size:,} test images ({share:.1f} %) "
-            f"were misclassified by {whom} in most seeds.",
+            f"{mistakes.wrong_for_all:,} of {mistakes.test_size:,} test images "
+            f"({number(share, 1)} %) were misclassified by {whom} in most seeds.",
         )
     ]
     if mistakes.wrong_only_for:

@@ -84,8 +84,8 @@ def find_mistakes(
     groups += [
         votes[norm].group(
             f"Wrong only with {norm}",
-            f"Misclassified with {norm} in most seeds, and right with every other norm in most; "
-            f"{RANKED}.",
+            f"Misclassified with {norm} in most seeds and classified correctly with every other "
+            f"norm in most; {RANKED}.",
             images,
         )
         for norm, images in alone.items()

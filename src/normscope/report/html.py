@@ -33,7 +33,7 @@ from normscope.report.result_table import (
     title,
 )
 from normscope.report.tables import evidence_tables
-from normscope.words import confidence, last_line, moment, number, typeset
+from normscope.words import confidence, counted, last_line, moment, number, typeset
 
 _TEMPLATES = Templates(
     loader=PackageLoader("normscope.report", "templates"),
@@ -43,6 +43,7 @@ _TEMPLATES = Templates(
     lstrip_blocks=True,
 )
 _TEMPLATES.filters |= {
+    "counted": counted,
     "number": number,
     "typeset": lambda sentence: typeset(str(sentence)),
     "moment": moment,

@@ -35,8 +35,8 @@ def setting(analysis: Analysis) -> str:
     if analysis.several_sizes:
         sizes = f", batch sizes {', '.join(f'{size:,}' for size in experiment.batch_sizes)}"
     protocol = "" if experiment.protocol == "drop-in" else f", protocol {experiment.protocol}"
-    train = f"{'only the first ' if experiment.train_limit else ''}{facts.train_size:,} training"
-    test = f"{'only the first ' if experiment.test_limit else ''}{facts.test_size:,} test images"
+    train = f"{'the first' if experiment.train_limit else 'all'} {facts.train_size:,} training"
+    test = f"{'the first' if experiment.test_limit else 'all'} {facts.test_size:,} test images"
     return (
         f"Model {experiment.model}, recipe {experiment.recipe.name} with "
         f"{counted(experiment.recipe.epochs, 'epoch')}, {counted(experiment.seeds, 'seed')} per "
