@@ -1,11 +1,12 @@
 import io
+from contextlib import closing
 
 import pytest
 from report_fakes import diverged, make_experiment, make_labels, make_result
 from rich.console import Console
 
 from normscope.experiment.plan import plan
-from normscope.observers import LiveBars, PlainLines
+from normscope.observers import LiveBars, Observer, PlainLines
 from normscope.words import duration
 
 
@@ -152,3 +153,59 @@ def test_live_bars_closed_in_mid_download_give_the_terminal_back():
     assert "\x1b[?25h" not in stream.getvalue()
     observer.close()
     assert stream.getvalue().rstrip().endswith("\x1b[?25h")
+
+
+# -- every observer --------------------------------------------------------------------------------
+
+
+class Epochs(Observer):
+    """Wants the epochs only."""
+
+    def __init__(self):
+        self.seen = []
+
+    def epoch_ended(self, trial, record):
+        self.seen.append((trial.norm, record.epoch))
+
+
+def test_an_observer_may_leave_out_what_it_does_not_want(results):
+    observer = Epochs()
+    replay(observer, results)
+    observer.block_ended(1, ["gn undecided"])
+    observer.sequence_ended("Stopped.")
+    assert observer.seen == [("bn", 1), ("bn", 2), ("bn", 3), ("gn", 1)]
+
+
+@pytest.mark.parametrize("make", [
+    lambda **how: PlainLines(io.StringIO(), **how),
+    lambda **how: LiveBars(Console(file=io.StringIO()), **how),
+], ids=["lines", "bars"])  # fmt: skip
+def test_who_wants_to_stop_is_asked_after_every_epoch(make, results):
+    asked = []
+
+    def check():
+        asked.append(True)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+
+    observer = make(check=check)
+    with pytest.raises(KeyboardInterrupt), closing(observer):
+        replay(observer, results)
+    assert len(asked) == 2
+
+
+def test_nothing_is_said_where_standard_output_is_closed(results, monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    replay(PlainLines(), results)
+
+
+def test_how_the_comparisons_stand_is_said_by_the_number_of_seeds():
+    stream = io.StringIO()
+    observer = PlainLines(stream)
+    observer.block_ended(1, ["gn undecided", "ln undecided"])
+    observer.block_ended(2, ["gn worse"])
+    assert stream.getvalue().splitlines() == [
+        "after 1 seed   gn undecided",
+        "               ln undecided",
+        "after 2 seeds  gn worse",
+    ]
