@@ -1,7 +1,5 @@
 """The command `normscope`: its groups of commands, and how it ends."""
 
-import codecs
-import io
 import os
 import sys
 from typing import Annotated, Any
@@ -13,6 +11,7 @@ from normscope.cli.data import data_app
 from normscope.cli.names import HelpWithNames
 from normscope.cli.options import figures_without_a_home
 from normscope.cli.planning import plan, summary
+from normscope.cli.streams import prepare_streams
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -25,8 +24,6 @@ for command in (compare, report, plan, summary):
     app.command(cls=HelpWithNames)(command)
 app.add_typer(data_app, name="data")
 
-PLAIN = {"−": "-", "–": "-", "±": "+-", "→": "->", "…": "...", "µ": "u", "\u00a0": " "}
-
 # What is raised for arguments that cannot be read. Some versions of typer bring their own copy of
 # click, so the class has no other name that is always there.
 BadArguments: Any = typer.BadParameter.__base__
@@ -34,11 +31,7 @@ BadArguments: Any = typer.BadParameter.__base__
 
 def main() -> None:
     """Entry point of the `normscope` command."""
-    _open_closed_streams()
-    codecs.register_error("normscope.plain", _plain)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="normscope.plain")  # any terminal gets its verdicts
+    prepare_streams()
     try:
         with figures_without_a_home():
             sys.exit(app(prog_name="normscope", standalone_mode=False))
@@ -50,18 +43,6 @@ def main() -> None:
         sys.exit(1)
 
 
-def _open_closed_streams() -> None:
-    """Give a command that was started without output somewhere to write, and so its workers."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - to the end
-
-
-def _plain(error: UnicodeError) -> tuple[str, int]:
-    """What an encoding lacks, in characters that every encoding has."""
-    assert isinstance(error, UnicodeEncodeError)  # the only direction in which streams use it
-    lost = error.object[error.start : error.end]
-    return "".join(PLAIN.get(sign, "?") for sign in lost), error.end
 
 
 def _show_bad_arguments(error: Any) -> None:

@@ -11,7 +11,6 @@ import typer
 
 from normscope.cli import options
 from normscope.cli.options import (
-    INTERRUPTED,
     AsJson,
     DataDir,
     Debug,
@@ -206,20 +205,23 @@ def _run(experiment: Any, how: dict[str, Any], as_json: bool) -> None:
     """`how`: the other arguments of `normscope.compare`."""
     from rich.console import Console
 
-    from normscope.cli.interrupt import ctrl_c_noticed
+    from normscope.cli.interrupt import exit_code, stop_noticed
     from normscope.observers import LiveBars, PlainLines
     from normscope.study.compare import compare as run
+    from normscope.study.stored import has_results
 
     stream = sys.stderr if as_json else sys.stdout
     command = _repeatable(sys.argv[1:])
     try:
-        with ctrl_c_noticed() as check:
+        with stop_noticed() as check:
             live = LiveBars(Console(file=stream), check) if stream.isatty() else None
             with closing(live or PlainLines(stream, check)) as observer:
                 comparison = run(experiment, observer=observer, command=command, **how)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        if not has_results(how["out"]):
+            raise
         _say_how_to_go_on(how["out"])
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(exit_code(stop)) from None
     _show(comparison, as_json, comparison.page)
 
 
@@ -235,11 +237,7 @@ def _foresee(experiment: Any, how: dict[str, Any], as_json: bool) -> None:
 
 
 def _say_how_to_go_on(folder: Path) -> None:
-    """What a stopped experiment leaves; raises KeyboardInterrupt if that is nothing."""
-    from normscope.study.stored import has_results
-
-    if not has_results(folder):
-        raise KeyboardInterrupt
+    """What a stopped experiment leaves, and the way on from there."""
     print(
         f"\nStopped. The trials that ended are kept in {folder}; the same command goes on from "
         f"there.\n`normscope report {shlex.quote(str(folder))}` reports what there is.",

@@ -1,4 +1,4 @@
-"""Ctrl-C, noticed even where Python drops it."""
+"""Signals that ask a command to stop: Ctrl-C and its like, noticed even where Python drops them."""
 
 import signal
 from collections.abc import Iterator
@@ -8,26 +8,47 @@ from types import FrameType
 from normscope.observers import Check
 
 
+class Stopped(KeyboardInterrupt):
+    """Raised where the command is when a signal asks it to stop."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
+
+
+def exit_code(stop: KeyboardInterrupt) -> int:
+    """128 and the number of the signal, as of a program that the signal ended."""
+    return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
+
+
 @contextmanager
-def ctrl_c_noticed() -> Iterator[Check]:
-    """Give a check that raises KeyboardInterrupt if Ctrl-C was pressed before.
+def stop_noticed() -> Iterator[Check]:
+    """Raise `Stopped` at a signal, and give a check that raises it again if one came before.
 
     Python drops the exception of a signal that comes while it clears up an object; then the check
     raises it again. Only for the main thread.
     """
-    pressed = False
+    noticed: list[int] = []
 
     def handler(number: int, frame: FrameType | None) -> None:
-        nonlocal pressed
-        pressed = True
-        signal.default_int_handler(number, frame)
+        noticed.append(number)
+        raise Stopped(number)
 
     def check() -> None:
-        if pressed:
-            raise KeyboardInterrupt
+        if noticed:
+            raise Stopped(noticed[0])
 
-    before = signal.signal(signal.SIGINT, handler)
+    before = {number: signal.signal(number, handler) for number in _signals()}
     try:
         yield check
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, its_handler in before.items():
+            signal.signal(number, its_handler)
+
+
+def _signals() -> list[signal.Signals]:
+    """Ctrl-C, what `kill` sends, and the end of the terminal, which Windows does not signal."""
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)  # not under `nohup`, which ignores it
+    return numbers

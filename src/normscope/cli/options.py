@@ -17,7 +17,6 @@ from normscope.files import user_path
 # typer reads annotations at run time, on Python 3.10 too, hence Optional.
 # ruff: noqa: UP045
 
-INTERRUPTED = 130  # the exit code of a program that was ended by Ctrl-C
 DEFECT = 1  # the exit code of a program that failed in a way nobody foresaw
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -128,9 +127,11 @@ def errors_in_one_line(debug: bool) -> Iterator[None]:
     """Turn an error into a message on stderr and an exit code: 2 or 3, or 1 for a defect."""
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        from normscope.cli.interrupt import exit_code
+
         print("\nStopped.", file=sys.stderr)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(exit_code(stop)) from None
     except NormscopeError as error:
         if debug:
             raise

@@ -1,0 +1,96 @@
+"""A command that is told to stop: by Ctrl-C and its like, or without being asked."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from normscope.cli.interrupt import Stopped, exit_code, stop_noticed
+
+COMMAND = [sys.executable, "-m", "normscope", "compare", "--norms", "bn,gn", "--seeds", "60",
+           "--epochs", "1", "--train-limit", "192", "--test-limit", "50", "--out", "e"]  # fmt: skip
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_is_raised_and_noticed(number):
+    before = signal.getsignal(number)
+    try:
+        signal.signal(number, signal.SIG_DFL)
+        with stop_noticed() as check:
+            check()
+            with pytest.raises(Stopped) as stop:
+                os.kill(os.getpid(), number)
+            assert exit_code(stop.value) == 128 + number
+            with pytest.raises(Stopped) as stop:
+                check()
+            assert exit_code(stop.value) == 128 + number
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+
+
+def test_what_nohup_ignores_stays_ignored():
+    before = signal.getsignal(signal.SIGHUP)
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        with stop_noticed() as check:
+            os.kill(os.getpid(), signal.SIGHUP)
+            check()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def children(parent):
+    """The processes that a process started, and that still run."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:  # it ended meanwhile
+            continue
+        if int(fields[1]) == parent and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def gone(process):
+    """Whether a process has ended, or soon does."""
+    for _ in range(100):
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are found in /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_workers_end_with_their_command(number, tmp_path, environment):
+    process = subprocess.Popen(
+        [*COMMAND, "--workers", "2"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # under nohup as well
+    )
+    records = tmp_path / "e" / "trials"
+    deadline = time.monotonic() + 300
+    while len(list(records.glob("[!.]*/record.json"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    workers = children(process.pid)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=60)
+    assert len(workers) == 2
+    assert all(gone(worker) for worker in workers)
+    if number != signal.SIGKILL:
+        assert process.returncode == 128 + number
+        assert "Stopped. The trials that ended are kept in e;" in stderr
+        assert "Traceback" not in stderr
