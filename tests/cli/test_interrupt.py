@@ -45,6 +45,31 @@ def test_what_nohup_ignores_stays_ignored():
         signal.signal(signal.SIGHUP, before)
 
 
+def test_what_is_said_after_the_terminal_is_gone_goes_nowhere():
+    """Writing to a terminal that was closed would raise, and hide why the command ends."""
+    pty = pytest.importorskip("pty")
+    code = (
+        "import sys, time\n"
+        "from normscope.cli.interrupt import Stopped, exit_code, stop_noticed\n"
+        "try:\n"
+        "    with stop_noticed():\n"
+        "        print('ready', flush=True)\n"
+        "        time.sleep(60)\n"
+        "except Stopped as stop:\n"
+        "    print('said', flush=True)\n"
+        "    print('said', file=sys.stderr)\n"
+        "    sys.exit(exit_code(stop))\n"
+    )
+    child, terminal = pty.fork()
+    if child == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        os.execv(sys.executable, [sys.executable, "-c", code])
+    assert os.read(terminal, 5) == b"ready"
+    os.close(terminal)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 128 + signal.SIGHUP
+
+
 def children(parent):
     """The processes that a process started, and that still run."""
     found = []

@@ -1,5 +1,6 @@
 """Signals that ask a command to stop: Ctrl-C and its like, noticed even where Python drops them."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,9 +30,12 @@ def stop_noticed() -> Iterator[Check]:
     raises it again. Only for the main thread.
     """
     noticed: list[int] = []
+    terminals = [stream for stream in (1, 2) if os.isatty(stream)]  # no longer known once gone
 
     def handler(number: int, frame: FrameType | None) -> None:
         noticed.append(number)
+        if number not in (signal.SIGINT, signal.SIGTERM):
+            _leave(terminals)
         raise Stopped(number)
 
     def check() -> None:
@@ -44,6 +48,14 @@ def stop_noticed() -> Iterator[Check]:
     finally:
         for number, its_handler in before.items():
             signal.signal(number, its_handler)
+
+
+def _leave(terminals: list[int]) -> None:
+    """Let what is still said go nowhere, since writing to a terminal that is gone would raise."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in terminals:
+        os.dup2(nowhere, stream)
+    os.close(nowhere)
 
 
 def _signals() -> list[signal.Signals]:
