@@ -43,8 +43,6 @@ def main() -> None:
         sys.exit(1)
 
 
-
-
 def _show_bad_arguments(error: Any) -> None:
     """In one line, as every other error; a command without its arguments shows its help."""
     if type(error).__name__ == "NoArgsIsHelpError":
