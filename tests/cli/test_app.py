@@ -1,7 +1,6 @@
 """The command as a user types it: real processes, their output and their exit codes."""
 
 import json
-import shlex
 import signal
 import subprocess
 import sys
@@ -162,17 +161,6 @@ def test_a_command_without_arguments_shows_its_help(normscope):
     done = normscope()
     assert "compare" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_command_without_output_does_its_work(tmp_path, environment, closed, workers):
-    words = [*COMMAND, "compare", *SMALL, "--seeds", "1", "--out", "e", "--workers", workers]
-    shell = ["sh", "-c", f"{shlex.join(words)} {closed}"]
-    done = subprocess.run(shell, cwd=tmp_path, env=environment, check=False, capture_output=True)
-    assert done.returncode == 0
-    records = list((tmp_path / "e").glob("trials/*/record.json"))
-    assert [json.loads(r.read_text())["status"] for r in records] == ["finished"] * 2
 
 
 def test_a_config_file_with_an_unknown_key(normscope, tmp_path):
