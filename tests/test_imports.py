@@ -32,7 +32,7 @@ ALLOWED = {
     "report": {"analysis", "stats", "experiment", "files", "words", "drawing"},
 }
 ALLOWED["study"] = set(ALLOWED)
-ALLOWED["cli"] = (ALLOWED["study"] | {"study"}) - {"norms", "store"}
+ALLOWED["cli"] = (ALLOWED["study"] | {"study"}) - {"store"}
 ALLOWED["__init__"] = {"data", "experiment", "models", "study"}
 ALLOWED["__main__"] = {"cli"}
 

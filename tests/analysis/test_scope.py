@@ -74,11 +74,9 @@ def test_a_batch_size_whose_learning_rate_is_scaled_is_no_shorter_training():
     assert [(s.steps, s.usual_steps) for s in scope_of(experiment)] == [
         (15 * 391, 15 * 391), (15 * 98, 15 * 98), (15 * 25, 15 * 25),
     ]  # fmt: skip
-    larger = RECIPES["s8"].model_copy(
-        update={"batch_size": 2048}
-    )  # and the learning rate as it was
-    (scope,) = scope_of(Experiment(dataset="cifar10", recipe=larger))
-    assert (scope.steps, scope.usual_steps, scope.short) == (375, 1470, True)
+    larger = Experiment(dataset="cifar10", recipe={"name": "s8", "batch_size": 2048})
+    (scope,) = scope_of(larger)
+    assert (scope.steps, scope.usual_steps, scope.limited) == (375, 375, False)
 
 
 def test_what_is_usual_is_not_known_of_a_recipe_without_a_name_or_a_set_without_a_size():
