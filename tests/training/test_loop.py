@@ -17,6 +17,14 @@ from normscope.training import Diverged, Splits, evaluate, fit
 from normscope.training.seeds import generator
 
 RECIPE = Recipe(name="test", epochs=2, batch_size=100, max_lr=0.05)
+OTHER = RECIPE.model_copy(
+    update={
+        "min_momentum": 0.5,
+        "max_momentum": 0.9,
+        "weight_decay": 0.01,
+        "label_smoothing": 0.2,
+    }
+)
 
 
 @pytest.fixture
@@ -37,16 +45,20 @@ def network(norm, dropout=True):
     return model.to(memory_format=torch.channels_last)
 
 
-def plain_training(model, dataset, order):
-    """Images as everybody prepares them, NCHW, `.item()` every step, in float64 where it counts."""
+def plain_training(model, dataset, order, **options):
+    """Images as everybody prepares them, NCHW, `.item()` every step, in float64 where it counts.
+
+    `options`: weight_decay, label_smoothing, and momenta of the schedule, if not torch's defaults.
+    """
+    decay, smoothing = options.pop("weight_decay", 0.0), options.pop("label_smoothing", 0.0)
     scale = np.array(dataset.mean, np.float32), np.array(dataset.std, np.float32)
     images = (dataset.train_images.astype(np.float32) / 255 - scale[0]) / scale[1]
     x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
     y = torch.from_numpy(dataset.train_labels)
     steps = math.ceil(len(x) / RECIPE.batch_size)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, max_lr=RECIPE.max_lr, epochs=RECIPE.epochs, steps_per_epoch=steps
+        optimizer, max_lr=RECIPE.max_lr, epochs=RECIPE.epochs, steps_per_epoch=steps, **options
     )
     rows = []
     for _ in range(RECIPE.epochs):
@@ -55,7 +67,7 @@ def plain_training(model, dataset, order):
         for start in range(0, len(x), RECIPE.batch_size):
             index = order_of_epoch[start : start + RECIPE.batch_size]
             logits = model(x[index])
-            loss = cross_entropy(logits, y[index])
+            loss = cross_entropy(logits, y[index], label_smoothing=smoothing)
             optimizer.zero_grad()
             loss.backward()
             rate = optimizer.param_groups[0]["lr"]
@@ -67,19 +79,34 @@ def plain_training(model, dataset, order):
     return rows
 
 
-@pytest.mark.parametrize("norm", NORMS)
-def test_agrees_with_the_plain_loop(norm, shapes, splits):
+def agrees(norm, recipe, shapes, splits, **options):
     # In float32 a ReLU or a max-pool near a tie amplifies the rounding of another memory layout.
     model = network(norm, dropout=False).double()
     model.register_forward_pre_hook(lambda _, inputs: (inputs[0].double(),))
     plain = copy.deepcopy(model).to(memory_format=torch.contiguous_format).train()
     records = []
-    fit(model, splits, RECIPE, generator(0, "order"), records.append)
-    expected = plain_training(plain, shapes, generator(0, "order"))
+    logits = fit(model, splits, recipe, generator(0, "order"), records.append)
+    expected = plain_training(plain, shapes, generator(0, "order"), **options)
     found = [(r.train_loss_nats, r.train_accuracy_percent, r.learning_rate) for r in records]
     assert [row[0] for row in found] == pytest.approx([row[0] for row in expected], rel=1e-4)
     assert [row[1] for row in found] == pytest.approx([row[1] for row in expected], abs=0.5)
     assert [row[2] for row in found] == pytest.approx([row[2] for row in expected], rel=1e-12)
+    for value, wanted in zip(model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(value, wanted, rtol=1e-3, atol=1e-4)
+    loss = cross_entropy(logits, splits.test.labels)  # nothing is smoothed in the test
+    assert records[-1].test_loss_nats == pytest.approx(loss.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_agrees_with_the_plain_loop(norm, shapes, splits):
+    agrees(norm, RECIPE, shapes, splits)
+
+
+def test_every_number_of_a_recipe_is_used(shapes, splits):
+    agrees(
+        "gn", OTHER, shapes, splits, weight_decay=0.01, label_smoothing=0.2, base_momentum=0.5,
+        max_momentum=0.9,
+    )  # fmt: skip
 
 
 def test_the_last_batch_of_an_epoch_may_be_smaller(splits):

@@ -13,10 +13,11 @@ from normscope.norms import NORMS
 from normscope.training import Split, fold
 from normscope.training.graph import WARM_UP, Graphed, GraphRoom
 from normscope.training.seeds import generator
-from normscope.training.steps import DeviceSteps, EagerSteps, generators_of, one_cycle
+from normscope.training.steps import DeviceSteps, EagerSteps, generators_of, rates_and_momenta
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(name="test", epochs=3, batch_size=40, max_lr=0.05)
+CHANGES = {"weight_decay": 0.01, "label_smoothing": 0.2, "min_momentum": 0.0, "max_momentum": 0.9}
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
@@ -51,14 +52,17 @@ class InFloat64(nn.Module):
         return self.model(x.double())
 
 
-@pytest.mark.parametrize("members", [1, 3])
-@pytest.mark.parametrize("norm", NORMS)
-def test_steps_on_the_device_are_those_of_torchs_optimizer(norm, members, shapes):
+CASES = [(norm, members, RECIPE) for norm in NORMS for members in (1, 3)]
+CASES += [("bn", 3, RECIPE.model_copy(update={field: value})) for field, value in CHANGES.items()]
+
+
+@pytest.mark.parametrize(("norm", "members", "recipe"), CASES)
+def test_steps_on_the_device_are_those_of_torchs_optimizer(norm, members, recipe, shapes):
     """Same parameters, buffers, sums and learning rates after each of two epochs; in float64."""
     train = train_split(shapes)
     models = [network(norm, members) for _ in range(2)]
     eager, device = (
-        kind(InFloat64(model), train, RECIPE, members)
+        kind(InFloat64(model), train, recipe, members)
         for kind, model in zip((EagerSteps, DeviceSteps), models, strict=True)
     )
     for epoch in batches(members):
@@ -103,7 +107,7 @@ def test_steps_that_are_closed_are_freed(shapes):
 
 
 def test_one_cycle_rises_and_falls_while_momentum_falls_and_rises():
-    rates, momenta = one_cycle(RECIPE, 100)
+    rates, momenta = rates_and_momenta(RECIPE, 100)
     assert len(rates) == len(momenta) == 9
     peak = rates.index(max(rates))
     assert (rates[0], rates[peak]) == pytest.approx((0.05 / 25, 0.05), rel=0.02)

@@ -216,5 +216,5 @@ def _flat(experiment: Experiment) -> dict[str, Any]:
     """Everything but the size of an experiment: its norms, seeds and batch sizes."""
     size = {"norms", "seeds", "own_seeds", "batch_sizes"}
     values = experiment.model_dump(exclude={*size, "recipe"})
-    recipe = {f"recipe.{key}": value for key, value in experiment.recipe.model_dump().items()}
+    recipe = {f"recipe.{key}": value for key, value in experiment.recipe}
     return {**values, **recipe}

@@ -7,6 +7,7 @@ replay a whole step as one CUDA graph (`normscope.training.graph`).
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import nn
@@ -17,6 +18,11 @@ from normscope.experiment import Recipe
 from normscope.models.layers import Dropout
 from normscope.training.graph import Graphed, GraphRoom
 from normscope.training.split import Split
+
+# What the choices of a recipe stand for.
+OPTIMIZERS = {"sgd": torch.optim.SGD}
+SCHEDULES = {"one-cycle": OneCycleLR}
+AUGMENTATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"none": lambda x_NCHW: x_NCHW}
 
 
 class Steps(ABC):
@@ -49,15 +55,16 @@ class Steps(ABC):
     def _loss(self, index: torch.Tensor) -> torch.Tensor:
         """The sum of the members' mean losses, which no member shares with another."""
         x_NCHW, labels = self.train.batch(index)
+        x_NCHW = AUGMENTATIONS[self.recipe.augmentation](x_NCHW)
         logits = by_member(self.model(x_NCHW), self.members)
-        mean_losses = losses(logits, labels).mean(dim=1)
+        mean_losses = losses(logits, labels, self.recipe.label_smoothing).mean(dim=1)
         self._loss_sum += mean_losses.detach() * index.shape[1]
         self._correct += (logits.argmax(dim=2) == labels).sum(dim=1)
         return mean_losses.sum()
 
 
 class EagerSteps(Steps):
-    """Steps with `torch.optim.SGD` and `OneCycleLR`."""
+    """Steps with torch's own optimizer and schedule."""
 
     def __init__(self, model: nn.Module, train: Split, recipe: Recipe, members: int):
         super().__init__(model, train, recipe, members)
@@ -80,7 +87,7 @@ class DeviceSteps(Steps):
         device = train.device
         self.parameters: list[torch.Tensor] = [p for p in model.parameters() if p.requires_grad]
         self.velocities = [torch.zeros_like(parameter) for parameter in self.parameters]
-        self.rates, momenta = one_cycle(recipe, len(train))
+        self.rates, momenta = rates_and_momenta(recipe, len(train))
         dtype = self.parameters[0].dtype
         self._rates = torch.tensor(self.rates, dtype=dtype, device=device)
         self._momenta = torch.tensor(momenta, dtype=dtype, device=device)
@@ -110,13 +117,16 @@ class DeviceSteps(Steps):
         return Graphed(lambda: self._step(index), self._room, self._generators)
 
     def _step(self, index: torch.Tensor) -> None:
-        """SGD with momentum: v = momentum * v + gradient, then parameter -= rate * v."""
+        """SGD: v = momentum * v + gradient + decay * parameter, then parameter -= rate * v."""
         loss = self._loss(index)
         gradients = torch.autograd.grad(loss, self.parameters, materialize_grads=True)
         # One kernel for all parameters; torch's own optimizers are built of these.
         multiply_, add_ = torch._foreach_mul_, torch._foreach_add_  # pyright: ignore
         multiply, subtract_ = torch._foreach_mul, torch._foreach_sub_  # pyright: ignore
         with torch.no_grad():
+            if self.recipe.weight_decay:
+                add = torch._foreach_add  # pyright: ignore
+                gradients = add(gradients, self.parameters, alpha=self.recipe.weight_decay)
             multiply_(self.velocities, self._momenta.take(self._count))
             add_(self.velocities, gradients)
             subtract_(self.parameters, multiply(self.velocities, self._rates.take(self._count)))
@@ -125,15 +135,24 @@ class DeviceSteps(Steps):
 
 def optimizer_of(parameters, recipe: Recipe, images: int) -> tuple[torch.optim.SGD, OneCycleLR]:
     """The recipe's optimizer and its schedule, which is stepped after every batch."""
-    optimizer = torch.optim.SGD(parameters, lr=recipe.max_lr, momentum=0.9)
-    steps_per_epoch = math.ceil(images / recipe.batch_size)
-    schedule = OneCycleLR(
-        optimizer, max_lr=recipe.max_lr, epochs=recipe.epochs, steps_per_epoch=steps_per_epoch
+    optimizer = OPTIMIZERS[recipe.optimizer](
+        parameters,
+        lr=recipe.max_lr,
+        momentum=recipe.max_momentum,
+        weight_decay=recipe.weight_decay,
+    )
+    schedule = SCHEDULES[recipe.schedule](
+        optimizer,
+        max_lr=recipe.max_lr,
+        epochs=recipe.epochs,
+        steps_per_epoch=math.ceil(images / recipe.batch_size),
+        base_momentum=recipe.min_momentum,
+        max_momentum=recipe.max_momentum,
     )
     return optimizer, schedule
 
 
-def one_cycle(recipe: Recipe, images: int) -> tuple[list[float], list[float]]:
+def rates_and_momenta(recipe: Recipe, images: int) -> tuple[list[float], list[float]]:
     """Learning rate and momentum of every step of a training, as torch's schedule has them."""
     optimizer, schedule = optimizer_of([nn.Parameter(torch.zeros(()))], recipe, images)
     rates, momenta = [], []
@@ -157,7 +176,11 @@ def by_member(logits: torch.Tensor, members: int) -> torch.Tensor:
     return logits.unflatten(1, (members, -1)).transpose(0, 1)
 
 
-def losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+def losses(
+    logits: torch.Tensor, labels: torch.Tensor, label_smoothing: float = 0.0
+) -> torch.Tensor:
     """Cross entropy of each image, (M, N), from logits (M, N, K) and labels (M, N)."""
-    flat = cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+    flat = cross_entropy(
+        logits.flatten(0, 1), labels.flatten(), reduction="none", label_smoothing=label_smoothing
+    )
     return flat.unflatten(0, labels.shape)
