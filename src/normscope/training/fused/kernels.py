@@ -14,29 +14,17 @@ compiler turns into vector instructions. A NaN passes through, so that divergenc
 """
 
 import os
-import tempfile
-from pathlib import Path
 
 import numba
 import numpy as np
-import platformdirs
 from llvmlite import ir
 from numba import njit, types
 from numba.extending import intrinsic, overload
 
-
-def _cache_folder() -> str:
-    """Where compiled code is kept; a user without a cache folder gets a temporary one."""
-    folder = Path(platformdirs.user_cache_dir("normscope")) / "numba"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return tempfile.mkdtemp(prefix="normscope-numba-")
-    return str(folder) if os.access(folder, os.W_OK) else tempfile.mkdtemp()
-
+from normscope.training.fused.cache import cache_folder
 
 # numba would write beside this file, where an installed package often cannot be written.
-folder = os.environ.get("NUMBA_CACHE_DIR") or _cache_folder()
+folder = os.environ.get("NUMBA_CACHE_DIR") or str(cache_folder())
 numba.config.CACHE_DIR = folder  # pyright: ignore  # made at run time, from the environment
 
 COMPILE = {"nogil": True, "cache": True, "fastmath": {"contract"}, "error_model": "numpy"}
