@@ -1,10 +1,17 @@
 """Every norm against its paper's formula, written out in numpy in float64."""
 
+import subprocess
+import sys
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
-from normscope.norms import NORMS
+from normscope.norms import NORMS, PACKAGED_NORMS, title_of
+from normscope.norms.by_layer import coefficients_of, norm_layers
+from normscope.norms.group import group_norm
 
 N, C, H, W = 5, 8, 6, 7
 EPS = 1e-5
@@ -73,3 +80,49 @@ def test_per_sample_norms_do_not_look_at_other_samples(name, x):
 def test_gn_lists_the_group_counts_that_divide():
     with pytest.raises(ValueError, match=r"4 groups do not divide 18.*\[1, 2, 3, 6, 9, 18\]"):
         NORMS["gn"](18)
+
+
+# -- the table -----------------------------------------------------------------------------------
+
+
+def test_names_and_titles_are_there_without_torch():
+    code = (
+        "import sys, normscope.norms as n, normscope.models as m\n"
+        "print([n.title_of(name) for name in n.NORMS], list(m.MODELS), 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    titles = ["BatchNorm", "GroupNorm (4 groups)", "LayerNorm (over C, H, W)"]
+    assert done.stdout.strip() == f"{titles} ['s8', 's8-gap'] False"
+
+
+def test_a_norm_of_a_script_has_its_name_for_a_title(monkeypatch):
+    monkeypatch.setitem(NORMS, "mine", nn.InstanceNorm2d)
+    assert NORMS["mine"](8).num_features == 8
+    assert title_of("mine") == "mine"
+
+
+def test_a_norm_takes_the_options_of_its_function():
+    assert NORMS["gn"](8, num_groups=2).num_groups == 2
+    assert NORMS["bn"](8, eps=1e-3, momentum=0.5).momentum == 0.5
+
+
+@pytest.mark.parametrize("name", PACKAGED_NORMS)
+def test_what_a_file_knows_of_its_layers_holds_for_those_it_makes(name):
+    layer = NORMS[name](C)
+    known = norm_layers()[type(layer)]
+    assert known.is_usual(layer)
+    assert coefficients_of(layer) is known.coefficients
+    wide = known.widened(layer, 3)
+    assert type(wide) is type(layer)
+    for own, value in zip(layer.state_dict().values(), wide.state_dict().values(), strict=True):
+        assert value.shape == ((3 * len(own),) if own.dim() else ())
+
+
+def test_layers_are_known_by_their_type_and_not_by_their_name():
+    assert coefficients_of(partial(group_norm, num_groups=2)(8)) is coefficients_of(NORMS["gn"](8))
+
+    class Other(nn.GroupNorm):
+        def forward(self, x):
+            return 2 * super().forward(x)
+
+    assert coefficients_of(Other(2, 8)) is None

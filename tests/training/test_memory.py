@@ -62,12 +62,18 @@ def test_a_step_needs_memory_in_proportion_to_its_batch(shapes):
     assert large / small == pytest.approx(2, rel=0.02)
 
 
+# Where convolutions in bfloat16 are emulated, they keep copies in float32.
+@pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="needs bfloat16 arithmetic")
 def test_bfloat16_needs_little_more_than_half(shapes):
-    layers = step_memory(64, shapes)
     fused = step_memory(64, shapes, lambda model: with_fastest_forward(model, CPU, "fp32"))
     halved = step_memory(64, shapes, lambda model: with_fastest_forward(model, CPU, "bf16"))
-    assert fused == pytest.approx(layers, rel=0.05)
     assert 0.5 < halved / fused < 0.6
+
+
+def test_the_fused_passes_need_no_more_memory_than_the_layers(shapes):
+    layers = step_memory(64, shapes)
+    fused = step_memory(64, shapes, lambda model: with_fastest_forward(model, CPU, "fp32"))
+    assert fused == pytest.approx(layers, rel=0.05)
 
 
 def test_a_finished_trial_knows_its_memory_and_keeps_its_weights(shapes):

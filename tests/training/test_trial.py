@@ -176,13 +176,6 @@ def test_an_observer_that_fails_is_no_outcome_of_the_trial(shapes):
         run_trial(trial(), shapes, CPU, on_epoch=closed)
 
 
-def test_the_environment_is_recorded(shapes):
-    environment = run_trial(trial(epochs=1), shapes, CPU).environment
-    assert environment.torch == torch.__version__
-    assert environment.threads == torch.get_num_threads()
-    assert environment.device == "cpu"
-
-
 def test_devices():
     assert choose_device("cpu") == CPU
     with pytest.raises(UsageError, match="unknown device 'tpu'; known: auto, cpu, cuda"):

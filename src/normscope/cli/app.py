@@ -66,9 +66,9 @@ def _data_set_meant(message: str) -> str:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from normscope import __version__
 
-        print(f"normscope {version('normscope')}")
+        print(f"normscope {__version__}")
         raise typer.Exit
 
 

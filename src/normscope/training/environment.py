@@ -2,11 +2,11 @@
 
 import os
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
 import numpy as np
 import torch
 
+from normscope import __version__
 from normscope.experiment import Environment, Precision
 from normscope.training.forward import kernels_for
 
@@ -17,7 +17,7 @@ def environment(device: torch.device, precision: Precision, fleet: int) -> Envir
     `fleet` is the number of trials that run at once as one network.
     """
     return Environment(
-        normscope=own_version(),
+        normscope=__version__,
         python=platform.python_version(),
         torch=torch.__version__,
         numpy=np.__version__,
@@ -29,14 +29,6 @@ def environment(device: torch.device, precision: Precision, fleet: int) -> Envir
         kernels=kernels_for(device, fleet),
         fleet=fleet,
     )
-
-
-def own_version() -> str:
-    """normscope's version; "0+unknown" where it runs from a source tree that is not installed."""
-    try:
-        return version("normscope")
-    except PackageNotFoundError:
-        return "0+unknown"
 
 
 def _precision(device: torch.device, precision: Precision) -> str:

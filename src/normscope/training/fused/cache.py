@@ -40,7 +40,5 @@ def _temporary_folder() -> Path:
 
 def _belongs_to_user_alone(folder: Path) -> bool:
     found = folder.lstat()  # of a link, and not of what it leads to
-    others = stat.S_IRWXG | stat.S_IRWXO
-    return (
-        stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & others
-    )
+    for_others = found.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not for_others
