@@ -21,6 +21,7 @@ from normscope.analysis.metrics import FinishedTrial, metrics_of
 from normscope.analysis.mistakes import find_mistakes
 from normscope.analysis.verdicts import Rules
 from normscope.experiment import EpochRecord, Predictions
+from normscope.experiment.tuning import Search
 from tests.stats.test_convergence import PUBLISHED
 
 
@@ -483,3 +484,16 @@ def test_at_a_tie_an_image_is_neither_wrong_nor_right():
         "Most confident mistakes of bn": 3,
         "Most confident mistakes of ln": 1,
     }
+
+
+def test_where_every_rate_diverged_the_remark_names_the_batch_size():
+    def search(size, accuracy):
+        return Search("gn", size, (0.01, 0.02), (accuracy,) * 2, 0.02, False)
+
+    several = make_analysis(batch_sizes=(64, 512), searches=[search(64, 0.0), search(512, 70.0)])
+    found, lost = [remark.text for remark in several.findings if remark.topic == "Tuning"]
+    assert found.endswith("0.02 for gn at 512, none of them at an edge of its grid.")
+    assert lost == "every learning rate that was tried diverged with gn at 64."
+    one = make_analysis(searches=[search(512, 0.0)])
+    (lost,) = [str(remark) for remark in one.findings if remark.topic == "Tuning"]
+    assert lost == "Tuning: every learning rate that was tried diverged with gn."

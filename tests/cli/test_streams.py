@@ -32,3 +32,18 @@ def test_progress_is_not_mixed_into_json_where_standard_error_is_closed(tmp_path
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert [norm["norm"] for norm in json.loads(done.stdout)["norms"]] == ["bn", "gn"]
+
+
+def test_a_terminal_without_a_minus_sign_gets_a_hyphen(tmp_path, environment):
+    """A number must not change its meaning, nor a verdict stop the command."""
+    environment["PYTHONIOENCODING"] = "ascii"
+    script = (
+        "from normscope.cli.streams import prepare_streams\n"
+        "prepare_streams()\n"
+        "print('−1.45 ± 0.5 µs → –, é')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("-1.45 +- 0.5 us -> -, ?\n", "")

@@ -237,3 +237,11 @@ def test_a_wrong_value_is_one_error():
     with pytest.raises(ValidationError) as caught:
         Experiment(dataset=3)
     assert [error["loc"] for error in caught.value.errors()] == [("dataset",)]
+
+
+def test_a_recipe_that_differs_in_any_field_is_another_experiment():
+    usual = Experiment()
+    decayed = Experiment(recipe={"name": "quick", "weight_decay": 0.01})
+    for mine, other in ((usual, decayed), (decayed, usual)):
+        assert mine.difference_to(other).startswith("recipe.weight_decay ")
+    assert usual.difference_to(Experiment(norms=("ln",), seeds=9)) == ""

@@ -3,14 +3,12 @@
 import pytest
 from report_fakes import MACHINE, failed, make_experiment
 
-from normscope.analysis.findings import tuning_findings
 from normscope.experiment import EpochRecord, Result
 from normscope.experiment.plan import plan
 from normscope.experiment.tuning import (
     GRID,
     SEEDS,
     WIDEST,
-    Search,
     chosen_rates,
     searches,
     tuning_plan,
@@ -98,15 +96,3 @@ def test_every_batch_size_is_searched_around_its_own_scaled_rate():
 def test_the_plan_uses_the_rates_and_leaves_out_what_has_none():
     trials = plan(EXPERIMENT, {("bn", 512): 0.08})
     assert [(t.norm, t.seed, t.recipe.max_lr) for t in trials] == [("bn", 0, 0.08), ("bn", 1, 0.08)]
-
-
-def test_where_every_rate_diverged_the_sentence_names_the_batch_size():
-    def search(size, accuracy):
-        return Search("gn", size, (0.01, 0.02), (accuracy,) * 2, 0.02, False)
-
-    found, lost = tuning_findings([search(64, 0.0), search(512, 70.0)], several_sizes=True)
-    assert found.endswith("0.02 for gn at 512, none of them at an edge of its grid.")
-    assert lost == "Tuning: every learning rate that was tried diverged with gn at 64."
-    assert tuning_findings([search(64, 0.0)], several_sizes=False) == (
-        "Tuning: every learning rate that was tried diverged with gn.",
-    )

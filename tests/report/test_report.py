@@ -336,12 +336,12 @@ def test_full_names_are_left_out_where_they_are_not_known(tmp_path):
 def test_limits_on_the_images_are_told(tmp_path, capsys):
     page, markdown = page_of(tmp_path, train_limit=4000, test_limit=900)
     show_analysis(make_analysis(**FEW, train_limit=4000, test_limit=900))
-    words = "per norm, the first 4,000 training and the first 900 test images"
+    words = "learning rate 0.02, the first 4,000 training and the first 900 test images"
     for text in (page.text, markdown, " ".join(capsys.readouterr().out.split())):
         assert words in text
     page, markdown = page_of(tmp_path)
-    assert "per norm, all 50,000 training and all 1,000 test images" in page.text
-    assert "per norm, all 50,000 training and all 1,000 test images" in markdown
+    assert "learning rate 0.02, all 50,000 training and all 1,000 test images" in page.text
+    assert "learning rate 0.02, all 50,000 training and all 1,000 test images" in markdown
 
 
 def test_a_short_training_is_told_beside_the_answer_on_every_surface(tmp_path, capsys):

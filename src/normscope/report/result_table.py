@@ -12,7 +12,6 @@ from normscope.analysis.metrics import (
     Metric,
 )
 from normscope.analysis.summaries import NormSummary
-from normscope.experiment import Recipe
 from normscope.stats import Estimate
 from normscope.words import NONE, counted, interval, number, signed
 
@@ -29,18 +28,20 @@ def title(analysis: Analysis) -> str:
 
 
 def setting(analysis: Analysis) -> str:
-    """Model, recipe, seeds and images, and which of the images were left out."""
+    """Model, recipe, seeds, batch size and rate, and which of the images were left out."""
     experiment, facts = analysis.experiment, analysis.facts
-    sizes = ""
-    if analysis.several_sizes:
-        sizes = f", batch sizes {', '.join(f'{size:,}' for size in experiment.batch_sizes)}"
+    recipes = [experiment.recipe_for(size) for size in experiment.batch_sizes]
+    sizes = ", ".join(f"{recipe.batch_size:,}" for recipe in recipes)
+    rates = ", ".join(f"{recipe.max_lr:g}" for recipe in recipes)
+    several = "s" if analysis.several_sizes else ""
     protocol = "" if experiment.protocol == "drop-in" else f", protocol {experiment.protocol}"
     train = f"{'the first' if experiment.train_limit else 'all'} {facts.train_size:,} training"
     test = f"{'the first' if experiment.test_limit else 'all'} {facts.test_size:,} test images"
     return (
         f"Model {experiment.model}, recipe {experiment.recipe.name} with "
         f"{counted(experiment.recipe.epochs, 'epoch')}, {counted(experiment.seeds, 'seed')} per "
-        f"norm{sizes}{protocol}, {train} and {test}."
+        f"norm{protocol}, batch size{several} {sizes}, peak learning rate{several} {rates}, "
+        f"{train} and {test}."
     )
 
 
@@ -48,15 +49,6 @@ def full_names(analysis: Analysis) -> str:
     """``bn: BatchNorm; gn: GroupNorm, 4 groups``: the norms whose full names are known."""
     titles = analysis.titles
     return "; ".join(f"{n}: {titles[n]}" for n in analysis.experiment.norms if n in titles)
-
-
-def recipe_words(recipe: Recipe) -> str:
-    """Everything that a recipe says, for the record."""
-    values = ", ".join(f"{key} {value}" for key, value in recipe)
-    return (
-        f"{values}; SGD with OneCycleLR at torch's defaults, cross entropy, no weight decay, no "
-        "augmentation"
-    )
 
 
 @dataclass(frozen=True)
