@@ -1,6 +1,7 @@
 """A fleet against its members trained alone."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from normscope.experiment.plan import plan
 from normscope.models import MODELS
 from normscope.models.layers import Dropout
 from normscope.norms import NORMS
+from normscope.norms.by_layer import coefficients_of, norm_layers
+from normscope.norms.layer import NormLayer
 from normscope.training import SideBySide, Splits, fit_fleet, fold, join, separate, unfold
 from normscope.training.seeds import generator
 from normscope.training.trial import run_fleet, run_trial
@@ -232,6 +235,23 @@ def test_members_side_by_side_keep_their_own_weights(unfoldable):
     expected = [p + 1 for network in members(unfoldable) for p in network.parameters()]
     found = [p for network in alone for p in network.parameters()]
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+def test_a_norm_may_be_folded_without_being_fused_and_the_other_way_round(monkeypatch):
+    kind, made = nn.InstanceNorm2d, [nn.InstanceNorm2d(4, affine=True) for _ in range(2)]
+    known = NormLayer(
+        kind,
+        is_usual=lambda layer: layer.affine,
+        widened=lambda layer, members: kind(layer.num_features * members, affine=True),
+    )
+    monkeypatch.setitem(norm_layers(), kind, known)
+    made[1].weight.data.fill_(3.0)
+    x = torch.randn(2, 4, 5, 5, generator=generator(0, "x"))
+    expected = torch.cat([layer(x) for layer in made], dim=1)
+    torch.testing.assert_close(fold(made)(wide([x, x])), expected)
+    assert coefficients_of(made[0]) is None
+    monkeypatch.setitem(norm_layers(), kind, replace(known, widened=None))
+    assert isinstance(join(made), SideBySide)
 
 
 def test_a_norm_that_cannot_be_folded_trains_in_a_fleet_as_it_does_alone(unfoldable, shapes):

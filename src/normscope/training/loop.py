@@ -139,8 +139,8 @@ def step_memory_mib(
 
     def pass_through() -> None:
         x_NCHW, labels = train.batch(index)
-        logits = by_member(model(x_NCHW), members)
-        loss = losses(logits, labels, recipe.label_smoothing).mean()
+        smoothing = recipe.label_smoothing
+        loss = losses(by_member(model(x_NCHW), members), labels, smoothing).mean()
         torch.autograd.grad(loss, parameters, materialize_grads=True)
 
     peak = peak_memory_mib(pass_through, train.device)
