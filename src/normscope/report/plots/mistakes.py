@@ -22,6 +22,7 @@ GAP_INCHES = 0.1  # at least, between two labels
 MARGIN_INCHES, TITLE_INCHES = 0.08, 0.4
 NAME_COLUMNS = 16  # longer class names are shortened
 LINE_COLUMNS = 25  # a longer label takes two lines
+LABEL_SIZES = 7.5, 6.5, 5.5, 4.5  # the first that fits: names in capitals are wide
 
 
 @dataclass(frozen=True)
@@ -124,9 +125,10 @@ def _draw_tile(axes: Axes, image: np.ndarray | None, label: str) -> None:
     axes.spines[:].set_visible(False)
     if columns(label) > LINE_COLUMNS:
         label = label.replace("→ ", "→\n", 1)
-    text = axes.set_xlabel(label, loc="left", fontsize=7.5)
-    room = (CELL_INCHES[0] - GAP_INCHES) / (text.get_window_extent().width / axes.figure.dpi)
-    text.set_fontsize(7.5 * min(1.0, room))  # names in capitals are wide
+    for size in LABEL_SIZES:
+        text = axes.set_xlabel(label, loc="left", fontsize=size)
+        if text.get_window_extent().width / axes.figure.dpi <= CELL_INCHES[0] - GAP_INCHES:
+            break
     if image is not None:
         axes.imshow(image, interpolation="none", aspect="auto")
     else:
