@@ -6,7 +6,7 @@ from report_fakes import diverged, make_experiment, make_labels, make_result
 from rich.console import Console
 
 from normscope.experiment.plan import plan
-from normscope.observers import LiveBars, Observer, PlainLines
+from normscope.observers import OBSERVERS, LiveBars, Observer, PlainLines, observer_for
 from normscope.words import duration
 
 
@@ -176,10 +176,7 @@ def test_an_observer_may_leave_out_what_it_does_not_want(results):
     assert observer.seen == [("bn", 1), ("bn", 2), ("bn", 3), ("gn", 1)]
 
 
-@pytest.mark.parametrize("make", [
-    lambda **how: PlainLines(io.StringIO(), **how),
-    lambda **how: LiveBars(Console(file=io.StringIO()), **how),
-], ids=["lines", "bars"])  # fmt: skip
+@pytest.mark.parametrize("make", OBSERVERS.values(), ids=list(OBSERVERS))
 def test_who_wants_to_stop_is_asked_after_every_epoch(make, results):
     asked = []
 
@@ -188,7 +185,7 @@ def test_who_wants_to_stop_is_asked_after_every_epoch(make, results):
         if len(asked) == 2:
             raise KeyboardInterrupt
 
-    observer = make(check=check)
+    observer = make(io.StringIO(), check)
     with pytest.raises(KeyboardInterrupt), closing(observer):
         replay(observer, results)
     assert len(asked) == 2
@@ -209,3 +206,18 @@ def test_how_the_comparisons_stand_is_said_by_the_number_of_seeds():
         "               ln undecided",
         "after 2 seeds  gn worse",
     ]
+
+
+def test_a_terminal_gets_bars_and_a_file_gets_lines():
+    terminal, file = io.StringIO(), io.StringIO()
+    terminal.isatty = lambda: True
+    assert isinstance(observer_for(terminal), LiveBars)
+    assert isinstance(observer_for(file), PlainLines)
+
+
+@pytest.mark.parametrize("name", OBSERVERS)
+def test_every_observer_of_the_table_tells_its_stream_of_every_trial(name, results):
+    stream = io.StringIO()
+    replay(OBSERVERS[name](stream, lambda: None), results)
+    for result in results:
+        assert f"{result.trial.norm} seed {result.trial.seed}" in stream.getvalue()

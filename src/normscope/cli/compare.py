@@ -203,20 +203,16 @@ def report(
 
 def _run(experiment: Any, how: dict[str, Any], as_json: bool) -> None:
     """`how`: the other arguments of `normscope.compare`."""
-    from rich.console import Console
-
     from normscope.cli.interrupt import exit_code, stop_noticed
-    from normscope.observers import LiveBars, PlainLines
+    from normscope.observers import observer_for
     from normscope.study.compare import compare as run
     from normscope.study.stored import has_results
 
     stream = sys.stderr if as_json else sys.stdout
     command = _repeatable(sys.argv[1:])
     try:
-        with stop_noticed() as check:
-            live = LiveBars(Console(file=stream), check) if stream.isatty() else None
-            with closing(live or PlainLines(stream, check)) as observer:
-                comparison = run(experiment, observer=observer, command=command, **how)
+        with stop_noticed() as check, closing(observer_for(stream, check)) as observer:
+            comparison = run(experiment, observer=observer, command=command, **how)
     except KeyboardInterrupt as stop:
         if not has_results(how["out"]):
             raise

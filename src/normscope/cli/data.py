@@ -36,13 +36,10 @@ def fetch(
 ) -> None:
     """Download a data set into the user's cache folder; goes on where an earlier try ended."""
     with errors_in_one_line(debug):
-        from rich.console import Console
-
         from normscope import data
-        from normscope.observers import LiveBars, PlainLines
+        from normscope.observers import observer_for
 
-        observer = LiveBars(Console()) if sys.stdout.isatty() else PlainLines()
-        with closing(observer):
+        with closing(observer_for(sys.stdout)) as observer:
             place = data.fetch(name, tuple(source) if source else None, observer.downloaded)
         print(f"{name} is at {place}")
 

@@ -1,7 +1,23 @@
 """What a user sees while an experiment runs."""
 
+from collections.abc import Callable
+from typing import TextIO
+
+from rich.console import Console
+
 from normscope.observers.bars import LiveBars
 from normscope.observers.lines import PlainLines
-from normscope.observers.protocol import Check, Observer
+from normscope.observers.protocol import Check, Observer, never
 
-__all__ = ["Check", "LiveBars", "Observer", "PlainLines"]
+__all__ = ["OBSERVERS", "Check", "LiveBars", "Observer", "PlainLines", "observer_for"]
+
+# By name: makes the observer that writes to a stream, and calls a check after every epoch.
+OBSERVERS: dict[str, Callable[[TextIO, Check], Observer]] = {
+    "lines": PlainLines,
+    "bars": lambda stream, check: LiveBars(Console(file=stream), check),
+}
+
+
+def observer_for(stream: TextIO, check: Check = never) -> Observer:
+    """The observer that suits a stream: bars in a terminal, lines in a file or a notebook."""
+    return OBSERVERS["bars" if stream.isatty() else "lines"](stream, check)

@@ -14,6 +14,7 @@ from normscope.executors.fleets import fleets
 from normscope.experiment import Experiment, Result, Trial
 from normscope.observers import Observer
 from normscope.training import kernels_for
+from normscope.training.device import torch_threads
 from normscope.training.trial import lost_trial, run_fleet
 
 FLEET = 32  # trials at once on a GPU, unless said otherwise; by estimate 20 GB of its memory
@@ -59,7 +60,9 @@ class Placement:
         executor = EXECUTORS[self.machine.executor](
             at_once=self.at_once, threads=self.threads, when_lost=partial(lost_trial, device)
         )
-        return executor.run(partial(run_fleet, dataset=dataset, device=device), todo, observer)
+        work = partial(run_fleet, dataset=dataset, device=device)
+        with torch_threads(self.threads if self.machine.executor == "inline" else _own_threads()):
+            yield from executor.run(work, todo, observer)
 
 
 def place(trials: Sequence[Trial], todo: Sequence[Trial], machine: Machine) -> Placement:
@@ -73,12 +76,21 @@ def place(trials: Sequence[Trial], todo: Sequence[Trial], machine: Machine) -> P
         at_once = max((len(fleet) for fleet in fleets(todo, machine.at_once)), default=1)
         words = f"{at_once} at a time on cuda, {precision}, as one network"
         return Placement(machine, precision, at_once, available_cores(), words)
-    of_all = min(machine.at_once, max(1, len(trials)))
-    at_once, threads = min(of_all, max(1, len(todo))), max(1, available_cores() // of_all)
-    each = f"{threads} each" if machine.executor == "processes" else str(torch.get_num_threads())
+    at_once, threads, each = 1, _own_threads(), ""
+    if machine.executor == "processes":
+        of_all = min(machine.at_once, max(1, len(trials)))
+        at_once, threads = min(of_all, max(1, len(todo))), max(1, available_cores() // of_all)
+        each = " each"
     norms_by = kernels_for(machine.device)
-    words = f"{at_once} at a time on cpu, {precision}, threads: {each}, norms by {norms_by}"
+    words = (
+        f"{at_once} at a time on cpu, {precision}, threads: {threads}{each}, norms by {norms_by}"
+    )
     return Placement(machine, precision, at_once, threads, words)
+
+
+def _own_threads() -> int:
+    """The threads of this process: torch's number, which knows of no limits of a container."""
+    return min(torch.get_num_threads(), available_cores())
 
 
 def check_own_code(experiment: Experiment, machine: Machine, own: Sequence[str]) -> None:

@@ -1,7 +1,5 @@
 """What a trial will take, foreseen from a few steps of it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +8,7 @@ import torch
 from normscope.data import Dataset
 from normscope.errors import RunError
 from normscope.experiment import Result, Trial
+from normscope.training.device import torch_threads
 from normscope.training.trial import run_trial
 
 
@@ -38,7 +37,7 @@ def estimate_trial(trial: Trial, size: DataSize, device: torch.device, threads: 
     sample = _random_images(steps * trial.recipe.batch_size, size)
     recipe = trial.recipe.model_copy(update={"epochs": epochs})
     short = trial.model_copy(update={"recipe": recipe, "validation": False})
-    with _threads(threads):
+    with torch_threads(threads):
         run_trial(short, sample, device)  # set-up: what is compiled or loaded once
         result = run_trial(short, sample, device)
     return _scaled(result, trial.recipe.epochs, size)
@@ -61,16 +60,6 @@ def _random_images(count: int, size: DataSize) -> Dataset:
         synthetic=True,
         description="random pixels",
     )
-
-
-@contextmanager
-def _threads(threads: int) -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _scaled(sample: Result, epochs: int, size: DataSize) -> Cost:
