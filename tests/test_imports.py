@@ -17,6 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 ALLOWED = {
     "errors": set(),
     "words": set(),
+    "version": set(),
     "drawing": set(),
     "files": set(),
     "stats": set(),
@@ -26,14 +27,14 @@ ALLOWED = {
     "data": {"experiment", "files", "drawing"},
     "observers": {"experiment", "words"},
     "models": {"norms", "experiment"},
-    "training": {"experiment", "data", "models", "norms", "files"},
+    "training": {"experiment", "data", "models", "norms", "files", "version"},
     "executors": {"experiment", "observers"},
     "analysis": {"experiment", "stats", "words"},
     "report": {"analysis", "stats", "experiment", "files", "words", "drawing"},
 }
 ALLOWED["study"] = set(ALLOWED)
 ALLOWED["cli"] = (ALLOWED["study"] | {"study"}) - {"store"}
-ALLOWED["__init__"] = {"data", "experiment", "models", "study"}
+ALLOWED["__init__"] = {"data", "experiment", "models", "study", "version"}
 ALLOWED["__main__"] = {"cli"}
 
 RESULTS_SIDE = [

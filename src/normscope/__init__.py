@@ -43,23 +43,12 @@ _HOMES = {
     "compare": "normscope.study.compare",
     "load_dataset": "normscope.data",
     "summarize": "normscope.models.summary",
+    "__version__": "normscope.version",
 }
 
 
 def __getattr__(name: str) -> Any:
     # Imported on first use (PEP 562): `normscope --help` must not wait for torch.
-    if name == "__version__":
-        return _version()
     if name not in _HOMES:
         raise AttributeError(f"module 'normscope' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
-
-
-def _version() -> str:
-    """The installed version; "0+unknown" where a source tree is used without being installed."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("normscope")
-    except PackageNotFoundError:
-        return "0+unknown"

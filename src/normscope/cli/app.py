@@ -66,7 +66,7 @@ def _data_set_meant(message: str) -> str:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from normscope import __version__
+        from normscope.version import __version__
 
         print(f"normscope {__version__}")
         raise typer.Exit

@@ -6,9 +6,9 @@ import platform
 import numpy as np
 import torch
 
-from normscope import __version__
 from normscope.experiment import Environment, Precision
 from normscope.training.forward import kernels_for
+from normscope.version import __version__
 
 
 def environment(device: torch.device, precision: Precision, fleet: int) -> Environment:
