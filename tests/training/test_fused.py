@@ -269,12 +269,13 @@ def losses_of(name, shapes, *, fused, dropout_seed):
 @pytest.mark.parametrize("name", FUSED)
 def test_trains_as_the_layers_do_step_by_step(name, shapes):
     """With the same dropped elements. A ReLU or a max-pool near a tie turns a rounding into another
-    path, so the bound is what other dropped elements make of the same training.
+    path, sooner or later by processor, so the bound is what other dropped elements make of the same
+    training, on average over the steps.
     """
     layers = losses_of(name, shapes, fused=False, dropout_seed=0)
     fused = losses_of(name, shapes, fused=True, dropout_seed=0)
     others = [losses_of(name, shapes, fused=False, dropout_seed=seed) for seed in (1, 2, 3)]
     torch.testing.assert_close(fused[:2], layers[:2], rtol=5e-4, atol=0)
-    spread = torch.stack([(other - layers).abs().max() for other in others]).median()
-    assert (fused - layers).abs().max() < spread
+    spread = torch.stack([(other - layers).abs().mean() for other in others]).median()
+    assert (fused - layers).abs().mean() < spread
     assert fused[-1] < fused[0]

@@ -248,7 +248,7 @@ def test_the_disk_space_foreseen_is_what_a_stored_trial_takes(tmp_path):
     done = trial("bn").model_copy(update={"test_limit": 2000})
     experiment = Experiment(norms=("bn",), seeds=1, recipe=done.recipe)
     asked = Request(date="2026-01-01", command="normscope compare", norms=("bn",), seeds=1)
-    store = Store.open(tmp_path, experiment, asked)
+    store = Store.create(tmp_path, experiment, asked)
     store.add(run_trial(done, dataset, CPU))
     stored = sum(path.stat().st_size for path in (tmp_path / "trials" / done.id).iterdir())
     foreseen = estimate_trial(done, DataSize(256, 2000, 10, (32, 32, 3)), CPU, threads=1)
