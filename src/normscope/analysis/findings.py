@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from normscope.analysis.answers import MANY, ONE_SEED, named
-from normscope.analysis.families import Contrast
+from normscope.analysis.contrasts import Contrast
 from normscope.analysis.metrics import DROP_SUM, PEAK_MEMORY, SECONDS_PER_EPOCH, Metric
 from normscope.analysis.numbers import Numbers
 from normscope.analysis.sentences import Remark

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import pandas as pd
 
+from normscope.analysis.contrasts import Contrast, contrasts_on, verdicts_on, winners_of
 from normscope.analysis.evidence import Evidence, evidence_of, variances_of
-from normscope.analysis.families import Contrast, contrasts_on, verdicts_on, winners_of
 from normscope.analysis.metrics import Metric, metrics_of, secondary_family
 from normscope.analysis.mistakes import Mistakes, find_mistakes
 from normscope.analysis.scope import Scope, scopes_of

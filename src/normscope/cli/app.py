@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from normscope.cli.compare import compare, report
 from normscope.cli.data import data_app
+from normscope.cli.experiments import compare, report
+from normscope.cli.information import plan, summary
 from normscope.cli.names import HelpWithNames
 from normscope.cli.options import figures_without_a_home
-from normscope.cli.planning import plan, summary
 from normscope.cli.streams import prepare_streams
 
 app = typer.Typer(

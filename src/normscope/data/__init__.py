@@ -1,4 +1,4 @@
-"""Data sets as uint8 arrays (N, H, W, C); `load_dataset` is the way in.
+"""Data sets as uint8 arrays, by name: the table `DATASETS`, and `load_dataset`, the way in.
 
 `DATASETS` lists what there is. A data set is either made in memory from a seed (`make`), or read
 from files that are looked for, verified and, if absent, downloaded (`layout`).

@@ -1,4 +1,4 @@
-"""Where trials run."""
+"""Where trials run, by name: the table `EXECUTORS`."""
 
 from normscope.executors.fleets import Fleets
 from normscope.executors.inline import Inline

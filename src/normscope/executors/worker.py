@@ -1,4 +1,4 @@
-"""The other end of `processes`: a process that trains the groups of trials it is sent.
+"""The other end of `processes`: a process that calls the work on the groups it is sent.
 
 It reads the work once and then one group after the other, all pickled, from standard input. To
 standard output it writes a pair of trial and record for each epoch, and for each group the list of

@@ -1,4 +1,4 @@
-"""The networks, by short name. None asks for a norm by name.
+"""The networks, by short name: the table `MODELS`. None asks for a norm by name.
 
 As for `NORMS`, a network's file, and torch with it, is imported when the network is first made.
 """

@@ -1,4 +1,4 @@
-"""The normalization layers, by short name.
+"""The normalization layers, by short name: the table `NORMS`.
 
 Importing this costs nothing: a norm's file, and torch with it, is imported when the norm first
 makes a layer. So whatever only needs the names and titles, such as the command line's help, starts

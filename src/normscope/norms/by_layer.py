@@ -1,4 +1,4 @@
-"""What the files of the norms know, by type of layer.
+"""What the norms' files say, looked up by type of layer: made from them, never edited.
 
 A layer is looked up by what it is and not by the name under which it was asked for, so that a
 script's own ``functools.partial(group_norm, num_groups=2)`` is computed as gn is.

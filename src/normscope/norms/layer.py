@@ -1,4 +1,4 @@
-"""What is known of a type of norm layer besides how it computes.
+"""What a norm's file says of its type of layer: the formula for fused passes, and how it folds.
 
 Whatever a norm takes its statistics over (batch, group, channel), its output is scale * x + shift
 with factors per sample and channel, and the statistics follow from two sums per sample and channel.

@@ -1,4 +1,4 @@
-"""What a user sees while an experiment runs."""
+"""Who is told while an experiment runs, by name: the table `OBSERVERS`."""
 
 from collections.abc import Callable
 from typing import TextIO

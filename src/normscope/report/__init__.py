@@ -10,7 +10,7 @@ from normscope.report.figures import FIGURE_FILE, make_figures
 from normscope.report.html import render_page
 from normscope.report.markdown import render_markdown
 from normscope.report.plots import to_png
-from normscope.report.plots.mistakes import mistake_figures
+from normscope.report.plots.pictures import mistake_figures
 
 __all__ = ["PAGE", "write_report"]
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from normscope.analysis import Analysis
-from normscope.analysis.families import Contrast
+from normscope.analysis.contrasts import Contrast
 from normscope.analysis.verdicts import Verdict
 
 

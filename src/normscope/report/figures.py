@@ -1,4 +1,4 @@
-"""The table of the figures of a report, in the order of the page."""
+"""The table of the figures of a report, `FIGURES`, in the order of the page."""
 
 import re
 from collections.abc import Callable
@@ -43,7 +43,7 @@ FIGURES = (
     Entry((r"confusion_\d+",), MISTAKES, confusion_figures),
 )
 
-# `plots.mistakes` makes files only: the page has a gallery of its own.
+# `plots.pictures` makes files only: the page has a gallery of its own.
 FILES_ONLY = (r"mistakes_\d+",)
 
 # The names of all files that reports put into their folder of figures.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from normscope.analysis import Analysis
-from normscope.analysis.families import Contrast
+from normscope.analysis.contrasts import Contrast
 from normscope.analysis.metrics import Metric
 from normscope.analysis.verdicts import Verdict
 from normscope.report.result_table import Cell, mean_sd

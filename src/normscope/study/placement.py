@@ -1,4 +1,4 @@
-"""Who runs where: the executor that is fastest here, and what share of the machine a trial gets."""
+"""Which executor runs trials on which machine, and what share of it each trial gets."""
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass

@@ -5,7 +5,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 
 from normscope.analysis.answers import standing
-from normscope.analysis.families import verdicts_on
+from normscope.analysis.contrasts import verdicts_on
 from normscope.analysis.metrics import TEST_ACCURACY
 from normscope.analysis.summaries import summarize_trial
 from normscope.analysis.verdicts import Rules, Verdict

@@ -10,7 +10,7 @@ from PIL import Image
 from report_fakes import CIFAR10, failed, make_analysis
 
 from normscope.report import write_report
-from normscope.report.plots.mistakes import (
+from normscope.report.plots.pictures import (
     draw_mistakes,
     mistake_figures,
     mistakes_data,
