@@ -260,7 +260,9 @@ def test_provenance_lists_what_a_reader_needs_to_repeat_and_to_doubt(plain):
     text = Page(html).text
     assert "normscope compare --dataset cifar10" in text
     assert "2026-01-01 00:00 UTC" in text
-    for value in ("batch_size 512", "max_lr 0.02", "0, 1, 2", "ab" * 32, "cd" * 32):
+    recipe = "s8: 15 epochs with batches of 512 images, precision fp32. SGD with OneCycleLR: the "
+    assert recipe + "learning rate rises to 0.02" in text
+    for value in ("0, 1, 2", "ab" * 32, "cd" * 32):
         assert value in text
     for value in MACHINE.model_dump().values():
         assert str(value) in text
