@@ -40,7 +40,9 @@ def test_compare_then_report(normscope, tmp_path):
     assert "shapes is synthetic" in done.stdout
     folder = tmp_path / "runs" / "shapes-s8-quick-epochs1-train192-test100"
     assert (folder / "report.html").exists()
-    table = done.stdout[done.stdout.index("shapes, s8, recipe quick") :]
+    assert "batch size 64, peak learning rate 0.1, the first 192 training" in done.stdout
+    assert "bn: BatchNorm; gn: GroupNorm (4 groups)" in done.stdout
+    table = done.stdout[done.stdout.index("bn and gn on shapes") :]
     assert max(map(len, table.splitlines())) <= 80
 
     again = normscope("compare", *SMALL, "--seeds", 2, "--json")
@@ -176,7 +178,7 @@ def test_a_recipe_of_the_wrong_type_is_not_replaced_by_options(normscope, tmp_pa
 
 
 def test_the_report_names_no_folder_of_this_machine(normscope, tmp_path):
-    arguments = [*SMALL, "--seeds", 1, f"--data-dir={tmp_path}", "--out", tmp_path / "o ut"]
+    arguments = [*SMALL, "--seeds", 1, "--out", tmp_path / "o ut"]
     assert normscope("compare", *arguments).returncode == 0
     page = (tmp_path / "o ut" / "report.html").read_text(encoding="utf-8")
     assert "normscope compare --epochs 1 --train-limit 192 " in page

@@ -77,7 +77,7 @@ def test_a_plan_says_how_many_seeds_and_how_long(normscope):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--until-decided", "--seeds", "4"], "--seeds fixes the number of seeds"),
+        (["--until-decided", "--seeds", "4"], "the experiment fixes its seeds (--seeds"),
         (["--max-seeds", "4"], "need --until-decided"),
         (["--budget", "2h"], "need --until-decided"),
         (["--until-decided", "--norms", "bn"], "nothing to decide"),

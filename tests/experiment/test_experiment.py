@@ -245,3 +245,10 @@ def test_a_recipe_that_differs_in_any_field_is_another_experiment():
     for mine, other in ((usual, decayed), (decayed, usual)):
         assert mine.difference_to(other).startswith("recipe.weight_decay ")
     assert usual.difference_to(Experiment(norms=("ln",), seeds=9)) == ""
+
+
+def test_seeds_of_its_own_are_given_as_seeds():
+    for seeds in ({"seeds": 5, "own_seeds": (1, 7)}, {"own_seeds": (1, 7)}):
+        with pytest.raises(ValidationError, match="give seeds of your own as the list"):
+            Experiment(**seeds)
+    assert Experiment(seeds=[0, 1, 2]) == Experiment(seeds=range(3)) == Experiment(seeds=3)

@@ -25,7 +25,7 @@ def folder(tmp_path_factory):
     """An experiment's folder with one finished trial."""
     folder = tmp_path_factory.mktemp("experiment")
     analysis = make_analysis(norms=("bn",), seeds=1, epochs=2, test_size=50)
-    store = Store.open(folder, analysis.experiment, analysis.requests[0])
+    store = Store.create(folder, analysis.experiment, analysis.requests[0])
     store.describe(analysis.facts, make_labels(50), analysis.models.values())
     store.add(analysis.results[0])
     return folder

@@ -1,7 +1,8 @@
 """What is refused before any work, and what a user is told of it."""
 
 import pytest
-from report_fakes import make_experiment, make_labels, make_result
+from report_fakes import make_experiment, make_labels, make_model, make_result
+from torch import nn
 
 import normscope
 from normscope.errors import RunError, UsageError
@@ -134,7 +135,7 @@ def test_designs_that_leave_nothing_to_decide():
 def test_a_sequence_begins_with_six_seeds_and_fixes_none():
     assert with_first_seeds(small(), UNTIL).seeds == 6
     assert with_first_seeds(make_experiment(seeds=30), Design()).seeds == 30
-    with pytest.raises(UsageError, match="--seeds fixes the number of seeds"):
+    with pytest.raises(UsageError, match="fixes its seeds"):
         with_first_seeds(make_experiment(seeds=30), UNTIL)
 
 
@@ -209,3 +210,49 @@ def test_results_of_an_own_norm_are_not_used_again(monkeypatch, tmp_path):
                           make_labels(100)))  # fmt: skip
     with pytest.raises(UsageError, match="holds results of mine, which is of your own program"):
         checked(experiment, tmp_path)
+
+
+def test_own_code_that_failed_is_tried_again(monkeypatch, tmp_path):
+    class Broken(nn.Module):
+        def forward(self, x):
+            raise RuntimeError("out of patience")
+
+    monkeypatch.setitem(NORMS, "mine", lambda channels: Broken())
+    summary = "normscope.study.opening.summarize"  # it calls the layers, too
+    monkeypatch.setattr(summary, lambda model, norm, *_: make_model(norm))
+    experiment = small(norms=["mine"], seeds=1)
+    for _ in range(2):
+        with pytest.raises(RunError, match=r"every trial failed \(RuntimeError: out of patience"):
+            normscope.compare(experiment, out=tmp_path / "e", workers=1)
+    assert (tmp_path / "e" / "report.html").is_file()
+
+
+def test_trials_without_the_experiment_they_are_of_are_left_alone(tmp_path):
+    normscope.compare(small(seeds=1), out=tmp_path, workers=1)
+    (tmp_path / "experiment.json").unlink()
+    before = sorted(tmp_path.rglob("*"))
+    for epochs in (1, 2):
+        with pytest.raises(RunError, match="which says what they are, is gone"):
+            normscope.compare(small(seeds=1, epochs=epochs), out=tmp_path, workers=1)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_fewer_workers_than_one_are_refused():
+    for workers in (0, -1):
+        with pytest.raises(UsageError, match="workers must be 1 or more"):
+            machine_for("cpu", workers)
+
+
+def test_until_decided_names_no_seeds_and_adds_none_of_its_own(tmp_path):
+    stored(tmp_path, small(seeds=(1, 7)))
+    found = checked(small(), tmp_path, design=UNTIL)
+    assert found.notices == ()
+    assert found.experiment.seed_numbers == (1, 7)
+    foreseen = forecast(small(), out=tmp_path, design=UNTIL)
+    assert list(dict.fromkeys(t.seed for t in foreseen.trials)) == [1, 7, 0, 2, 3, 4]
+
+
+def test_a_baseline_that_the_folder_does_not_have_is_told(tmp_path):
+    stored(tmp_path, small(seeds=2))
+    (notice,) = checked(small(norms=["ln", "gn"], seeds=2), tmp_path).notices
+    assert notice == "The folder compares with bn, not with ln."

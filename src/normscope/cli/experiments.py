@@ -179,7 +179,12 @@ def compare(
 
 
 def report(
-    folder: Annotated[Path, typer.Argument(help="The folder of an experiment.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            parser=options.folder, metavar="FOLDER", help="The folder of an experiment."
+        ),
+    ],
     out: Annotated[
         Optional[Path],
         typer.Option(

@@ -3,6 +3,7 @@
 import os
 import re
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -57,8 +58,11 @@ def integers(text: str) -> tuple[int, ...]:
 
 
 def seeds(text: str) -> int | tuple[int, ...]:
-    """``5`` is a number of seeds, ``1,7,13`` are the seeds themselves."""
-    found = integers(text)
+    """``5`` is a number of seeds, ``1,7,13`` are the seeds themselves, and ``7,`` is one."""
+    try:
+        found = tuple(int(part) for part in text.removesuffix(",").split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: write a number, or seeds such as 1,7,13") from None
     return found if "," in text else found[0]
 
 
@@ -134,7 +138,8 @@ def errors_in_one_line(debug: bool) -> Iterator[None]:
         raise typer.Exit(exit_code(stop)) from None
     except NormscopeError as error:
         if debug:
-            raise
+            traceback.print_exc()
+            raise typer.Exit(error.exit_code) from error
         print(f"normscope: {error}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
     except (typer.Exit, BrokenPipeError):  # the reader of a pipe went: typer ends quietly

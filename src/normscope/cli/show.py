@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -207,10 +206,6 @@ def _seeds(planned: SeedPlan, seeds: int | None, seconds_per_trial: float) -> st
     if seeds is None:
         return "more than 1,000 seeds"
     return f"{seeds} seeds, {duration(seeds * planned.norms * seconds_per_trial)}"
-
-
-def seed_plan_as_dict(planned: SeedPlan, seconds_per_trial: float) -> dict[str, Any]:
-    return {**asdict(planned), "seconds_per_trial": seconds_per_trial}
 
 
 def show_summary(summary: ModelSummary) -> None:

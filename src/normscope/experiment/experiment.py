@@ -81,9 +81,16 @@ class Experiment(Frozen):
     @classmethod
     def _count_own_seeds(cls, values: Any) -> Any:
         seeds = values.get("seeds") if isinstance(values, dict) else None
-        if isinstance(seeds, list | tuple):
-            return {**values, "seeds": len(seeds), "own_seeds": tuple(seeds)}
-        return values
+        if not isinstance(seeds, list | tuple | range):
+            return values
+        usual = list(seeds) == list(range(len(seeds)))
+        return {**values, "seeds": len(seeds), "own_seeds": () if usual else tuple(seeds)}
+
+    @model_validator(mode="after")
+    def _seeds_agree(self) -> "Experiment":
+        if self.own_seeds and len(self.own_seeds) != self.seeds:
+            raise ValueError("give seeds of your own as the list `seeds`, and leave own_seeds out")
+        return self
 
     @model_serializer(mode="wrap")
     def _without_what_is_usual(self, write: Any) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def _explain_one(
         known = Recipe if where[0] == "recipe" else model
         keys = ", ".join(known.model_fields)
         return f"{source}unknown key {'.'.join(where)!r}; known: {keys}"
-    return f"{source}{'.'.join(where)} = {value!r}: {message}"
+    return f"{source}{'.'.join(where).removeprefix('own_')} = {value!r}: {message}"
 
 
 def option_of(field: str) -> str:

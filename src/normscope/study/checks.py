@@ -51,18 +51,24 @@ def check(
     design = design or kept_design(folder)
     asked = with_first_seeds(experiment, design)
     kept = kept_header(folder)
-    merged = merge(folder, kept, asked)
+    # Until decided, the seeds follow from what the folder holds when the work begins.
+    merged = merge(folder, kept, experiment if kept and design.until_decided else asked)
     check_design(merged, design, budget_s)
     check_sizes(merged, DATASETS[merged.dataset])
     own = own_names(merged)
     check_own_code(merged, machine, own)
     check_own_results(folder, merged, own)
-    notices = notices_on(merged, asked)
+    notices = notices_on(merged, experiment, kept)
     return Checked(folder, asked, merged, kept, design, budget_s, machine, notices)
 
 
 def machine_for(device: str, workers: int | None) -> Machine:
-    """The device "auto", "cpu" or "cuda"; raises `UsageError` if it is not there."""
+    """The device "auto", "cpu" or "cuda", and how many trials at once.
+
+    Raises `UsageError` if the device is not there, or for fewer than one trial.
+    """
+    if workers is not None and workers < 1:
+        raise UsageError(f"workers must be 1 or more, not {workers}")
     return Machine(choose_device(device), workers)
 
 
@@ -109,8 +115,8 @@ def with_first_seeds(experiment: Experiment, design: Design) -> Experiment:
         return experiment
     if "seeds" in experiment.model_fields_set:
         raise UsageError(
-            "--seeds fixes the number of seeds and --until-decided does not; leave one out "
-            "(--max-seeds limits the latter)"
+            "the experiment fixes its seeds (--seeds, or seeds in its file) and --until-decided "
+            "does not; leave one out (--max-seeds limits the latter)"
         )
     return experiment.model_copy(update={"seeds": min(LEAST_SEEDS, design.max_seeds)})
 
@@ -208,7 +214,7 @@ def check_own_results(folder: Path, experiment: Experiment, own: list[str]) -> N
         return
     for result in Store(folder).records():
         used = [name for name in own if name in (result.trial.norm, result.trial.model)]
-        if used:
+        if used and result.status != "failed":  # one that failed is tried again
             raise UsageError(
                 f"{folder} holds results of {used[0]}, which is of your own program: whether it is "
                 "still what was trained cannot be told, so they are not used again; give it "
@@ -216,17 +222,19 @@ def check_own_results(folder: Path, experiment: Experiment, own: list[str]) -> N
             )
 
 
-def notices_on(experiment: Experiment, asked: Experiment) -> tuple[str, ...]:
-    """What a user may not expect, in sentences."""
+def notices_on(merged: Experiment, asked: Experiment, kept: Header | None) -> tuple[str, ...]:
+    """What a user may not expect, in sentences; `asked` is what the user named."""
     notices = []
-    if len(experiment.norms) == 1:
+    if len(merged.norms) == 1:
         notices.append(
-            f"{experiment.norms[0]} is the only norm, so there is nothing to compare it with; "
+            f"{merged.norms[0]} is the only norm, so there is nothing to compare it with; "
             "name more in --norms."
         )
-    if len(experiment.seed_numbers) > asked.seeds and "seeds" in asked.model_fields_set:
+    if len(asked.norms) > 1 and asked.baseline != merged.baseline:
+        notices.append(f"The folder compares with {merged.baseline}, not with {asked.baseline}.")
+    if kept and "seeds" in asked.model_fields_set and kept.experiment.seeds > asked.seeds:
         notices.append(
-            f"The folder holds {experiment.seeds} seeds, which are all reported; "
+            f"The folder holds {kept.experiment.seeds} seeds, which are all reported; "
             f"{asked.seeds} were asked for."
         )
     return tuple(notices)

@@ -18,7 +18,7 @@ from normscope.study.comparison import Comparison
 from normscope.study.opening import load, open_folder, pictures_kept
 from normscope.study.placement import place
 from normscope.study.rounds import Watch, rounds, trials_of_round
-from normscope.words import counted, last_line
+from normscope.words import last_line
 
 
 def compare(
@@ -85,6 +85,6 @@ def check_outcome(comparison: Comparison) -> None:
     results = comparison.analysis.all_results
     if results and all(result.status == "failed" for result in results):
         raise RunError(
-            f"all of {counted(len(results), 'trial')} failed ({last_line(results[0].error)}); "
-            f"{comparison.page} shows why, and the same call tries again"
+            f"every trial failed ({last_line(results[0].error)}); {comparison.page} shows why, and "
+            "a further try repeats them"
         )

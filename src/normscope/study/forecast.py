@@ -14,8 +14,8 @@ from normscope.files import user_path
 from normscope.store import Store
 from normscope.study.checks import Checked, check, folder_of, machine_for
 from normscope.study.placement import place
-from normscope.study.rounds import blocks_at_once
-from normscope.study.stored import check_records, search_results
+from normscope.study.rounds import blocks_at_once, first_seeds
+from normscope.study.stored import results_stored, search_results
 from normscope.training.estimate import Cost, DataSize, estimate_trial
 
 
@@ -56,7 +56,7 @@ def forecast(
     checked = check(experiment, folder, design, budget_s, machine, data_dir)
     store = Store(folder) if checked.kept else None
     if store is not None:
-        check_records(store)
+        results_stored(store)  # or this is the place to refuse it
     trials = _foreseen(checked, store)
     todo = store.missing(trials) if store else trials
     placement = place(trials, todo, machine)
@@ -89,7 +89,9 @@ def seconds_per_trial(experiment: Experiment) -> float:
 
 
 def _foreseen(checked: Checked, store: Store | None) -> list[Trial]:
-    experiment = checked.experiment
+    experiment, design = checked.experiment, checked.design
+    if store and design.until_decided:
+        experiment = experiment.with_seeds(first_seeds(store, design))
     if experiment.protocol == "drop-in":
         return plan(experiment)
     tuned = search_results(store) if store else []
@@ -123,6 +125,8 @@ def _on_budget(checked: Checked, seconds: float) -> list[str]:
     if checked.budget_s is None:
         return []
     experiment = checked.experiment
+    if experiment.protocol == "tuned":
+        return [f"The budget of {checked.budget_s:g} s includes the search for learning rates."]
     per_seed = seconds * len(experiment.norms) * len(experiment.batch_sizes)
     at_once = blocks_at_once(experiment, checked.machine.at_once)
     fit = at_once * max(1, int(checked.budget_s / (per_seed * at_once))) if per_seed else 0

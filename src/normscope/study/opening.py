@@ -12,9 +12,9 @@ from normscope.experiment import DatasetFacts, Experiment, ModelSummary, Request
 from normscope.models.summary import summarize
 from normscope.observers import Observer
 from normscope.store import Store
-from normscope.store.folder import GITIGNORE, RUNS
+from normscope.store.folder import GITIGNORE, RUNS, ExperimentFolder
 from normscope.study.checks import Checked, kept_header
-from normscope.study.stored import results_stored
+from normscope.study.stored import results_stored, search_results
 
 
 def load(experiment: Experiment, data_dir: Path | None, observer: Observer) -> Dataset:
@@ -38,11 +38,16 @@ def open_folder(checked: Checked, dataset: Dataset, command: str) -> Store:
     if kept_header(folder) != checked.kept:
         raise RunError(f"another normscope has just changed {folder}; run the same command again")
     facts = dataset.facts()
+    if checked.kept is None and ExperimentFolder(folder).stored_trials():
+        raise RunError(
+            f"{folder} holds trials, but its experiment.json, which says what they are, is gone; "
+            "restore that file, or choose another folder with --out"
+        )
     summaries = _summaries(checked.experiment, facts)
     store = Store(folder) if checked.kept else None
     if store is not None:
         results = results_stored(store)
-        store.check_data(facts, dataset.test_labels, results)
+        store.check_data(facts, dataset.test_labels, [*results, *search_results(store)])
         before = len(results)
     request = Request(
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -46,7 +46,7 @@ def _rounds(store: Store, design: Design, budget: "Budget", workers: int) -> Rou
         reason = yield from _search(store, budget, workers)
     if design.until_decided and reason is None:
         # Seeds that were planned once and never run are not asked for now.
-        store.extend(max(_seeds_tried(store), min(LEAST_SEEDS, design.max_seeds)))
+        store.extend(first_seeds(store, design))
     if reason is None:
         reason = yield from _planned(store, budget, workers)
     if design.until_decided and reason is None:
@@ -128,7 +128,7 @@ class Budget:
 
 def _by_seeds(trials: Sequence[Trial], at_once: int) -> list[list[Trial]]:
     """Rounds of so many seeds each; one that is empty if there are no trials."""
-    seeds = sorted({trial.seed for trial in trials})
+    seeds = list(dict.fromkeys(trial.seed for trial in trials))
     rounds_of = [set(seeds[i : i + at_once]) for i in range(0, len(seeds), at_once)] or [set()]
     return [[trial for trial in trials if trial.seed in some] for some in rounds_of]
 
@@ -151,10 +151,11 @@ def blocks_at_once(experiment: Experiment, workers: int) -> int:
     return even if even <= 3 else math.ceil(workers / trials)
 
 
-def _seeds_tried(store: Store) -> int:
-    """How many of the experiment's seeds there are up to the last that has a result."""
+def first_seeds(store: Store, design: Design) -> int:
+    """The seeds that a design until decided begins with: those that were tried, 6 at least."""
     places = {seed: place for place, seed in enumerate(store.experiment.seed_numbers, start=1)}
-    return max((places[result.trial.seed] for result in results_stored(store)), default=0)
+    tried = max((places[result.trial.seed] for result in results_stored(store)), default=0)
+    return max(tried, min(LEAST_SEEDS, design.max_seeds))
 
 
 def _reason_to_stop(store: Store, design: Design) -> str | None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from normscope.experiment import Result, Trial
 from normscope.experiment.tuning import all_tuning_trials, planned_trials, possible_trials
 from normscope.store import Store
+from normscope.store.folder import ExperimentFolder
 
 
 def search_results(store: Store) -> list[Result]:
@@ -39,4 +40,4 @@ def check_records(store: Store) -> None:
 
 def has_results(folder: Path) -> bool:
     """Whether the folder of an experiment holds a result to report on."""
-    return Store.exists(folder) and bool(Store(folder).records())
+    return Store.exists(folder) and bool(ExperimentFolder(folder).stored_trials())
