@@ -233,9 +233,9 @@ def test_rates_are_searched_on_held_out_images_before_the_experiment(tuned):
     (search,) = comparison.analysis.searches
     assert (last.validation, last.seed, last.recipe.max_lr) == (False, 0, search.best)
     assert comparison.analysis.norms[0].finished == 1  # the search counts nowhere else
-    tuning = comparison.analysis.findings[0]
-    assert tuning.topic == "Tuning"
-    assert tuning.text.startswith("the learning rates chosen on held-")
+    remark = comparison.analysis.findings[0]
+    assert remark.topic == "Tuning"
+    assert remark.text.startswith("the learning rates chosen on held-")
     stored = {t.id for t in tuning}
     for trial in stored:
         assert {p.name for p in (comparison.folder / "trials" / trial).iterdir()} == {"record.json"}
