@@ -51,7 +51,7 @@ def test_batch_sizes_and_levels(normscope, tmp_path):
     assert {"epochs_to_5_percent", "epochs_to_90_percent"} <= {
         found["metric"] for found in values["secondary"]
     }
-    folder = next((tmp_path / "runs").iterdir())
+    folder = next((tmp_path / "runs").glob("shapes-*"))
     again = normscope("report", folder, "--json")
     assert json.loads(again.stdout)["levels_percent"] == [5.0, 90.0]
     report = normscope("report", folder, "--level", "0.08")

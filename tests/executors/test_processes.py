@@ -198,5 +198,5 @@ def test_a_norm_of_the_users_own_program_needs_one_worker(tmp_path, environment)
         tmp_path,
         environment,
     )
-    assert "the norm mine is of your own program; use --workers 1" in done.stderr
+    assert "mine is of your own program, which worker processes do not see" in done.stderr
     assert not (tmp_path / "e").exists()
