@@ -647,7 +647,7 @@ def test_a_folder_may_be_read_with_another_level(tmp_path):
     usual, low = Comparison.read(tmp_path), Comparison.read(tmp_path, levels_percent=(50.0,))
     assert usual.analysis.level_percent == 60.0
     assert usual.analysis.norms == analysis.norms
-    assert usual.analysis.titles == {"bn": "BatchNorm", "gn": "GroupNorm, 4 groups"}
+    assert usual.analysis.titles == {"bn": "BatchNorm", "gn": "GroupNorm (4 groups)"}
     assert len(repr(usual)) < 300
     sooner = low.table()["epochs_to_50_percent_mean"]
     assert (sooner < usual.table()["epochs_to_60_percent_mean"]).all()
