@@ -12,12 +12,7 @@ import numpy as np
 import pytest
 from cifar_fakes import (
     CLASS_NAMES,
-    FOLDER,
     make_contents,
-    make_files,
-    make_folder,
-    make_layout,
-    pack,
     pickled,
     write_archive,
 )
@@ -26,27 +21,6 @@ from normscope import data
 from normscope.data import cifar, places
 from normscope.data.layouts import CIFAR10, CIFAR100, FileFacts
 from normscope.errors import RunError
-
-
-@pytest.fixture
-def files():
-    return make_files()
-
-
-@pytest.fixture
-def layout(files):
-    return make_layout(files)
-
-
-@pytest.fixture
-def folder(tmp_path, files):
-    return make_folder(tmp_path / FOLDER, files)
-
-
-@pytest.fixture
-def archive(tmp_path, files):
-    return pack(tmp_path / "cifar-10-python.tar.gz", files)
-
 
 # -- the official files --------------------------------------------------------------------------
 

@@ -191,9 +191,10 @@ def test_who_wants_to_stop_is_asked_after_every_epoch(make, results):
     assert len(asked) == 2
 
 
-def test_nothing_is_said_where_standard_output_is_closed(results, monkeypatch):
+def test_nothing_is_said_where_standard_output_is_closed(results, monkeypatch, capfd):
     monkeypatch.setattr("sys.stdout", None)
     replay(PlainLines(), results)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_how_the_comparisons_stand_is_said_by_the_number_of_seeds():

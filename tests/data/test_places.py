@@ -9,9 +9,7 @@ import pytest
 from cifar_fakes import (
     FOLDER,
     KINDS,
-    make_files,
     make_folder,
-    make_layout,
     pack,
     write_archive,
 )
@@ -20,27 +18,6 @@ from normscope import data
 from normscope.data import archives, cifar, places
 from normscope.data.layouts import CIFAR10, CIFAR100
 from normscope.errors import RunError, UsageError
-
-
-@pytest.fixture
-def files():
-    return make_files()
-
-
-@pytest.fixture
-def layout(files):
-    return make_layout(files)
-
-
-@pytest.fixture
-def folder(tmp_path, files):
-    return make_folder(tmp_path / FOLDER, files)
-
-
-@pytest.fixture
-def archive(tmp_path, files):
-    return pack(tmp_path / "cifar-10-python.tar.gz", files)
-
 
 # -- archives of any kind ------------------------------------------------------------------------
 
