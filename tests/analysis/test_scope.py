@@ -58,6 +58,21 @@ def test_a_training_is_short_below_half_of_the_recipes_steps(epochs, short):
     assert scope_of(make_experiment(epochs=epochs))[0].short is short
 
 
+def test_where_nothing_was_trained_no_length_is_named():
+    experiment = make_experiment(epochs=4, train_limit=4000)
+    assert scope_of(experiment, train_size=4000, change=lambda results: [])[0].limited is False
+    analysis = make_analysis(
+        epochs=4,
+        train_limit=4000,
+        change=lambda results: [
+            r.model_copy(update={"status": "failed", "history": (), "predictions": None})
+            for r in results
+        ],
+    )
+    assert "short training" not in training_caveats(analysis)
+    assert not any("steps" in answer.text for answer in analysis.answers)
+
+
 def test_a_full_training_has_no_such_caveat_and_its_answers_no_scope():
     analysis = make_analysis()
     assert training_caveats(analysis) == {}

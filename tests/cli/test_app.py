@@ -315,3 +315,8 @@ def test_a_trial_that_failed_ends_with_3_and_the_report_shows_why(tmp_path):
     assert "RuntimeError: out of patience" in done.stdout
     page = (tmp_path / "e" / "report.html").read_text(encoding="utf-8")
     assert "RuntimeError: out of patience" in page
+
+    arguments = ["compare", *SMALL, "--norms", "broken", "--seeds", "1", "--out", "f", "--json"]
+    done = run_script(tmp_path, text, *arguments)
+    assert (done.returncode, done.stderr.count("1 trial failed")) == (3, 1)
+    assert json.loads(done.stdout)["norms"][0]["finished"] == 0

@@ -67,6 +67,7 @@ def test_another_recipe_on_the_command_line_replaces_the_files(tmp_path):
         ("[recipe]\nlr = 3", "unknown key 'recipe.lr'; known: name, epochs, batch_size, max_lr"),
         ('seeds = "3"', "seeds = '3': should be a valid integer"),
         ("seeds = true", "seeds = True: should be a valid integer"),
+        ("seeds = []", "seeds = []: names no seed"),
         ("seeds = 0", "seeds = 0: should be greater than or equal to 1"),
         ("dataset = 5", "dataset = 5: should be a valid string"),
         ("norms = []", "norms"),
@@ -200,7 +201,7 @@ def test_without_own_seeds_a_file_looks_as_before():
 
 @pytest.mark.parametrize(
     ("seeds", "words"),
-    [((1, 1), "names a seed twice"), ((), "greater than or equal to 1"), ((-1,), "--seeds -1")],
+    [((1, 1), "names a seed twice"), ((), "names no seed"), ((-1,), "--seeds -1")],
 )
 def test_own_seeds_that_cannot_be(seeds, words):
     with pytest.raises(UsageError, match=words):

@@ -20,7 +20,7 @@ from normscope.errors import RunError
 from normscope.report import write_report
 from normscope.report.as_json import as_json
 from normscope.report.figures import FIGURE_FILE, make_figures
-from normscope.report.result_table import SECONDS_NOTE
+from normscope.report.result_table import SECONDS_NOTE, setting
 from normscope.store import Store
 from normscope.study.comparison import Comparison
 from normscope.words import moment, number, typeset
@@ -674,3 +674,9 @@ def test_how_numbers_are_written(value, digits, signed, text):
 def test_how_sentences_and_dates_are_set():
     assert typeset("gn-8 is −0.79 to +1 (5 %)") == "gn-8 is −0.79 to +1 (5\u00a0%)"
     assert moment("2026-11-23T11:31:22+02:00") == "2026-11-23 09:31 UTC"
+
+
+def test_of_tuned_rates_the_setting_names_the_middle_of_the_search():
+    tuned = setting(make_analysis(protocol="tuned"))
+    assert "protocol tuned, batch size 512, peak learning rates searched around 0.02, all" in tuned
+    assert "batch size 512, peak learning rate 0.02, all" in setting(make_analysis())

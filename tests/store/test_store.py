@@ -184,6 +184,10 @@ def test_a_damaged_record_names_its_folder(store, experiment):
     record.write_text(record.read_text(encoding="utf-8")[:100], encoding="utf-8")
     with pytest.raises(RunError, match=f"{record.parent.name} cannot be read.*remove that folder"):
         results_in(store.folder)
+    whole = result(experiment).model_dump_json()
+    record.write_text(whole.replace('"finished"', '"unknown"'), encoding="utf-8")
+    with pytest.raises(RunError, match=r"cannot be read \(status: Input should be 'finished'"):
+        results_in(store.folder)
 
 
 def test_truncated_predictions_name_the_folder(store, experiment):

@@ -178,6 +178,26 @@ def test_the_name_of_a_data_set_is_no_experiment():
             use("shapes")
 
 
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"design": {"until_decided": True}}, r"design must be a Design, not \{'until_decided'"),
+        ({"budget_s": "2h"}, "budget_s must be a number of seconds, not '2h'"),
+    ],
+)
+def test_arguments_of_another_type_are_one_line(tmp_path, argument, message):
+    with pytest.raises(UsageError, match=message):
+        normscope.compare(small(), out=tmp_path / "e", **argument)
+    assert not (tmp_path / "e").exists()
+
+
+@pytest.mark.parametrize("levels", [60, ["60 %"], []])
+def test_levels_of_another_type_are_one_line(tmp_path, levels):
+    stored(tmp_path, small())
+    with pytest.raises(UsageError, match="--level"):
+        normscope.Comparison.read(tmp_path, levels)
+
+
 def test_a_tilde_is_the_home_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert folder_of(small(), "~/e") == tmp_path / "e"

@@ -33,9 +33,9 @@ class Scope:
     """How long the trials of one batch size trained.
 
     `usual_steps`: those of the recipe of that name on the whole training set; None if there is no
-    such recipe, or the whole set is not known. `near_chance`, `lagging` and `falling` name norms:
-    those that hardly differ from guessing, those whose running statistics lag behind, and those
-    whose train loss still fell when the training ended.
+    such recipe, the whole set is not known, or no trial has finished. `near_chance`, `lagging` and
+    `falling` name norms: those that hardly differ from guessing, those whose running statistics lag
+    behind, and those whose train loss still fell when the training ended.
     """
 
     batch_size: int
@@ -72,7 +72,7 @@ def scopes_of(
             Scope(
                 batch_size=size,
                 steps=steps,
-                usual_steps=_usual_steps(experiment, size, whole_train_size),
+                usual_steps=_usual_steps(experiment, size, whole_train_size) if curves else None,
                 near_chance=tuple(n for n, own in curves.items() if _all_below(limit, own)),
                 lagging=tuple(n for n, own in curves.items() if n in averaging and _lags(own)),
                 falling=tuple(n for n, own in curves.items() if any(map(_still_falls, own))),

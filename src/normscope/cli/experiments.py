@@ -211,6 +211,7 @@ def _run(experiment: Any, how: dict[str, Any], as_json: bool) -> None:
     from normscope.cli.interrupt import exit_code, stop_noticed
     from normscope.observers import observer_for
     from normscope.study.compare import compare as run
+    from normscope.study.comparison import EveryTrialFailed
     from normscope.study.stored import has_results
 
     stream = sys.stderr if as_json else sys.stdout
@@ -223,6 +224,8 @@ def _run(experiment: Any, how: dict[str, Any], as_json: bool) -> None:
             raise
         _say_how_to_go_on(how["out"])
         raise typer.Exit(exit_code(stop)) from None
+    except EveryTrialFailed as failure:
+        comparison = failure.comparison
     _show(comparison, as_json, comparison.page)
 
 

@@ -81,7 +81,7 @@ class Experiment(Frozen):
     @classmethod
     def _count_own_seeds(cls, values: Any) -> Any:
         seeds = values.get("seeds") if isinstance(values, dict) else None
-        if not isinstance(seeds, list | tuple | range):
+        if not isinstance(seeds, list | tuple | range) or not seeds:
             return values
         usual = list(seeds) == list(range(len(seeds)))
         return {**values, "seeds": len(seeds), "own_seeds": () if usual else tuple(seeds)}
@@ -115,6 +115,13 @@ class Experiment(Frozen):
                 if each["type"] != "default_factory_not_called"
             ]
             raise ValidationError.from_exception_data(cls.__name__, causes) from None
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _some_seed(cls, seeds: Any) -> Any:
+        if isinstance(seeds, list | tuple | range):  # the others are counted by now
+            raise ValueError("names no seed")
+        return seeds
 
     @field_validator("norms")
     @classmethod

@@ -34,13 +34,15 @@ def setting(analysis: Analysis) -> str:
     sizes = ", ".join(f"{recipe.batch_size:,}" for recipe in recipes)
     rates = ", ".join(f"{recipe.max_lr:g}" for recipe in recipes)
     several = "s" if analysis.several_sizes else ""
-    protocol = "" if experiment.protocol == "drop-in" else f", protocol {experiment.protocol}"
+    protocol, rate = "", f"peak learning rate{several} {rates}"
+    if experiment.protocol == "tuned":
+        protocol, rate = ", protocol tuned", f"peak learning rates searched around {rates}"
     train = f"{'the first' if experiment.train_limit else 'all'} {facts.train_size:,} training"
     test = f"{'the first' if experiment.test_limit else 'all'} {facts.test_size:,} test images"
     return (
         f"Model {experiment.model}, recipe {experiment.recipe.name} with "
         f"{counted(experiment.recipe.epochs, 'epoch')}, {counted(experiment.seeds, 'seed')} per "
-        f"norm{protocol}, batch size{several} {sizes}, peak learning rate{several} {rates}, "
+        f"norm{protocol}, batch size{several} {sizes}, {rate}, "
         f"{train} and {test}."
     )
 

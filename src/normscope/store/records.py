@@ -7,6 +7,7 @@ from typing import BinaryIO
 from zipfile import BadZipFile
 
 import numpy as np
+from pydantic import ValidationError
 
 from normscope.errors import RunError
 from normscope.experiment import Predictions, Result
@@ -58,9 +59,17 @@ def _damage_named(folder: TrialFolder) -> Iterator[None]:
         yield
     except DAMAGE as error:
         raise RunError(
-            f"the record {folder.path} cannot be read ({type(error).__name__}); remove that "
+            f"the record {folder.path} cannot be read ({_what_is_wrong(error)}); remove that "
             "folder and run the experiment again: only this trial is repeated"
         ) from error
+
+
+def _what_is_wrong(error: Exception) -> str:
+    """The reason in one line: of values that do not fit, which is the first."""
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+    return type(error).__name__
 
 
 def _read_arrays(file: BinaryIO) -> Predictions:

@@ -44,7 +44,7 @@ def check(
     data_dir: Path | None = None,
 ) -> Checked:
     """Everything about a request that can be told without data; raises `UsageError` in one line."""
-    check_type(experiment)
+    check_types(experiment, design, budget_s)
     check_names(experiment)
     check_data_dir(experiment, data_dir)
     check_precision(experiment.recipe.precision, machine.device)
@@ -76,17 +76,25 @@ def folder_of(experiment: Experiment, out: Path | str | None) -> Path:
     """Where an experiment is kept: `out`, or a folder named after it in ``runs/``."""
     if out:
         return user_path(out)
-    check_type(experiment)
+    check_types(experiment)
     return RUNS / experiment.slug
 
 
-def check_type(experiment: object) -> None:
-    """Raise `UsageError` if the experiment is none, such as the name of a data set."""
+def check_types(
+    experiment: object, design: object | None = None, budget_s: object | None = None
+) -> None:
+    """Raise `UsageError` if one is of another type, such as the name of a data set."""
     if not isinstance(experiment, Experiment):
         raise UsageError(
             f"compare takes an Experiment, not {experiment!r}; "
             'write normscope.compare(normscope.Experiment(dataset="shapes"))'
         )
+    if design is not None and not isinstance(design, Design):
+        raise UsageError(
+            f"design must be a Design, not {design!r}; write normscope.Design(until_decided=True)"
+        )
+    if budget_s is not None and not isinstance(budget_s, int | float):
+        raise UsageError(f"budget_s must be a number of seconds, not {budget_s!r}")
 
 
 def check_names(experiment: Experiment) -> None:

@@ -8,13 +8,12 @@ from contextlib import closing
 from pathlib import Path
 
 from normscope.data import Dataset
-from normscope.errors import RunError
 from normscope.experiment import Design, Experiment
 from normscope.files import user_path
 from normscope.observers import Observer, PlainLines
 from normscope.store import Store
 from normscope.study.checks import Checked, check, folder_of, machine_for
-from normscope.study.comparison import Comparison
+from normscope.study.comparison import Comparison, EveryTrialFailed
 from normscope.study.opening import load, open_folder, pictures_kept
 from normscope.study.placement import place
 from normscope.study.rounds import Watch, rounds, trials_of_round
@@ -44,9 +43,10 @@ def compare(
     first, and nothing is begun that would probably end after `budget_s` seconds, but for the first
     seeds.
 
-    Raises `UsageError` or `RunError`, in one line that says what to do; `RunError` also if every
-    trial failed. Every trial that ended before that, or before a KeyboardInterrupt, stays in the
-    folder, and the next call goes on from there.
+    Raises `UsageError` or `RunError`, in one line that says what to do; of the latter
+    `EveryTrialFailed`, which holds the comparison, if there is nothing to compare. Every trial that
+    ended before that, or before a KeyboardInterrupt, stays in the folder, and the next call goes on
+    from there.
     """
     observer = observer or PlainLines()
     data_dir = user_path(data_dir) if data_dir else None
@@ -81,10 +81,7 @@ def run(store: Store, checked: Checked, dataset: Dataset, observer: Observer) ->
 
 
 def check_outcome(comparison: Comparison) -> None:
-    """Raise `RunError` if every trial failed, so that there is nothing to compare."""
+    """Raise `EveryTrialFailed` if so, since there is nothing to compare."""
     results = comparison.analysis.all_results
     if results and all(result.status == "failed" for result in results):
-        raise RunError(
-            f"every trial failed ({last_line(results[0].error)}); {comparison.page} shows why, and "
-            "a further try repeats them"
-        )
+        raise EveryTrialFailed(comparison, last_line(results[0].error))

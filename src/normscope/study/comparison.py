@@ -8,6 +8,9 @@ import pandas as pd
 
 from normscope.analysis import Analysis, Contents, analyse
 from normscope.data import DATASETS
+from normscope.errors import RunError
+from normscope.experiment import Design
+from normscope.experiment.reading import read_design
 from normscope.experiment.tuning import Search, searches
 from normscope.files import user_path
 from normscope.norms import title_of
@@ -33,10 +36,13 @@ class Comparison:
         """Analyse a folder; nothing else is needed, neither the data set nor torch.
 
         `levels_percent` are the test accuracies whose first reaching measures speed (default: those
-        that were last asked for). Raises `UsageError` if the folder holds no experiment, `RunError`
-        if it is damaged.
+        that were last asked for). Raises `UsageError` if the folder holds no experiment or a level
+        is none, `RunError` if the folder is damaged.
         """
-        return cls.of(Store(user_path(folder)), levels_percent)
+        levels = levels_percent
+        if levels is not None:
+            levels = read_design(Design(), levels_percent=levels).levels_percent
+        return cls.of(Store(user_path(folder)), levels)
 
     @classmethod
     def of(cls, store: Store, levels_percent: Sequence[float] | None = None) -> "Comparison":
@@ -80,6 +86,17 @@ class Comparison:
         """
         out = user_path(path) if path else self.folder
         return write_report(self.analysis, self.folder / "pictures", out)
+
+
+class EveryTrialFailed(RunError):
+    """No trial of the `comparison` has a result; its report shows why."""
+
+    def __init__(self, comparison: Comparison, reason: str):
+        super().__init__(
+            f"every trial failed ({reason}); {comparison.page} shows why, and a further try "
+            "repeats them"
+        )
+        self.comparison = comparison
 
 
 def _searches(store: Store) -> tuple[Search, ...]:
