@@ -12,15 +12,15 @@ import sys
 import pytest
 
 from normscope.data import find, load_dataset
-from normscope.study import checks
-from normscope.training.device import choose_device
+from normscope.training import device
 
 
 @pytest.fixture(scope="session", autouse=True)
 def on_the_cpu():
     """Without another word `compare` runs on the CPU, whose results and order the tests know."""
+    choose = device.choose_device
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(checks, "choose_device", lambda n: choose_device("cpu" if n == "auto" else n))
+        patch.setattr(device, "choose_device", lambda n: choose("cpu" if n == "auto" else n))
         yield
 
 

@@ -44,8 +44,7 @@ def merged(folder, asked):
 
 
 def checked(experiment, folder, **changes):
-    values = {"design": None, "budget_s": None, "machine": machine_for("cpu", 1)}
-    return check(experiment, folder, **{**values, **changes})
+    return check(experiment, out=folder, **{"workers": 1, **changes})
 
 
 # -- a folder and what is asked of it --------------------------------------------------------------
@@ -111,7 +110,7 @@ def test_a_copied_trial_is_refused_by_all(tmp_path):
     trial = make_trial(other, "bn", other.recipe, 0)
     store.add(make_result(other, trial, make_labels(100)))
     for use in (
-        lambda: forecast(experiment, out=tmp_path / "e"),
+        lambda: forecast(check(experiment, out=tmp_path / "e")),
         lambda: normscope.compare(experiment, out=tmp_path / "e"),
         lambda: results_stored(Store(tmp_path / "e")),
     ):
@@ -162,10 +161,10 @@ def test_a_forecast_tells_of_data_that_are_not_here_and_of_the_budget(tmp_path, 
     monkeypatch.delenv("NORMSCOPE_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
     absent = read_experiment(dataset="cifar10", norms=["bn", "gn"], epochs=1, train_limit=512)
-    notices = forecast(absent, out=tmp_path / "e", design=UNTIL, budget_s=1.0).notices
+    notices = forecast(check(absent, out=tmp_path / "e", design=UNTIL, budget_s=1.0)).notices
     assert notices[0] == "cifar10 is not on this machine: 170 MB would be downloaded first."
     assert notices[1].startswith("The budget of 1 s has room for the first seed")
-    wide = forecast(small(), out=tmp_path / "e", design=UNTIL, budget_s=86_400.0).notices
+    wide = forecast(check(small(), out=tmp_path / "e", design=UNTIL, budget_s=86_400.0)).notices
     assert "room for about" in wide[0]
 
 
@@ -211,11 +210,11 @@ def test_own_norms_and_models_need_one_worker(monkeypatch, tmp_path):
     monkeypatch.setattr("normscope.study.placement.available_cores", lambda: 2)
     experiment = small(norms=["bn", "mine"])
     with pytest.raises(UsageError, match=r"mine is of your own program.*--workers 1"):
-        checked(experiment, tmp_path / "e", machine=machine_for("cpu", 2))
+        checked(experiment, tmp_path / "e", workers=2)
     checked(experiment, tmp_path / "e")
     monkeypatch.setitem(normscope.models.MODELS, "net", normscope.models.MODELS["s8"].__call__)
     with pytest.raises(UsageError, match=r"net is of your own program.*--workers 1"):
-        checked(small(model="net"), tmp_path / "e", machine=machine_for("cpu", 2))
+        checked(small(model="net"), tmp_path / "e", workers=2)
 
 
 def test_results_of_an_own_norm_are_not_used_again(monkeypatch, tmp_path):
@@ -268,7 +267,7 @@ def test_until_decided_names_no_seeds_and_adds_none_of_its_own(tmp_path):
     found = checked(small(), tmp_path, design=UNTIL)
     assert found.notices == ()
     assert found.experiment.seed_numbers == (1, 7)
-    foreseen = forecast(small(), out=tmp_path, design=UNTIL)
+    foreseen = forecast(check(small(), out=tmp_path, design=UNTIL))
     assert list(dict.fromkeys(t.seed for t in foreseen.trials)) == [1, 7, 0, 2, 3, 4]
 
 

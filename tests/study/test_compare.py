@@ -15,6 +15,7 @@ from normscope.errors import RunError, UsageError
 from normscope.experiment.reading import read_experiment
 from normscope.observers import PlainLines
 from normscope.store import Store
+from normscope.study.checks import check
 from normscope.study.compare import compare
 from normscope.study.forecast import forecast
 
@@ -199,7 +200,7 @@ def test_unknown_names_list_the_known(change, message, tmp_path):
 
 def test_the_forecast_knows_what_is_stored_and_writes_nothing(copied):
     before = sorted(copied.rglob("*"))
-    foreseen = forecast(small(norms=["bn", "ln"]), out=copied)
+    foreseen = forecast(check(small(norms=["bn", "ln"]), out=copied))
     assert [t.norm for t in foreseen.todo] == ["ln", "ln"]
     assert len(foreseen.trials) == 6
     assert foreseen.seconds > 0
@@ -220,7 +221,7 @@ def test_the_forecast_refuses_what_compare_refuses(change, message, tmp_path):
         with pytest.raises(UsageError):
             use(small(**change), out=tmp_path / "e")
     with pytest.raises(UsageError, match=message):
-        forecast(small(**change), out=tmp_path / "e")
+        forecast(check(small(**change), out=tmp_path / "e"))
 
 
 def test_one_seed_says_so_in_every_output(tmp_path):

@@ -13,6 +13,7 @@ from normscope.experiment.reading import read_experiment
 from normscope.experiment.tuning import SEEDS
 from normscope.observers import PlainLines
 from normscope.store import Store
+from normscope.study.checks import check
 from normscope.study.compare import compare
 from normscope.study.comparison import Comparison
 from normscope.study.forecast import forecast
@@ -292,9 +293,9 @@ def test_a_search_in_which_trials_fail_says_so(tmp_path, monkeypatch):
 
 def test_a_forecast_foresees_the_search_and_the_seeds_it_begins_with(tmp_path):
     experiment = small(norms=["bn"], seeds=1, protocol="tuned")
-    foreseen = forecast(experiment, out=tmp_path / "e")
+    foreseen = forecast(check(experiment, out=tmp_path / "e"))
     assert [t.validation for t in foreseen.trials] == [True] * 10 + [False]
-    until = forecast(small(), out=tmp_path / "e", design=UNTIL)
+    until = forecast(check(small(), out=tmp_path / "e", design=UNTIL))
     assert len(until.trials) == 12
 
 

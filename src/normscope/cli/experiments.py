@@ -143,7 +143,7 @@ def compare(
     """
     with errors_in_one_line(debug):
         from normscope.experiment.reading import read_design, read_experiment
-        from normscope.study.checks import check_baseline, folder_of, kept_design
+        from normscope.study.checks import check, check_baseline, folder_of, kept_design
 
         experiment = read_experiment(
             config,
@@ -173,9 +173,16 @@ def compare(
             alpha=alpha,
             levels_percent=level,
         )
-        how = {"out": folder, "data_dir": data_dir, "device": device, "workers": workers}
-        how |= {"design": design, "budget_s": budget}
-        (_foresee if dry_run else _run)(experiment, how, as_json)
+        checked = check(
+            experiment,
+            out=folder,
+            data_dir=data_dir,
+            device=device,
+            workers=workers,
+            design=design,
+            budget_s=budget,
+        )
+        (_foresee if dry_run else _run)(checked, as_json)
 
 
 def report(
@@ -206,11 +213,10 @@ def report(
         _show(comparison, as_json, comparison.report(out))
 
 
-def _run(experiment: Any, how: dict[str, Any], as_json: bool) -> None:
-    """`how`: the other arguments of `normscope.compare`."""
+def _run(checked: Any, as_json: bool) -> None:
     from normscope.cli.interrupt import exit_code, stop_noticed
     from normscope.observers import observer_for
-    from normscope.study.compare import compare as run
+    from normscope.study.compare import carry_out
     from normscope.study.comparison import EveryTrialFailed
     from normscope.study.stored import has_results
 
@@ -218,22 +224,22 @@ def _run(experiment: Any, how: dict[str, Any], as_json: bool) -> None:
     command = _repeatable(sys.argv[1:])
     try:
         with stop_noticed() as check, closing(observer_for(stream, check)) as observer:
-            comparison = run(experiment, observer=observer, command=command, **how)
+            comparison = carry_out(checked, observer, command)
     except KeyboardInterrupt as stop:
-        if not has_results(how["out"]):
+        if not has_results(checked.folder):
             raise
-        _say_how_to_go_on(how["out"])
+        _say_how_to_go_on(checked.folder)
         raise typer.Exit(exit_code(stop)) from None
     except EveryTrialFailed as failure:
         comparison = failure.comparison
     _show(comparison, as_json, comparison.page)
 
 
-def _foresee(experiment: Any, how: dict[str, Any], as_json: bool) -> None:
+def _foresee(checked: Any, as_json: bool) -> None:
     from normscope.cli.show import forecast_as_dict, show_forecast
     from normscope.study.forecast import forecast
 
-    foreseen = forecast(experiment, **how)
+    foreseen = forecast(checked)
     if as_json:
         print(json.dumps(forecast_as_dict(foreseen), indent=2))
     else:

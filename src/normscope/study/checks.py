@@ -1,7 +1,12 @@
-"""What is refused before any work, and what a user is told of it: nothing here writes a file."""
+"""What is refused before any work, and what a user is told of it: nothing here writes a file.
+
+torch takes seconds to import. It is imported when all that can be told without it has been checked,
+so that a wrong name is told at once.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from normscope.data import DATASETS, DatasetSource
 from normscope.errors import UsageError, lookup
@@ -12,8 +17,9 @@ from normscope.norms import NORMS, PACKAGED_NORMS
 from normscope.store import Store
 from normscope.store.folder import RUNS
 from normscope.store.header import Header
-from normscope.study.placement import Machine, check_own_code
-from normscope.training.device import check_precision, choose_device
+
+if TYPE_CHECKING:
+    from normscope.study.placement import Machine
 
 
 @dataclass(frozen=True)
@@ -31,23 +37,29 @@ class Checked:
     kept: Header | None
     design: Design
     budget_s: float | None
-    machine: Machine
+    machine: "Machine"
+    data_dir: Path | None
     notices: tuple[str, ...]
 
 
 def check(
     experiment: Experiment,
-    folder: Path,
-    design: Design | None,
-    budget_s: float | None,
-    machine: Machine,
-    data_dir: Path | None = None,
+    *,
+    out: Path | str | None = None,
+    data_dir: Path | str | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    design: Design | None = None,
+    budget_s: float | None = None,
 ) -> Checked:
-    """Everything about a request that can be told without data; raises `UsageError` in one line."""
+    """Everything about a request that can be told without data; raises `UsageError` in one line.
+
+    The arguments are those of `normscope.compare`.
+    """
     check_types(experiment, design, budget_s)
+    folder, data_dir = folder_of(experiment, out), user_path(data_dir) if data_dir else None
     check_names(experiment)
     check_data_dir(experiment, data_dir)
-    check_precision(experiment.recipe.precision, machine.device)
     design = design or kept_design(folder)
     asked = with_first_seeds(experiment, design)
     kept = kept_header(folder)
@@ -56,19 +68,23 @@ def check(
     check_design(merged, design, budget_s)
     check_sizes(merged, DATASETS[merged.dataset])
     own = own_names(merged)
-    check_own_code(merged, machine, own)
     check_own_results(folder, merged, own)
+    machine = machine_for(device, workers)
+    machine.check(merged, own)
     notices = notices_on(merged, experiment, kept)
-    return Checked(folder, asked, merged, kept, design, budget_s, machine, notices)
+    return Checked(folder, asked, merged, kept, design, budget_s, machine, data_dir, notices)
 
 
-def machine_for(device: str, workers: int | None) -> Machine:
+def machine_for(device: str, workers: int | None) -> "Machine":
     """The device "auto", "cpu" or "cuda", and how many trials at once.
 
     Raises `UsageError` if the device is not there, or for fewer than one trial.
     """
     if workers is not None and workers < 1:
         raise UsageError(f"workers must be 1 or more, not {workers}")
+    from normscope.study.placement import Machine
+    from normscope.training.device import choose_device
+
     return Machine(choose_device(device), workers)
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from normscope.data import Dataset
 from normscope.experiment import Design, Experiment
-from normscope.files import user_path
 from normscope.observers import Observer, PlainLines
 from normscope.store import Store
-from normscope.study.checks import Checked, check, folder_of, machine_for
+from normscope.study.checks import Checked, check
 from normscope.study.comparison import Comparison, EveryTrialFailed
 from normscope.study.opening import load, open_folder, pictures_kept
 from normscope.study.placement import place
@@ -48,15 +47,26 @@ def compare(
     ended before that, or before a KeyboardInterrupt, stays in the folder, and the next call goes on
     from there.
     """
-    observer = observer or PlainLines()
-    data_dir = user_path(data_dir) if data_dir else None
-    folder, machine = folder_of(experiment, out), machine_for(device, workers)
-    checked = check(experiment, folder, design, budget_s, machine, data_dir)
+    checked = check(
+        experiment,
+        out=out,
+        data_dir=data_dir,
+        device=device,
+        workers=workers,
+        design=design,
+        budget_s=budget_s,
+    )
+    command = command or f"normscope.compare({experiment!r})"
+    return carry_out(checked, observer or PlainLines(), command)
+
+
+def carry_out(checked: Checked, observer: Observer, command: str) -> Comparison:
+    """Open, run, report: what `compare` does once all is checked."""
     for notice in checked.notices:
         observer.noticed(notice)
-    dataset = load(checked.asked, data_dir, observer)
-    with Store.lock(folder):
-        store = open_folder(checked, dataset, command or f"normscope.compare({experiment!r})")
+    dataset = load(checked.asked, checked.data_dir, observer)
+    with Store.lock(checked.folder):
+        store = open_folder(checked, dataset, command)
         with pictures_kept(store, dataset):
             run(store, checked, dataset, observer)
         comparison = Comparison.of(store)

@@ -7,12 +7,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from normscope.data import DATASETS, find
-from normscope.experiment import Design, Experiment, Trial
+from normscope.experiment import Experiment, Trial
 from normscope.experiment.plan import plan
 from normscope.experiment.tuning import chosen_rates, tuning_plan
-from normscope.files import user_path
 from normscope.store import Store
-from normscope.study.checks import Checked, check, folder_of, machine_for
+from normscope.study.checks import Checked, check
 from normscope.study.placement import place
 from normscope.study.rounds import blocks_at_once, first_seeds
 from normscope.study.stored import results_stored, search_results
@@ -34,45 +33,33 @@ class Forecast:
     notices: tuple[str, ...] = ()
 
 
-def forecast(
-    experiment: Experiment,
-    *,
-    out: Path | str | None = None,
-    data_dir: Path | str | None = None,
-    device: str = "auto",
-    workers: int | None = None,
-    design: Design | None = None,
-    budget_s: float | None = None,
-) -> Forecast:
-    """Foresee a `compare` with the same arguments.
+def forecast(checked: Checked) -> Forecast:
+    """Foresee a `compare` with what was checked for it.
 
     The time is measured on a few steps of each norm on this machine, right now. Of a design until
     decided only the seeds that it begins with are foreseen, and of a search for learning rates the
-    grid; what follows from it is listed with the recipe's rate. Raises `UsageError` and `RunError`
-    as `compare` does.
+    grid; what follows from it is listed with the recipe's rate. Raises `RunError` as `compare`
+    does.
     """
-    data_dir = user_path(data_dir) if data_dir else None
-    folder, machine = folder_of(experiment, out), machine_for(device, workers)
-    checked = check(experiment, folder, design, budget_s, machine, data_dir)
-    store = Store(folder) if checked.kept else None
+    store = Store(checked.folder) if checked.kept else None
     if store is not None:
         results_stored(store)  # or this is the place to refuse it
     trials = _foreseen(checked, store)
     todo = store.missing(trials) if store else trials
-    placement = place(trials, todo, machine)
+    placement = place(trials, todo, checked.machine)
     costs = _costs(checked, todo, placement.threads)
     # What a fleet saves is not known before it runs.
-    at_once = 1 if machine.on_gpu else placement.at_once
+    at_once = 1 if checked.machine.on_gpu else placement.at_once
     seconds = sum(cost.seconds for cost in costs) / at_once
     return Forecast(
-        folder=folder,
+        folder=checked.folder,
         trials=tuple(trials),
         todo=tuple(todo),
         seconds=seconds,
         disk_bytes=sum(cost.disk_bytes for cost in costs),
         notices=(
             *checked.notices,
-            *_on_data(checked.experiment.dataset, data_dir),
+            *_on_data(checked.experiment.dataset, checked.data_dir),
             *_on_budget(checked, seconds / max(1, len(todo))),
         ),
     )
@@ -81,10 +68,10 @@ def forecast(
 def seconds_per_trial(experiment: Experiment) -> float:
     """Seconds of this machine that a trial takes, the mean over the norms, timed right now.
 
-    With as many at once as `compare` runs. Raises `UsageError` as `forecast` does.
+    With as many at once as `compare` runs. Raises `UsageError` as `check` does.
     """
     with TemporaryDirectory() as nowhere:
-        foreseen = forecast(experiment, out=nowhere)
+        foreseen = forecast(check(experiment, out=nowhere))
     return foreseen.seconds / len(foreseen.todo)
 
 

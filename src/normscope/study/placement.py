@@ -14,7 +14,7 @@ from normscope.executors.fleets import fleets
 from normscope.experiment import Experiment, Result, Trial
 from normscope.observers import Observer
 from normscope.training import kernels_for
-from normscope.training.device import torch_threads
+from normscope.training.device import check_precision, torch_threads
 from normscope.training.trial import lost_trial, run_fleet
 
 FLEET = 32  # trials at once on a GPU, unless said otherwise; by estimate 20 GB of its memory
@@ -42,6 +42,19 @@ class Machine:
         if self.on_gpu:
             return "fleets"
         return "inline" if self.workers == 1 or available_cores() == 1 else "processes"
+
+    def check(self, experiment: Experiment, own: Sequence[str]) -> None:
+        """Raise `UsageError` if this machine cannot run an experiment.
+
+        `own`: the model and norms that a script added to a table, which workers lack.
+        """
+        check_precision(experiment.recipe.precision, self.device)
+        used = [name for name in (experiment.model, *experiment.norms) if name in own]
+        if used and self.executor == "processes":
+            raise UsageError(
+                f"{used[0]} is of your own program, which worker processes do not see; use "
+                "--workers 1 (workers=1)"
+            )
 
 
 @dataclass(frozen=True)
@@ -91,13 +104,3 @@ def place(trials: Sequence[Trial], todo: Sequence[Trial], machine: Machine) -> P
 def _own_threads() -> int:
     """The threads of this process: torch's number, which knows of no limits of a container."""
     return min(torch.get_num_threads(), available_cores())
-
-
-def check_own_code(experiment: Experiment, machine: Machine, own: Sequence[str]) -> None:
-    """Raise `UsageError` if workers lack a name that a script added to a table: `own` has those."""
-    used = [name for name in (experiment.model, *experiment.norms) if name in own]
-    if used and machine.executor == "processes":
-        raise UsageError(
-            f"{used[0]} is of your own program, which worker processes do not see; use "
-            "--workers 1 (workers=1)"
-        )
