@@ -172,7 +172,7 @@ def test_a_forecast_tells_of_data_that_are_not_here_and_of_the_budget(tmp_path, 
 
 
 def test_the_name_of_a_data_set_is_no_experiment():
-    for use in (normscope.compare, forecast):
+    for use in (normscope.compare, check):
         with pytest.raises(UsageError, match=r'Experiment\(dataset="shapes"\)'):
             use("shapes")
 

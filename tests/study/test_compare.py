@@ -154,9 +154,9 @@ def test_a_refused_run_leaves_the_folder_as_it_was(copied, monkeypatch):
 
     before = content()
     source = data.DATASETS["shapes"]
-    made = source.make()
+    made = source.make(5_000, 2_000)
     made.train_images[0, 0, 0] ^= 1  # a copy of its own
-    monkeypatch.setitem(data.DATASETS, "shapes", replace(source, make=lambda: made))
+    monkeypatch.setitem(data.DATASETS, "shapes", replace(source, make=lambda *sizes: made))
     with pytest.raises(RunError, match="come from other shapes data"):
         compare(small(norms=["bn", "gn", "ln"], seeds=5), out=copied)
     assert content() == before
@@ -192,7 +192,7 @@ def test_a_batch_larger_than_the_set_leaves_no_folder(tmp_path):
     ],
 )
 def test_unknown_names_list_the_known(change, message, tmp_path):
-    for use in (compare, forecast):
+    for use in (compare, check):
         with pytest.raises(UsageError) as caught:
             use(small(**change), out=tmp_path / "e")
         assert message in str(caught.value)
@@ -216,12 +216,10 @@ def test_the_forecast_knows_what_is_stored_and_writes_nothing(copied):
         ({"train_limit": 99999}, "99999 training images of shapes were asked for; there are 5000"),
     ],
 )
-def test_the_forecast_refuses_what_compare_refuses(change, message, tmp_path):
-    for use in (forecast, compare):
-        with pytest.raises(UsageError):
+def test_what_the_check_refuses_compare_refuses(change, message, tmp_path):
+    for use in (check, compare):
+        with pytest.raises(UsageError, match=message):
             use(small(**change), out=tmp_path / "e")
-    with pytest.raises(UsageError, match=message):
-        forecast(check(small(**change), out=tmp_path / "e"))
 
 
 def test_one_seed_says_so_in_every_output(tmp_path):

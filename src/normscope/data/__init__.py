@@ -6,6 +6,7 @@ from files that are looked for, verified and, if absent, downloaded (`layout`).
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from normscope.data import cifar, places, shapes
@@ -31,18 +32,21 @@ __all__ = [
 
 @dataclass(frozen=True)
 class DatasetSource:
-    """A data set that is not in memory yet: exactly one of `make` and `layout` is there."""
+    """A data set that is not in memory yet: exactly one of `make` and `layout` is there.
+
+    `make` takes the sizes of the training and the test set, which are the first of all images.
+    """
 
     description: str
     train_size: int
     test_size: int
     num_classes: int
-    make: Callable[[], Dataset] | None = None
+    make: Callable[[int, int], Dataset] | None = None
     layout: Layout | None = None
 
 
 DATASETS: dict[str, DatasetSource] = {
-    "shapes": DatasetSource(shapes.DESCRIPTION, 5_000, 2_000, 10, make=make_shapes),
+    "shapes": DatasetSource(shapes.DESCRIPTION, 5_000, 2_000, 10, make=partial(make_shapes, 0)),
     "cifar10": DatasetSource(CIFAR10.description, 50_000, 10_000, 10, layout=CIFAR10),
     "cifar100": DatasetSource(CIFAR100.description, 50_000, 10_000, 100, layout=CIFAR100),
 }
@@ -62,7 +66,8 @@ def load_dataset(
     """
     source = lookup(DATASETS, "data set", name)
     if source.make is not None:
-        dataset = source.make()
+        sizes = (train_limit, source.train_size), (test_limit, source.test_size)
+        dataset = source.make(*(min(limit or size, size) for limit, size in sizes))
     else:
         dataset = cifar.read(source.layout, find(name, data_dir) or fetch(name, progress=progress))
     return dataset.limited(train_limit, test_limit)
