@@ -1,8 +1,10 @@
 """Trials of a second or two, on the first 256 images of the embedded data set."""
 
+import numpy as np
 import torch
 
 from normscope.experiment import Recipe, Trial
+from normscope.training.split import Split
 
 CPU = torch.device("cpu")
 
@@ -18,3 +20,9 @@ def trial(norm="bn", seed=0, **recipe):
         recipe=Recipe(**values),
         seed=seed,
     )
+
+
+def some_images():
+    """A split on the CPU that a network can be built for: 64 images of noise."""
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 32, 32, 3), dtype=np.uint8)
+    return Split.from_numpy(pixels, np.arange(64) % 10, (0.5,) * 3, (0.25,) * 3, CPU)

@@ -22,14 +22,14 @@ ALLOWED = {
     "files": set(),
     "stats": set(),
     "norms": set(),
-    "experiment": set(),
+    "experiment": {"norms"},
     "store": {"experiment", "files"},
     "data": {"experiment", "files", "drawing"},
     "observers": {"experiment", "words"},
     "models": {"norms", "experiment"},
     "training": {"experiment", "data", "models", "norms", "files", "version"},
     "executors": {"experiment", "observers"},
-    "analysis": {"experiment", "stats", "words"},
+    "analysis": {"experiment", "norms", "stats", "words"},
     "report": {"analysis", "stats", "experiment", "files", "words", "drawing"},
 }
 ALLOWED["study"] = set(ALLOWED)

@@ -4,7 +4,7 @@ import tempfile
 
 import pytest
 import torch
-from small_trials import CPU, trial
+from small_trials import CPU, some_images, trial
 
 from normscope.training import Splits, evaluate, step_memory_mib, with_fastest_forward
 from normscope.training.memory import MIB, peak_memory_mib
@@ -53,7 +53,7 @@ def test_a_trace_that_cannot_be_written_costs_the_number_and_not_the_trial(monke
 
 def step_memory(batch_size, shapes, changed=lambda model: model):
     asked = trial(batch_size=batch_size)
-    model = changed(build_model(asked, 10, CPU))
+    model = changed(build_model(asked, some_images(), 10))
     return step_memory_mib(model, Splits.of(shapes, CPU).train, asked.recipe)
 
 
@@ -80,7 +80,7 @@ def test_a_finished_trial_knows_its_memory_and_keeps_its_weights(shapes):
     """The pass that is measured moves running statistics; the weights are those before it."""
     result = run_trial(trial("bn"), shapes, CPU)
     assert 20 < result.peak_memory_mib < 60
-    model = build_model(result.trial, 10, CPU)
+    model = build_model(result.trial, some_images(), 10)
     model.load_state_dict({k: torch.from_numpy(v) for k, v in result.weights.items()})
     logits = evaluate(model, Splits.of(shapes, CPU).test)
     assert logits.argmax(1).tolist() == result.predictions.classes.tolist()

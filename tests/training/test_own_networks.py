@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from small_trials import CPU, trial
+from small_trials import CPU, some_images, trial
 from torch import nn
 
 from normscope.models import MODELS
@@ -58,7 +58,7 @@ def asked(norm="gn", seed=0, **recipe):
 
 
 def network(norm="gn", seed=0):
-    return build_model(asked(norm, seed), 10, CPU)
+    return build_model(asked(norm, seed), some_images(), 10)
 
 
 @pytest.mark.parametrize("norm", NORMS)

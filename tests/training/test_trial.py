@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from small_trials import CPU, trial
+from small_trials import CPU, some_images, trial
 from torch import nn
 
 from normscope.data import load_dataset
@@ -70,7 +70,7 @@ def order_of_images(shapes, monkeypatch):
     assert len(number) == 256
 
     def run(a_trial):
-        model, seen = build_model(a_trial, 10, CPU), []
+        model, seen = build_model(a_trial, some_images(), 10), []
 
         def watch(network, inputs):
             if network.training:
@@ -88,12 +88,12 @@ def order_of_images(shapes, monkeypatch):
 
 
 def convolutions(norm, seed):
-    model = build_model(trial(norm, seed), 10, CPU)
+    model = build_model(trial(norm, seed), some_images(), 10)
     return [layer.weight for layer in model.modules() if isinstance(layer, nn.Conv2d)]
 
 
 def seeds_of_dropout(norm, seed):
-    model = build_model(trial(norm, seed), 10, CPU)
+    model = build_model(trial(norm, seed), some_images(), 10)
     return {m.generators[0].initial_seed() for m in model.modules() if isinstance(m, Dropout)}
 
 
@@ -127,7 +127,7 @@ def test_dropout_draws_from_the_stream_dropout():
 
 
 def test_a_network_is_channels_last():
-    weight = build_model(trial(), 10, CPU).layers[0].weight
+    weight = build_model(trial(), some_images(), 10).layers[0].weight
     assert weight.is_contiguous(memory_format=torch.channels_last)
     assert not weight.is_contiguous()
 
@@ -159,7 +159,7 @@ def test_an_exception_is_an_outcome_with_its_traceback(shapes, monkeypatch):
     def broken(layer, inputs):
         raise RuntimeError("out of patience")
 
-    model = build_model(trial(), 10, CPU)
+    model = build_model(trial(), some_images(), 10)
     model.layers[0].register_forward_pre_hook(broken)
     monkeypatch.setattr("normscope.training.trial.build_model", lambda *_: model)
     result = run_trial(trial(), shapes, CPU)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from normscope.experiment import RECIPES, DatasetFacts, EpochRecord, Experiment, Result
+from normscope.norms import running_momentum
 
 # Below this share of the recipe's steps a training is short: at half of the published runs the
 # order of the norms was the reverse of that at their end.
@@ -16,11 +17,10 @@ SHORT = 0.5
 # A norm has hardly learned if all its trials stay below this share of the way from guessing to
 # 100 %, which is 14.5 % for ten classes; the published runs got 73 % of the way.
 NEAR_CHANCE = 0.05
-# Norms that are tested with running averages of batch statistics.
-RUNNING_STATISTICS = ("bn",)
-# Steps within which such averages may lag. At momentum 0.1 half a percent of the initial values is
-# left after 50 steps, and as long as the learning rate climbs the network moves on meanwhile.
-LAGGING_STEPS = 100
+# Steps, times the momentum of running statistics, within which these may lag. At momentum 0.1 half
+# a percent of the initial values is left after 50 steps, and as long as the learning rate climbs
+# the network moves on meanwhile.
+LAGGING = 10
 LAGGING_GAP_POINTS = 5.0  # by which test accuracy is then below train accuracy; 0 to 1 otherwise
 # A loss still falls if its last epoch brings more than this share of the mean fall per epoch; a
 # straight line has 1.
@@ -67,7 +67,7 @@ def scopes_of(
         steps = experiment.recipe.epochs * math.ceil(facts.train_size / size)
         curves = _curves(experiment, results, size)
         limit = chance_limit(facts.chance_percent)
-        averaging = {norm for norm in RUNNING_STATISTICS if steps < LAGGING_STEPS}
+        averaging = {norm for norm in experiment.norms if _may_lag(norm, steps)}
         scopes.append(
             Scope(
                 batch_size=size,
@@ -118,6 +118,11 @@ def _usual_steps(
 
 def _all_below(limit_percent: float, curves: Sequence[Curve]) -> bool:
     return all(curve[-1].test_accuracy_percent < limit_percent for curve in curves)
+
+
+def _may_lag(norm: str, steps: int) -> bool:
+    momentum = running_momentum(norm)
+    return momentum is not None and steps * momentum < LAGGING
 
 
 def _lags(curves: Sequence[Curve]) -> bool:

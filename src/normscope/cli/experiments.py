@@ -40,6 +40,13 @@ def compare(
     baseline: Annotated[
         Optional[str], typer.Option(help="The norm to compare with. Default: the first.")
     ] = None,
+    placement: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Where norms sit that say no place: post, after the activation (default), pre, "
+            "before it, or both, which compares the two."
+        ),
+    ] = None,
     recipe: Annotated[
         Optional[str],
         typer.Option(help="One of {recipes}. Default: quick on shapes, s8 elsewhere."),
@@ -151,6 +158,7 @@ def compare(
             model=model,
             norms=[norm.strip() for norm in norms.split(",")] if norms is not None else None,
             baseline=baseline,
+            placement=placement,
             batch_sizes=batch_sizes,
             protocol=protocol,
             recipe=recipe,
@@ -164,7 +172,7 @@ def compare(
         )
         folder = folder_of(experiment, out)
         if baseline is not None:
-            check_baseline(folder, baseline)
+            check_baseline(folder, experiment.baseline)
         design = read_design(
             kept_design(folder),
             until_decided=until_decided,

@@ -18,10 +18,14 @@ from pydantic_core import InitErrorDetails
 from normscope.errors import lookup
 from normscope.experiment.frozen import Frozen, PositiveInt
 from normscope.experiment.recipe import RECIPES, Recipe, default_recipe
+from normscope.norms import canonical
 
 # Those of the search for learning rates lie above all that an experiment may have.
 Seed = Annotated[int, Field(ge=0, lt=1_000_000, strict=True)]
 Protocol = Literal["drop-in", "tuned"]
+
+
+DEFAULT_NORMS = ("bn", "gn", "ln")
 
 
 def default_seeds(dataset: str) -> int:
@@ -53,8 +57,10 @@ class Experiment(Frozen):
 
     `recipe` may be given as a name ("s8"), or as a table of what to change in a named one
     (``{"name": "s8", "epochs": 3}``). `seeds` counts blocks: 3 means the seeds 0, 1 and 2; a list
-    of seeds, such as ``[1, 7, 13]``, is counted, and kept in `own_seeds`. The first norm is the
-    baseline that the others are compared with. The limits keep the first N images of a split. With
+    of seeds, such as ``[1, 7, 13]``, is counted, and kept in `own_seeds`. A norm may be given with
+    options, with its place and by other names, as in ``gn:groups=2:pre`` and ``BatchNorm2d``; kept
+    is the one name of `normscope.norms.canonical`. The first norm is the baseline that the others
+    are compared with. The limits keep the first N images of a split. With
     several `batch_sizes` everything is trained with each of them, the learning rate scaled with it.
     The protocol "drop-in" trains every norm by the recipe, "tuned" with the learning rate that is
     best for it on images held out from the training set.
@@ -64,7 +70,7 @@ class Experiment(Frozen):
 
     dataset: str = "shapes"
     model: str = "s8"
-    norms: Annotated[tuple[str, ...], Field(min_length=1)] = ("bn", "gn", "ln")
+    norms: Annotated[tuple[str, ...], Field(min_length=1)] = DEFAULT_NORMS
     recipe: Annotated[Recipe, BeforeValidator(_complete_recipe)] = Field(
         default_factory=lambda data: RECIPES[default_recipe(data["dataset"])]
     )
@@ -128,9 +134,10 @@ class Experiment(Frozen):
     def _each_norm_once(cls, norms: tuple[str, ...]) -> tuple[str, ...]:
         if not all(norms):
             raise ValueError("holds an empty name")
-        if len(set(norms)) < len(norms):
+        named = tuple(map(canonical, norms))
+        if len(set(named)) < len(named):
             raise ValueError("names a norm twice")
-        return norms
+        return named
 
     @field_validator("batch_sizes")
     @classmethod

@@ -1,7 +1,7 @@
 """What a user wrote, on the command line or in a TOML file, as an experiment and a design."""
 
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,9 @@ from pydantic import BaseModel, ValidationError
 
 from normscope.errors import UsageError
 from normscope.experiment.design import Design
-from normscope.experiment.experiment import Experiment
+from normscope.experiment.experiment import DEFAULT_NORMS, Experiment
 from normscope.experiment.recipe import Recipe
+from normscope.norms import PLACEMENTS, Placement, canonical, placed
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -24,8 +25,9 @@ OF_RECIPE = ("epochs", "batch_size", "max_lr", "precision")
 def read_experiment(path: Path | None = None, **changes: Any) -> Experiment:
     """Build an experiment from a TOML file and changes to it; None in `changes` means unchanged.
 
-    Those of `OF_RECIPE` change the recipe, `baseline` puts that norm first. Raises `UsageError` in
-    one line, in which what is in `changes` has the name of its option.
+    Those of `OF_RECIPE` change the recipe, and `baseline` puts that norm first. `placement` is for
+    every norm that says no place of its own: "post" the activation, "pre" it, or "both", once each.
+    Raises `UsageError` in one line, in which what is in `changes` has the name of its option.
     """
     given = {key for key, value in changes.items() if value is not None}
     values = _read_toml(path) if path else {}
@@ -36,6 +38,10 @@ def read_experiment(path: Path | None = None, **changes: Any) -> Experiment:
     values |= {key: value for key, value in changes.items() if value is not None}
     if recipe:
         values["recipe"] = _merge_recipe(values.get("recipe"), recipe)
+    places = _places(values.pop("placement", None))
+    if places and isinstance(norms := values.get("norms", list(DEFAULT_NORMS)), list | tuple):
+        values["norms"] = _in_places(norms, places)
+        baseline = baseline and placed(baseline, places[0])
     try:
         experiment = Experiment.model_validate(values)
     except ValidationError as error:
@@ -43,7 +49,25 @@ def read_experiment(path: Path | None = None, **changes: Any) -> Experiment:
     return experiment if baseline is None else _with_baseline(experiment, baseline)
 
 
+def _places(placement: Any) -> tuple[Placement, ...]:
+    """The places of every norm that says none; none if nothing was asked for."""
+    if placement is None:
+        return ()
+    known: dict[Any, tuple[Placement, ...]] = {"post": ("post",), "pre": ("pre",)}
+    known["both"] = PLACEMENTS
+    if placement not in known:
+        raise UsageError(f"--placement {placement!r}: write post, pre or both")
+    return known[placement]
+
+
+def _in_places(norms: Sequence[Any], places: Sequence[Placement]) -> list[Any]:
+    """Each norm at each of the places; once, if it has none or says one itself."""
+    put = [placed(n, place) if isinstance(n, str) else n for n in norms for place in places]
+    return list(dict.fromkeys(put))
+
+
 def _with_baseline(experiment: Experiment, baseline: str) -> Experiment:
+    baseline = canonical(baseline)
     if baseline not in experiment.norms:
         named = ", ".join(experiment.norms)
         raise UsageError(f"the baseline {baseline!r} is not among the norms ({named})")

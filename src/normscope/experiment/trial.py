@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,7 +41,8 @@ class Trial(Frozen):
         if not self.validation:  # likewise
             del content["validation"]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-        return f"{self.norm}-seed{self.seed}-{digest[:12]}"
+        norm = re.sub(r"[^\w.=-]+", "-", self.norm)  # what every disk takes as a name
+        return f"{norm}-seed{self.seed}-{digest[:12]}"
 
 
 class EpochRecord(Frozen):

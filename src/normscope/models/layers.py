@@ -7,6 +7,9 @@ import torch
 from torch import nn
 from torch.nn.utils import skip_init
 
+from normscope.norms import MakeNorm
+from normscope.norms.weight import ScaledConv2d
+
 
 def conv2d(
     in_channels: int,
@@ -15,17 +18,33 @@ def conv2d(
     *,
     padding: int = 0,
     generator: torch.Generator,
+    make_norm: "MakeNorm | None" = None,
+    after_relu: bool = False,
 ) -> nn.Conv2d:
     """`torch.nn.Conv2d` without bias, with torch's default initialization drawn from `generator`.
 
     The default is uniform within +-1/sqrt(fan_in), which torch writes as Kaiming with a = sqrt(5).
+    It is of the class that `make_norm` asks for, if it is given and asks for one; `after_relu`
+    says whether the input is the output of a ReLU.
     """
-    layer = skip_init(
-        nn.Conv2d, in_channels, out_channels, kernel_size, padding=padding, bias=False
-    )
+    kind = getattr(make_norm, "convolution", None) or nn.Conv2d
+    layer = skip_init(kind, in_channels, out_channels, kernel_size, padding=padding, bias=False)
     assert isinstance(layer, nn.Conv2d)  # skip_init is typed as returning any module
     nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+    if isinstance(layer, ScaledConv2d):
+        nn.init.ones_(layer.gain)
+        layer.after_relu = after_relu
     return layer
+
+
+def relu_and_norm(make_norm: MakeNorm, num_channels: int) -> list[nn.Module]:
+    """ReLU and the norm, in the order that the norm asks for; no ReLU if the norm replaces it."""
+    norm = make_norm(num_channels)
+    if getattr(norm, "replaces_activation", False):
+        return [norm]
+    if getattr(make_norm, "placement", "post") == "pre":
+        return [norm, nn.ReLU()]
+    return [nn.ReLU(), norm]
 
 
 class Dropout(nn.Module):

@@ -5,7 +5,7 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-from normscope.models.layers import Dropout, conv2d
+from normscope.models.layers import Dropout, conv2d, relu_and_norm
 from normscope.norms import MakeNorm
 
 DROPOUT = 0.01  # the probability that an element is zeroed
@@ -20,42 +20,48 @@ def s8(
 ) -> nn.Sequential:
     """Three stages of 3x3 convolutions for images (N, 3, 32, 32); returns logits (N, num_classes).
 
-    A block consists of convolution, ReLU, norm and dropout, in this order. No layer has a bias. The
-    map shrinks from 32 to 30, 28, 14, 7 and 1. The last pooling, AvgPool2d(4) on a 7x7 map, sees
-    only the top-left 4x4 corner. The experiment was run that way, so this network does the same.
-    With `pool_whole_map`, the whole map is averaged instead.
+    A block consists of convolution, ReLU, norm and dropout, in this order, unless the norm asks for
+    another place or replaces the ReLU. No layer has a bias. The map shrinks from 32 to 30, 28, 14,
+    7 and 1. The last pooling, AvgPool2d(4) on a 7x7 map, sees only the top-left 4x4 corner. The
+    experiment was run that way, so this network does the same. With `pool_whole_map`, the whole map
+    is averaged instead.
 
     `make_norm(num_channels)` makes each norm. `init` draws the convolution weights, in order, so
     two networks with equal `init` and different norms start from the same convolutions. `dropout`
     draws the dropped elements and must be on the device that the network runs on.
     """
 
-    def block(in_channels: int, out_channels: int, padding: int) -> list[nn.Module]:
+    def block(in_channels: int, out_channels: int, padding: int, first: bool = False) -> list:
+        """`first` of a stage, its input is an image or what a narrow layer made."""
         return [
-            conv2d(in_channels, out_channels, 3, padding=padding, generator=init),
-            nn.ReLU(),
-            make_norm(out_channels),
+            conv2d(
+                in_channels, out_channels, 3, padding=padding, generator=init,
+                make_norm=make_norm, after_relu=not first,
+            ),
+            *relu_and_norm(make_norm, out_channels),
             Dropout(DROPOUT, dropout),
-        ]
+        ]  # fmt: skip
 
     def narrow(in_channels: int, out_channels: int) -> nn.Module:
-        return conv2d(in_channels, out_channels, 1, generator=init)
+        return conv2d(
+            in_channels, out_channels, 1, generator=init, make_norm=make_norm, after_relu=True
+        )
 
     layers = nn.Sequential(
-        *block(3, 16, padding=0),  # 32 -> 30
+        *block(3, 16, padding=0, first=True),  # 32 -> 30
         *block(16, 20, padding=0),  # 30 -> 28
         narrow(20, 16),
         nn.MaxPool2d(2),  # 28 -> 14
-        *block(16, 20, padding=1),
+        *block(16, 20, padding=1, first=True),
         *block(20, 24, padding=1),
         *block(24, 28, padding=1),
         narrow(28, 16),
         nn.MaxPool2d(2),  # 14 -> 7
-        *block(16, 20, padding=1),
+        *block(16, 20, padding=1, first=True),
         *block(20, 24, padding=1),
         *block(24, 28, padding=1),
         nn.AdaptiveAvgPool2d(1) if pool_whole_map else nn.AvgPool2d(4),  # 7 -> 1
-        narrow(28, num_classes),
+        conv2d(28, num_classes, 1, generator=init),
         nn.Flatten(),
     )
     # Stored weights have names such as layers.0.weight.

@@ -6,7 +6,7 @@ from torch import nn
 from normscope.errors import lookup
 from normscope.experiment import LayerSummary, ModelSummary
 from normscope.models import MODELS
-from normscope.norms import NORMS
+from normscope.norms import asked
 
 
 def summarize(
@@ -19,7 +19,7 @@ def summarize(
 
     `image_shape` is (H, W, C). Raises `UsageError` if either name is unknown.
     """
-    make_model, make_norm = lookup(MODELS, "model", model), lookup(NORMS, "norm", norm)
+    make_model, make_norm = lookup(MODELS, "model", model), asked(norm)
     network = make_model(make_norm, num_classes, torch.Generator(), torch.Generator()).eval()
     height, width, channels = image_shape
     shape_CHW = channels, height, width

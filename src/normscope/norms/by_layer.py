@@ -7,6 +7,7 @@ script's own ``functools.partial(group_norm, num_groups=2)`` is computed as gn i
 from functools import cache
 from importlib import import_module
 
+import torch
 from torch import nn
 
 from normscope.norms import PACKAGED_NORMS
@@ -16,7 +17,8 @@ from normscope.norms.layer import Coefficients, NormLayer
 @cache
 def norm_layers() -> dict[type[nn.Module], NormLayer]:
     """All that the files of the packaged norms list as their `LAYERS`, by type of layer."""
-    files = dict.fromkeys(norm.home.partition(":")[0] for norm in PACKAGED_NORMS.values())
+    homes = [(norm.home, norm.convolution_home) for norm in PACKAGED_NORMS.values()]
+    files = dict.fromkeys(home.partition(":")[0] for pair in homes for home in pair if home)
     return {known.type: known for file in files for known in import_module(file).LAYERS}
 
 
@@ -24,3 +26,9 @@ def coefficients_of(layer: nn.Module) -> Coefficients | None:
     """How to compute a layer as a scale and a shift; None if it is known only how to call it."""
     known = norm_layers().get(type(layer))
     return known.coefficients if known and known.is_usual(layer) else None
+
+
+def floor_of(layer: nn.Module) -> torch.Tensor | None:
+    """The threshold of each channel below which no output of a layer falls, if it has one: (C,)."""
+    known = norm_layers().get(type(layer))
+    return known.floor(layer) if known and known.floor else None

@@ -13,7 +13,8 @@ from normscope.errors import UsageError, lookup
 from normscope.experiment import LEAST_SEEDS, Design, Experiment
 from normscope.files import user_path
 from normscope.models import MODELS, PACKAGED_MODELS
-from normscope.norms import NORMS, PACKAGED_NORMS
+from normscope.norms import asked as norm_asked_for
+from normscope.norms import is_packaged
 from normscope.store import Store
 from normscope.store.folder import RUNS
 from normscope.store.header import Header
@@ -118,7 +119,7 @@ def check_names(experiment: Experiment) -> None:
     lookup(DATASETS, "data set", experiment.dataset)
     lookup(MODELS, "model", experiment.model)
     for norm in experiment.norms:
-        lookup(NORMS, "norm", norm)
+        norm_asked_for(norm)
 
 
 def check_data_dir(experiment: Experiment, data_dir: Path | None) -> None:
@@ -223,7 +224,7 @@ def check_sizes(experiment: Experiment, source: DatasetSource) -> None:
 
 def own_names(experiment: Experiment) -> list[str]:
     """The model and the norms of an experiment that a script added to the package's tables."""
-    own = [norm for norm in experiment.norms if NORMS[norm] is not PACKAGED_NORMS.get(norm)]
+    own = [norm for norm in experiment.norms if not is_packaged(norm)]
     if MODELS[experiment.model] is not PACKAGED_MODELS.get(experiment.model):
         own.insert(0, experiment.model)
     return own

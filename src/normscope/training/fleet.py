@@ -154,6 +154,7 @@ def _unchanged(layers: Layers) -> nn.Module:
 FOLDS: dict[type[nn.Module], Callable[[Layers], nn.Module]] = {
     nn.Conv2d: _convolution,
     Dropout: _dropout,
+    nn.Identity: _unchanged,
     nn.ReLU: _unchanged,
     nn.MaxPool2d: _unchanged,
     nn.AvgPool2d: _unchanged,

@@ -1,5 +1,6 @@
 """One trial, or a fleet of them: from the description to the result."""
 
+import math
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -13,14 +14,14 @@ import torch
 from normscope.data import Dataset
 from normscope.experiment import EpochRecord, Predictions, Result, Status, Trial
 from normscope.models import MODELS
-from normscope.norms import NORMS
+from normscope.norms import asked
 from normscope.training.device import repeatable_cudnn
 from normscope.training.environment import environment
 from normscope.training.fleet import join, separate
 from normscope.training.forward import with_fastest_forward
 from normscope.training.loop import Diverged, fit_fleet, step_memory_mib
 from normscope.training.seeds import generator
-from normscope.training.split import Splits
+from normscope.training.split import Split, Splits
 
 Network = TypeVar("Network", bound=torch.nn.Module)
 
@@ -104,7 +105,7 @@ def _train(
     """The networks of the trials, built, joined, trained and tested."""
     recipe, validation = trials[0].recipe, trials[0].validation
     splits = Splits.of(dataset.held_out() if validation else dataset, device)
-    models = [build_model(trial, len(dataset.class_names), device) for trial in trials]
+    models = [build_model(trial, splits.train, len(dataset.class_names)) for trial in trials]
     orders = [generator(trial.seed, "order") for trial in trials]
     joined = models[0] if len(models) == 1 else in_channels_last(join(models))
     network = with_fastest_forward(joined, device, recipe.precision, len(models))
@@ -122,12 +123,26 @@ def _train(
     ]
 
 
-def build_model(trial: Trial, num_classes: int, device: torch.device) -> torch.nn.Module:
-    """The trial's network before training, in the channels_last layout."""
+def build_model(trial: Trial, train: Split, num_classes: int) -> torch.nn.Module:
+    """The trial's network before training on a split, on its device, in the channels_last layout.
+
+    What a layer can only know there, it is told: the size of its map, by a first image; if it has
+    `run_steps`, the steps of the whole training; if it has a `generator`, the stream to draw from.
+    """
+    device = train.device
     init = generator(trial.seed, "init")
     dropout = generator(trial.seed, "dropout", device)
-    model = MODELS[trial.model](NORMS[trial.norm], num_classes, init, dropout)
-    return in_channels_last(model.to(device))
+    model = MODELS[trial.model](asked(trial.norm), num_classes, init, dropout).to(device)
+    with torch.no_grad():
+        model.eval()(train.batch(torch.zeros(1, dtype=torch.long, device=device))[0])
+    noise = generator(trial.seed, "noise", device)
+    for layer in model.modules():
+        if hasattr(layer, "run_steps"):
+            steps = math.ceil(len(train) / trial.recipe.batch_size)
+            layer.run_steps = trial.recipe.epochs * steps  # pyright: ignore
+        if hasattr(layer, "generator"):
+            layer.generator = noise  # pyright: ignore
+    return in_channels_last(model.train())
 
 
 def in_channels_last(network: Network) -> Network:

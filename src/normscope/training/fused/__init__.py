@@ -5,6 +5,6 @@ several threads, `kernels` are the loops.
 """
 
 from normscope.training.fused.fuse import Fused
-from normscope.training.fused.operation import relu_norm_dropout
+from normscope.training.fused.operation import FusedNorm
 
-__all__ = ["Fused", "relu_norm_dropout"]
+__all__ = ["Fused", "FusedNorm"]

@@ -9,7 +9,7 @@ from torch import nn
 
 from normscope.models.layers import Dropout
 from normscope.norms.by_layer import coefficients_of
-from normscope.training.fused.operation import relu_norm_dropout
+from normscope.training.fused.operation import FusedNorm
 
 Step = Callable[[torch.Tensor], torch.Tensor]
 
@@ -17,11 +17,12 @@ Step = Callable[[torch.Tensor], torch.Tensor]
 class Fused(nn.Module):
     """A model that computes what `model` does, for x (N, C, H, W) in float32 or bfloat16 on a CPU.
 
-    Wherever in the model a plain `nn.Sequential` has ReLU, a norm that `coefficients_of` knows and
-    `Dropout` follow each other, these are one operation, which goes over the activations twice
-    forward and twice backward where the layers one by one go over them a dozen times. Whatever else
-    the model does is left to it. Parameters, buffers, modes and dropped elements are the model's
-    own. Raises `TypeError` for another type of x.
+    Wherever in the model a plain `nn.Sequential` has a norm that `coefficients_of` knows and
+    `Dropout` follow each other, with a ReLU before or after the norm or without one, these are one
+    operation, which goes over the activations twice forward and twice backward where the layers one
+    by one go over them a dozen times. Whatever else the model does is left to it. Parameters,
+    buffers, modes and dropped elements are the model's own. Raises `TypeError` for another type of
+    x.
     """
 
     def __init__(self, model: nn.Module):
@@ -54,8 +55,14 @@ def steps_of(layers: nn.Sequential) -> list[Step]:
     while rest:
         match rest:
             case [nn.ReLU(), norm, Dropout(generators=[_]) as dropout, *_] if coefficients_of(norm):
-                steps.append(partial(relu_norm_dropout, norm, dropout))
+                steps.append(FusedNorm(norm, dropout, relu_before=True))
                 del rest[:3]
+            case [norm, nn.ReLU(), Dropout(generators=[_]) as dropout, *_] if coefficients_of(norm):
+                steps.append(FusedNorm(norm, dropout, relu_after=True))
+                del rest[:3]
+            case [norm, Dropout(generators=[_]) as dropout, *_] if coefficients_of(norm):
+                steps.append(FusedNorm(norm, dropout))
+                del rest[:2]
             case [layer, *_]:
                 steps.append(layer)
                 del rest[:1]

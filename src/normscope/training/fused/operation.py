@@ -1,32 +1,63 @@
 """ReLU, norm and dropout as one operation, differentiable once."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
 from normscope.models.layers import Dropout, bernoulli_positions
-from normscope.norms.by_layer import coefficients_of
-from normscope.training.fused import passes
+from normscope.norms.by_layer import coefficients_of, floor_of
+from normscope.training.fused.passes import Factors, FusedPasses
 
 
-def relu_norm_dropout(norm: nn.Module, dropout: Dropout, x: torch.Tensor) -> torch.Tensor:
-    """``dropout(norm(relu(x)))`` for x (N, C, H, W), float32 or bfloat16.
+@dataclass(frozen=True)
+class FusedNorm:
+    """``dropout(after(norm(before(x))))`` for x (N, C, H, W), float32 or bfloat16.
 
-    The norm is one that `coefficients_of` knows, and dropout draws from one generator. Raises
-    `TypeError` for another type of x.
+    before is ReLU if `relu_before`, after is ReLU if `relu_after`; else they are nothing. The norm
+    is one that `coefficients_of` knows, and dropout draws from one generator. Raises `TypeError`
+    for another type of x.
     """
-    x = x.contiguous(memory_format=torch.channels_last)
-    dropped, keep_scale = torch.empty(0, dtype=torch.long), 1.0
-    if dropout.training and dropout.p > 0:
-        dropped = bernoulli_positions(x.numel(), dropout.p, dropout.generators[0])
-        keep_scale = 1 / (1 - dropout.p)
-    if torch.is_grad_enabled():
-        return _ReluNormDropout.apply(x, norm, keep_scale, dropped, *norm.parameters())
-    scale, shift = _factors(norm, passes.channel_sums(x), x, keep_scale)
-    return passes.affine_relu(x, scale, shift, dropped)
+
+    norm: nn.Module
+    dropout: Dropout
+    relu_before: bool = False
+    relu_after: bool = False
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.contiguous(memory_format=torch.channels_last)
+        dropped, keep_scale = torch.empty(0, dtype=torch.long), 1.0
+        dropout = self.dropout
+        if dropout.training and dropout.p > 0:
+            dropped = bernoulli_positions(x.numel(), dropout.p, dropout.generators[0])
+            keep_scale = 1 / (1 - dropout.p)
+        if torch.is_grad_enabled():
+            return _FusedNorm.apply(x, self, keep_scale, dropped, *self.norm.parameters())
+        factors = self.factors(self.passes.channel_sums(x), x, keep_scale)
+        return self.passes.affine(x, factors, dropped)
+
+    @property
+    def passes(self) -> FusedPasses:
+        floored = self.relu_after or floor_of(self.norm) is not None
+        return FusedPasses(self.relu_before, floored)
+
+    def factors(self, sums: torch.Tensor, x: torch.Tensor, keep_scale: float) -> Factors:
+        """The norm's factors, with the scale of the elements that dropout keeps in them."""
+        coefficients = coefficients_of(self.norm)
+        assert coefficients is not None  # what the caller promises
+        total, squares = sums.unbind()
+        scale, shift = coefficients(self.norm, total, squares, x.shape[2] * x.shape[3])
+        floor = floor_of(self.norm)
+        floor = torch.zeros(x.shape[1]) if floor is None else floor
+        if self.relu_after:
+            floor = floor.clamp_min(0)
+        return Factors(
+            scale.float() * keep_scale, shift.float() * keep_scale, floor[None].float() * keep_scale
+        )
 
 
-class _ReluNormDropout(torch.autograd.Function):
+class _FusedNorm(torch.autograd.Function):
     """The passes over the activations, joined by the norm's coefficients.
 
     The coefficients come from sums of shape (N, C), so their autograd graph costs next to nothing:
@@ -34,24 +65,28 @@ class _ReluNormDropout(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, norm, keep_scale, dropped, *parameters):
-        sums = passes.channel_sums(x).requires_grad_()
+    def forward(ctx, x, fused, keep_scale, dropped, *parameters):
+        sums = fused.passes.channel_sums(x).requires_grad_()
         with torch.enable_grad():
-            scale, shift = _factors(norm, sums, x, keep_scale)
+            factors = fused.factors(sums, x, keep_scale)
         ctx.save_for_backward(x, dropped)
-        ctx.small_graph = (scale, shift), (sums, *parameters)
-        return passes.affine_relu(x, scale.detach(), shift.detach(), dropped)
+        ctx.passes, ctx.small_graph = fused.passes, (factors, (sums, *parameters))
+        return fused.passes.affine(x, factors, dropped)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, *gradients):  # pyright: ignore[reportIncompatibleMethodOverride]
         x, dropped = ctx.saved_tensors
-        (scale, shift), inputs = ctx.small_graph
+        factors, inputs = ctx.small_graph
         gradient_y = gradients[0].contiguous(memory_format=torch.channels_last)
-        of_scale, of_shift = passes.gradient_sums(x, gradient_y, dropped)
-        of_factors = of_scale.sum_to_size(scale.shape), of_shift.sum_to_size(shift.shape)
-        of_sums, *of_parameters = _small_gradients((scale, shift), of_factors, inputs)
-        gradient_x = passes.gradient(x, gradient_y, scale.detach(), of_sums.float(), dropped)
+        found = ctx.passes.gradient_sums(x, gradient_y, factors, dropped)
+        outputs = factors.scale, factors.shift, factors.floor
+        of_outputs = [
+            of.sum_to_size(output.shape)
+            for of, output in zip((found.scale, found.shift, found.floor), outputs, strict=True)
+        ]
+        of_sums, *of_parameters = _small_gradients(outputs, of_outputs, inputs)
+        gradient_x = ctx.passes.gradient(x, gradient_y, factors, of_sums.float(), dropped)
         return gradient_x, None, None, None, *of_parameters
 
 
@@ -72,12 +107,3 @@ def _small_gradients(outputs, of_outputs, inputs) -> list[torch.Tensor]:
         else [torch.zeros_like(i) for i in wanted]
     )
     return [next(found) if i.requires_grad else torch.zeros_like(i) for i in inputs]
-
-
-def _factors(norm, sums, x, keep_scale) -> tuple[torch.Tensor, torch.Tensor]:
-    """The norm's scale and shift, with the scale of the elements that dropout keeps in them."""
-    coefficients = coefficients_of(norm)
-    assert coefficients is not None  # what the caller promises
-    total, squares = sums.unbind()
-    scale, shift = coefficients(norm, total, squares, x.shape[2] * x.shape[3])
-    return scale * keep_scale, shift * keep_scale

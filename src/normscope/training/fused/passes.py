@@ -5,6 +5,7 @@ The samples are shared among as many threads as torch uses, which changes no bit
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 
@@ -14,49 +15,73 @@ import torch
 from normscope.training.fused import kernels
 
 
-def channel_sums(x: torch.Tensor) -> torch.Tensor:
-    """Sums of relu(x) and of its square over the pixels of each channel: float64, (2, N, C)."""
-    sums = torch.empty(2, x.shape[0], x.shape[1], dtype=torch.float64)
-    total, squares = sums.numpy()
-    _over_samples(kernels.channel_sums, _rows(x), _length(x), total, squares)
-    return sums
+@dataclass(frozen=True)
+class Factors:
+    """What the passes do to each channel: scale and shift, (N, C) or (1, C), and floor, (1, C).
+
+    Also the gradients with respect to them, all (N, C).
+    """
+
+    scale: torch.Tensor
+    shift: torch.Tensor
+    floor: torch.Tensor
+
+    def numpy(self) -> list[np.ndarray]:
+        factors = self.scale, self.shift, self.floor
+        return [each.detach().contiguous().numpy() for each in factors]
 
 
-def affine_relu(
-    x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor, dropped: torch.Tensor
-) -> torch.Tensor:
-    """scale * relu(x) + shift, and 0 where `dropped`."""
-    y = torch.empty_like(x)
-    factors = scale.numpy(), shift.numpy()
-    _over_samples(kernels.affine_relu, _rows(x), _length(x), *factors, dropped.numpy(), _rows(y))
-    return y
+@dataclass(frozen=True)
+class FusedPasses:
+    """The passes of one kind of operation: r is ReLU if `relu`, else nothing; see `kernels`."""
 
+    relu: bool
+    floored: bool
 
-def gradient_sums(
-    x: torch.Tensor, gradient_y: torch.Tensor, dropped: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Per sample and channel, the gradients of `affine_relu` with respect to scale and shift."""
-    of_scale, of_shift = torch.empty(2, x.shape[0], x.shape[1]).unbind()
-    into = of_shift.numpy(), of_scale.numpy()
-    arrays = _rows(x), _rows(gradient_y), _length(x), dropped.numpy()
-    _over_samples(kernels.gradient_sums, *arrays, *into)
-    return of_scale, of_shift
+    def channel_sums(self, x: torch.Tensor) -> torch.Tensor:
+        """Sums of r(x) and of its square over the pixels of each channel: float64, (2, N, C)."""
+        sums = torch.empty(2, x.shape[0], x.shape[1], dtype=torch.float64)
+        total, squares = sums.numpy()
+        _over_samples(self._kernels.channel_sums, _rows(x), _length(x), total, squares)
+        return sums
 
+    def affine(self, x: torch.Tensor, factors: Factors, dropped: torch.Tensor) -> torch.Tensor:
+        """scale * r(x) + shift, no less than the floor, and 0 where `dropped`."""
+        y = torch.empty_like(x)
+        arrays = _rows(x), _length(x), *factors.numpy(), dropped.numpy(), _rows(y)
+        _over_samples(self._kernels.affine, *arrays)
+        return y
 
-def gradient(
-    x: torch.Tensor,
-    gradient_y: torch.Tensor,
-    scale: torch.Tensor,
-    of_sums: torch.Tensor,
-    dropped: torch.Tensor,
-) -> torch.Tensor:
-    """The gradient with respect to x, given that with respect to the `channel_sums`."""
-    gradient_x = torch.empty_like(x)
-    of_total, of_squares = of_sums[:, : len(scale)].contiguous().numpy()
-    factors = scale.numpy(), of_total, of_squares
-    arrays = _rows(x), _rows(gradient_y), _length(x), *factors, dropped.numpy(), _rows(gradient_x)
-    _over_samples(kernels.gradient, *arrays)
-    return gradient_x
+    def gradient_sums(
+        self, x: torch.Tensor, gradient_y: torch.Tensor, factors: Factors, dropped: torch.Tensor
+    ) -> Factors:
+        """Per sample and channel, the gradients of `affine` with respect to its factors."""
+        shape = 3, x.shape[0], x.shape[1]
+        of_scale, of_shift, of_floor = torch.empty(shape).unbind()
+        into = of_shift.numpy(), of_scale.numpy(), of_floor.numpy()
+        arrays = _rows(x), _rows(gradient_y), _length(x), *factors.numpy(), dropped.numpy()
+        _over_samples(self._kernels.gradient_sums, *arrays, *into)
+        return Factors(of_scale, of_shift, of_floor)
+
+    def gradient(
+        self,
+        x: torch.Tensor,
+        gradient_y: torch.Tensor,
+        factors: Factors,
+        of_sums: torch.Tensor,
+        dropped: torch.Tensor,
+    ) -> torch.Tensor:
+        """The gradient with respect to x, given that with respect to the `channel_sums`."""
+        gradient_x = torch.empty_like(x)
+        # Where all samples share the factors, they share these gradients as well.
+        of_sums = of_sums[:, : len(factors.scale)].contiguous()
+        arrays = _rows(x), _rows(gradient_y), _length(x), *factors.numpy(), *of_sums.numpy()
+        _over_samples(self._kernels.gradient, *arrays, dropped.numpy(), _rows(gradient_x))
+        return gradient_x
+
+    @property
+    def _kernels(self) -> kernels.Passes:
+        return kernels.passes_for(self.relu, self.floored)
 
 
 def _rows(x: torch.Tensor) -> np.ndarray:

@@ -1,0 +1,145 @@
+"""A norm of the table, and a norm as it is asked for: ``gn:groups=2:pre``."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from normscope.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+MakeNorm: TypeAlias = "Callable[..., nn.Module]"  # num_channels -> a layer for (N, C, H, W)
+Placement: TypeAlias = Literal["post", "pre"]  # after or before the activation
+PLACEMENTS: tuple[Placement, ...] = ("post", "pre")
+Value: TypeAlias = int | float | str | bool | None
+
+
+@dataclass(frozen=True)
+class Norm:
+    """A norm that can be named, and told of, before it is imported.
+
+    `title` is its full name, for people. `home` says where the function or class that makes its
+    layers is, as ``"module:name"``, and `options` the keywords that it takes besides the number of
+    channels, with their defaults. `formula`, what statistics run `over`, what differs in
+    `evaluation`, `parameters` per channel and `source` are for people, too.
+
+    A network has no activation beside a norm that `replaces_activation`, and makes its convolutions
+    as the class at `convolution_home` where there is one. A norm that is not `placed` does the same
+    before and after an activation. `running_statistics` are averages over past batches that a
+    network is tested with.
+    """
+
+    title: str
+    home: str
+    formula: str = ""
+    over: str = ""
+    evaluation: str = ""
+    parameters: str = ""
+    source: str = ""
+    options: Mapping[str, Value] = field(default_factory=dict)
+    replaces_activation: bool = False
+    convolution_home: str | None = None
+    placed: bool = True
+    running_statistics: bool = False
+
+    def __call__(self, num_channels: int, **options: Any) -> "nn.Module":
+        """A layer for x (N, num_channels, H, W); `options` are those of the object at `home`."""
+        return resolve_name(self.home)(num_channels, **options)
+
+    @property
+    def convolution(self) -> "type[nn.Conv2d] | None":
+        """The class that a network's convolutions are made as, if it is not the usual one."""
+        return resolve_name(self.convolution_home) if self.convolution_home else None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A norm as it is asked for: called with a number of channels, it makes a layer.
+
+    `make` is its entry in the table, `options` those that differ from the defaults.
+    """
+
+    make: MakeNorm
+    options: Mapping[str, Value]
+    placement: Placement
+
+    def __call__(self, num_channels: int) -> "nn.Module":
+        return self.make(num_channels, **self.options)
+
+    @property
+    def convolution(self) -> "type[nn.Conv2d] | None":
+        """As for `Norm`; a function of a script has none."""
+        return getattr(self.make, "convolution", None)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a text such as ``gn:groups=2:pre`` says: a name, options in the order written, place."""
+
+    name: str
+    options: Mapping[str, str]
+    placement: Placement | None
+
+
+def parse(text: str) -> Spec:
+    """Read a norm as a user writes it; raises `UsageError` if an option or place comes twice.
+
+    Parts between colons that are neither ``key=value`` nor a placement belong to the name, as in
+    ``layers.py:MyNorm``.
+    """
+    parts = text.split(":")
+    name, options, places = [parts[0]], {}, []
+    for part in parts[1:]:
+        key, equals, value = part.partition("=")
+        if equals:
+            if key in options:
+                raise UsageError(f"{text}: the option {key} comes twice")
+            options[key] = value
+        elif part in PLACEMENTS:
+            places.append(part)
+        else:
+            name.append(part)
+    if len(places) > 1:
+        raise UsageError(f"{text}: a norm sits either post or pre, after or before the activation")
+    return Spec(":".join(name), options, places[0] if places else None)
+
+
+def value_of(text: str) -> Value:
+    """An option's value as written: a whole number, a number, true or false, or else text."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text, text)
+
+
+def checked_options(name: str, norm: Norm, options: Mapping[str, str]) -> dict[str, Value]:
+    """The options of a packaged norm that differ from its defaults, in the table's order.
+
+    Raises `UsageError` for one that it does not have, or a value of another kind.
+    """
+    for key in options:
+        if key not in norm.options:
+            known = ", ".join(norm.options) or "none"
+            raise UsageError(f"{name} has no option {key!r}; it has: {known}")
+    found = {}
+    for key, usual in norm.options.items():
+        if key in options:
+            value = value_of(options[key])
+            wanted = "a number" if isinstance(usual, float) else "a whole number"
+            kinds = (int, float) if isinstance(usual, float) else (int,)
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                raise UsageError(f"{name}: {key} must be {wanted}, not {options[key]!r}")
+            if value != usual:
+                found[key] = value
+    return found
+
+
+def written(name: str, options: Mapping[str, Value], placement: Placement) -> str:
+    """The one way in which a norm is written: ``gn:groups=2:pre``."""
+    parts = [f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}"
+             for key, value in options.items()]  # fmt: skip
+    return ":".join([name, *parts, *(["pre"] if placement == "pre" else [])])
