@@ -252,7 +252,9 @@ class BatchNormality(nn.Module):
         if self.training and self.noise:
             with torch.no_grad():
                 spread = (h - _mean(h)).abs().mean(dim=(0, 2, 3), keepdim=True)
-                drawn = torch.empty_like(h).normal_(generator=self.generator)
+                images, channels, height, width = h.shape  # drawn alike in any memory layout
+                drawn_NHWC = h.new_empty(images, height, width, channels)
+                drawn = drawn_NHWC.normal_(generator=self.generator).permute(0, 3, 1, 2)
             h = h + self.noise * spread * drawn
         return affine_per_channel(h, self.weight, self.bias).to(x.dtype)
 

@@ -61,9 +61,8 @@ class BatchInstanceNorm(RunningNorm):
         self.rho = nn.Parameter(torch.ones(num_channels))
 
     def coefficients(self, total: torch.Tensor, squares: torch.Tensor, pixels: int) -> Factors:
-        if self.training:
-            with torch.no_grad():
-                self.rho.clamp_(0, 1)
+        if self.training:  # not as a change of the graph: an earlier step's has seen these values
+            self.rho.data.clamp_(0, 1)
         batch = batch_statistics(self, total, squares, pixels)
         mean, var = moments(total[..., None], squares[..., None], dim=2, count=pixels)
         of_batch = scale_and_shift(*batch, self.eps, self.rho, torch.zeros_like(self.rho))

@@ -140,6 +140,11 @@ def checked_options(name: str, norm: Norm, options: Mapping[str, str]) -> dict[s
 
 def written(name: str, options: Mapping[str, Value], placement: Placement) -> str:
     """The one way in which a norm is written: ``gn:groups=2:pre``."""
-    parts = [f"{key}={value:g}" if isinstance(value, float) else f"{key}={value}"
-             for key, value in options.items()]  # fmt: skip
+    parts = [f"{key}={_text(value)}" for key, value in options.items()]
     return ":".join([name, *parts, *(["pre"] if placement == "pre" else [])])
+
+
+def _text(value: Value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
