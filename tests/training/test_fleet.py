@@ -222,7 +222,7 @@ def test_side_by_side_every_member_computes_what_it_computes_alone(norm):
             torch.testing.assert_close(found.grad, own.grad)
 
 
-def test_members_side_by_side_keep_their_own_weights("lrn"):
+def test_members_side_by_side_keep_their_own_weights():
     alone = members("lrn")
     joined = join(alone)
     for parameter in joined.parameters():
