@@ -41,6 +41,7 @@ class DatasetSource:
     train_size: int
     test_size: int
     num_classes: int
+    image_shape: tuple[int, int, int] = (32, 32, 3)  # H, W, C
     make: Callable[[int, int], Dataset] | None = None
     layout: Layout | None = None
 

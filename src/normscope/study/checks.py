@@ -72,6 +72,7 @@ def check(
     check_own_results(folder, merged, own)
     machine = machine_for(device, workers)
     machine.check(merged, own)
+    check_fits(merged, DATASETS[merged.dataset])
     notices = notices_on(merged, experiment, kept)
     return Checked(folder, asked, merged, kept, design, budget_s, machine, data_dir, notices)
 
@@ -220,6 +221,16 @@ def check_sizes(experiment: Experiment, source: DatasetSource) -> None:
         images -= images // 10  # what is held out
     if batch > images:
         raise UsageError(f"a batch of {batch} is larger than the training set of {images} images")
+
+
+def check_fits(experiment: Experiment, source: DatasetSource) -> None:
+    """Raise `UsageError` if one of the norms cannot be used in the network."""
+    from normscope.models.fit import check_fit
+
+    images = experiment.train_limit or source.train_size
+    least_batch = min(images % size or size for size in experiment.batch_sizes)
+    for norm in experiment.norms:
+        check_fit(experiment.model, norm, source.num_classes, source.image_shape, least_batch)
 
 
 def own_names(experiment: Experiment) -> list[str]:

@@ -93,7 +93,7 @@ def _costs(checked: Checked, todo: Sequence[Trial], threads: int) -> list[Cost]:
     sizes = experiment.train_limit or source.train_size, experiment.test_limit or source.test_size
     estimate = partial(estimate_trial, device=checked.machine.device, threads=threads)
     kinds = {(t.norm, t.recipe.batch_size): t for t in todo[::-1]}
-    size = DataSize(*sizes, source.num_classes, image_shape=(32, 32, 3))
+    size = DataSize(*sizes, source.num_classes, source.image_shape)
     costs = {kind: estimate(t, size) for kind, t in kinds.items()}
     return [costs[t.norm, t.recipe.batch_size] for t in todo]
 
