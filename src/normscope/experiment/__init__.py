@@ -9,6 +9,7 @@ from normscope.experiment.experiment import Experiment, Protocol, default_seeds
 from normscope.experiment.facts import DatasetFacts, LayerSummary, ModelSummary
 from normscope.experiment.frozen import Frozen
 from normscope.experiment.recipe import RECIPES, Precision, Recipe, default_recipe
+from normscope.experiment.source import Source
 from normscope.experiment.trial import (
     RESULT_FORMAT,
     Environment,
@@ -37,6 +38,7 @@ __all__ = [
     "Recipe",
     "Request",
     "Result",
+    "Source",
     "Status",
     "Trial",
     "default_recipe",

@@ -18,6 +18,7 @@ from pydantic_core import InitErrorDetails
 from normscope.errors import lookup
 from normscope.experiment.frozen import Frozen, PositiveInt
 from normscope.experiment.recipe import RECIPES, Recipe, default_recipe
+from normscope.experiment.source import Source
 from normscope.norms import canonical
 
 # Those of the search for learning rates lie above all that an experiment may have.
@@ -62,6 +63,7 @@ class Experiment(Frozen):
     is the one name of `normscope.norms.canonical`. The first norm is the baseline that the others
     are compared with. The limits keep the first N images of a split. With
     several `batch_sizes` everything is trained with each of them, the learning rate scaled with it.
+    `sources` tells of norms of the user's own by name; `compare` fills it in.
     The protocol "drop-in" trains every norm by the recipe, "tuned" with the learning rate that is
     best for it on images held out from the training set.
 
@@ -82,6 +84,7 @@ class Experiment(Frozen):
     )
     protocol: Protocol = "drop-in"
     own_seeds: tuple[Seed, ...] = ()  # none: 0, 1, 2, ...
+    sources: dict[str, Source] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -100,10 +103,12 @@ class Experiment(Frozen):
 
     @model_serializer(mode="wrap")
     def _without_what_is_usual(self, write: Any) -> dict[str, Any]:
-        """Folders were written before there were own seeds."""
+        """Folders were written before there were own seeds and own norms."""
         values = write(self)
         if not self.own_seeds:
             values.pop("own_seeds", None)
+        if not self.sources:
+            values.pop("sources", None)
         return values
 
     @model_validator(mode="wrap")
@@ -221,6 +226,7 @@ class Experiment(Frozen):
         return wider.model_copy(
             update={
                 "norms": (*self.norms, *new_norms),
+                "sources": {**self.sources, **asked.sources},
                 "batch_sizes": tuple(sorted({*self.batch_sizes, *named_sizes})),
             }
         )
@@ -235,7 +241,7 @@ class Experiment(Frozen):
 
 def _flat(experiment: Experiment) -> dict[str, Any]:
     """Everything but the size of an experiment: its norms, seeds and batch sizes."""
-    size = {"norms", "seeds", "own_seeds", "batch_sizes"}
+    size = {"norms", "sources", "seeds", "own_seeds", "batch_sizes"}
     values = experiment.model_dump(exclude={*size, "recipe"})
     recipe = {f"recipe.{key}": value for key, value in experiment.recipe}
     return {**values, **recipe}

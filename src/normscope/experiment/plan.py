@@ -3,6 +3,7 @@
 from normscope.experiment.experiment import Experiment
 from normscope.experiment.recipe import Recipe
 from normscope.experiment.trial import Trial
+from normscope.norms import parse
 
 Rates = dict[tuple[str, int], float]  # norm and batch size -> max_lr, per step
 
@@ -30,12 +31,14 @@ def make_trial(
     experiment: Experiment, norm: str, recipe: Recipe, seed: int, validation: bool = False
 ) -> Trial:
     """One trial of an experiment."""
+    source = experiment.sources.get(parse(norm).name)
     return Trial(
         dataset=experiment.dataset,
         train_limit=experiment.train_limit,
         test_limit=experiment.test_limit,
         model=experiment.model,
         norm=norm,
+        source=source.fingerprint if source else None,
         recipe=recipe,
         seed=seed,
         validation=validation,

@@ -4,10 +4,10 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_serializer
 
 from normscope.experiment.frozen import Frozen
 from normscope.experiment.recipe import Recipe
@@ -27,6 +27,13 @@ class Trial(Frozen):
     recipe: Recipe
     seed: int
     validation: bool = False  # trained on nine tenths of the training images, tested on the rest
+    source: str | None = None  # the fingerprint of a norm of the user's own
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_usual(self, write: Any) -> dict[str, Any]:
+        """Ids and records were made before there were own norms."""
+        values = write(self)
+        return values if self.source else {k: v for k, v in values.items() if k != "source"}
 
     @property
     def id(self) -> str:

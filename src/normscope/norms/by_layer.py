@@ -10,8 +10,8 @@ from importlib import import_module
 import torch
 from torch import nn
 
-from normscope.norms import PACKAGED_NORMS
 from normscope.norms.layer import Coefficients, NormLayer
+from normscope.norms.table import PACKAGED_NORMS
 
 
 @cache

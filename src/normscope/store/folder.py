@@ -9,6 +9,7 @@
     pictures/INDEX.png      the test images a report shows
     trials/ID/record.json   a result: trial, status, history per epoch, environment
     trials/ID/predictions.npz, weights.safetensors
+    sources/FINGERPRINT/    the files of a norm of the user's own
     .lock                   held by the process that trains into the folder
 
 A folder that the user did not name lies in ``runs/``, whose ``.gitignore`` keeps it out of a
@@ -73,6 +74,9 @@ class ExperimentFolder:
 
     def picture(self, index: int) -> Path:
         return self.pictures / f"{index}.png"
+
+    def source(self, fingerprint: str) -> Path:
+        return self.path / "sources" / fingerprint
 
     @property
     def trials(self) -> Path:

@@ -3,7 +3,7 @@
 import json
 import math
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -229,6 +229,18 @@ class Store:
         with _readable(self.files.models) as path:
             tables = TypeAdapter(dict[str, ModelSummary])
             return tables.validate_json(path.read_text(encoding="utf-8"))
+
+    def keep_sources(self, sources: Mapping[str, Mapping[str, bytes]]) -> None:
+        """Keep the files of users' norms, by fingerprint and name, that are not here already."""
+        for fingerprint, files in sources.items():
+            target = self.files.source(fingerprint)
+            if not target.exists():
+                with disk_errors(target, ADVICE):
+                    target.parent.mkdir(exist_ok=True)
+                with written(target, ADVICE) as partial:
+                    for name, content in files.items():
+                        (partial / name).parent.mkdir(parents=True, exist_ok=True)
+                        (partial / name).write_bytes(content)
 
     def add_pictures(self, images: np.ndarray, indexes: Iterable[int]) -> None:
         """Keep those test images (uint8, N H W 3) as PNG files, so that a report can show them."""

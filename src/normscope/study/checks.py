@@ -13,11 +13,13 @@ from normscope.errors import UsageError, lookup
 from normscope.experiment import LEAST_SEEDS, Design, Experiment
 from normscope.files import user_path
 from normscope.models import MODELS, PACKAGED_MODELS
+from normscope.norms import NORMS, is_packaged, parse
 from normscope.norms import asked as norm_asked_for
-from normscope.norms import is_packaged
+from normscope.norms.own import OwnNorm, loading
 from normscope.store import Store
 from normscope.store.folder import RUNS
 from normscope.store.header import Header
+from normscope.study.own import with_own_norms
 
 if TYPE_CHECKING:
     from normscope.study.placement import Machine
@@ -59,11 +61,13 @@ def check(
     """
     check_types(experiment, design, budget_s)
     folder, data_dir = folder_of(experiment, out), user_path(data_dir) if data_dir else None
+    check_no_import()
+    kept = kept_header(folder)
+    experiment, edits = with_own_norms(experiment, folder, kept)
     check_names(experiment)
     check_data_dir(experiment, data_dir)
     design = design or kept_design(folder)
     asked = with_first_seeds(experiment, design)
-    kept = kept_header(folder)
     # Until decided, the seeds follow from what the folder holds when the work begins.
     merged = merge(folder, kept, experiment if kept and design.until_decided else asked)
     check_design(merged, design, budget_s)
@@ -73,7 +77,7 @@ def check(
     machine = machine_for(device, workers)
     machine.check(merged, own)
     check_fits(merged, DATASETS[merged.dataset])
-    notices = notices_on(merged, experiment, kept)
+    notices = (*edits, *notices_on(merged, experiment, kept))
     return Checked(folder, asked, merged, kept, design, budget_s, machine, data_dir, notices)
 
 
@@ -113,6 +117,15 @@ def check_types(
         )
     if budget_s is not None and not isinstance(budget_s, int | float):
         raise UsageError(f"budget_s must be a number of seconds, not {budget_s!r}")
+
+
+def check_no_import() -> None:
+    """Raise `UsageError` if a file that is run to find a norm in it would train in turn."""
+    if home := loading():
+        raise UsageError(
+            f"{home} is run again to find the norm in it, and would compare again: put what it "
+            'does beyond definitions below `if __name__ == "__main__":`'
+        )
 
 
 def check_names(experiment: Experiment) -> None:
@@ -234,8 +247,12 @@ def check_fits(experiment: Experiment, source: DatasetSource) -> None:
 
 
 def own_names(experiment: Experiment) -> list[str]:
-    """The model and the norms of an experiment that a script added to the package's tables."""
-    own = [norm for norm in experiment.norms if not is_packaged(norm)]
+    """The model and the norms that a script put into the package's tables without a source."""
+    own = [
+        norm
+        for norm in experiment.norms
+        if not is_packaged(norm) and not isinstance(NORMS[parse(norm).name], OwnNorm)
+    ]
     if MODELS[experiment.model] is not PACKAGED_MODELS.get(experiment.model):
         own.insert(0, experiment.model)
     return own

@@ -9,11 +9,11 @@ import pandas as pd
 from normscope.analysis import Analysis, Contents, analyse
 from normscope.data import DATASETS
 from normscope.errors import RunError
-from normscope.experiment import Design
+from normscope.experiment import Design, Experiment
 from normscope.experiment.reading import read_design
 from normscope.experiment.tuning import Search, searches
 from normscope.files import user_path
-from normscope.norms import title_of
+from normscope.norms import parse, title_of
 from normscope.report import PAGE, write_report
 from normscope.store import Store
 from normscope.study.stored import results_stored, search_results
@@ -62,7 +62,7 @@ class Comparison:
         analysis = analyse(
             contents,
             levels_percent,
-            {norm: title_of(norm) for norm in experiment.norms},
+            {norm: _title(norm, experiment) for norm in experiment.norms},
             whole_train_size,
         )
         return cls(store.folder, analysis)
@@ -97,6 +97,12 @@ class EveryTrialFailed(RunError):
             "repeats them"
         )
         self.comparison = comparison
+
+
+def _title(norm: str, experiment: Experiment) -> str:
+    """The full name; of a norm of the user's own, where it comes from."""
+    source = experiment.sources.get(parse(norm).name)
+    return f"{source.home} ({source.fingerprint})" if source else title_of(norm)
 
 
 def _searches(store: Store) -> tuple[Search, ...]:

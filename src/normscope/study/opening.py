@@ -14,6 +14,7 @@ from normscope.observers import Observer
 from normscope.store import Store
 from normscope.store.folder import GITIGNORE, RUNS, ExperimentFolder
 from normscope.study.checks import Checked, kept_header
+from normscope.study.own import sources_of
 from normscope.study.stored import results_stored, search_results
 
 
@@ -64,6 +65,7 @@ def open_folder(checked: Checked, dataset: Dataset, command: str) -> Store:
     else:
         store.ask(checked.experiment, request)
     store.describe(facts, dataset.test_labels, summaries)
+    store.keep_sources(sources_of(checked.experiment))
     return store
 
 

@@ -12,6 +12,8 @@ from normscope.executors import EXECUTORS
 from normscope.executors.cores import available_cores
 from normscope.executors.fleets import fleets
 from normscope.experiment import Experiment, Result, Trial
+from normscope.norms import parse
+from normscope.norms.own import Knowing, own_norms
 from normscope.observers import Observer
 from normscope.training import kernels_for
 from normscope.training.device import check_precision, torch_threads
@@ -73,7 +75,8 @@ class Placement:
         executor = EXECUTORS[self.machine.executor](
             at_once=self.at_once, threads=self.threads, when_lost=partial(lost_trial, device)
         )
-        work = partial(run_fleet, dataset=dataset, device=device)
+        own = own_norms([parse(trial.norm).name for trial in todo])
+        work = Knowing(own, partial(run_fleet, dataset=dataset, device=device))
         with torch_threads(self.threads if self.machine.executor == "inline" else _own_threads()):
             yield from executor.run(work, todo, observer)
 

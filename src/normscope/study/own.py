@@ -1,0 +1,80 @@
+"""Norms of a user's own in an experiment: their names, told apart by their source."""
+
+from pathlib import Path
+
+from normscope.errors import UsageError
+from normscope.experiment import Experiment, Source
+from normscope.norms import NORMS, parse, renamed
+from normscope.norms.own import OwnNorm, at, find, is_home
+from normscope.store.folder import ExperimentFolder
+from normscope.store.header import Header
+
+
+def with_own_norms(
+    experiment: Experiment, folder: Path, kept: Header | None
+) -> tuple[Experiment, list[str]]:
+    """The experiment with its user's norms by name, in which the table has them; and notices.
+
+    ``layers.py:MyNorm`` is called MyNorm from here on. In a folder that has another MyNorm already,
+    because the file was edited since, it is called MyNorm-2, and the old one stays what it was.
+    Raises `UsageError` if a norm cannot be found.
+    """
+    known = dict(kept.experiment.sources) if kept else {}
+    names, sources, notices = [], {}, []
+    for written in experiment.norms:
+        name = parse(written).name
+        norm = find(name) if is_home(name) else NORMS.get(name)
+        if not isinstance(norm, OwnNorm):
+            names.append(written)
+            continue
+        source = Source(home=norm.home, fingerprint=norm.fingerprint)
+        own = _name(norm, name, {**known, **sources}, source)
+        if own not in known and (before := [n for n, s in known.items() if s.home == norm.home]):
+            notices.append(
+                f"{norm.home} has been edited since {before[-1]} was trained: it is {own} now."
+            )
+        NORMS[own], sources[own] = norm, source
+        names.append(renamed(written, own))
+    for own, source in known.items():
+        if own not in sources and own not in NORMS:
+            NORMS[own] = _kept(folder, source)
+    if not sources:
+        return experiment, notices
+    update = {"norms": tuple(names), "sources": sources}
+    return experiment.model_copy(update=update), notices
+
+
+def _name(norm: OwnNorm, asked: str, known: dict[str, Source], source: Source) -> str:
+    """The name that the source has already, or the first that is free."""
+    for name, other in known.items():
+        if other == source:
+            return name
+    plain = norm.attribute if is_home(asked) else asked
+    if plain not in known and (plain not in NORMS or NORMS[plain] == norm):
+        return plain
+    taken = {*known, *(name for name in NORMS if NORMS[name] != norm)}
+    return next(name for i in range(2, len(taken) + 3) if (name := f"{plain}-{i}") not in taken)
+
+
+def _kept(folder: Path, source: Source) -> OwnNorm:
+    """A norm that the folder has and nobody named now: from the copy that is kept of its source."""
+    copied = ExperimentFolder(folder).source(source.fingerprint)
+    if copied.is_dir():
+        return at(copied, source.home, source.fingerprint)
+    norm = find(source.home)
+    if norm.fingerprint != source.fingerprint:
+        raise UsageError(
+            f"{folder} holds a norm of {source.home} in {source.fingerprint}; here it is "
+            f"{norm.fingerprint}: install that one, or choose another folder with --out"
+        )
+    return norm
+
+
+def sources_of(experiment: Experiment) -> dict[str, dict[str, bytes]]:
+    """The files of each user's norm, by fingerprint and by name, for the folder to keep."""
+    norms = [norm for name in experiment.sources if isinstance(norm := NORMS.get(name), OwnNorm)]
+    return {
+        norm.fingerprint: {file: (norm.root / file).read_bytes() for file in norm.files}
+        for norm in norms
+        if norm.files
+    }
