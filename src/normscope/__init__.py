@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from normscope import norms
     from normscope.data import load_dataset
     from normscope.errors import NormscopeError, RunError, UsageError
     from normscope.experiment import RECIPES, Design, Experiment, Recipe
@@ -28,6 +29,7 @@ __all__ = [
     "UsageError",
     "compare",
     "load_dataset",
+    "norms",
     "summarize",
 ]
 
@@ -49,6 +51,8 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     # Imported on first use (PEP 562): `normscope --help` must not wait for torch.
+    if name == "norms":
+        return import_module("normscope.norms")
     if name not in _HOMES:
         raise AttributeError(f"module 'normscope' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
