@@ -51,7 +51,7 @@ def _tuning(numbers: Numbers) -> list[Remark]:
         text = f"the learning rates chosen on held-out images are {chosen}{edge}."
         remarks.append(Remark("Tuning", text))
     if dead:
-        text = f"every learning rate that was tried diverged with {', '.join(dead)}."
+        text = f"with {', '.join(dead)}, training diverged or collapsed at every learning rate."
         remarks.append(Remark("Tuning", text))
     return remarks
 

@@ -111,11 +111,12 @@ def _show_blocks(caption: str, headings: Sequence[str], rows: Sequence[Sequence[
         print(f"\n{norm}")
         for heading, cell in zip(headings[1:], cells, strict=True):
             if cell:
-                print(f"  {heading.replace(chr(10), ', ')}: {cell}")
+                print(f"  {heading}: {cell}".replace("\n", ", "))
 
 
 def _cells(norm: NormSummary, level: Metric) -> list[str]:
     count = str(norm.finished) if norm.finished == norm.trials else f"{norm.finished}/{norm.trials}"
+    verdict = norm.verdict.outcome if norm.verdict else "baseline"
     return [
         norm.norm,
         count,
@@ -124,7 +125,7 @@ def _cells(norm: NormSummary, level: Metric) -> list[str]:
         _epochs(norm, level),
         number(norm.estimates[DROP_SUM.name].mean, 2),
         number(norm.estimates[SECONDS_PER_EPOCH.name].mean, 1),
-        norm.verdict.outcome if norm.verdict else "baseline",
+        "\n".join(filter(None, (verdict, norm.guessing.counts.replace(", ", "\n")))),
     ]
 
 

@@ -10,6 +10,7 @@ from normscope.experiment.facts import DatasetFacts, LayerSummary, ModelSummary
 from normscope.experiment.frozen import Frozen
 from normscope.experiment.recipe import RECIPES, Precision, Recipe, default_recipe
 from normscope.experiment.trial import (
+    GUESSING,
     RESULT_FORMAT,
     Environment,
     EpochRecord,
@@ -20,6 +21,7 @@ from normscope.experiment.trial import (
 )
 
 __all__ = [
+    "GUESSING",
     "LEAST_SEEDS",
     "RECIPES",
     "RESULT_FORMAT",
