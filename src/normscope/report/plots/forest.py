@@ -129,8 +129,9 @@ def _draw_row(axes: Axes, row: ForestRow, height: float, style: NormStyle) -> No
     if row.mean is None:
         trials = counted(row.guessing.total, "trial")
         axes.text(
-            0.5, height, f"{trials} {row.guessing.how}: signs compared", fontsize=8, color=MUTED,
-            ha="center", va="center", transform=axes.get_yaxis_transform(), bbox={**BEHIND, "pad": 1},
+            0.5, height, f"{trials} {row.guessing.how}: signs compared", fontsize=8,
+            color=MUTED, ha="center", va="center", transform=axes.get_yaxis_transform(),
+            bbox={**BEHIND, "pad": 1},
         )  # fmt: skip
         return
     together = None if row.simultaneous == row.interval else row.simultaneous
