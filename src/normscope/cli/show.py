@@ -116,16 +116,16 @@ def _show_blocks(caption: str, headings: Sequence[str], rows: Sequence[Sequence[
 
 def _cells(norm: NormSummary, level: Metric) -> list[str]:
     count = str(norm.finished) if norm.finished == norm.trials else f"{norm.finished}/{norm.trials}"
-    verdict = norm.verdict.outcome if norm.verdict else "baseline"
+    guessing = norm.guessing.counts.split(", ") if norm.guessing.total else []
     return [
         norm.norm,
         count,
-        _mean_sd(norm.test_accuracy_percent),
+        "\n".join([_mean_sd(norm.test_accuracy_percent), *guessing]),
         _interval(norm.verdict.difference) if norm.verdict else "",
         _epochs(norm, level),
         number(norm.estimates[DROP_SUM.name].mean, 2),
         number(norm.estimates[SECONDS_PER_EPOCH.name].mean, 1),
-        "\n".join(filter(None, (verdict, norm.guessing.counts.replace(", ", "\n")))),
+        norm.verdict.outcome if norm.verdict else "baseline",
     ]
 
 
