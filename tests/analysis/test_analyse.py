@@ -21,7 +21,7 @@ from normscope.analysis.answers import ONE_SEED, standing, verdict_sentence
 from normscope.analysis.metrics import FinishedTrial, metrics_of
 from normscope.analysis.mistakes import find_mistakes
 from normscope.analysis.verdicts import Rules
-from normscope.experiment import EpochRecord, Predictions
+from normscope.experiment import Design, EpochRecord, Predictions
 from normscope.experiment.tuning import Search
 from tests.stats.test_convergence import PUBLISHED
 
@@ -178,7 +178,7 @@ def test_a_trial_that_collapsed_counts_as_one_that_diverged():
     assert gn.verdict.judgement == lost.verdict.judgement
     assert gn.verdict.judgement.pairs.ordinal
     assert gn.estimates == lost.estimates
-    assert one.winners is None
+    assert gn.verdict.unfinished == 0
     assert [c.judgement for c in one.secondary] == [c.judgement for c in other.secondary]
     behind = sum(d < 0 for d in gn.verdict.judgement.pairs.differences)
     assert one.answers[0].text == (
@@ -189,6 +189,18 @@ def test_a_trial_that_collapsed_counts_as_one_that_diverged():
     assert texts(one, "unfinished trials") == [
         "gn: 3 of 5 trials finished (0 diverged, 2 collapsed, 0 failed, 0 not run)."
     ]
+
+
+def test_there_is_no_winner_set_where_a_trial_collapsed():
+    """In a sequential design, where a missing trial alone is no reason."""
+    until = Design(until_decided=True)
+    whole, missing, lost = (
+        make_analysis(seeds=4, design=until, change=change)
+        for change in (list, lambda rs: rs[:-1], ended(("ln", 3), by=collapsed))
+    )
+    assert whole.winners is not None
+    assert missing.winners is not None
+    assert lost.winners is None
 
 
 def test_a_norm_that_always_collapses_is_worse():
