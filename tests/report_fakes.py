@@ -123,6 +123,23 @@ def diverged(result: Result, after: int) -> Result:
     )
 
 
+def collapsed(result: Result) -> Result:
+    """The same trial, had its network answered with the first class from beginning to end."""
+    guessing = {"train_loss_nats": 2.3026, "train_accuracy_percent": 10.0,
+                "test_loss_nats": 2.3026, "test_accuracy_percent": 10.0}  # fmt: skip
+    kept = result.predictions
+    assert kept is not None
+    return result.model_copy(
+        update={
+            "status": "collapsed",
+            "history": tuple(record.model_copy(update=guessing) for record in result.history),
+            "error": "train accuracy in the last epoch was 10.0 %, where guessing the largest "
+            "class gives 10.0 %",
+            "predictions": Predictions(np.zeros_like(kept.classes), np.zeros_like(kept.logits)),
+        }
+    )
+
+
 def failed(result: Result, error: str) -> Result:
     return result.model_copy(
         update={"status": "failed", "history": (), "error": error, "predictions": None}

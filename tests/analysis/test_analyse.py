@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from report_fakes import (
     MACHINE,
+    collapsed,
     diverged,
     failed,
     make_analysis,
@@ -16,11 +17,11 @@ from report_fakes import (
 from scipy import stats as scipy_stats
 
 from normscope.analysis import Contents, analyse
-from normscope.analysis.answers import ONE_SEED, verdict_sentence
+from normscope.analysis.answers import ONE_SEED, standing, verdict_sentence
 from normscope.analysis.metrics import FinishedTrial, metrics_of
 from normscope.analysis.mistakes import find_mistakes
 from normscope.analysis.verdicts import Rules
-from normscope.experiment import EpochRecord, Predictions
+from normscope.experiment import Design, EpochRecord, Predictions
 from normscope.experiment.tuning import Search
 from tests.stats.test_convergence import PUBLISHED
 
@@ -149,15 +150,127 @@ def test_a_trial_that_diverged_is_an_outcome_and_leaves_only_the_signs():
 
     analysis = make_analysis(norms=("bn", "gn"), seeds=4, change=change)
     gn = analysis.norms[1]
-    assert (gn.trials, gn.finished, gn.diverged, gn.failed) == (4, 3, 1, 0)
+    assert (gn.trials, gn.finished, gn.failed) == (4, 3, 0)
+    assert (gn.guessing.diverged, gn.guessing.collapsed) == (1, 0)
     assert gn.verdict.outcome == "undecided"
     assert gn.verdict.difference.n == 4
     assert gn.verdict.difference.mean is None
-    words = "diverged trials (1 of gn, 0 of bn) count as guessing; sign-flip test"
+    words = "; gn diverged in 1 of 4 seeds, which counts as guessing; sign-flip test, p "
     assert words in sentence(gn.verdict)
     assert texts(analysis, "unfinished trials") == [
-        "gn: 3 of 4 trials finished (1 diverged, 0 failed, 0 not run)."
+        "gn: 3 of 4 trials finished (1 diverged, 0 collapsed, 0 failed, 0 not run)."
     ]
+
+
+def ended(*trials, by):
+    """Changes results: those trials, by norm and seed, ended so."""
+    return lambda rs: [by(r) if (r.trial.norm, r.trial.seed) in trials else r for r in rs]
+
+
+def test_a_trial_that_collapsed_counts_as_one_that_diverged():
+    there = ("gn", 1), ("gn", 2)
+    one = make_analysis(norms=("bn", "gn"), seeds=5, change=ended(*there, by=collapsed))
+    other = make_analysis(
+        norms=("bn", "gn"), seeds=5, change=ended(*there, by=lambda r: diverged(r, 2))
+    )
+    gn, lost = one.norms[1], other.norms[1]
+    assert (gn.finished, gn.guessing.collapsed, gn.guessing.diverged) == (3, 2, 0)
+    assert gn.verdict.judgement == lost.verdict.judgement
+    assert gn.verdict.judgement.pairs.ordinal
+    assert gn.estimates == lost.estimates
+    assert gn.verdict.unfinished == 0
+    assert [c.judgement for c in one.secondary] == [c.judgement for c in other.secondary]
+    behind = sum(d < 0 for d in gn.verdict.judgement.pairs.differences)
+    assert one.answers[0].text == (
+        f"gn against bn is undecided: ahead in {5 - behind} and behind in {behind} of 5 seeds; gn "
+        "collapsed in 2 of 5 seeds, which counts as guessing; sign-flip test, "
+        f"p {gn.verdict.judgement.p_value:.2g}."
+    )
+    assert texts(one, "unfinished trials") == [
+        "gn: 3 of 5 trials finished (0 diverged, 2 collapsed, 0 failed, 0 not run)."
+    ]
+
+
+def test_there_is_no_winner_set_where_a_trial_collapsed():
+    """In a sequential design, where a missing trial alone is no reason."""
+    until = Design(until_decided=True)
+    whole, missing, lost = (
+        make_analysis(seeds=4, design=until, change=change)
+        for change in (list, lambda rs: rs[:-1], ended(("ln", 3), by=collapsed))
+    )
+    assert whole.winners is not None
+    assert missing.winners is not None
+    assert lost.winners is None
+
+
+def test_a_norm_that_always_collapses_is_worse():
+    """Behind in all of 8 seeds: 2 of the 2^8 patterns of signs are as far from 0."""
+    everywhere = [("gn", seed) for seed in range(8)]
+    analysis = make_analysis(
+        norms=("bn", "gn"), seeds=8, change=ended(*everywhere, by=collapsed), test_size=100
+    )
+    assert analysis.answers[0].text == (
+        "gn is worse than bn: ahead in 0 and behind in 8 of 8 seeds; gn collapsed in 8 of 8 seeds, "
+        "which counts as guessing; sign-flip test, p 0.0078."
+    )
+
+
+def test_those_that_diverged_and_those_that_collapsed_are_told_apart():
+    def change(results):
+        results = ended(("gn", 0), ("bn", 3), by=lambda r: diverged(r, 2))(results)
+        return ended(("gn", 1), ("gn", 2), by=collapsed)(results)
+
+    analysis = make_analysis(norms=("bn", "gn"), seeds=4, change=change)
+    words = (
+        "; gn diverged in 1 and collapsed in 2 of 4 seeds, bn diverged in 1 of 4 seeds, which "
+        "counts as guessing; "
+    )
+    assert words in analysis.answers[0].text
+    assert standing(verdict(analysis, "gn")) == (
+        "gn: undecided, by signs, since trials diverged or collapsed"
+    )
+    row = analysis.table().set_index("norm").loc["gn"]
+    assert (row["diverged"], row["collapsed"], row["finished"]) == (1, 2, 1)
+
+
+def test_what_a_collapsed_network_answers_is_no_mistake_of_its_norm():
+    there = [("gn", 0), ("gn", 2)]
+    one, other = (
+        make_analysis(norms=("bn", "gn"), seeds=5, change=ended(*there, by=by))
+        for by in (collapsed, lambda r: diverged(r, 2))
+    )
+    assert one.results[1].predictions is not None
+    assert one.mistakes.groups == other.mistakes.groups
+    assert np.array_equal(one.mistakes.confusions["gn"], other.mistakes.confusions["gn"])
+    assert (one.evidence, one.variances) == (other.evidence, other.variances)
+
+
+def test_one_norm_alone_that_collapsed():
+    some = make_analysis(norms=("bn",), seeds=3, change=ended(("bn", 1), by=collapsed))
+    assert some.answers[0].text.endswith(
+        " % on the test images (2 seeds), but collapsed in 1 of 3 seeds; there is no other norm to "
+        "compare it with."
+    )
+    all_of_them = make_analysis(
+        norms=("bn",), seeds=2, epochs=2, change=lambda rs: [collapsed(r) for r in rs]
+    )
+    assert all_of_them.answers[0].text == (
+        "bn collapsed in 2 of 2 seeds after 196 steps; there is no other norm to compare it with."
+    )
+    (caveat,) = texts(all_of_them, "short training")
+    assert "196 of 1,470 steps" in caveat
+    assert not texts(all_of_them, "one seed")
+
+
+def test_one_outcome_is_one_seed_even_if_it_collapsed():
+    one = make_analysis(norms=("bn", "gn"), seeds=1, change=ended(("gn", 0), by=collapsed))
+    assert texts(one, "one seed")
+    six = make_analysis(
+        norms=("bn", "gn"),
+        seeds=6,
+        change=lambda rs: [collapsed(r) if r.trial.seed else r for r in rs],
+    )
+    assert not texts(six, "one seed")
 
 
 def test_trials_that_were_not_run_are_counted():
@@ -168,7 +281,7 @@ def test_trials_that_were_not_run_are_counted():
     )
     assert analysis.norms[1].verdict.outcome == "undecided"
     (caveat,) = texts(analysis, "unfinished trials")
-    assert "(0 diverged, 0 failed, 1 not run)" in caveat
+    assert "(0 diverged, 0 collapsed, 0 failed, 1 not run)" in caveat
 
 
 def test_a_norm_without_any_finished_trial():
@@ -329,7 +442,7 @@ def test_of_many_norms_only_the_extremes_are_named(seeds):
 def test_of_many_norms_that_lack_trials_there_is_one_sentence():
     norms = tuple(f"n{i}" for i in range(6))
     analysis = make_analysis(norms=norms, seeds=2, test_size=100, change=lambda rs: rs[:7])
-    counts = "7 of 12 trials finished (0 diverged, 0 failed, 5 not run)"
+    counts = "7 of 12 trials finished (0 diverged, 0 collapsed, 0 failed, 5 not run)"
     assert texts(analysis, "unfinished trials") == [
         f"5 of 6 norms lack trials; of all norms {counts}."
     ]
@@ -486,14 +599,15 @@ def test_at_a_tie_an_image_is_neither_wrong_nor_right():
     }
 
 
-def test_where_every_rate_diverged_the_remark_names_the_batch_size():
+def test_where_no_rate_worked_the_remark_names_the_batch_size():
     def search(size, accuracy):
         return Search("gn", size, (0.01, 0.02), (accuracy,) * 2, 0.02, False)
 
     several = make_analysis(batch_sizes=(64, 512), searches=[search(64, 0.0), search(512, 70.0)])
     found, lost = [remark.text for remark in several.findings if remark.topic == "Tuning"]
     assert found.endswith("0.02 for gn at 512, none of them at an edge of its grid.")
-    assert lost == "every learning rate that was tried diverged with gn at 64."
+    words = "training diverged or collapsed at every learning rate that was tried."
+    assert lost == f"with gn at 64, {words}"
     one = make_analysis(searches=[search(512, 0.0)])
     (lost,) = [str(remark) for remark in one.findings if remark.topic == "Tuning"]
-    assert lost == "Tuning: every learning rate that was tried diverged with gn."
+    assert lost == f"Tuning: with gn, {words}"

@@ -10,6 +10,7 @@ from scipy import stats as scipy_stats
 from normscope.analysis.answers import standing, verdict_sentence
 from normscope.analysis.caveats import _added, _changed_rules
 from normscope.analysis.findings import _winners
+from normscope.analysis.guessing import Guessing
 from normscope.analysis.verdicts import Pairs, Rules, is_sequential, judge, verdict_of
 from normscope.experiment import Design, Request
 from normscope.report.html import _best
@@ -26,7 +27,7 @@ def pairs(differences, norm="gn", **values):
 
 def verdict(differences, rules, others=(), **values):
     family = [pairs(differences, **values), *(pairs(other, "ln") for other in others)]
-    return verdict_of(judge(family, rules)[0], "bn", (0, 0), 0)
+    return verdict_of(judge(family, rules)[0], "bn", (Guessing(), Guessing()), 0)
 
 
 # -- the four outcomes -----------------------------------------------------------------------------
@@ -203,13 +204,29 @@ def test_divergence_is_an_outcome_and_turns_to_the_signs():
     differences = found.judgement.pairs.differences
     assert differences[0] < -50  # against guessing, at 10 %
     assert found.judgement.p_value == sign_flip_p_value(differences)
-    assert (found.outcome, found.diverged, found.difference.mean) == ("worse", (8, 0), None)
+    assert (found.outcome, found.difference.mean) == ("worse", None)
+    assert found.guessing == (Guessing(9, diverged=8), Guessing(9))
     assert "behind in" in fixed.answers[0].text
     sequential = worse_by_divergence(9, Design(until_decided=True)).norms[1].verdict
     # 2^9 B(10, 1) = 512 / 10 if all signs agree, 512 * 9! 2! / 11! ... for one that does not.
     minus = sum(d < 0 for d in sequential.judgement.pairs.differences)
     evidence = 51.2 if minus == 9 else 512 / 90
     assert sequential.judgement.p_value == pytest.approx(1 / evidence, rel=0.5)
+
+
+def test_trials_that_guess_are_counted_and_put_into_words():
+    statuses = ["collapsed", "finished", "diverged", "collapsed", "failed"]
+    found = Guessing.among(statuses, trials=6)
+    assert found == Guessing(6, diverged=1, collapsed=2)
+    assert (found.total, found.how) == (3, "diverged or collapsed")
+    assert found.counts == "1 diverged, 2 collapsed"
+    assert found.in_seeds == "diverged in 1 and collapsed in 2 of 6 seeds"
+    one = Guessing(6, collapsed=1)
+    assert (one.how, one.counts, one.in_seeds) == (
+        "collapsed", "1 collapsed", "collapsed in 1 of 6 seeds",
+    )  # fmt: skip
+    assert found + one == Guessing(12, diverged=1, collapsed=3)
+    assert (Guessing(6).total, Guessing(6).how, Guessing(6).counts) == (0, "", "")
 
 
 def test_failed_trials_leave_their_seed_out():

@@ -72,6 +72,12 @@ def test_what_is_not_implemented_or_makes_no_sense_is_refused(changes, words):
         changed(**changes)
 
 
+def test_the_last_batch_of_an_epoch_may_be_smaller():
+    assert S8.steps_per_epoch(50_000) == 98  # 97 of 512 images, and one of 336
+    assert S8.steps_per_epoch(5_120) == 10
+    assert S8.steps_per_epoch(5_121) == 11
+
+
 def test_the_description_of_the_published_recipe():
     assert S8.describe() == (
         "15 epochs with batches of 512 images, precision fp32. SGD with OneCycleLR: the learning "

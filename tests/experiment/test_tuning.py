@@ -3,7 +3,7 @@
 import pytest
 from report_fakes import MACHINE, failed, make_experiment
 
-from normscope.experiment import EpochRecord, Result
+from normscope.experiment import GUESSING, EpochRecord, Result
 from normscope.experiment.plan import plan
 from normscope.experiment.tuning import (
     GRID,
@@ -76,13 +76,14 @@ def test_a_rate_that_is_best_beyond_all_widening_is_said_to_lie_at_the_edge(sign
     assert len(bn.rates) == len(GRID) + WIDEST - max(GRID)
 
 
-def test_a_diverged_trial_scores_nothing_and_a_failed_one_is_missing():
+@pytest.mark.parametrize("status", GUESSING)
+def test_a_trial_that_guesses_scores_nothing_and_a_failed_one_is_missing(status):
     results = search(lambda norm, factor: 70 - abs(factor - 1.9))
     chosen = chosen_rates(EXPERIMENT, results)
     assert chosen["bn", 512] == 2 * RATE
     one = next(r for r in results if r.trial.norm == "bn" and r.trial.recipe.max_lr == 2 * RATE)
     others = [r for r in results if r is not one]
-    after = [*others, one.model_copy(update={"status": "diverged"})]
+    after = [*others, one.model_copy(update={"status": status})]
     assert chosen_rates(EXPERIMENT, after)["bn", 512] == RATE
     assert ("bn", 512) not in chosen_rates(EXPERIMENT, [*others, failed(one, "no")])
 

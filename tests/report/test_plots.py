@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 import pytest
 from matplotlib.text import Annotation, Text
-from report_fakes import diverged, failed, make_analysis
+from report_fakes import collapsed, diverged, failed, make_analysis
 
 from normscope.report.plots.confusion import Confusion, confusion_data, draw_confusion
 from normscope.report.plots.curves import (
@@ -393,6 +393,26 @@ def test_a_trial_that_ended_early_is_crossed_where_it_ended(analysis):
     assert [np.asarray(line.get_xydata()).tolist() for line in crosses] == [
         [[4, end.test_accuracy_percent]]
     ]
+
+
+def test_a_trial_that_collapsed_is_crossed_at_its_end_and_left_out_of_mean_and_enlargement():
+    def change(results):
+        return [collapsed(r) if (r.trial.norm, r.trial.seed) == ("ln", 0) else r for r in results]
+
+    analysis = make_analysis(change=change)
+    curves = curves_data(analysis, "test_accuracy_percent")
+    ln = curves[2]
+    assert [(c.seed, c.finished, len(c.epochs)) for c in ln.seeds] == [
+        (0, False, 15), (1, True, 15), (2, True, 15),
+    ]  # fmt: skip
+    assert ln.finished == 2
+    ends = [curve[-1] for curve in accuracies(analysis, "ln").values()]
+    assert ln.mean is not None
+    assert ln.mean.values[-1] == pytest.approx(sum(ends) / 2)
+    axes = draw_curves(curves, "t", ["bn", "gn", "ln"]).axes[0]
+    (cross,) = [line for line in axes.lines if line.get_marker() == "x"]
+    assert np.asarray(cross.get_xydata()).tolist() == [[15, 10]]
+    assert [c.seed for c in last_third(curves, 15)[2].seeds] == [1, 2]
 
 
 def test_a_norm_of_which_no_trial_finished_is_named_where_it_ended():

@@ -9,8 +9,9 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
-from report_fakes import diverged, failed, make_analysis
+from report_fakes import collapsed, diverged, failed, make_analysis
 
+from normscope.analysis.guessing import Guessing
 from normscope.experiment import Design
 from normscope.report.figures import ANSWER, BATCH, CURVES, FIGURE_FILE, FIGURES, make_figures
 from normscope.report.plots.batch_sizes import _range, batch_data, draw_batch
@@ -103,10 +104,17 @@ def ends_early(*ended):
     return lambda r: diverged(r, after=1) if (r.trial.norm, r.trial.seed) in ended else r
 
 
+def breaks_down(result):
+    """The first trial of ln collapses, the second one diverges, and the first of x collapses."""
+    ends = {("ln", 0): collapsed, ("ln", 1): lambda r: diverged(r, after=1), ("x", 0): collapsed}
+    return ends.get((result.trial.norm, result.trial.seed), lambda r: r)(result)
+
+
 def test_after_a_diverged_trial_there_is_no_mean():
     gn, ln = forest_data(compared(change=ends_early(("ln", 1)), gn=(1, 2, 3), ln=(1, 2, 3)))
-    assert (gn.mean, gn.diverged) == (2, 0)
-    assert (ln.n, ln.mean, ln.interval, ln.simultaneous, ln.diverged) == (3, None, None, None, 1)
+    assert (gn.mean, gn.guessing.total) == (2, 0)
+    assert (ln.n, ln.mean, ln.interval, ln.simultaneous) == (3, None, None, None)
+    assert ln.guessing == Guessing(6, diverged=1)
 
 
 def test_a_norm_without_a_seed_in_common_with_the_baseline_has_no_row():
@@ -279,7 +287,7 @@ def test_errors_are_what_lacks_to_100_percent_by_batch_size():
 def test_where_a_trial_diverged_there_is_no_mean_error():
     bn, gn, _ = batch_data(sized(usual, change=at_two("bn", 1)))
     assert np.isnan(bn.means).tolist() == [True, False, False]
-    assert (bn.diverged, gn.diverged) == ({2: 1}, {})
+    assert (bn.guessing, gn.guessing) == ({2: Guessing(2, diverged=1)}, {})
     assert [seed for seed in bn.seeds if seed[0] == 2] == [(2, 34)]
 
 
@@ -433,6 +441,9 @@ def test_a_row_without_mean_says_why():
     assert "1 trial diverged: signs compared" in words(axes)
     assert not marks(axes, "^")
     assert "–" in words(axes)
+    both = draw(compared(change=breaks_down, gn=(1, 2), ln=(1, 2), x=(1, 2)))["forest"].axes[0]
+    assert "2 trials diverged or collapsed: signs compared" in words(both)
+    assert "1 trial collapsed: signs compared" in words(both)
 
 
 # -- drawing: the race ---------------------------------------------------------------------------
@@ -504,6 +515,15 @@ def test_a_diverged_trial_is_open_at_the_end_of_the_axis():
     assert not lines_of(axes, "gn")
 
 
+def test_a_collapsed_trial_is_open_as_a_diverged_one_is():
+    analysis = compared(change=breaks_down, gn=(1, 2), ln=(1, 2), x=(1, 2))
+    gn, ln, x = paired_data(analysis)
+    assert (gn.signs, ln.signs, x.signs) == ({}, {0: -1, 1: -1}, {0: -1})
+    assert x.differences == {1: 2}
+    (legend,) = draw(analysis)["paired"].legends
+    assert "a trial diverged or collapsed" in [text.get_text() for text in legend.get_texts()]
+
+
 def test_a_difference_far_beyond_the_others_is_a_full_arrow():
     axes = draw(compared(gn=(0.5, -64.0, 0.7)))["paired"].axes[0]
     assert axes.get_xlim()[0] > -1
@@ -557,6 +577,26 @@ def test_diverged_trials_are_told_at_their_batch_size():
     assert [text.get_text() for text in axes.texts if text.get_text() in NORMS] == ["bn", "gn"]
 
 
+def test_collapsed_trials_are_told_at_their_batch_size_too():
+    def change(result):
+        lost = result.trial.norm == "ln" and result.trial.seed == 1
+        return collapsed(result) if lost else at_two("bn", 1)(result)
+
+    analysis = sized(usual, change=change)
+    ln = batch_data(analysis)[2]
+    assert np.isnan(ln.means).all()
+    assert sorted(ln.seeds) == [(2, 32), (64, 29), (512, 28)]
+    axes = draw(analysis)["batch"].axes[0]
+    notes = {text.xy[0]: text.get_text() for text in axes.texts if "trial" in text.get_text()}
+    assert notes == {
+        2: "diverged or collapsed trials: bn 1, ln 1",
+        64: "collapsed trials: ln 1",
+        512: "collapsed trials: ln 1",
+    }
+    caption = told(analysis)["batch_sizes"].caption
+    assert caption.endswith("There is no mean where a trial diverged or collapsed.")
+
+
 def test_a_norm_that_diverged_at_the_largest_size_is_named_at_its_last_mean():
     def change(result):
         ended = result.trial.norm == "gn" and result.trial.recipe.batch_size == 512
@@ -608,6 +648,7 @@ CASES = {
     "fixed": lambda: compared(gn=WORSE, ln=UNSURE),
     "one seed": lambda: compared(gn=(1,), ln=(2,)),
     "diverged": lambda: compared(SEQUENTIAL, ends_early(("ln", 0)), gn=WORSE, ln=EQUAL),
+    "both": lambda: compared(SEQUENTIAL, breaks_down, gn=WORSE, ln=EQUAL, x=EQUAL),
     "far": lambda: compared(SEQUENTIAL, gn=[v - 60 for v in WORSE], ln=EQUAL),
     "twenty": lambda: compared(SEQUENTIAL, sizes=(16, 512), **random_differences(TWENTY, 30)),
     "exploding": lambda: sized(lambda n, b, s: 20 if n == "bn" and b == 2 else usual(n, b, s)),
@@ -674,6 +715,13 @@ def test_captions_tell_of_what_is_missing():
     assert ended["race"].caption.endswith("No interval, because trials diverged: ln.")
     assert ended["paired"].caption.endswith("a trial diverged, which counts as guessing.")
     assert "ln undecided, n 12, trials diverged" in ended["differences"].alt
+    both = told(compared(SEQUENTIAL, breaks_down, gn=WORSE, ln=EQUAL, x=EQUAL))
+    assert both["race"].caption.endswith("because trials diverged or collapsed: ln, x.")
+    assert both["paired"].caption.endswith(
+        "Open marks: a trial diverged or collapsed, which counts as guessing."
+    )
+    alt = both["differences"].alt
+    assert "ln undecided, n 12, trials diverged or collapsed; x undecided, n 12, trials coll" in alt
     torn = told(compared(SEQUENTIAL, gn=TORN))["race"].caption
     assert torn.endswith("The interval ends where looks contradict each other: gn.")
     late = told(compared(SEQUENTIAL, gn=WORSE[:6], ln=LATE))

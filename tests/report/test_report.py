@@ -12,7 +12,15 @@ import pytest
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from PIL import Image
-from report_fakes import CIFAR10, MACHINE, diverged, failed, make_analysis, make_labels
+from report_fakes import (
+    CIFAR10,
+    MACHINE,
+    collapsed,
+    diverged,
+    failed,
+    make_analysis,
+    make_labels,
+)
 
 from normscope.analysis.answers import ONE_SEED
 from normscope.cli.show import show_analysis
@@ -403,6 +411,10 @@ def never_wrong(results):
     ]
 
 
+def one_norm_collapsed(results):
+    return [collapsed(r) if r.trial.norm == "gn" else r for r in results]
+
+
 def one_norm_diverged(results):
     return [diverged(r, 3) if r.trial.norm == "gn" else r for r in results]
 
@@ -416,6 +428,7 @@ ODD = {
     "interrupted": {**FEW, "change": lambda results: results[:3]},
     "not begun": {"change": lambda results: []},
     "all failed": {"change": all_failed},
+    "a norm that always collapsed": {**FEW, "epochs": 6, "change": one_norm_collapsed},
     "a norm that always diverged": {**FEW, "epochs": 6, "change": one_norm_diverged},
     "no mistakes": {"norms": ("bn", "gn"), "change": never_wrong},
     "level never reached": {**FEW, "levels_percent": (99.0,)},
@@ -432,6 +445,51 @@ def test_odd_experiments_render_without_holes(case, tmp_path):
     for text in (page.text, markdown, *page.attribute_values):
         assert not re.search(r"\b(nan|NaN|None|inf|undefined)\b", text)
     assert all(len(p.read_bytes()) < 300_000 for p in path.parent.glob("figures/*.svg"))
+
+
+def one_of_each(results):
+    """Of gn, seed 0 diverged and seeds 1 and 2 collapsed."""
+    ends = {0: lambda r: diverged(r, 1), 1: collapsed, 2: collapsed}
+    return [ends.get(r.trial.seed, lambda r: r)(r) if r.trial.norm == "gn" else r for r in results]
+
+
+def test_a_narrow_terminal_counts_them_in_one_line(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "40")
+    show_analysis(make_analysis(**FEW, seeds=4, change=one_of_each))
+    shown = capsys.readouterr().out
+    assert re.search(r"\n  test acc. %, mean ± sd: [\d.]+, 1 diverged, 2 collapsed\n", shown)
+
+
+def test_collapsed_trials_are_counted_apart_and_named_on_every_surface(tmp_path, capsys):
+    analysis = make_analysis(**FEW, seeds=4, change=one_of_each)
+    path = report(tmp_path, analysis)
+    page = Page(path.read_text(encoding="utf-8"))
+    markdown = path.with_name("summary.md").read_text(encoding="utf-8")
+    show_analysis(analysis)
+    terminal = capsys.readouterr().out
+    words = "gn diverged in 1 and collapsed in 2 of 4 seeds, which counts as guessing"
+    counts = "gn: 1 of 4 trials finished (1 diverged, 2 collapsed, 0 failed, 0 not run)."
+    for text in (page.text, markdown, " ".join(terminal.split())):
+        assert text.index(words) < text.index(counts)
+    assert page.row("gn")[1] == "1 of 4 1 diverged, 2 collapsed"
+    assert "| gn | 1 of 4 (1 diverged, 2 collapsed) |" in markdown
+    assert "A cross ends the curve of one that diverged, collapsed or failed." in page.text
+    assert page.text.count("collapsed: train accuracy in the last epoch was 10.0 %") == 2
+    (row,) = [line for line in terminal.splitlines() if line.startswith("gn ")]
+    assert " 1/4 " in row
+    after = terminal.splitlines()[terminal.splitlines().index(row) + 1 :]
+    assert [line.strip() for line in after[:2]] == ["1 diverged", "2 collapsed"]
+    (verdict,) = as_json(analysis)["verdicts"]
+    assert {k: v for k, v in verdict.items() if "verged" in k or "lapsed" in k} == {
+        "diverged": 1, "baseline_diverged": 0, "collapsed": 2, "baseline_collapsed": 0,
+    }  # fmt: skip
+    gn = as_json(analysis)["norms"][1]
+    assert (gn["diverged"], gn["collapsed"], gn["finished"]) == (1, 2, 1)
+    table = pd.read_csv(path.with_name("trials.csv"))
+    assert table["status"].tolist()[1::2] == ["diverged", "collapsed", "collapsed", "finished"]
+    assert table["test_accuracy_percent"].isna().tolist()[1::2] == [True, True, True, False]
+    rows = pd.read_csv(path.with_name("results.csv"))
+    assert len(rows[(rows["norm"] == "gn") & (rows["seed"] == 2)]) == 3  # every epoch
 
 
 @pytest.mark.parametrize("norms", [("bn", "gn"), ("bn",)])

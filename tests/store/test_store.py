@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from report_fakes import (
+    collapsed,
     diverged,
     failed,
     make_experiment,
@@ -67,6 +68,17 @@ def test_what_is_added_is_read_back(store, experiment):
     kept = load_file(store.folder / "trials" / added.trial.id / "weights.safetensors")
     for name, value in weights.items():
         np.testing.assert_array_equal(kept[name], value)
+
+
+def test_a_collapsed_trial_keeps_everything_and_is_not_run_again(store, experiment):
+    added = collapsed(result(experiment, "gn", 1))
+    store.add(added.model_copy(update={"weights": {"plain": np.zeros(3, np.float32)}}))
+    (read,) = results_in(store.folder)
+    assert read.model_dump() == added.model_dump()
+    assert read.status == "collapsed"
+    np.testing.assert_array_equal(read.predictions.logits, added.predictions.logits)
+    assert (store.folder / "trials" / added.trial.id / "weights.safetensors").exists()
+    assert added.trial not in store.missing(plan(experiment))
 
 
 def test_missing_is_what_has_no_record_or_failed(store, experiment):

@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file
+from torch import nn
 
 import normscope
 from normscope import data
 from normscope.errors import RunError, UsageError
 from normscope.experiment.reading import read_experiment
+from normscope.norms import NORMS
 from normscope.observers import PlainLines
 from normscope.store import Store
 from normscope.study.checks import check
@@ -181,6 +183,21 @@ def test_a_batch_larger_than_the_set_leaves_no_folder(tmp_path):
     with pytest.raises(UsageError, match="a batch of 500 is larger than the training set of 192"):
         compare(small(batch_size=500), out=tmp_path / "e")
     assert not (tmp_path / "e").exists()
+
+
+def test_a_norm_that_collapses_is_told_so_from_training_to_report(tmp_path, monkeypatch, capsys):
+    """All that goes through such a norm is 0, so the network always answers with one class."""
+    monkeypatch.setitem(NORMS, "silence", lambda channels: nn.Hardtanh(-1e-30, 0.0))
+    asked = small(norms=["silence"], seeds=1, epochs=13, batch_size=8, train_limit=64)
+    comparison = compare(asked, out=tmp_path, workers=1, observer=PlainLines())
+    record = json.loads(next(tmp_path.glob("trials/silence-*/record.json")).read_text())
+    assert (record["status"], len(record["history"])) == ("collapsed", 13)
+    assert record["error"] in capsys.readouterr().out
+    assert comparison.analysis.results[0].predictions is not None
+    assert str(comparison.analysis.answers[0]).startswith("silence collapsed in 1 of 1 seed")
+    page = comparison.page.read_text(encoding="utf-8")
+    assert f"{record['error']}</summary>" in page
+    assert "0 of 1<small>1 collapsed</small>" in page
 
 
 @pytest.mark.parametrize(

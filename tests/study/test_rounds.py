@@ -4,7 +4,15 @@ import json
 import shutil
 
 import pytest
-from report_fakes import failed, make_experiment, make_facts, make_labels, make_model, make_results
+from report_fakes import (
+    collapsed,
+    failed,
+    make_experiment,
+    make_facts,
+    make_labels,
+    make_model,
+    make_results,
+)
 
 from normscope.errors import RunError
 from normscope.experiment import Design, Request
@@ -163,6 +171,20 @@ def test_it_stops_when_a_trial_failed(tmp_path):
     watcher, _ = played(opened(tmp_path / "b"), UNTIL, broken)
     assert watcher.ending == "Stopped after 5 seeds: a trial failed."
     assert [seeds for seeds, _ in watcher.blocks] == [1, 2, 3, 4, 5]
+
+
+def test_collapsed_trials_are_outcomes_that_decide_and_are_not_run_again(tmp_path):
+    """If all signs agree, the evidence after n seeds is 2^n / (n + 1): 16 after 7, 28.4 after 8."""
+
+    def guessing(experiment):
+        return [collapsed(r) if r.trial.norm == "gn" else r for r in made_up(experiment, 2.0)]
+
+    watcher, asked = played(opened(tmp_path), UNTIL, guessing)
+    assert asked == [12, 2, 2]
+    assert watcher.ending == "Stopped after 8 seeds: every comparison is decided."
+    assert watcher.blocks[-1] == (8, ["gn: worse, by signs, since trials collapsed"])
+    _, asked = played(Store(tmp_path), UNTIL, guessing)
+    assert asked == [0]
 
 
 def test_a_fixed_design_is_one_round_and_shows_no_verdict_on_the_way(tmp_path):

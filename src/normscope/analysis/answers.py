@@ -45,11 +45,13 @@ def _place(batch_size: int, numbers: Numbers) -> str:
 
 def _alone(norm: NormSummary, numbers: Numbers) -> str:
     accuracy, place = norm.test_accuracy_percent, _place(norm.batch_size, numbers)
-    reached = "finished no trial"
+    guessing = norm.guessing.in_seeds if norm.guessing.total else ""
+    told = f"{guessing or 'finished no trial'}{place}"
     if accuracy.mean is not None:
         seeds = counted(accuracy.n, "seed")
-        reached = f"reached {number(accuracy.mean, 1)} % on the test images{place} ({seeds})"
-    return f"{norm.norm} {reached}; there is no other norm to compare it with."
+        told = f"reached {number(accuracy.mean, 1)} % on the test images{place} ({seeds})"
+        told += f", but {guessing}" if guessing else ""
+    return f"{norm.norm} {told}; there is no other norm to compare it with."
 
 
 def verdict_sentence(verdict: Verdict, rules: Rules, place: str = "") -> str:
@@ -80,14 +82,16 @@ def verdict_sentence(verdict: Verdict, rules: Rules, place: str = "") -> str:
 
 
 def _sentence_of_signs(verdict: Verdict, rules: Rules, place: str) -> str:
-    """Where a trial diverged only signs are compared, and no interval is given."""
+    """Where a trial diverged or collapsed only signs are compared, and no interval is given."""
     judgement, baseline = verdict.judgement, verdict.baseline
-    norm, values, (own, other) = verdict.norm, judgement.pairs.differences, verdict.diverged
+    norm, values = verdict.norm, judgement.pairs.differences
+    both = zip((norm, baseline), verdict.guessing, strict=True)
+    guessing = ", ".join(f"{name} {found.in_seeds}" for name, found in both if found.total)
     test = "sign" if rules.sequential else "sign-flip"
     counts = (
         f"ahead in {sum(v > 0 for v in values)} and behind in {sum(v < 0 for v in values)} of "
-        f"{counted(len(values), 'seed')}; diverged trials ({own} of {norm}, {other} of {baseline}) "
-        f"count as guessing; {test} test, p {judgement.p_value:.2g}"
+        f"{counted(len(values), 'seed')}; {guessing}, which counts as guessing; {test} test, "
+        f"p {judgement.p_value:.2g}"
     )
     if verdict.decided:
         return f"{norm} is {verdict.outcome} than {baseline}{place}: {counts}."
@@ -102,7 +106,8 @@ def standing(verdict: Verdict, several_sizes: bool = False) -> str:
     if not pairs.seeds:
         return f"{name}: no seed in which both finished"
     if difference.mean is None:
-        return f"{name}: {verdict.outcome}, by signs, since trials diverged"
+        how = verdict.guessing_in_all.how
+        return f"{name}: {verdict.outcome}, by signs, since trials {how}"
     low, high, needed = difference.low, difference.high, judgement.seeds_needed
     ends = "" if low is None or high is None else f" [{signed(low)}, {signed(high)}]"
     more = f", about {needed} seeds needed" if needed else ""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from normscope.analysis.answers import MANY, ONE_SEED, named
+from normscope.analysis.guessing import Guessing
 from normscope.analysis.metrics import TRAIN_ACCURACY
 from normscope.analysis.numbers import Numbers
 from normscope.analysis.scope import Scope, chance_limit
@@ -16,7 +17,7 @@ from normscope.words import counted, number
 def caveats_of(numbers: Numbers) -> tuple[Caveat, ...]:
     """What limits the conclusions, in the order of its weight."""
     caveats = []
-    if max(norm.finished for norm in numbers.by_batch_size) == 1:
+    if max(norm.finished + norm.guessing.total for norm in numbers.by_batch_size) == 1:
         caveats.append(Caveat("one seed", f"{ONE_SEED[0].upper()}{ONE_SEED[1:]}."))
     caveats += _training(numbers)
     open_ = [search for search in numbers.searches if search.best is None]
@@ -159,11 +160,11 @@ def _unfinished(norms: Sequence[NormSummary]) -> list[Caveat]:
 
 
 def _trial_counts(norms: Sequence[NormSummary]) -> str:
-    """``3 of 4 trials finished (1 diverged, 0 failed, 0 not run)``."""
-    trials, finished = sum(n.trials for n in norms), sum(n.finished for n in norms)
-    diverged, failed = sum(n.diverged for n in norms), sum(n.failed for n in norms)
-    absent = trials - finished - diverged - failed
+    """``3 of 4 trials finished (1 diverged, 0 collapsed, 0 failed, 0 not run)``."""
+    guessing = sum((norm.guessing for norm in norms), Guessing())
+    finished, failed = sum(n.finished for n in norms), sum(n.failed for n in norms)
+    absent = guessing.trials - finished - guessing.total - failed
     return (
-        f"{finished} of {counted(trials, 'trial')} finished ({diverged} diverged, {failed} failed, "
-        f"{absent} not run)"
+        f"{finished} of {counted(guessing.trials, 'trial')} finished ({guessing.diverged} "
+        f"diverged, {guessing.collapsed} collapsed, {failed} failed, {absent} not run)"
     )

@@ -1,16 +1,16 @@
 """The families of comparisons that are judged: test accuracy, the other metrics, all pairs."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from normscope.analysis.guessing import Guessing
 from normscope.analysis.metrics import TEST_ACCURACY, Metric
 from normscope.analysis.pairs import accuracy_pairs, metric_pairs
 from normscope.analysis.summaries import NormSummary, TrialSummary
 from normscope.analysis.verdicts import Judgement, Rules, Verdict, judge, verdict_of
-from normscope.experiment import Experiment
+from normscope.experiment import Experiment, Status
 from normscope.stats import (
     all_equal,
     anytime_p_value,
@@ -41,23 +41,30 @@ def verdicts_on(
 ) -> dict[tuple[str, int], Verdict]:
     """The verdict on every norm but the baseline at every batch size: one family.
 
-    `chance_percent` is the accuracy of guessing, which stands in for that of a diverged trial.
+    `chance_percent` is the accuracy of guessing, which stands in for that of a trial that
+    diverged or collapsed.
     """
     family = [
         accuracy_pairs(experiment, trials, norm, size, chance_percent)
         for size in experiment.batch_sizes
         for norm in experiment.norms[1:]
     ]
-    counts = Counter((trial.norm, trial.batch_size, trial.status) for trial in trials)
     verdicts = {}
     for judgement in judge(family, rules) if family else []:
-        norm, size = judgement.pairs.norm, judgement.pairs.batch_size
-        names = (norm, experiment.baseline)
-        diverged = (counts[norm, size, "diverged"], counts[experiment.baseline, size, "diverged"])
-        finished = sum(counts[name, size, "finished"] for name in names)
-        unfinished = 2 * experiment.seeds - finished - sum(diverged)
-        verdicts[norm, size] = verdict_of(judgement, experiment.baseline, diverged, unfinished)
+        norm, size, baseline = judgement.pairs.norm, judgement.pairs.batch_size, experiment.baseline
+        own, other = (_statuses(trials, name, size) for name in (norm, baseline))
+        guessing = (
+            Guessing.among(own, experiment.seeds),
+            Guessing.among(other, experiment.seeds),
+        )
+        ended = own.count("finished") + other.count("finished") + sum(g.total for g in guessing)
+        unfinished = 2 * experiment.seeds - ended
+        verdicts[norm, size] = verdict_of(judgement, baseline, guessing, unfinished)
     return verdicts
+
+
+def _statuses(trials: Sequence[TrialSummary], norm: str, batch_size: int) -> list[Status]:
+    return [t.status for t in trials if (t.norm, t.batch_size) == (norm, batch_size)]
 
 
 def contrasts_on(
@@ -81,13 +88,13 @@ def winners_of(
 ) -> tuple[str, ...] | None:
     """The norms that no other is shown to beat at the main batch size, all pairs tested together.
 
-    None where a trial diverged, a norm has fewer than two finished trials, or a fixed design lacks
-    some.
+    None where a trial diverged or collapsed, a norm has fewer than two finished trials, or a fixed
+    design lacks some.
     """
     size = experiment.main_batch_size
     norms = [norm for norm in norms if norm.batch_size == size]
     incomplete = any(norm.finished < norm.trials for norm in norms) and not rules.sequential
-    if incomplete or any(norm.diverged or norm.finished < 2 for norm in norms):
+    if incomplete or any(norm.guessing.total or norm.finished < 2 for norm in norms):
         return None
     values = np.full((len(norms), experiment.seeds), np.nan)
     places = {seed: place for place, seed in enumerate(experiment.seed_numbers)}

@@ -79,7 +79,7 @@ def correct_by_norm(
     """Norm -> seed -> which test images a finished trial got right: bool, (N,)."""
     correct: dict[str, dict[int, np.ndarray]] = {}
     for result in results:
-        if result.predictions is not None:
+        if result.status == "finished" and result.predictions is not None:
             right = result.predictions.classes == test_labels
             correct.setdefault(result.trial.norm, {})[result.trial.seed] = right
     return correct

@@ -51,7 +51,10 @@ def _tuning(numbers: Numbers) -> list[Remark]:
         text = f"the learning rates chosen on held-out images are {chosen}{edge}."
         remarks.append(Remark("Tuning", text))
     if dead:
-        text = f"every learning rate that was tried diverged with {', '.join(dead)}."
+        names = ", ".join(dead)
+        text = (
+            f"with {names}, training diverged or collapsed at every learning rate that was tried."
+        )
         remarks.append(Remark("Tuning", text))
     return remarks
 

@@ -124,7 +124,8 @@ class _Votes:
         class_names: Sequence[str],
         labels: np.ndarray,
     ):
-        kept = [r.predictions for r in results if r.predictions and norm in (None, r.trial.norm)]
+        finished = [r for r in results if r.status == "finished" and norm in (None, r.trial.norm)]
+        kept = [result.predictions for result in finished if result.predictions]
         self.class_names, self.labels, self.trials = class_names, labels, len(kept)
         self.classes = np.array([p.classes for p in kept])  # (trials, N)
         self.confidences = np.array([p.confidences() for p in kept])  # (trials, N)

@@ -190,7 +190,8 @@ def _table_row(norm: NormSummary, numbers: Numbers) -> dict[str, object]:
         "batch_size": norm.batch_size,
         "trials": norm.trials,
         "finished": norm.finished,
-        "diverged": norm.diverged,
+        "diverged": norm.guessing.diverged,
+        "collapsed": norm.guessing.collapsed,
         "failed": norm.failed,
     }
     for metric in numbers.metrics:

@@ -8,7 +8,7 @@ import numpy as np
 from normscope.analysis.metrics import TEST_ACCURACY, Metric
 from normscope.analysis.summaries import TrialSummary
 from normscope.analysis.verdicts import Pairs
-from normscope.experiment import Experiment
+from normscope.experiment import GUESSING, Experiment
 
 
 def accuracy_pairs(
@@ -20,8 +20,8 @@ def accuracy_pairs(
 ) -> Pairs:
     """Test accuracy of a norm minus that of the baseline, in points, by seed.
 
-    A trial that diverged counts as guessing, and makes the differences ordinal. Failed trials and
-    those that were not run leave their seed out.
+    A trial that diverged or collapsed counts as guessing, and makes the differences ordinal. Failed
+    trials and those that were not run leave their seed out.
     """
     accuracies: dict[tuple[str, int], float] = {}
     ordinal = False
@@ -29,7 +29,7 @@ def accuracy_pairs(
         accuracy = trial.metrics[TEST_ACCURACY.name] if trial.metrics else None
         if accuracy is not None:
             accuracies[trial.norm, trial.seed] = accuracy
-        elif trial.status == "diverged":
+        elif trial.status in GUESSING:
             accuracies[trial.norm, trial.seed] = chance_percent
             ordinal = True
     return replace(_pairs(experiment, norm, batch_size, accuracies), ordinal=ordinal)

@@ -4,11 +4,10 @@ A short training decides which norm learns faster at first, not which is better 
 published runs bn is behind ln and gn after 8 of 15 epochs, and ahead of both after 15.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from normscope.experiment import RECIPES, DatasetFacts, EpochRecord, Experiment, Result
+from normscope.experiment import RECIPES, DatasetFacts, EpochRecord, Experiment, Recipe, Result
 from normscope.norms import running_momentum
 
 # Below this share of the recipe's steps a training is short: at half of the published runs the
@@ -33,9 +32,10 @@ class Scope:
     """How long the trials of one batch size trained.
 
     `usual_steps`: those of the recipe of that name on the whole training set; None if there is no
-    such recipe, the whole set is not known, or no trial has finished. `near_chance`, `lagging` and
-    `falling` name norms: those that hardly differ from guessing, those whose running statistics lag
-    behind, and those whose train loss still fell when the training ended.
+    such recipe, the whole set is not known, or no trial was trained to its end. `near_chance`,
+    `lagging` and `falling` name norms, by their finished trials: those that hardly differ from
+    guessing, those whose running statistics lag behind, and those whose train loss still fell when
+    the training ended.
     """
 
     batch_size: int
@@ -64,15 +64,18 @@ def scopes_of(
     """The scope of every batch size; `whole_train_size`: training images without any limit."""
     scopes = []
     for size in experiment.batch_sizes:
-        steps = experiment.recipe.epochs * math.ceil(facts.train_size / size)
-        curves = _curves(experiment, results, size)
+        recipe = experiment.recipe_for(size)
+        steps = recipe.epochs * recipe.steps_per_epoch(facts.train_size)
+        there = [result for result in results if result.trial.recipe.batch_size == size]
+        trained = any(result.trained_to_the_end for result in there)
+        curves = _curves(experiment, there)
         limit = chance_limit(facts.chance_percent)
         averaging = {norm for norm in experiment.norms if _may_lag(norm, steps)}
         scopes.append(
             Scope(
                 batch_size=size,
                 steps=steps,
-                usual_steps=_usual_steps(experiment, size, whole_train_size) if curves else None,
+                usual_steps=_usual_steps(recipe, whole_train_size) if trained else None,
                 near_chance=tuple(n for n, own in curves.items() if _all_below(limit, own)),
                 lagging=tuple(n for n, own in curves.items() if n in averaging and _lags(own)),
                 falling=tuple(n for n, own in curves.items() if any(map(_still_falls, own))),
@@ -84,16 +87,12 @@ def scopes_of(
 Curve = Sequence[EpochRecord]  # of one trial
 
 
-def _curves(
-    experiment: Experiment, results: Sequence[Result], batch_size: int
-) -> dict[str, list[Curve]]:
-    """Those of the finished trials at one batch size, by norm; no norm without any."""
+def _curves(experiment: Experiment, results: Sequence[Result]) -> dict[str, list[Curve]]:
+    """Those of the finished trials, by norm; no norm without any."""
     curves: dict[str, list[Curve]] = {norm: [] for norm in experiment.norms}
     for result in results:
-        trial = result.trial
-        own = trial.norm in curves and trial.recipe.batch_size == batch_size
-        if own and result.status == "finished":
-            curves[trial.norm].append(result.history)
+        if result.trial.norm in curves and result.status == "finished":
+            curves[result.trial.norm].append(result.history)
     return {norm: own for norm, own in curves.items() if own}
 
 
@@ -102,18 +101,16 @@ def chance_limit(chance_percent: float) -> float:
     return chance_percent + NEAR_CHANCE * (100 - chance_percent)
 
 
-def _usual_steps(
-    experiment: Experiment, batch_size: int, whole_train_size: int | None
-) -> int | None:
-    """The steps of the named recipe on the whole training set.
+def _usual_steps(recipe: Recipe, whole_train_size: int | None) -> int | None:
+    """The steps of the recipe of that name on the whole training set.
 
     The learning rate is scaled with the batch size, so that a batch of twice the size may take half
     the steps.
     """
-    named = RECIPES.get(experiment.recipe.name)
+    named = RECIPES.get(recipe.name)
     if named is None or whole_train_size is None:
         return None
-    return named.epochs * math.ceil(whole_train_size / batch_size)
+    return named.epochs * recipe.steps_per_epoch(whole_train_size)
 
 
 def _all_below(limit_percent: float, curves: Sequence[Curve]) -> bool:

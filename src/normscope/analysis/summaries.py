@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from normscope.analysis.guessing import Guessing
 from normscope.analysis.metrics import TEST_ACCURACY, FinishedTrial, Metric, Values
 from normscope.analysis.verdicts import Verdict
 from normscope.experiment import Experiment, Result, Status
@@ -41,7 +42,7 @@ class NormSummary:
     batch_size: int
     trials: int
     finished: int
-    diverged: int
+    guessing: Guessing
     failed: int
     estimates: Mapping[str, Estimate]
     reached: Mapping[str, int]
@@ -81,7 +82,7 @@ def summarize_norms(
     for size in experiment.batch_sizes:
         for norm in experiment.norms:
             own = [t for t in trials if (t.norm, t.batch_size) == (norm, size)]
-            statuses = [trial.status for trial in own]
+            statuses: list[Status] = [trial.status for trial in own]
             values = [trial.metrics for trial in own if trial.metrics]
             summaries.append(
                 NormSummary(
@@ -89,7 +90,7 @@ def summarize_norms(
                     batch_size=size,
                     trials=experiment.seeds,
                     finished=statuses.count("finished"),
-                    diverged=statuses.count("diverged"),
+                    guessing=Guessing.among(statuses, experiment.seeds),
                     failed=statuses.count("failed"),
                     estimates={m.name: _estimate(m, values) for m in metrics if m.averaged},
                     reached={m.name: len(_known(m, values)) for m in metrics if m.level_percent},

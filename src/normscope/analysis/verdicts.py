@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from normscope.analysis.guessing import Guessing
 from normscope.experiment import LEAST_SEEDS, Request
 from normscope.stats import (
     Estimate,
@@ -41,8 +42,8 @@ class Rules:
 class Pairs:
     """Differences of one metric between a norm and the baseline: one for every seed of both.
 
-    Of `ordinal` differences only the sign counts: a trial diverged, or a level was never reached.
-    `complete` says whether every planned trial of the two has ended, finished or diverged.
+    Of `ordinal` differences only the sign counts: a trial counts as guessing, or a level was never
+    reached. `complete` says whether every planned trial of the two has an outcome: none failed.
     """
 
     norm: str
@@ -88,12 +89,15 @@ Outcome = Literal["better", "worse", "equivalent", "undecided"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What may be said of a norm's test accuracy against the baseline, in percentage points."""
+    """What may be said of a norm's test accuracy against the baseline, in percentage points.
+
+    `guessing`: the trials that count as guessing, of the norm and of the baseline.
+    """
 
     judgement: Judgement
     outcome: Outcome
     baseline: str
-    diverged: tuple[int, int] = (0, 0)  # trials of the norm, and of the baseline
+    guessing: tuple[Guessing, Guessing] = (Guessing(), Guessing())
     unfinished: int = 0
 
     @property
@@ -103,6 +107,11 @@ class Verdict:
     @property
     def batch_size(self) -> int:
         return self.judgement.pairs.batch_size
+
+    @property
+    def guessing_in_all(self) -> Guessing:
+        """Of the norm and of the baseline together."""
+        return sum(self.guessing, Guessing())
 
     @property
     def difference(self) -> Estimate:
@@ -215,7 +224,7 @@ def _direction(pairs: Pairs, rules: Rules) -> int:
 
 
 def verdict_of(
-    judgement: Judgement, baseline: str, diverged: tuple[int, int], unfinished: int
+    judgement: Judgement, baseline: str, guessing: tuple[Guessing, Guessing], unfinished: int
 ) -> Verdict:
     """The verdict on test accuracy, of which more is better."""
     outcomes: dict[Claim, Outcome] = {
@@ -224,4 +233,4 @@ def verdict_of(
         "equivalent": "equivalent",
         "undecided": "undecided",
     }
-    return Verdict(judgement, outcomes[judgement.claim], baseline, diverged, unfinished)
+    return Verdict(judgement, outcomes[judgement.claim], baseline, guessing, unfinished)

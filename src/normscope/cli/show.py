@@ -111,15 +111,16 @@ def _show_blocks(caption: str, headings: Sequence[str], rows: Sequence[Sequence[
         print(f"\n{norm}")
         for heading, cell in zip(headings[1:], cells, strict=True):
             if cell:
-                print(f"  {heading.replace(chr(10), ', ')}: {cell}")
+                print(f"  {heading}: {cell}".replace("\n", ", "))
 
 
 def _cells(norm: NormSummary, level: Metric) -> list[str]:
     count = str(norm.finished) if norm.finished == norm.trials else f"{norm.finished}/{norm.trials}"
+    guessing = norm.guessing.counts.split(", ") if norm.guessing.total else []
     return [
         norm.norm,
         count,
-        _mean_sd(norm.test_accuracy_percent),
+        "\n".join([_mean_sd(norm.test_accuracy_percent), *guessing]),
         _interval(norm.verdict.difference) if norm.verdict else "",
         _epochs(norm, level),
         number(norm.estimates[DROP_SUM.name].mean, 2),

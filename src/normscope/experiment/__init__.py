@@ -11,6 +11,7 @@ from normscope.experiment.frozen import Frozen
 from normscope.experiment.recipe import RECIPES, Precision, Recipe, default_recipe
 from normscope.experiment.source import Source
 from normscope.experiment.trial import (
+    GUESSING,
     RESULT_FORMAT,
     Environment,
     EpochRecord,
@@ -21,6 +22,7 @@ from normscope.experiment.trial import (
 )
 
 __all__ = [
+    "GUESSING",
     "LEAST_SEEDS",
     "RECIPES",
     "RESULT_FORMAT",

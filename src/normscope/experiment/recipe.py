@@ -1,5 +1,6 @@
 """How a network is trained, and the recipes that have a name."""
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
@@ -66,6 +67,10 @@ class Recipe(Frozen):
             return self
         rate = self.max_lr * batch_size / self.batch_size
         return self.model_copy(update={"batch_size": batch_size, "max_lr": rate})
+
+    def steps_per_epoch(self, images: int) -> int:
+        """How many steps an epoch takes on so many training images."""
+        return math.ceil(images / self.batch_size)
 
     def describe(self) -> str:
         """The whole recipe but for its name, in sentences for people."""

@@ -104,17 +104,21 @@ class Predictions:
         return probabilities[np.arange(len(self.classes)), self.classes]
 
 
-Status = Literal["finished", "diverged", "failed"]
+Status = Literal["finished", "diverged", "collapsed", "failed"]
+
+# A trial that ends so has run as planned, but leaves a network that guesses. It is an outcome of
+# its norm, which counts as the accuracy of guessing, and it has no number for a mean.
+GUESSING: tuple[Status, ...] = ("diverged", "collapsed")
 
 
 class Result(Frozen):
     """What one trial leaves.
 
-    `history` holds the epochs with finite losses. `error` says why a trial diverged, or is the
-    traceback of one that raised. `predictions` and `weights` (arrays by parameter name) are there
-    when the trial finished; they are kept in files of their own, beside the record.
-    `peak_memory_mib`: what a training step needs beside weights and data; None if unfinished, or in
-    a record from before it was measured.
+    `history` holds the epochs with finite losses. `error` says why a trial diverged or collapsed,
+    or is the traceback of one that raised. `predictions` and `weights` (arrays by parameter name)
+    are there when the trial was trained to the end, so when it finished or collapsed; they are kept
+    in files of their own, beside the record. `peak_memory_mib`: what a training step needs beside
+    weights and data; None if training ended early, or in a record from before it was measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -130,3 +134,8 @@ class Result(Frozen):
     peak_memory_mib: float | None = None
     predictions: Predictions | None = Field(default=None, exclude=True, repr=False)
     weights: dict[str, np.ndarray] | None = Field(default=None, exclude=True, repr=False)
+
+    @property
+    def trained_to_the_end(self) -> bool:
+        """Whether there is a record of every epoch."""
+        return self.status in ("finished", "collapsed")

@@ -22,8 +22,8 @@ class Search:
     """The rates tried for one norm at one batch size, ascending, and the best so far.
 
     `accuracy_percent`: mean accuracy on the held-out images over the tuning seeds, 0 for a trial
-    that diverged; None while trials are missing. `best` is None until all rates have one.
-    `at_edge`: no rate beyond the best was tried.
+    that diverged or collapsed; None while trials are missing. `best` is None until all rates have
+    one. `at_edge`: no rate beyond the best was tried.
     """
 
     norm: str

@@ -40,6 +40,7 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
 def _verdict(verdict: Verdict) -> dict[str, Any]:
     judgement = verdict.judgement
     low, high = judgement.simultaneous or (None, None)
+    own, baseline = verdict.guessing
     return {
         "norm": verdict.norm,
         "baseline": verdict.baseline,
@@ -52,8 +53,10 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "simultaneous_high": high,
         "p_holm": judgement.p_value,
         "family": judgement.family,
-        "diverged": verdict.diverged[0],
-        "baseline_diverged": verdict.diverged[1],
+        "diverged": own.diverged,
+        "baseline_diverged": baseline.diverged,
+        "collapsed": own.collapsed,
+        "baseline_collapsed": baseline.collapsed,
         "seeds_that_would_probably_decide": judgement.seeds_needed,
     }
 

@@ -95,7 +95,7 @@ def result_row(norm: NormSummary, level: Metric) -> list[Cell]:
     """One norm in the order of `headings`; `level`: the metric of epochs to the first level."""
     return [
         Cell(norm.norm),
-        Cell(f"{norm.finished} of {norm.trials}"),
+        Cell(f"{norm.finished} of {norm.trials}", norm.guessing.counts),
         mean_sd(norm.test_accuracy_percent, 1),
         _difference(norm),
         Cell(norm.verdict.outcome if norm.verdict else "baseline"),

@@ -59,7 +59,7 @@ def log_e_value_of_signs(differences: Sequence[float]) -> float:
     """Log evidence that one sign is more frequent among the differences, shape (n,).
 
     Zeros are left out. It is used where only the sign of a difference is known, because a trial
-    diverged or never reached a level. It is a uniform mixture of bets on the probability of a plus,
+    guesses or never reached a level. It is a uniform mixture of bets on the probability of a plus,
     against 1/2. With a pluses and b minuses, E = 2^(a+b) B(a+1, b+1). Source: Robbins 1970, doi
     10.1214/aoms/1177696786.
     """

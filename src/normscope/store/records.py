@@ -42,7 +42,7 @@ def read_record(folder: TrialFolder) -> Result:
 
 def has_predictions(result: Result) -> bool:
     """Whether a result has predictions beside its record; the search for rates keeps none."""
-    return result.status == "finished" and not result.trial.validation
+    return result.trained_to_the_end and not result.trial.validation
 
 
 def read_predictions(result: Result, folder: TrialFolder) -> Result:
@@ -78,7 +78,7 @@ def _read_arrays(file: BinaryIO) -> Predictions:
 
 
 def _check_whole(result: Result, predictions: Predictions) -> None:
-    """Raise `ValueError` if the parts of a finished result do not belong together."""
+    """Raise `ValueError` if the parts of a result with predictions do not belong together."""
     images, _ = predictions.logits.shape
     if predictions.classes.shape != (images,) or len(result.history) != result.trial.recipe.epochs:
         raise ValueError("epochs or predictions are missing")

@@ -117,7 +117,7 @@ class Store:
     def missing(self, trials: Iterable[Trial]) -> list[Trial]:
         """The trials still to be run: without a record, or failed when they last were.
 
-        A diverged trial is an outcome and is not run again.
+        A trial that diverged or collapsed is an outcome and is not run again.
         """
         known = self._records()
         return [t for t in trials if t.id not in known or known[t.id].status == "failed"]

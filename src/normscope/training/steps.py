@@ -145,7 +145,7 @@ def optimizer_of(parameters, recipe: Recipe, images: int) -> tuple[torch.optim.S
         optimizer,
         max_lr=recipe.max_lr,
         epochs=recipe.epochs,
-        steps_per_epoch=math.ceil(images / recipe.batch_size),
+        steps_per_epoch=recipe.steps_per_epoch(images),
         base_momentum=recipe.min_momentum,
         max_momentum=recipe.max_momentum,
     )

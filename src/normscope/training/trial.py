@@ -1,6 +1,5 @@
 """One trial, or a fleet of them: from the description to the result."""
 
-import math
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -12,9 +11,10 @@ import numpy as np
 import torch
 
 from normscope.data import Dataset
-from normscope.experiment import EpochRecord, Predictions, Result, Status, Trial
+from normscope.experiment import EpochRecord, Predictions, Recipe, Result, Status, Trial
 from normscope.models import MODELS
 from normscope.norms import asked
+from normscope.training.collapse import why_collapsed
 from normscope.training.device import repeatable_cudnn
 from normscope.training.environment import environment
 from normscope.training.fleet import join, separate
@@ -48,7 +48,7 @@ def run_fleet(
     """Train and test the networks of trials that differ in nothing but the seed, all at once.
 
     Each is trained as it would be alone, but for the last bits of its sums. What raises is the
-    outcome of all of them; a member that diverges leaves the others alone.
+    outcome of all of them; a member that diverges or collapses leaves the others alone.
     """
     here = environment(device, trials[0].recipe.precision, len(trials))
     histories: list[list[EpochRecord]] = [[] for _ in trials]
@@ -62,7 +62,7 @@ def run_fleet(
 
     started, clock = datetime.now(timezone.utc), time.perf_counter()
     try:
-        outcomes = _train(trials, dataset, device, keep)
+        outcomes = _train(trials, dataset, device, keep, histories)
     except _ObserverFailed as failure:  # no outcome of a trial: a closed terminal, a full disk
         raise failure.__cause__ or failure from None
     except Exception as error:  # whatever a model or a device raises is the trials' outcome
@@ -101,8 +101,12 @@ def _train(
     dataset: Dataset,
     device: torch.device,
     on_epoch: Callable[[int, EpochRecord], None],
+    histories: Sequence[Sequence[EpochRecord]],
 ) -> list[_Outcome]:
-    """The networks of the trials, built, joined, trained and tested."""
+    """The networks of the trials, built, joined, trained and tested.
+
+    `on_epoch` keeps the records of each trial in `histories`, by which its outcome is judged.
+    """
     recipe, validation = trials[0].recipe, trials[0].validation
     splits = Splits.of(dataset.held_out() if validation else dataset, device)
     models = [build_model(trial, splits.train, len(dataset.class_names)) for trial in trials]
@@ -118,9 +122,28 @@ def _train(
     return [
         _Outcome("diverged", str(outcome))
         if isinstance(outcome, Diverged)
-        else _Outcome("finished", None, _predictions(outcome), arrays, memory)
-        for arrays, outcome in zip(weights, outcomes, strict=True)
+        else _trained(recipe, splits.train, history, _predictions(outcome), arrays, memory)
+        for arrays, outcome, history in zip(weights, outcomes, histories, strict=True)
     ]
+
+
+def _trained(
+    recipe: Recipe,
+    train: Split,
+    history: Sequence[EpochRecord],
+    predictions: Predictions,
+    weights: dict[str, np.ndarray],
+    memory: float | None,
+) -> _Outcome:
+    """The outcome of a trial that was trained to the end: it has finished unless it collapsed."""
+    reason = why_collapsed(
+        train_accuracy_percent=history[-1].train_accuracy_percent,
+        images=len(train),
+        largest_class=int(train.labels.bincount().max()),
+        steps=recipe.epochs * recipe.steps_per_epoch(len(train)),
+    )
+    status = "finished" if reason is None else "collapsed"
+    return _Outcome(status, reason, predictions, weights, memory)
 
 
 def build_model(trial: Trial, train: Split, num_classes: int) -> torch.nn.Module:
@@ -138,8 +161,8 @@ def build_model(trial: Trial, train: Split, num_classes: int) -> torch.nn.Module
     noise = generator(trial.seed, "noise", device)
     for layer in model.modules():
         if hasattr(layer, "run_steps"):
-            steps = math.ceil(len(train) / trial.recipe.batch_size)
-            layer.run_steps = trial.recipe.epochs * steps  # pyright: ignore
+            steps = trial.recipe.epochs * trial.recipe.steps_per_epoch(len(train))
+            layer.run_steps = steps  # pyright: ignore
         if hasattr(layer, "generator"):
             layer.generator = noise  # pyright: ignore
     return in_channels_last(model.train())

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from normscope.analysis import Analysis
+from normscope.analysis.guessing import Guessing
 from normscope.report.plots.curves import leader, spread
 from normscope.report.plots.differences import ROOM, reach
 from normscope.report.plots.figure import MAX_NORMS_IN_WORDS, ReportFigure
@@ -30,16 +31,16 @@ MANY = 2  # more norms than that are counted, not named
 class NormErrors:
     """One norm: `means` of its test error in percent at the `sizes`, both of shape (S,).
 
-    A mean is NaN where no trial finished, and where one diverged: a mean over the others would
-    flatter the norm. `seeds`: batch size and error of every finished trial. `diverged`: how many
-    trials diverged, for the batch sizes at which any did.
+    A mean is NaN where no trial finished, and where one counts as guessing: a mean over the others
+    would flatter the norm. `seeds`: batch size and error of every finished trial. `guessing`: the
+    trials that count as guessing, for the batch sizes at which there are any.
     """
 
     norm: str
     sizes: np.ndarray
     means: np.ndarray
     seeds: tuple[tuple[int, float], ...]
-    diverged: dict[int, int]
+    guessing: dict[int, Guessing]
 
 
 def batch_figures(analysis: Analysis) -> list[ReportFigure]:
@@ -54,8 +55,9 @@ def batch_figures(analysis: Analysis) -> list[ReportFigure]:
         "Lower is better. Dots are finished trials, and lines join their means "
         f"(n {_counts(lines)}).{_rise(lines)}"
     )
-    if any(line.diverged for line in lines):
-        caption += " There is no mean where a trial diverged."
+    guessing = sum((found for line in lines for found in line.guessing.values()), Guessing())
+    if guessing.total:
+        caption += f" There is no mean where a trial {guessing.how}."
     alt = f"Mean test error in percent by batch size: {words}."
     drawing = draw_batch(lines, analysis.experiment.norms)
     return [ReportFigure("batch_sizes", drawing, alt, caption)]
@@ -106,18 +108,20 @@ def _rise(lines: Sequence[NormErrors]) -> str:
 
 
 def batch_data(analysis: Analysis) -> tuple[NormErrors, ...]:
-    """Every norm with a finished or diverged trial; none unless there are several batch sizes."""
+    """Every norm with an outcome of a trial; none unless there are several batch sizes."""
     experiment = analysis.experiment
     if len(experiment.batch_sizes) < 2:
         return ()
     norms = [_norm_errors(analysis, norm) for norm in experiment.norms]
-    return tuple(norm for norm in norms if norm.seeds or norm.diverged)
+    return tuple(norm for norm in norms if norm.seeds or norm.guessing)
 
 
 def _norm_errors(analysis: Analysis, norm: str) -> NormErrors:
     own = [summary for summary in analysis.by_batch_size if summary.norm == norm]
     means = [
-        np.nan if s.diverged or not s.finished else 100 - (s.test_accuracy_percent.mean or 0.0)
+        np.nan
+        if s.guessing.total or not s.finished
+        else 100 - (s.test_accuracy_percent.mean or 0.0)
         for s in own
     ]
     seeds = tuple(
@@ -125,14 +129,14 @@ def _norm_errors(analysis: Analysis, norm: str) -> NormErrors:
         for result in analysis.all_results
         if result.trial.norm == norm and result.status == "finished"
     )
-    diverged = {summary.batch_size: summary.diverged for summary in own if summary.diverged}
+    guessing = {summary.batch_size: summary.guessing for summary in own if summary.guessing.total}
     sizes = np.array([summary.batch_size for summary in own])
-    return NormErrors(norm, sizes, np.array(means), seeds, diverged)
+    return NormErrors(norm, sizes, np.array(means), seeds, guessing)
 
 
 @styled
 def draw_batch(lines: Sequence[NormErrors], norms: Sequence[str]) -> Figure:
-    """Means as lines, seeds as dots; words at the top for means beyond it and diverged trials.
+    """Means as lines, seeds as dots; words at the top for means beyond it and trials without one.
 
     `norms` are all norms of the experiment, which fix the styles.
     """
@@ -193,17 +197,19 @@ def _not_flat(low: float, high: float) -> tuple[float, float]:
 
 
 def _notes(lines: Sequence[NormErrors], high: float) -> list[tuple[int, str]]:
-    """Batch sizes, each with words about means above the axis, or about diverged trials."""
+    """Batch sizes, each with words about means above the axis, or about trials that guess."""
     notes = []
     for place, size in enumerate(lines[0].sizes):
         above = {line.norm: line.means[place] for line in lines if line.means[place] > high}
         if above:
             words = f"{len(above)} norms, up to {max(above.values()):.1f}"
             notes.append((size, f"{_each(above, '.1f') or words} ↑"))
-        ended = {line.norm: line.diverged[size] for line in lines if size in line.diverged}
-        if ended:
-            words = f"{sum(ended.values())}, in {len(ended)} norms"
-            notes.append((size, f"diverged trials: {_each(ended, 'd') or words}"))
+        found = {line.norm: line.guessing[size] for line in lines if size in line.guessing}
+        if found:
+            all_of_them = sum(found.values(), Guessing())
+            each = _each({norm: one.total for norm, one in found.items()}, "d")
+            words = each or f"{all_of_them.total}, in {len(found)} norms"
+            notes.append((size, f"{all_of_them.how} trials: {words}"))
     return notes
 
 

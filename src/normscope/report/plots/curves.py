@@ -36,7 +36,10 @@ METRICS = {
 
 @dataclass(frozen=True)
 class SeedCurve:
-    """One trial: `values` after `epochs`, both of shape (E,); a trial may have ended early."""
+    """One trial: `values` after `epochs`, both of shape (E,); it may have ended early.
+
+    `finished` is false for a trial that diverged, collapsed or failed.
+    """
 
     seed: int
     finished: bool
@@ -73,7 +76,10 @@ def _late_figures(analysis: Analysis) -> list[ReportFigure]:
         return []
     title = "Test accuracy (%), the last third"
     alt = f"{title} of the epochs, enlarged. {_ends(late)}"
-    caption = "The same test accuracy, enlarged to show where the curves separate, if they do."
+    caption = (
+        "The same test accuracy of the finished trials, enlarged to show where the curves "
+        "separate, if they do."
+    )
     drawing = draw_curves(late, title, analysis.experiment.norms)
     return [ReportFigure(LATE, drawing, alt, caption)]
 
@@ -116,12 +122,15 @@ def _norm_curves(analysis: Analysis, norm: str, metric: str) -> NormCurves:
 
 
 def last_third(curves: Sequence[NormCurves], epochs: int) -> tuple[NormCurves, ...]:
-    """The same curves, without the epochs before the last third of a run of `epochs` epochs."""
+    """The finished curves, without the epochs before the last third of a run of `epochs` epochs.
+
+    A trial that diverged or collapsed would leave the others no room on an enlarged scale.
+    """
     first = epochs - max(2, round(epochs / 3)) + 1
     late = [
         NormCurves(
             norm.norm,
-            tuple(_since(curve, first) for curve in norm.seeds if curve.epochs[-1] >= first),
+            tuple(_since(curve, first) for curve in norm.seeds if curve.finished),
             norm.mean and _since(norm.mean, first),
             norm.finished,
         )
@@ -146,13 +155,13 @@ def draw_curves(curves: Sequence[NormCurves], title: str, norms: Sequence[str]) 
     draw_one = _draw_band if seeds_as_bands(curves) else _draw_seeds
     for norm in curves:
         draw_one(axes, norm, styles[norm.norm])
-        _cross_early_ends(axes, norm, styles[norm.norm])
+        _cross_unfinished(axes, norm, styles[norm.norm])
     for norm in curves:
         _draw_mean(axes, norm, styles[norm.norm], width=2.0 if labelled else 1.3)
     _fit_epochs(axes, curves)
     if labelled:
         _label_ends(axes, curves, styles)
-        _label_early_ends(axes, curves, styles)
+        _label_unfinished(axes, curves, styles)
     else:
         _add_legend(figure, curves, styles)
     return figure
@@ -172,8 +181,8 @@ def _draw_seeds(axes: Axes, norm: NormCurves, style: NormStyle) -> None:
     axes.plot(x, y, color=style.color, linewidth=0.8, alpha=0.45, marker="." if single else "")
 
 
-def _cross_early_ends(axes: Axes, norm: NormCurves, style: NormStyle) -> None:
-    """Put a cross where a trial ended early."""
+def _cross_unfinished(axes: Axes, norm: NormCurves, style: NormStyle) -> None:
+    """Put a cross at the end of a trial that diverged, collapsed or failed."""
     ended = [(seed.epochs[-1], seed.values[-1]) for seed in norm.seeds if not seed.finished]
     if ended:
         axes.plot(*zip(*ended, strict=True), linestyle="", marker="x", color=style.color)
@@ -234,7 +243,7 @@ def _label_ends(axes: Axes, curves: Sequence[NormCurves], styles: dict[str, Norm
         )
 
 
-def _label_early_ends(
+def _label_unfinished(
     axes: Axes, curves: Sequence[NormCurves], styles: dict[str, NormStyle]
 ) -> None:
     """Name a norm of which no trial finished at the last point that is drawn of it."""

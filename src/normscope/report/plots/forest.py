@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from normscope.analysis import Analysis
+from normscope.analysis.guessing import Guessing
 from normscope.analysis.verdicts import Rules, Verdict
 from normscope.report.plots import differences as shared
 from normscope.report.plots.differences import Range
@@ -34,7 +35,8 @@ class ForestRow:
     """One norm against the baseline: differences of test accuracy, in points, over `n` seeds.
 
     `interval` is that of the verdict, `simultaneous` the one that holds for all comparisons at
-    once; None where there is none. `mean` is None where trials diverged, and only signs are known.
+    once; None where there is none. `mean` is None where trials count as guessing, and only signs
+    are known; `guessing`: such trials of the norm and of the baseline together.
     """
 
     norm: str
@@ -43,7 +45,7 @@ class ForestRow:
     interval: Range | None
     simultaneous: Range | None
     outcome: str
-    diverged: int
+    guessing: Guessing
 
 
 def forest_figures(analysis: Analysis) -> list[ReportFigure]:
@@ -59,7 +61,7 @@ def forest_figures(analysis: Analysis) -> list[ReportFigure]:
 def _standing(row: ForestRow) -> str:
     """``gn +0.79 points (+0.13 to +1.45), n 9, better``."""
     if row.mean is None:
-        return f"{row.norm} {row.outcome}, n {row.n}, trials diverged"
+        return f"{row.norm} {row.outcome}, n {row.n}, trials {row.guessing.how}"
     known = f" ({interval(*row.interval)})" if row.interval else ""
     return f"{row.norm} {signed(row.mean)} points{known}, n {row.n}, {row.outcome}"
 
@@ -91,8 +93,9 @@ def _row(norm: str, verdict: Verdict) -> ForestRow:
     found, together, own = verdict.difference, verdict.judgement.simultaneous, None
     if found.low is not None and found.high is not None:
         own = (found.low, found.high)
-    diverged = sum(verdict.diverged)
-    return ForestRow(norm, found.n, found.mean, own, together, verdict.outcome, diverged)
+    return ForestRow(
+        norm, found.n, found.mean, own, together, verdict.outcome, verdict.guessing_in_all
+    )
 
 
 @styled
@@ -124,8 +127,9 @@ def _range(rows: Sequence[ForestRow], margin: float) -> Range:
 
 def _draw_row(axes: Axes, row: ForestRow, height: float, style: NormStyle) -> None:
     if row.mean is None:
+        trials = counted(row.guessing.total, "trial")
         axes.text(
-            0.5, height, f"{counted(row.diverged, 'trial')} diverged: signs compared", fontsize=8,
+            0.5, height, f"{trials} {row.guessing.how}: signs compared", fontsize=8,
             color=MUTED, ha="center", va="center", transform=axes.get_yaxis_transform(),
             bbox={**BEHIND, "pad": 1},
         )  # fmt: skip

@@ -10,7 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from normscope.analysis import Analysis
+from normscope.analysis.guessing import Guessing
 from normscope.analysis.verdicts import Rules, Verdict
+from normscope.experiment import GUESSING
 from normscope.report.plots import differences as shared
 from normscope.report.plots.figure import ReportFigure
 from normscope.report.plots.style import (
@@ -31,13 +33,15 @@ _SIGNS = {-1: "<", 0: "o", 1: ">"}
 class PairedRow:
     """One norm against the baseline: differences of test accuracy by seed, in points.
 
-    `signs`: the seeds in which a trial diverged, with the sign of the outcome; 0 where both did.
-    `mean` and `sd` are None where they are not defined, and wherever there are `signs`.
+    `signs`: the seeds in which a trial counts as guessing, with the sign of the outcome; 0 where
+    both do. `guessing`: those trials of the norm and of the baseline together. `mean` and `sd` are
+    None where they are not defined, and wherever there are `signs`.
     """
 
     norm: str
     differences: dict[int, float]
     signs: dict[int, int]
+    guessing: Guessing
     mean: float | None
     sd: float | None
 
@@ -60,29 +64,35 @@ def paired_figures(analysis: Analysis) -> list[ReportFigure]:
         f"the line the norm was better than {norms[0]} with the same seed."
     )
     if any(row.signs for row in rows):
-        caption += " Open marks: a trial diverged, which counts as guessing."
+        caption += f" Open marks: a trial {how_guessing(rows)}, which counts as guessing."
     drawing = draw_paired(rows, norms, analysis.rules)
     return [ReportFigure("paired", drawing, alt, caption)]
 
 
+def how_guessing(rows: Sequence[PairedRow]) -> str:
+    """What the trials did that count as guessing: ``diverged or collapsed``."""
+    return sum((row.guessing for row in rows), Guessing()).how
+
+
 def paired_data(analysis: Analysis) -> tuple[PairedRow, ...]:
     """Every norm that has a seed in common with the baseline, at the main batch size."""
-    diverged = {(t.norm, t.seed) for t in analysis.trials if t.status == "diverged"}
+    guessing = {(t.norm, t.seed) for t in analysis.trials if t.status in GUESSING}
     verdicts = [(norm.norm, norm.verdict) for norm in analysis.norms if norm.verdict]
     return tuple(
-        _row(norm, verdict, {seed for name, seed in diverged if name in (norm, verdict.baseline)})
+        _row(norm, verdict, {seed for name, seed in guessing if name in (norm, verdict.baseline)})
         for norm, verdict in verdicts
         if verdict.judgement.pairs.seeds
     )
 
 
-def _row(norm: str, verdict: Verdict, diverged: set[int]) -> PairedRow:
+def _row(norm: str, verdict: Verdict, guessing: set[int]) -> PairedRow:
     pairs = verdict.judgement.pairs
     values = dict(zip(pairs.seeds, pairs.differences, strict=True))
     return PairedRow(
         norm=norm,
-        differences={seed: value for seed, value in values.items() if seed not in diverged},
-        signs={seed: int(np.sign(value)) for seed, value in values.items() if seed in diverged},
+        differences={seed: value for seed, value in values.items() if seed not in guessing},
+        signs={seed: int(np.sign(value)) for seed, value in values.items() if seed in guessing},
+        guessing=verdict.guessing_in_all,
         mean=verdict.difference.mean,
         sd=verdict.difference.sd,
     )
@@ -145,6 +155,6 @@ def _add_key(figure: Figure, rows: Sequence[PairedRow], margin: float) -> None:
     if signs:
         handles.append(
             Line2D([], [], marker=_SIGNS[signs[0]], linestyle="", color=INK,
-                   markerfacecolor="none", label="a trial diverged")
+                   markerfacecolor="none", label=f"a trial {how_guessing(rows)}")
         )  # fmt: skip
     shared.add_key(figure, handles)

@@ -23,7 +23,7 @@ from normscope.report.plots.differences import (
     widened,
 )
 from normscope.report.plots.figure import MAX_NORMS_IN_WORDS, ReportFigure
-from normscope.report.plots.paired import paired_data
+from normscope.report.plots.paired import how_guessing, paired_data
 from normscope.report.plots.style import (
     BEHIND,
     GRID,
@@ -114,14 +114,15 @@ def _caption(races: Sequence[NormRace], analysis: Analysis) -> str:
     if torn:
         sentences.append(f"The interval ends where looks contradict each other: {', '.join(torn)}.")
     drawn = {race.norm for race in races}
-    absent = [row.norm for row in paired_data(analysis) if row.norm not in drawn]
+    absent = [row for row in paired_data(analysis) if row.norm not in drawn]
     if absent:
-        sentences.append(f"No interval, because trials diverged: {', '.join(absent)}.")
+        names = ", ".join(row.norm for row in absent)
+        sentences.append(f"No interval, because trials {how_guessing(absent)}: {names}.")
     return " ".join(sentences)
 
 
 def race_data(analysis: Analysis) -> tuple[NormRace, ...]:
-    """The race of every norm without diverged trials, if the design is sequential.
+    """The race of every norm without trials that count as guessing, if the design is sequential.
 
     Empty while no interval is finite.
     """
