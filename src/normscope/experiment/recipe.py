@@ -103,6 +103,13 @@ class Recipe(Frozen):
         Annotated[float, Field(gt=0, lt=1, strict=True)] | None, BeforeValidator(_optional)
     ] = None
 
+    @field_validator("name")
+    @classmethod
+    def _may_name_a_folder(cls, name: str) -> str:
+        if not name or set(name) & set("/\\"):
+            raise ValueError("should name a folder, without a slash")
+        return name
+
     @field_validator("augmentation")
     @classmethod
     def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -158,9 +165,9 @@ class Recipe(Frozen):
 
         Another batch size changes the learning rate with it, unless that is among the changes too.
         """
-        size = changes.get("batch_size")
-        fits = isinstance(size, int) and size > 0  # or the validation says what is wrong with it
-        scaled = self.with_batch_size(size) if fits else self
+        size, scaled = changes.get("batch_size"), self
+        if isinstance(size, int) and size > 0:  # or the validation says what is wrong with it
+            scaled = self.with_batch_size(size)
         return {**dict(self), "max_lr": scaled.max_lr, **changes}
 
     # -- in words ----------------------------------------------------------------------------------

@@ -23,10 +23,10 @@ RECIPES = {
             augmentation=("flip",),
             label_smoothing=0.1,
         ),
-        # What courses assign on CIFAR-10 after the experiment S8: crop after a padding of 4, mirror,
-        # cutout of 8x8, batches of 512, OneCycleLR, 20 to 24 epochs. Source: the assignments EVA7
-        # session 9 and ERA session 10 of The School of AI, which follow Page's "How to Train Your
-        # ResNet" (2018).
+        # What courses assign on CIFAR-10 after the experiment S8: crop out of a padding of 4,
+        # mirror, cutout of 8x8, batches of 512, OneCycleLR, 20 to 24 epochs. Source: the
+        # assignments EVA7 session 9 and ERA session 10 of The School of AI, which follow Page's
+        # "How to Train Your ResNet" (2018). Momentum as with OneCycleLR's defaults.
         Recipe(
             name="course",
             epochs=20,
