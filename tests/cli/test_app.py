@@ -18,8 +18,8 @@ def test_version_and_help(normscope):
     shown = normscope("compare", "--help").stdout
     options = (
         "dataset data-dir model norms baseline recipe set seeds epochs batch-size batch-sizes "
-        "protocol until-decided max-seeds budget margin alpha level train-limit test-limit device precision "
-        "workers out config dry-run json debug"
+        "protocol until-decided max-seeds budget margin alpha level train-limit test-limit device "
+        "precision workers out config dry-run json debug"
     )
     for option in options.split():
         assert f"--{option}" in shown

@@ -7,10 +7,11 @@ import pytest
 from pydantic import ValidationError
 
 from normscope.experiment import RECIPES, Experiment, Recipe, Trial
-from normscope.experiment.recipe import USUAL
+from normscope.experiment.recipe import USUAL, in_a_word
 
 S8 = RECIPES["s8"]
-RESULTS = Path(__file__).parents[2] / "docs" / "results"
+DOCS = Path(__file__).parents[2] / "docs"
+RESULTS = DOCS / "results"
 CHANGES = {
     "optimizer": "adamw",
     "min_momentum": 0.8,
@@ -211,3 +212,23 @@ def test_the_description_of_another_recipe():
         "momentum stays at 0.9. Cross entropy, label smoothing 0.1, weight decay 0.0005, no "
         "augmentation."
     )
+
+
+def test_the_document_shows_every_recipe_and_every_field_as_it_is():
+    text = (DOCS / "recipes.md").read_text(encoding="utf-8")
+    for recipe in RECIPES.values():
+        decay = f"{recipe.weight_decay:g} on {recipe.weight_decay_on}"
+        cells = [
+            f"`{recipe.name}`", recipe.epochs, recipe.batch_size, f"{recipe.max_lr:g}",
+            recipe.optimizer, decay if recipe.weight_decay else "none",
+            in_a_word(recipe.label_smoothing or None), in_a_word(recipe.augmentation),
+        ]  # fmt: skip
+        assert f"| {' | '.join(map(str, cells))} | " in text
+        others = {
+            "epochs", "batch_size", "max_lr", "optimizer", "weight_decay", "weight_decay_on",
+            "label_smoothing", "augmentation", "name", "precision",
+        }  # fmt: skip
+        assert {key for key in recipe.model_dump() if key not in others} == set()
+    for field in Recipe.model_fields:
+        default = in_a_word(USUAL[field]) if field in USUAL else ""
+        assert f"\n| `{field}` | {default}" in text
