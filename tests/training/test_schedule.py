@@ -128,13 +128,13 @@ def test_a_bias_decays_if_all_do(on, left):
 @pytest.mark.parametrize(
     ("name", "kind", "options"),
     [
-        ("sgd", torch.optim.SGD, {"momentum": 0.9, "nesterov": False}),
-        ("sgd-nesterov", torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
-        ("adamw", torch.optim.AdamW, {"betas": (0.9, 0.999), "eps": 1e-8}),
+        ("sgd", torch.optim.SGD, {"momentum": 0.8, "nesterov": False}),
+        ("sgd-nesterov", torch.optim.SGD, {"momentum": 0.8, "nesterov": True}),
+        ("adamw", torch.optim.AdamW, {"betas": (0.8, 0.999), "eps": 1e-8}),
     ],
 )
 def test_optimizers_are_torchs(name, kind, options):
-    recipe = changed(optimizer=name, schedule="constant", max_momentum=0.9, weight_decay=0.02)
+    recipe = changed(optimizer=name, schedule="constant", max_momentum=0.8, weight_decay=0.02)
     optimizer, _ = optimizer_of([nn.Parameter(torch.zeros(2, 2))], recipe, IMAGES)
     assert type(optimizer) is kind
     (group,) = optimizer.param_groups
