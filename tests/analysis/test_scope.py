@@ -8,6 +8,7 @@ from report_fakes import make_analysis, make_experiment, make_facts, make_labels
 from normscope.analysis.scope import scopes_of
 from normscope.experiment import RECIPES, Experiment
 from normscope.study.comparison import Comparison
+from normscope.training.schedule import rates_and_momenta
 
 TRAINING = {"short training", "near chance", "running statistics", "loss still falling"}
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
@@ -185,6 +186,18 @@ def test_a_loss_that_still_falls_at_a_full_learning_rate_is_a_caveat(losses, rat
         assert (
             "in the last epoch with bn, gn and ln: a longer training" in found["loss still falling"]
         )
+
+
+@pytest.mark.parametrize(
+    ("schedule", "falls"),
+    [("constant", True), ("one-cycle", False), ("cosine", False), ("linear", False)],
+)
+def test_only_a_learning_rate_that_has_come_down_ends_the_fall_of_a_loss(schedule, falls):
+    """The rates that are recorded, those of the last of 98 steps of each epoch."""
+    recipe = RECIPES["s8"].model_copy(update={"epochs": 4, "schedule": schedule})
+    rates, _ = rates_and_momenta(recipe, 50_000)
+    change = with_losses([2.0, 1.5, 1.0, 0.5], rates[97::98])
+    assert bool(scope_of(make_experiment(epochs=4), change=change)[0].falling) is falls
 
 
 def test_one_epoch_has_no_loss_to_compare_with():

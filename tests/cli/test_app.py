@@ -17,9 +17,9 @@ def test_version_and_help(normscope):
     assert normscope("--version").stdout.startswith("normscope 0.")
     shown = normscope("compare", "--help").stdout
     options = (
-        "dataset data-dir model norms baseline recipe seeds epochs batch-size batch-sizes protocol "
-        "until-decided max-seeds budget margin alpha level train-limit test-limit device precision "
-        "workers out config dry-run json debug"
+        "dataset data-dir model norms baseline recipe set seeds epochs batch-size batch-sizes "
+        "protocol until-decided max-seeds budget margin alpha level train-limit test-limit device "
+        "precision workers out config dry-run json debug"
     )
     for option in options.split():
         assert f"--{option}" in shown
@@ -118,7 +118,10 @@ def test_ctrl_c_keeps_what_was_trained_and_says_how_to_go_on(tmp_path, environme
         (["--norms", "bn,,gn"], "holds an empty name"),
         (["--model", "vgg"], "unknown model 'vgg'; known: s8, s8-gap"),
         (["--dataset", "mnist"], "unknown data set 'mnist'; known: shapes, cifar10, cifar100"),
-        (["--recipe", "fast"], "unknown recipe 'fast'; known: s8, quick"),
+        (["--recipe", "slow"], "unknown recipe 'slow'; known: s8, quick"),
+        (["--recipe", "none.toml"], "cannot read the recipe file none.toml"),
+        (["--set", "max_lr=a"], "--set max_lr=a: should be a valid number"),
+        (["--set", "max_lr=1", "--max-lr", "2"], "--set max_lr=1 and --max-lr set the same"),
         (["--device", "tpu"], "unknown device 'tpu'; known: auto, cpu, cuda"),
         (["--epochs", "0"], "--epochs 0: should be greater"),
         (["--batch-size", "0"], "--batch-size 0: should be greater"),

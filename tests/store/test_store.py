@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from normscope.errors import RunError, UsageError
-from normscope.experiment import Predictions, Request
+from normscope.experiment import Experiment, Predictions, Request
 from normscope.experiment.plan import make_trial, plan
 from normscope.store import Store, records
 
@@ -234,7 +234,25 @@ def test_another_result_format_is_refused(store):
         Store(store.folder)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"result_format": 1}'])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"name": "course", "augmentation": "none"},  # which is usual, but not of that recipe
+        {"base": "s8", "name": "mine", "schedule": "cosine"},
+        {"name": "s8-modern", "batch_size": 64},
+    ],
+    ids=str,
+)
+def test_whatever_recipe_is_asked_for_is_read_back(tmp_path, recipe):
+    asked = Experiment(recipe=recipe)
+    opened(tmp_path / "e", asked)
+    assert Store(tmp_path / "e").experiment == asked
+
+
+NO_RECIPE = '{"result_format": 1, "experiment": {}, "requests": []}'
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"result_format": 1}', NO_RECIPE])
 def test_a_damaged_header(store, text):
     (store.folder / "experiment.json").write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=r"damaged|result format None"):

@@ -155,6 +155,23 @@ def test_a_member_trains_as_it_does_alone(norm, shapes):
         assert (member.status, member.environment.fleet) == ("finished", 3)
 
 
+def test_a_member_trains_as_it_does_alone_by_every_field_of_a_recipe(shapes):
+    fields = {
+        "optimizer": "sgd-nesterov", "weight_decay": 0.01, "weight_decay_on": "weights",
+        "l1": 0.0001, "augmentation": ("flip", "crop", "cutout"), "ema": 0.5,
+    }  # fmt: skip
+    group = trials(("bn",), max_lr=0.02, **fields)
+    for trial, member in zip(group, run_fleet(group, shapes, CPU), strict=True):
+        alone = run_trial(trial, shapes, CPU)
+        (found,), (expected,) = member.history, alone.history
+        assert found.train_loss_nats == pytest.approx(expected.train_loss_nats, rel=2e-3)
+        assert found.test_loss_nats == pytest.approx(expected.test_loss_nats, rel=1e-2)
+        for name, value in alone.weights.items():
+            if value.ndim == 4:
+                error = np.abs(member.weights[name] - value).max()
+                assert error < 0.05 * np.abs(value).max()
+
+
 def test_members_differ_by_their_seed(shapes):
     losses = [result.history[0].train_loss_nats for result in run_fleet(trials(), shapes, CPU)]
     assert len(set(losses)) == 3

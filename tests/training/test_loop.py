@@ -9,6 +9,7 @@ import torch
 from small_trials import SOME_NORMS
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from normscope.experiment import Recipe
 from normscope.models import MODELS
@@ -46,18 +47,37 @@ def network(norm, dropout=True):
     return model.to(memory_format=torch.channels_last)
 
 
+def is_weight(model, name):
+    """Whether a parameter is a weight of a convolution, by the type of its layer."""
+    return isinstance(model.get_submodule(name.rpartition(".")[0]), nn.Conv2d)
+
+
+def plain_sgd(model, **options):
+    return torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, **options)
+
+
+def groups(model, decay):
+    named = [(name, p) for name, p in model.named_parameters()]
+    return [
+        {"params": [p for name, p in named if is_weight(model, name)], "weight_decay": decay},
+        {"params": [p for name, p in named if not is_weight(model, name)], "weight_decay": 0},
+    ]
+
+
 def plain_training(model, dataset, order, **options):
     """Images as everybody prepares them, NCHW, `.item()` every step, in float64 where it counts.
 
-    `options`: weight_decay, label_smoothing, and momenta of the schedule, if not torch's defaults.
+    `options`: label_smoothing, l1, the optimizer made for a model, an average that is told of every
+    step, and momenta of the schedule, if not torch's defaults.
     """
-    decay, smoothing = options.pop("weight_decay", 0.0), options.pop("label_smoothing", 0.0)
+    smoothing, l1 = options.pop("label_smoothing", 0.0), options.pop("l1", 0.0)
+    make_optimizer, average = options.pop("optimizer", plain_sgd), options.pop("average", None)
     scale = np.array(dataset.mean, np.float32), np.array(dataset.std, np.float32)
     images = (dataset.train_images.astype(np.float32) / 255 - scale[0]) / scale[1]
     x = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
     y = torch.from_numpy(dataset.train_labels)
     steps = math.ceil(len(x) / RECIPE.batch_size)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=decay)
+    optimizer = make_optimizer(model)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=RECIPE.max_lr, epochs=RECIPE.epochs, steps_per_epoch=steps, **options
     )
@@ -69,11 +89,14 @@ def plain_training(model, dataset, order, **options):
             index = order_of_epoch[start : start + RECIPE.batch_size]
             logits = model(x[index])
             loss = cross_entropy(logits, y[index], label_smoothing=smoothing)
+            weights = [p for name, p in model.named_parameters() if is_weight(model, name)]
             optimizer.zero_grad()
-            loss.backward()
+            (loss + l1 * sum(weight.abs().sum() for weight in weights)).backward()
             rate = optimizer.param_groups[0]["lr"]
             optimizer.step()
             schedule.step()
+            if average is not None:
+                average.update_parameters(model)
             losses += loss.item() * len(index)
             correct += int((logits.argmax(1) == y[index]).sum())
         rows.append((losses / len(x), 100 * correct / len(x), rate))
@@ -105,9 +128,52 @@ def test_agrees_with_the_plain_loop(norm, shapes, splits):
 
 def test_every_number_of_a_recipe_is_used(shapes, splits):
     agrees(
-        "gn", OTHER, shapes, splits, weight_decay=0.01, label_smoothing=0.2, base_momentum=0.5,
-        max_momentum=0.9,
+        "gn", OTHER, shapes, splits, optimizer=lambda model: plain_sgd(model, weight_decay=0.01),
+        label_smoothing=0.2, base_momentum=0.5, max_momentum=0.9,
     )  # fmt: skip
+
+
+def changed(**changes):
+    return Recipe(**{**dict(RECIPE), **changes})
+
+
+def test_nesterov_and_penalties_on_weights_are_those_of_torch(shapes, splits):
+    recipe = changed(
+        optimizer="sgd-nesterov", weight_decay=0.02, weight_decay_on="weights", l1=0.0005
+    )
+    agrees(
+        "gn", recipe, shapes, splits, l1=0.0005,
+        optimizer=lambda m: torch.optim.SGD(groups(m, 0.02), lr=1, momentum=0.9, nesterov=True),
+    )  # fmt: skip
+
+
+def test_adamw_is_torchs(shapes, splits):
+    recipe = changed(optimizer="adamw", weight_decay=0.5, weight_decay_on="weights")
+    agrees("gn", recipe, shapes, splits, optimizer=lambda m: torch.optim.AdamW(groups(m, 0.5)))
+
+
+def test_what_is_tested_and_kept_is_the_average(shapes, splits):
+    recipe = changed(ema=0.7)
+    model = network("bn", dropout=False).double()
+    model.register_forward_pre_hook(lambda _, inputs: (inputs[0].double(),))
+    plain = copy.deepcopy(model).to(memory_format=torch.contiguous_format).train()
+    average = AveragedModel(plain, multi_avg_fn=get_ema_multi_avg_fn(0.7), use_buffers=True)
+    records = []
+    logits = fit(model, splits, recipe, generator(0, "order"), records.append)
+    rows = plain_training(plain, shapes, generator(0, "order"), average=average)
+    # The training is that without an average.
+    assert [r.train_loss_nats for r in records] == pytest.approx([r[0] for r in rows], rel=1e-4)
+    expected = average.module.state_dict()
+    for name, value in model.state_dict().items():
+        if value.is_floating_point():  # no count of batches
+            torch.testing.assert_close(value, expected[name], rtol=1e-3, atol=1e-4, msg=name)
+    assert any(not torch.allclose(p, q, atol=1e-3)
+               for p, q in zip(model.parameters(), plain.parameters(), strict=True))  # fmt: skip
+    tested = evaluate(average.module, splits.test)
+    torch.testing.assert_close(logits, tested, rtol=1e-3, atol=1e-3)
+    assert torch.equal(logits, evaluate(model, splits.test))
+    loss = cross_entropy(logits, splits.test.labels)
+    assert records[-1].test_loss_nats == pytest.approx(loss.item(), rel=1e-6)
 
 
 def test_the_last_batch_of_an_epoch_may_be_smaller(splits):

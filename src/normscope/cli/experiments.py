@@ -48,8 +48,23 @@ def compare(
         ),
     ] = None,
     recipe: Annotated[
-        Optional[str],
-        typer.Option(help="One of {recipes}. Default: quick on shapes, s8 elsewhere."),
+        Any,
+        typer.Option(
+            parser=options.recipe,
+            metavar="NAME|FILE",
+            show_default=False,
+            help="One of {recipes}, or a TOML file of one. Default: quick on shapes, s8 elsewhere.",
+        ),
+    ] = None,
+    settings: Annotated[
+        Optional[list[str]],
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            show_default=False,
+            help="Change a value of the recipe, such as max_lr=0.05 or augmentation=flip,crop; "
+            "may be repeated.",
+        ),
     ] = None,
     seeds: Annotated[
         Any,
@@ -154,6 +169,7 @@ def compare(
 
         experiment = read_experiment(
             config,
+            settings or (),
             dataset=dataset,
             model=model,
             norms=[norm.strip() for norm in norms.split(",")] if norms is not None else None,

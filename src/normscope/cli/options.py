@@ -88,6 +88,11 @@ def file(text: str) -> Path:
     return _path(text, "a file")
 
 
+def recipe(text: str) -> str | Path:
+    """The name of a recipe or, if it ends with .toml, the file of one."""
+    return file(text) if text.endswith(".toml") else text
+
+
 def _path(text: str, what: str) -> Path:
     if not text:
         raise typer.BadParameter(f"is empty; name {what}")

@@ -8,7 +8,8 @@ from normscope.experiment.design import LEAST_SEEDS, Design, Request
 from normscope.experiment.experiment import Experiment, Protocol, default_seeds
 from normscope.experiment.facts import DatasetFacts, LayerSummary, ModelSummary
 from normscope.experiment.frozen import Frozen
-from normscope.experiment.recipe import RECIPES, Precision, Recipe, default_recipe
+from normscope.experiment.recipe import Precision, Recipe
+from normscope.experiment.recipes import RECIPES, default_recipe
 from normscope.experiment.source import Source
 from normscope.experiment.trial import (
     GUESSING,

@@ -17,7 +17,8 @@ from pydantic_core import InitErrorDetails
 
 from normscope.errors import lookup
 from normscope.experiment.frozen import Frozen, PositiveInt
-from normscope.experiment.recipe import RECIPES, Recipe, default_recipe
+from normscope.experiment.recipe import Recipe, in_a_word
+from normscope.experiment.recipes import RECIPES, default_recipe
 from normscope.experiment.source import Source
 from normscope.norms import canonical
 
@@ -35,32 +36,36 @@ def default_seeds(dataset: str) -> int:
 
 
 def _complete_recipe(value: Any, info: ValidationInfo) -> Any:
-    """Turn a recipe's name, or a table of changes to a named recipe, into a whole recipe."""
+    """Turn a recipe's name, or a table of changes to another recipe, into a whole recipe."""
     if isinstance(value, str):
         return lookup(RECIPES, "recipe", value)
     if isinstance(value, dict):
-        usual = default_recipe(info.data.get("dataset", ""))
-        base = lookup(RECIPES, "recipe", str(value.get("name", usual)))
-        return {**base.model_dump(), **_scaled_rate(base, value), **value}
+        return whole_recipe(value, default_recipe(info.data.get("dataset", "")))
     return value
 
 
-def _scaled_rate(base: Recipe, changes: dict[str, Any]) -> dict[str, Any]:
-    """The learning rate that goes with another batch size; nothing where the size is none."""
-    size = changes.get("batch_size")
-    if not isinstance(size, int) or size < 1:
-        return {}
-    return {"max_lr": base.with_batch_size(size).max_lr}
+def whole_recipe(table: dict[str, Any], usual: str = "") -> dict[str, Any]:
+    """The values of the recipe that a table changes, with the changes; not yet validated.
+
+    It changes its `base`, a recipe or the name of one; without a base the one that has its name,
+    and without a name the `usual` one.
+    """
+    changes = dict(table)
+    base = changes.pop("base", changes.get("name", usual))
+    if not isinstance(base, Recipe):
+        base = lookup(RECIPES, "recipe", str(base))
+    return base.changed(changes)
 
 
 class Experiment(Frozen):
     """What a user asks for: every norm is trained with every seed, all else equal.
 
     `recipe` may be given as a name ("s8"), or as a table of what to change in a named one
-    (``{"name": "s8", "epochs": 3}``). `seeds` counts blocks: 3 means the seeds 0, 1 and 2; a list
-    of seeds, such as ``[1, 7, 13]``, is counted, and kept in `own_seeds`. A norm may be given with
-    options, with its place and by other names, as in ``gn:groups=2:pre`` and ``BatchNorm2d``; kept
-    is the one name of `normscope.norms.canonical`. The first norm is the baseline that the others
+    (``{"name": "s8", "epochs": 3}``), which may get a name of its own (``{"base": "s8", "name":
+    "mine", "epochs": 3}``). `seeds` counts blocks: 3 means the seeds 0, 1 and 2; a list of seeds,
+    such as ``[1, 7, 13]``, is counted, and kept in `own_seeds`. A norm may be given with options,
+    with its place and by other names, as in ``gn:groups=2:pre`` and ``BatchNorm2d``; kept is its
+    one name, that of `normscope.norms.canonical`. The first norm is the baseline that the others
     are compared with. The limits keep the first N images of a split. With
     several `batch_sizes` everything is trained with each of them, the learning rate scaled with it.
     `sources` tells of norms of the user's own by name; `compare` fills it in.
@@ -193,15 +198,7 @@ class Experiment(Frozen):
     @property
     def slug(self) -> str:
         """A folder name such as ``cifar10-s8-s8`` or ``shapes-s8-quick-epochs2-train1000``."""
-        parts = [self.dataset, self.model, self.recipe.name]
-        usual = RECIPES.get(self.recipe.name)
-        if usual is not None:  # the rate that follows from the batch size goes without saying
-            usual = usual.with_batch_size(self.recipe.batch_size).model_copy(
-                update={"batch_size": usual.batch_size}
-            )
-        for key, value in self.recipe:
-            if usual is None or value != getattr(usual, key):
-                parts.append(f"{key.replace('_', '')}{value}")
+        parts = [self.dataset, self.model, self.recipe.name, *self._changes_to_recipe()]
         if self.train_limit:
             parts.append(f"train{self.train_limit}")
         if self.test_limit:
@@ -209,6 +206,20 @@ class Experiment(Frozen):
         if self.protocol != "drop-in":
             parts.append(self.protocol)
         return "-".join(parts)
+
+    def _changes_to_recipe(self) -> list[str]:
+        """``epochs2``: what differs from the recipe of that name, or from all that is usual."""
+        named = RECIPES.get(self.recipe.name)
+        if named is None:
+            usual: dict[str, Any] = {key: f.default for key, f in Recipe.model_fields.items()}
+        else:  # the rate that follows from the batch size goes without saying
+            scaled = named.with_batch_size(self.recipe.batch_size)
+            usual = {**dict(scaled), "batch_size": named.batch_size}
+        return [
+            f"{key.replace('_', '')}{in_a_word(value).replace(',', '+')}"
+            for key, value in self.recipe
+            if key != "name" and value != usual[key]
+        ]
 
     def extended_by(self, asked: "Experiment") -> "Experiment":
         """This experiment with the norms, seeds and batch sizes of another added to its own.
@@ -235,7 +246,9 @@ class Experiment(Frozen):
         """What of another experiment no extension reaches: ``recipe.epochs 3, not 4``; or ""."""
         mine, others = _flat(self), _flat(other)
         return ", ".join(
-            f"{key} {mine[key]}, not {others[key]}" for key in mine if mine[key] != others[key]
+            f"{key} {in_a_word(mine[key])}, not {in_a_word(others[key])}"
+            for key in mine
+            if mine[key] != others[key]
         )
 
 

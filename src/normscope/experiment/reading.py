@@ -1,7 +1,7 @@
 """What a user wrote, on the command line or in a TOML file, as an experiment and a design."""
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +9,8 @@ from pydantic import BaseModel, ValidationError
 
 from normscope.errors import UsageError
 from normscope.experiment.design import Design
-from normscope.experiment.experiment import DEFAULT_NORMS, Experiment
-from normscope.experiment.recipe import Recipe
+from normscope.experiment.experiment import DEFAULT_NORMS, Experiment, whole_recipe
+from normscope.experiment.recipe import Misfit, Recipe
 from normscope.norms import PLACEMENTS, Placement, canonical, placed
 
 if sys.version_info >= (3, 11):
@@ -19,25 +19,31 @@ else:
     import tomli as tomllib  # pyright: ignore[reportMissingImports]  # not installed on 3.11
 
 
+# Values of the recipe that have an option of their own.
 OF_RECIPE = ("epochs", "batch_size", "max_lr", "precision")
 
 
-def read_experiment(path: Path | None = None, **changes: Any) -> Experiment:
+def read_experiment(
+    path: Path | None = None, settings: Sequence[str] = (), **changes: Any
+) -> Experiment:
     """Build an experiment from a TOML file and changes to it; None in `changes` means unchanged.
 
-    Those of `OF_RECIPE` change the recipe, and `baseline` puts that norm first. `placement` is for
-    every norm that says no place of its own: "post" the activation, "pre" it, or "both", once each.
-    Raises `UsageError` in one line, in which what is in `changes` has the name of its option.
+    Those of `OF_RECIPE` change the recipe, and so do the `settings`, such as "max_lr=0.05".
+    `recipe` is the name of one, or the path of a file for `read_recipe`. `baseline` puts that norm
+    first. `placement` is for every norm that says no place of its own: "post" the activation, "pre"
+    it, or "both", once each. Raises `UsageError` in one line, in which what is in `changes` has the
+    name of its option.
     """
-    given = {key for key, value in changes.items() if value is not None}
-    values = _read_toml(path) if path else {}
-    baseline = changes.pop("baseline", None)
-    recipe = {key: changes.pop(key, None) for key in OF_RECIPE}
-    recipe["name"] = changes.pop("recipe", None)
-    recipe = {key: value for key, value in recipe.items() if value is not None}
-    values |= {key: value for key, value in changes.items() if value is not None}
-    if recipe:
-        values["recipe"] = _merge_recipe(values.get("recipe"), recipe)
+    changes = {key: value for key, value in changes.items() if value is not None}
+    texts = _read_settings(settings, changes)
+    given = {**dict.fromkeys(changes), **{key: f"--set {key}={texts[key]}" for key in texts}}
+    values = _read_toml(path, "config file") if path else {}
+    baseline, base = changes.pop("baseline", None), changes.pop("recipe", None)
+    recipe = {key: changes.pop(key) for key in OF_RECIPE if key in changes}
+    recipe |= {key: _number_or_text(text) for key, text in texts.items()}
+    values |= changes
+    if recipe or base is not None:
+        values["recipe"] = _merge_recipe(values.get("recipe"), base, recipe)
     places = _places(values.pop("placement", None))
     if places and isinstance(norms := values.get("norms", list(DEFAULT_NORMS)), list | tuple):
         values["norms"] = _in_places(norms, places)
@@ -66,6 +72,39 @@ def _in_places(norms: Sequence[Any], places: Sequence[Placement]) -> list[Any]:
     return list(dict.fromkeys(put))
 
 
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe from a TOML file, whose keys are the recipe's fields, and `base`.
+
+    With a base the file holds what to change in that recipe; without one it holds a whole recipe.
+    The name is the file's, unless it gives another. Raises `UsageError` in one line.
+    """
+    values = {"name": path.stem, **_read_toml(path, "recipe file")}
+    try:
+        return Recipe.model_validate(whole_recipe(values) if "base" in values else values)
+    except UsageError as error:
+        raise UsageError(f"{path}: base: {error}") from error
+    except ValidationError as error:
+        raise UsageError(explain(error, Recipe, {}, path)) from error
+
+
+def _read_settings(settings: Sequence[str], options: Collection[str]) -> dict[str, str]:
+    """``max_lr=0.05`` as key and text; a key is set once, and not by an option of its own too."""
+    read: dict[str, str] = {}
+    known = [key for key in Recipe.model_fields if key != "name"]
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise UsageError(f"--set {setting}: write KEY=VALUE, such as --set max_lr=0.05")
+        if key not in known:
+            raise UsageError(f"--set {setting}: unknown key {key!r}; known: {', '.join(known)}")
+        if key in options:
+            raise UsageError(f"--set {setting} and {option_of(key)} set the same; leave one out")
+        if key in read:
+            raise UsageError(f"--set {setting}: {key} is set twice")
+        read[key] = value
+    return read
+
+
 def _with_baseline(experiment: Experiment, baseline: str) -> Experiment:
     baseline = canonical(baseline)
     if baseline not in experiment.norms:
@@ -81,57 +120,83 @@ def read_design(base: Design, **values: Any) -> Design:
     try:
         return Design.model_validate({**base.model_dump(exclude_unset=True), **given})
     except ValidationError as error:
-        raise UsageError(explain(error, Design, set(given))) from error
+        raise UsageError(explain(error, Design, dict.fromkeys(given))) from error
 
 
-def _merge_recipe(from_file: Any, changes: dict[str, Any]) -> Any:
-    """Put the command line's changes over the file's recipe, which may be a name or a table."""
-    if from_file is None or "name" in changes:
+def _number_or_text(text: str) -> int | float | str:
+    """The number that a text writes, else the text."""
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _merge_recipe(from_file: Any, base: str | Path | None, changes: dict[str, Any]) -> Any:
+    """Put the command line's changes over its recipe, or the file's, a name or a table."""
+    if isinstance(base, Path):
+        return {"base": read_recipe(base), **changes}
+    if base is not None:
+        return {"base": base, **changes}
+    if from_file is None:
         return changes
     if isinstance(from_file, str):
-        return {"name": from_file, **changes}
+        return {"base": from_file, **changes}
     if isinstance(from_file, dict):
         return {**from_file, **changes}
     return from_file  # neither; its validation says so
 
 
-def _read_toml(path: Path) -> dict[str, Any]:
+def _read_toml(path: Path, what: str) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad writes a mark
     except OSError as error:
-        raise UsageError(f"cannot read the config file {path}: {error.strerror}") from error
+        raise UsageError(f"cannot read the {what} {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}") from error
 
 
 def explain(
-    error: ValidationError, model: type[BaseModel], given: Collection[str], path: Path | None = None
+    error: ValidationError,
+    model: type[BaseModel],
+    given: Mapping[str, str | None],
+    path: Path | None = None,
 ) -> str:
     """Say in one line what is wrong with each value, and which keys there are if one is unknown.
 
-    A value that was `given` as an option is called by the option's name, others by their key in the
-    file at `path`.
+    A value that was `given` as an option is called by that: as it was written, or if this is None
+    by the option's name and the value. Others are called by their key in the file at `path`.
     """
     return "; ".join(_explain_one(item, model, given, path) for item in error.errors())
 
 
 def _explain_one(
-    item: Any, model: type[BaseModel], given: Collection[str], path: Path | None
+    item: Any, model: type[BaseModel], given: Mapping[str, str | None], path: Path | None
 ) -> str:
     where, value = [str(part) for part in item["loc"]], item["input"]
     message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    misfit = item.get("ctx", {}).get("error")
+    if isinstance(misfit, Misfit):
+        where.append(misfit.field)
     if item["type"] == "tuple_type":
         message = "should be a list"
-    field = next((part for part in where if part.removeprefix("own_") in given), None)
-    if field is not None:
+    option = next((part for part in where if part.removeprefix("own_") in given), None)
+    if option is not None:
         shown = ",".join(map(str, value)) if isinstance(value, list | tuple) else value
-        return f"{option_of(field)} {shown!r}: {message}"
-    source = f"{path}: " if path else ""
+        as_written = given[option.removeprefix("own_")]
+        return f"{as_written or f'{option_of(option)} {shown!r}'}: {message}"
+    source, key = f"{path}: " if path else "", ".".join(where).removeprefix("own_")
     if item["type"] == "extra_forbidden":
-        known = Recipe if where[0] == "recipe" else model
-        keys = ", ".join(known.model_fields)
-        return f"{source}unknown key {'.'.join(where)!r}; known: {keys}"
-    return f"{source}{'.'.join(where).removeprefix('own_')} = {value!r}: {message}"
+        known = [*model.model_fields]
+        if model is Recipe or where[0] == "recipe":
+            known = [*Recipe.model_fields, "base"]
+        return f"{source}unknown key {key!r}; known: {', '.join(known)}"
+    if item["type"] == "missing":
+        return f"{source}{key} is missing"
+    if isinstance(misfit, Misfit):
+        return f"{source}{key}: {message}"
+    return f"{source}{key} = {value!r}: {message}"
 
 
 def option_of(field: str) -> str:

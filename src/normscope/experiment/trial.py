@@ -55,9 +55,10 @@ class Trial(Frozen):
 class EpochRecord(Frozen):
     """What is measured in one epoch; the field names are the column names of `results.csv`.
 
-    Train figures are running means over the epoch, in training mode (dropout on, labels smoothed if
-    the recipe says so); test figures are taken after it. `learning_rate` is that of the epoch's
-    last step. Losses are mean cross entropies, in nats per image.
+    Train figures are running means over the epoch, in training mode (dropout on, labels smoothed
+    and images augmented if the recipe says so); test figures are taken after it, of the averaged
+    network if the recipe averages it. `learning_rate` is that of the epoch's last step. Losses are
+    mean cross entropies, in nats per image.
     """
 
     epoch: int

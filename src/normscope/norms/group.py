@@ -55,7 +55,7 @@ def instance_norm(num_channels: int, eps: float = 1e-5) -> nn.InstanceNorm2d:
 
 
 class FullLayerNorm(nn.Module):
-    """Layer normalization over C, H and W with a gamma and a beta for every element, (C, H, W).
+    """Layer normalization over C, H and W with a gamma and a beta for every element, (C * H * W,).
 
     y = gamma * (x - mean_CHW) / sqrt(var_CHW + eps) + beta, for each sample. What
     `torch.nn.LayerNorm((C, H, W))` computes, but the size of the map is taken from the first input:
@@ -71,21 +71,23 @@ class FullLayerNorm(nn.Module):
         self.num_channels, self.eps, self.members = num_channels, eps, members
         self.weight = self.bias = None
 
-    def take_size(self, x: torch.Tensor) -> None:
-        """Make gamma and beta for maps as those of x (N, C, H, W)."""
-        self.weight = nn.Parameter(torch.ones_like(x[0], dtype=torch.float32))
-        self.bias = nn.Parameter(torch.zeros_like(x[0], dtype=torch.float32))
+    def take_size(self, elements: int) -> None:
+        """Make gamma and beta for maps of so many elements, C * H * W."""
+        self.weight = nn.Parameter(torch.ones(elements))
+        self.bias = nn.Parameter(torch.zeros(elements))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if self.weight is None or self.bias is None:
-            self.take_size(x)
+            self.take_size(x[0].numel())
             assert self.weight is not None  # it has just been made
             assert self.bias is not None
+            self.to(x.device)
         wide = x.float() if x.dtype == torch.bfloat16 else x
         own = wide.unflatten(1, (self.members, -1))
         shape = own.shape[2:]
         normalized = nn.functional.layer_norm(own, shape, eps=self.eps).flatten(1, 2)
-        return (normalized * self.weight + self.bias).to(x.dtype)
+        gamma, beta = self.weight.view(x.shape[1:]), self.bias.view(x.shape[1:])
+        return (normalized * gamma + beta).to(x.dtype)
 
     def extra_repr(self) -> str:
         return f"{self.num_channels}, eps={self.eps}"
@@ -142,8 +144,7 @@ def _widened(layer: nn.GroupNorm, members: int) -> nn.GroupNorm:
 def _widened_full(layer: FullLayerNorm, members: int) -> FullLayerNorm:
     wide = FullLayerNorm(layer.num_channels * members, layer.eps, layer.members * members)
     if layer.weight is not None:
-        channels, height, width = layer.weight.shape
-        wide.take_size(torch.empty(1, channels * members, height, width))
+        wide.take_size(layer.weight.numel() * members)
     return wide
 
 

@@ -2,19 +2,27 @@
 
 import json
 from pathlib import Path
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import BeforeValidator, ValidationError
 
 from normscope.errors import UsageError
-from normscope.experiment import RESULT_FORMAT, Experiment, Frozen, Request
+from normscope.experiment import RESULT_FORMAT, Experiment, Frozen, Recipe, Request
 from normscope.store.folder import ExperimentFolder
+
+
+def _with_whole_recipe(experiment: Any) -> Any:
+    """What a folder holds of a recipe is all of it, where a user writes changes to a named one."""
+    if isinstance(experiment, dict):
+        return {**experiment, "recipe": Recipe.model_validate(experiment["recipe"])}
+    return experiment
 
 
 class Header(Frozen):
     """The content of `experiment.json`."""
 
     result_format: int
-    experiment: Experiment
+    experiment: Annotated[Experiment, BeforeValidator(_with_whole_recipe)]
     requests: tuple[Request, ...]
 
 
@@ -35,7 +43,7 @@ def read_header(folder: Path) -> Header:
         return Header.model_validate(values)
     except OSError as error:
         raise UsageError(f"{folder} holds no normscope experiment") from error
-    except (ValueError, AttributeError, ValidationError) as error:
+    except (ValueError, AttributeError, KeyError, ValidationError) as error:
         raise UsageError(f"{path} is damaged; restore it or choose another folder") from error
 
 

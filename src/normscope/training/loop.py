@@ -26,13 +26,18 @@ def fit(
     recipe: Recipe,
     order: torch.Generator,
     on_epoch: Callable[[EpochRecord], None],
+    augment: Sequence[torch.Generator] = (),
 ) -> torch.Tensor:
     """Train `model` in place by `recipe`; return the final test logits, (N_test, num_classes).
 
-    `order` draws a new permutation of the training images for every epoch. `on_epoch` is called
-    with each epoch's record. Raises `Diverged` when a loss is not finite at the end of an epoch.
+    `order` draws a new permutation of the training images for every epoch; `augment` is a generator
+    on the device of the images, alone in a list, for a recipe that augments them. `on_epoch` is
+    called with each epoch's record. Raises `Diverged` when a loss is not finite at the end of an
+    epoch.
     """
-    (outcome,) = fit_fleet(model, splits, recipe, [order], lambda member, record: on_epoch(record))
+    (outcome,) = fit_fleet(
+        model, splits, recipe, [order], lambda member, record: on_epoch(record), augment
+    )
     if isinstance(outcome, Diverged):
         raise outcome
     return outcome
@@ -44,17 +49,19 @@ def fit_fleet(
     recipe: Recipe,
     orders: Sequence[torch.Generator],
     on_epoch: Callable[[int, EpochRecord], None],
+    augment: Sequence[torch.Generator] = (),
 ) -> list[torch.Tensor | Diverged]:
     """Train the M = ``len(orders)`` members of a joined model; what `fit` does is the case M = 1.
 
     The model turns x (N, M*C, H, W) into logits (N, M*K). Each member sees the images in its own
-    order, and its loss depends on nothing of the others. `on_epoch` is told of each member's epoch;
-    seconds are a member's share. Returns the test logits of each member, or why it diverged; a
-    member that diverged is told of no more, and the others go on.
+    order, augmented by a generator of its own, and its loss depends on nothing of the others. Where
+    the recipe averages the network, the average is tested, and stays in the model. `on_epoch` is
+    told of each member's epoch; seconds are a member's share. Returns the test logits of each
+    member, or why it diverged; a member that diverged is told of no more, and the others go on.
     """
     outcomes: list[torch.Tensor | Diverged] = [torch.empty(0)] * len(orders)
     take_steps = DeviceSteps if splits.train.device.type == "cuda" else EagerSteps
-    with closing(take_steps(model, splits.train, recipe, len(orders))) as step:
+    with closing(take_steps(model, splits.train, recipe, len(orders), augment)) as step:
         for epoch in range(1, recipe.epochs + 1):
             test_logits, records = _epoch(epoch, step, splits.test, orders)
             for m, record in enumerate(records):
@@ -67,6 +74,7 @@ def fit_fleet(
                     outcomes[m] = Diverged(f"the loss was not finite in epoch {epoch}")
             if all(isinstance(outcome, Diverged) for outcome in outcomes):
                 break
+        step.end()
     return outcomes
 
 
@@ -82,7 +90,8 @@ def _epoch(
         step(index)
     loss_sums, train_correct = step.totals()
     trained = time.perf_counter()
-    test_logits = evaluate_fleet(step.model, test, members)
+    with step.as_tested():
+        test_logits = evaluate_fleet(step.model, test, members)
     test_losses, test_correct = _scores(test_logits, test.labels.expand(members, -1))
     ended = time.perf_counter()
     records = [

@@ -10,7 +10,7 @@ import torch
 
 
 def generator(seed: int, stream: str, device: str | torch.device = "cpu") -> torch.Generator:
-    """A new generator for one stream ("init", "order", "dropout", ...) of one seed."""
+    """A new generator for one stream ("init", "order", "augment", "dropout", ...) of one seed."""
     digest = hashlib.sha256(f"{seed}/{stream}".encode()).digest()
     # 63 bits: torch takes a signed 64-bit seed.
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)

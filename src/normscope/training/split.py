@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from normscope.data import Dataset
+from normscope.training.augment import Augment
 
 
 @dataclass(frozen=True)
@@ -41,19 +42,31 @@ class Split:
     def device(self) -> torch.device:
         return self.labels.device
 
-    def batch(self, index: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def batch(
+        self, index: torch.Tensor, augment: Augment | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Inputs x_NCHW (float32) and labels of the images in `index`, shape (N,) or (M, N).
 
         With an index for each of M members, x is (N, M*C, H, W), the members' channels side by
-        side, and the labels are (M, N). The images lie in memory as N, H, W, C, so x comes out in
-        torch's channels_last layout, in which the convolutions on a CPU take two thirds of the
-        time.
+        side, the labels are (M, N), and the images may be augmented. They lie in memory as
+        N, H, W, C, so x comes out in torch's channels_last layout, in which the convolutions on a
+        CPU take two thirds of the time.
         """
-        pixels = self.images_NHWC[index].float().div_(255)
-        x_NHWC = pixels.sub_(self.mean).div_(self.std)
+        images = self.images_NHWC[index]
+        if augment is not None:
+            images = augment.pixels(images)
+        x_NHWC = self._normalized(images)
+        if augment is not None:
+            x_NHWC = augment.normalized(
+                x_NHWC, self._normalized(images.new_zeros(images.shape[-1]))
+            )
         if index.dim() == 2:
             x_NHWC = x_NHWC.permute(1, 2, 3, 0, 4).flatten(3)
         return x_NHWC.permute(0, 3, 1, 2), self.labels[index]
+
+    def _normalized(self, pixels: torch.Tensor) -> torch.Tensor:
+        """uint8 pixels (..., C) as float32, scaled to [0, 1], then less mean over deviation."""
+        return pixels.float().div_(255).sub_(self.mean).div_(self.std)
 
 
 @dataclass(frozen=True)

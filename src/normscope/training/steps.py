@@ -7,33 +7,43 @@ replay a whole step as one CUDA graph (`normscope.training.graph`).
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
-from torch.optim.lr_scheduler import OneCycleLR
 
 from normscope.experiment import Recipe
 from normscope.models.layers import Dropout
+from normscope.training.augment import Augment
+from normscope.training.average import Average
 from normscope.training.graph import Graphed, GraphRoom
+from normscope.training.schedule import is_penalized, optimizer_of, rates_and_momenta
 from normscope.training.split import Split
-
-# What the choices of a recipe stand for.
-OPTIMIZERS = {"sgd": torch.optim.SGD}
-SCHEDULES = {"one-cycle": OneCycleLR}
-AUGMENTATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {"none": lambda x_NCHW: x_NCHW}
+from normscope.training.update import UPDATES
 
 
 class Steps(ABC):
     """Takes steps on batches of a split, and adds up what the members' losses and answers were.
 
-    `index` of a step is int64, (M, N): the images of each member. Sums stay on the device until
-    `totals` asks for them.
+    `index` of a step is int64, (M, N): the images of each member. `augment` holds a generator for
+    each member, on the device of the images, if the recipe augments them. Sums stay on the device
+    until `totals` asks for them.
     """
 
-    def __init__(self, model: nn.Module, train: Split, recipe: Recipe, members: int):
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Split,
+        recipe: Recipe,
+        members: int,
+        augment: Sequence[torch.Generator] = (),
+    ):
         self.model, self.train, self.recipe, self.members = model, train, recipe, members
+        self.augment = Augment(recipe.augmentation, augment) if recipe.augmentation else None
+        self.average = Average(model, recipe.ema) if recipe.ema is not None else None
+        self._l1_on = [p for p in model.parameters() if recipe.l1 and is_penalized(p, recipe)]
         self.learning_rate = math.nan  # of the last step
         self._loss_sum = torch.zeros(members, device=train.device)
         self._correct = torch.zeros(members, dtype=torch.long, device=train.device)
@@ -52,49 +62,79 @@ class Steps(ABC):
         self._correct.zero_()
         return sums
 
-    def _loss(self, index: torch.Tensor) -> torch.Tensor:
-        """The sum of the members' mean losses, which no member shares with another."""
-        x_NCHW, labels = self.train.batch(index)
-        x_NCHW = AUGMENTATIONS[self.recipe.augmentation](x_NCHW)
+    @contextmanager
+    def as_tested(self) -> Iterator[None]:
+        """Within it the network is what the recipe tests: itself, or its average."""
+        if self.average is None:
+            yield
+        else:
+            with self.average.in_place():
+                yield
+
+    def end(self) -> None:
+        """Training is over: what the recipe tests is what stays of the network."""
+        if self.average is not None:
+            self.average.put_in_place()
+
+    def _objective(self, index: torch.Tensor) -> torch.Tensor:
+        """The sum of what the members minimize, which no member shares with another."""
+        x_NCHW, labels = self.train.batch(index, self.augment)
         logits = by_member(self.model(x_NCHW), self.members)
         mean_losses = losses(logits, labels, self.recipe.label_smoothing).mean(dim=1)
         self._loss_sum += mean_losses.detach() * index.shape[1]
         self._correct += (logits.argmax(dim=2) == labels).sum(dim=1)
-        return mean_losses.sum()
+        objective = mean_losses.sum()
+        for parameter in self._l1_on:
+            objective = objective + self.recipe.l1 * parameter.abs().sum()
+        return objective
 
 
 class EagerSteps(Steps):
     """Steps with torch's own optimizer and schedule."""
 
-    def __init__(self, model: nn.Module, train: Split, recipe: Recipe, members: int):
-        super().__init__(model, train, recipe, members)
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Split,
+        recipe: Recipe,
+        members: int,
+        augment: Sequence[torch.Generator] = (),
+    ):
+        super().__init__(model, train, recipe, members, augment)
         self.optimizer, self.schedule = optimizer_of(model.parameters(), recipe, len(train))
 
     def __call__(self, index: torch.Tensor) -> None:
-        loss = self._loss(index)
+        objective = self._objective(index)
         self.optimizer.zero_grad()
-        loss.backward()
+        objective.backward()
         self.learning_rate = self.optimizer.param_groups[0]["lr"]
         self.optimizer.step()
         self.schedule.step()
+        if self.average is not None:
+            self.average.update()
 
 
 class DeviceSteps(Steps):
     """Steps whose every number lives on the device: learning rate, momentum, count of steps."""
 
-    def __init__(self, model: nn.Module, train: Split, recipe: Recipe, members: int):
-        super().__init__(model, train, recipe, members)
-        device = train.device
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Split,
+        recipe: Recipe,
+        members: int,
+        augment: Sequence[torch.Generator] = (),
+    ):
+        super().__init__(model, train, recipe, members, augment)
         self.parameters: list[torch.Tensor] = [p for p in model.parameters() if p.requires_grad]
-        self.velocities = [torch.zeros_like(parameter) for parameter in self.parameters]
         self.rates, momenta = rates_and_momenta(recipe, len(train))
-        dtype = self.parameters[0].dtype
-        self._rates = torch.tensor(self.rates, dtype=dtype, device=device)
-        self._momenta = torch.tensor(momenta, dtype=dtype, device=device)
-        self._count = torch.zeros((), dtype=torch.long, device=device)
+        self._update = UPDATES[recipe.optimizer](self.parameters, recipe, self.rates, momenta)
+        self._count = torch.zeros((), dtype=torch.long, device=train.device)
         self._taken = 0
         self._generators = generators_of(model)
-        self._room = GraphRoom(device)
+        if self.augment is not None:
+            self._generators += self.augment.generators
+        self._room = GraphRoom(train.device)
         self._by_size: dict[int, tuple[torch.Tensor, Graphed]] = {}
 
     def __call__(self, index: torch.Tensor) -> None:
@@ -117,52 +157,13 @@ class DeviceSteps(Steps):
         return Graphed(lambda: self._step(index), self._room, self._generators)
 
     def _step(self, index: torch.Tensor) -> None:
-        """SGD: v = momentum * v + gradient + decay * parameter, then parameter -= rate * v."""
-        loss = self._loss(index)
-        gradients = torch.autograd.grad(loss, self.parameters, materialize_grads=True)
-        # One kernel for all parameters; torch's own optimizers are built of these.
-        multiply_, add_ = torch._foreach_mul_, torch._foreach_add_  # pyright: ignore
-        multiply, subtract_ = torch._foreach_mul, torch._foreach_sub_  # pyright: ignore
+        objective = self._objective(index)
+        gradients = torch.autograd.grad(objective, self.parameters, materialize_grads=True)
         with torch.no_grad():
-            if self.recipe.weight_decay:
-                add = torch._foreach_add  # pyright: ignore
-                gradients = add(gradients, self.parameters, alpha=self.recipe.weight_decay)
-            multiply_(self.velocities, self._momenta.take(self._count))
-            add_(self.velocities, gradients)
-            subtract_(self.parameters, multiply(self.velocities, self._rates.take(self._count)))
+            self._update([*gradients], self._count)
             self._count += 1
-
-
-def optimizer_of(parameters, recipe: Recipe, images: int) -> tuple[torch.optim.SGD, OneCycleLR]:
-    """The recipe's optimizer and its schedule, which is stepped after every batch."""
-    optimizer = OPTIMIZERS[recipe.optimizer](
-        parameters,
-        lr=recipe.max_lr,
-        momentum=recipe.max_momentum,
-        weight_decay=recipe.weight_decay,
-    )
-    schedule = SCHEDULES[recipe.schedule](
-        optimizer,
-        max_lr=recipe.max_lr,
-        epochs=recipe.epochs,
-        steps_per_epoch=recipe.steps_per_epoch(images),
-        base_momentum=recipe.min_momentum,
-        max_momentum=recipe.max_momentum,
-    )
-    return optimizer, schedule
-
-
-def rates_and_momenta(recipe: Recipe, images: int) -> tuple[list[float], list[float]]:
-    """Learning rate and momentum of every step of a training, as torch's schedule has them."""
-    optimizer, schedule = optimizer_of([nn.Parameter(torch.zeros(()))], recipe, images)
-    rates, momenta = [], []
-    for _ in range(schedule.total_steps):
-        rates.append(optimizer.param_groups[0]["lr"])
-        momenta.append(optimizer.param_groups[0]["momentum"])
-        optimizer.step()
-        if len(rates) < schedule.total_steps:
-            schedule.step()
-    return rates, momenta
+        if self.average is not None:
+            self.average.update()
 
 
 def generators_of(model: nn.Module) -> list[torch.Generator]:

@@ -111,10 +111,11 @@ def _train(
     splits = Splits.of(dataset.held_out() if validation else dataset, device)
     models = [build_model(trial, splits.train, len(dataset.class_names)) for trial in trials]
     orders = [generator(trial.seed, "order") for trial in trials]
+    augment = [generator(trial.seed, "augment", device) for trial in trials]
     joined = models[0] if len(models) == 1 else in_channels_last(join(models))
     network = with_fastest_forward(joined, device, recipe.precision, len(models))
     with repeatable_cudnn():
-        outcomes = fit_fleet(network, splits, recipe, orders, on_epoch)
+        outcomes = fit_fleet(network, splits, recipe, orders, on_epoch, augment)
         if len(models) > 1:
             separate(joined, models)
         weights = [_weights(model) for model in models]
