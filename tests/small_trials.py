@@ -7,9 +7,10 @@ from normscope.experiment import Recipe, Trial
 from normscope.training.split import Split
 
 CPU = torch.device("cpu")
-# Statistics of the batch and of a sample, a norm with its own activation, standardized weights, and
-# one that draws random numbers; what is shown layer by layer for every norm is in tests/norms.
-SOME_NORMS = ("bn", "gn", "frn", "gn-ws", "bnn", "gn:pre")
+# Statistics of the batch and of a sample, a norm with its own activation, standardized weights, one
+# that knows how long the run is, and another place; what is shown layer by layer for every norm is
+# in tests/norms.
+SOME_NORMS = ("bn", "gn", "frn", "gn-ws", "brn", "gn:pre")
 
 
 def trial(norm="bn", seed=0, **recipe):

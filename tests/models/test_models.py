@@ -26,12 +26,34 @@ def convolutions(network):
 # -- the network ---------------------------------------------------------------------------------
 
 
+# Beside 30,856 in convolutions: mostly gamma and beta of 180 channels; 8 norms have such a number.
+IN_NORMS = dict.fromkeys(NORMS, 2 * 180) | {
+    "none": 0,
+    "lrn": 0,
+    "rms": 180,
+    "nf-ws": 212,  # gains of all convolutions but the last
+    "frn": 3 * 180,
+    "evo-s0": 3 * 180,
+    "evo-b0": 3 * 180,
+    "bin": 3 * 180,
+    "switch": 2 * 180 + 8 * 6,
+    "dyt": 2 * 180 + 8,
+    **dict.fromkeys(("derf", "isru", "arctan", "satursin", "expsign"), 2 * 180 + 8 * 2),
+    "ln-full": 2 * (16 * 30**2 + 20 * 28**2 + 72 * 14**2 + 72 * 7**2),
+}
+
+
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("model", MODELS)
 def test_parameters_and_output_shape(model, norm):
     network = build(model, norm)
-    assert sum(p.numel() for p in network.parameters()) == 31_216
     assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
+    assert sum(p.numel() for p in network.parameters()) == 30_856 + IN_NORMS[norm]
+
+
+def test_the_published_count():
+    for norm in ("bn", "gn", "ln"):
+        assert sum(p.numel() for p in build("s8", norm).parameters()) == 31_216
 
 
 def test_layers_are_the_published_ones_in_order():

@@ -24,7 +24,6 @@ from normscope.training.trial import run_fleet, run_trial
 
 CPU = torch.device("cpu")
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-FOLDED_NORMS = [norm for norm in SOME_NORMS if norm != "bnn"]
 SEEDS = range(3)
 
 
@@ -55,7 +54,7 @@ def wide(batches):
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("norm", FOLDED_NORMS)
+@pytest.mark.parametrize("norm", SOME_NORMS)
 def test_a_folded_network_computes_what_its_members_compute(norm, model):
     """Outputs, gradients, running statistics, and the elements that dropout hits; in float64."""
     alone = [network.double() for network in members(norm, model)]
@@ -80,7 +79,7 @@ def test_a_folded_network_computes_what_its_members_compute(norm, model):
             torch.testing.assert_close(parameter.grad, torch.cat(own))
 
 
-@pytest.mark.parametrize("norm", FOLDED_NORMS)
+@pytest.mark.parametrize("norm", SOME_NORMS)
 def test_unfold_gives_the_members_back(norm):
     alone = members(norm)
     before = copy.deepcopy(alone)
@@ -136,7 +135,7 @@ def test_a_layer_that_cannot_be_folded_is_named():
         fold([nn.Sequential(nn.Bilinear(1, 1, 1))] * 2)
 
 
-@pytest.mark.parametrize("norm", FOLDED_NORMS)
+@pytest.mark.parametrize("norm", SOME_NORMS)
 def test_a_member_trains_as_it_does_alone(norm, shapes):
     """Same images in the same order, same initial weights, equal losses within rounding."""
     group = trials((norm,), max_lr=0.02)
@@ -325,7 +324,7 @@ def test_members_side_by_side_on_cuda_agree_with_those_alone(shapes):
 
 
 @needs_cuda
-@pytest.mark.parametrize("norm", FOLDED_NORMS)
+@pytest.mark.parametrize("norm", SOME_NORMS)
 def test_a_fleet_on_cuda_agrees_with_its_members_there(norm, shapes):
     cuda = torch.device("cuda")
     group = trials((norm,), max_lr=0.02)

@@ -1,4 +1,4 @@
-"""The commands that train nothing: how many seeds to plan for, and what a model is made of."""
+"""The commands that train nothing: seeds to plan for, the norms there are, the layers of a model."""
 
 import json
 from dataclasses import asdict
@@ -59,3 +59,36 @@ def summary(
             print(json.dumps(values, indent=2))
         else:
             show_summary(found)
+
+
+def norms(
+    norm: Annotated[
+        Optional[str],
+        typer.Argument(metavar="NORM", help="Show one, worked on a few numbers: gn, gn:groups=2."),
+    ] = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """List the norms there are: formula, statistics, parameters, evaluation, source."""
+    with errors_in_one_line(debug):
+        from normscope.norms import PACKAGED_NORMS, asked, canonical, parse
+
+        if norm is None:
+            from normscope.cli.norms import norm_as_dict, show_norms
+
+            if as_json:
+                print(json.dumps({name: norm_as_dict(name) for name in PACKAGED_NORMS}, indent=2))
+            else:
+                show_norms()
+            return
+        asked(norm)  # or it is unknown, which is told before torch is imported
+        from normscope.cli.norms import norm_as_dict, show_norm
+        from normscope.study.worked import worked_example
+
+        found = worked_example(norm)
+        if as_json:
+            about = norm_as_dict(parse(canonical(norm)).name)
+            numbers = {"before": found.before.tolist(), "after": found.after.tolist()}
+            print(json.dumps({**about, "example": {"norm": found.norm, **numbers}}, indent=2))
+        else:
+            show_norm(found)

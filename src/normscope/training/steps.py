@@ -167,9 +167,11 @@ class DeviceSteps(Steps):
 
 
 def generators_of(model: nn.Module) -> list[torch.Generator]:
-    """The generators from which the layers of a model draw."""
+    """The generators from which the layers of a model draw: dropout's, and those of norms."""
     dropouts = [layer for layer in model.modules() if isinstance(layer, Dropout)]
-    return list(dict.fromkeys(each for dropout in dropouts for each in dropout.generators))
+    drawn = [each for dropout in dropouts for each in dropout.generators]
+    norms = [getattr(layer, "generator", None) for layer in model.modules()]
+    return list(dict.fromkeys([*drawn, *(each for each in norms if each is not None)]))
 
 
 def by_member(logits: torch.Tensor, members: int) -> torch.Tensor:
