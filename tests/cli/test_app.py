@@ -9,6 +9,8 @@ import time
 import pytest
 from command_line import SMALL, one_line
 
+from normscope.norms import PACKAGED_NORMS
+
 COMMAND = [sys.executable, "-m", "normscope"]
 # -- what works ----------------------------------------------------------------------------------
 
@@ -72,6 +74,23 @@ def test_summary(normscope):
     assert "31,216" in done.stdout
     assert "6,231,448" in done.stdout
     assert "16 x 30 x 30" in done.stdout
+
+
+def test_norms(normscope):
+    listed = normscope("norms").stdout
+    assert max(map(len, listed.splitlines())) <= 80
+    for name in PACKAGED_NORMS:
+        assert f"\n{name} " in f"\n{listed}"
+    assert "y = max(gamma * x / sqrt(mean(x^2) + eps) + beta, tau)" in listed
+    assert "Also called: groupnorm." in listed
+    values = json.loads(normscope("norms", "--json").stdout)
+    assert values["gn"]["options"] == {"groups": 4, "size": None, "eps": 1e-5}
+    shown = normscope("norms", "groupnorm").stdout
+    assert "before       1      2        2      4        0      0        5      5" in shown
+    assert "after    −1.27  −0.81    −0.81   0.12    −1.07  −1.07     0.58   0.58" in shown
+    example = json.loads(normscope("norms", "bn", "--json").stdout)["example"]
+    assert example["before"][1][3] == [[7, 7], [7, 3]]
+    assert "three layers are called LayerNorm" in one_line(normscope("norms", "layernorm"), 2)
 
 
 def test_data_commands(normscope, tmp_path):

@@ -1,4 +1,4 @@
-"""The commands that train nothing: seeds to plan for, the norms there are, the layers of a model."""
+"""The commands that train nothing: seeds to plan for, norms there are, layers of a model."""
 
 import json
 from dataclasses import asdict

@@ -35,9 +35,7 @@ def _print_norm(name: str, norm: Norm) -> None:
 
 def _about(name: str, norm: Norm) -> list[str]:
     """What is told of a norm: the formula first, then a sentence for each of its facts."""
-    options = ", ".join(
-        f"{key}={value}" for key, value in norm.options.items() if value is not None
-    )
+    options = [key if value is None else f"{key}={value}" for key, value in norm.options.items()]
     others = [alias for alias, meant in ALIASES.items() if meant == name]
     lines = [
         f"y = {norm.formula}",
@@ -49,7 +47,7 @@ def _about(name: str, norm: Norm) -> list[str]:
     if norm.convolution_home:
         lines.append("It standardizes the weights of all convolutions but the last.")
     if options:
-        lines.append(f"Options: {options}.")
+        lines.append(f"Options: {', '.join(options)}.")
     if others:
         lines.append(f"Also called: {', '.join(others)}.")
     if norm.source:
@@ -71,10 +69,9 @@ def show_norm(worked: Worked) -> None:
     if name in PACKAGED_NORMS:
         _print_norm(name, PACKAGED_NORMS[name])
     print(f"\n{title_of(worked.norm)} on two images of four channels of 2x2 pixels, in training:")
+    heading = "".join(f"{f'channel {c}':16}" for c in range(1, worked.before.shape[1] + 1))
     for image, (before, after) in enumerate(zip(worked.before, worked.after, strict=True), start=1):
-        print(
-            f"\n  image {image}  " + "".join(f"{f'channel {c}':16}" for c in range(1, 5)).rstrip()
-        )
+        print(f"\n  image {image}  {heading.rstrip()}")
         _print_rows("before", before, 0)
         _print_rows("after", after, 2)
 
