@@ -93,6 +93,21 @@ def test_norms(normscope):
     assert "three layers are called LayerNorm" in one_line(normscope("norms", "layernorm"), 2)
 
 
+def test_check_norm(normscope, tmp_path):
+    text = "from torch import nn\ndef good(c): return nn.GroupNorm(2, c)\n"
+    text += "class Bad(nn.Module):\n    def __init__(self, c): super().__init__()\n"
+    text += "    def forward(self, x): return x.mean(1)\n"
+    (tmp_path / "my.py").write_text(text, encoding="utf-8")
+    done = normscope("check-norm", "my.py:good")
+    assert done.returncode == 0, done.stderr
+    assert "gradient in training      holds" in done.stdout
+    assert "evaluation                       the same as training" in done.stdout
+    done = normscope("check-norm", "my.py:Bad", "--json")
+    assert "keeps shape and type" in one_line(done, 3)
+    assert json.loads(done.stdout)[0]["holds"] is False
+    assert "unknown norm 'foo'" in one_line(normscope("check-norm", "foo"), 2)
+
+
 def test_data_commands(normscope, tmp_path):
     listed = normscope("data", "list").stdout
     assert "made in memory" in listed

@@ -54,6 +54,25 @@ def test_another_seed_is_another_run(shapes):
     assert without_times(first) != without_times(second)
 
 
+def test_what_an_own_norm_draws_at_the_start_is_of_the_seed(monkeypatch):
+    class Drawn(nn.Module):
+        def __init__(self, channels):
+            super().__init__()
+            self.weight = nn.Parameter(torch.rand(channels, 1, 1))
+
+        def forward(self, x):
+            return x * self.weight
+
+    monkeypatch.setitem(NORMS, "drawn", Drawn)
+    before = torch.get_rng_state()
+    first, again, other = (
+        build_model(trial("drawn", seed), some_images(), 10).layers[2].weight for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_trial_neither_reads_nor_sets_the_global_random_state(shapes):
     before = torch.get_rng_state()
     run_trial(trial(), shapes, CPU)

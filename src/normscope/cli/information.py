@@ -7,6 +7,7 @@ from typing import Annotated, Optional
 import typer
 
 from normscope.cli.options import AsJson, Debug, errors_in_one_line
+from normscope.errors import RunError
 
 # ruff: noqa: UP045  # typer reads annotations at run time, on Python 3.10 too
 
@@ -92,3 +93,29 @@ def norms(
             print(json.dumps({**about, "example": {"norm": found.norm, **numbers}}, indent=2))
         else:
             show_norm(found)
+
+
+def check_norm(
+    norm: Annotated[
+        str, typer.Argument(metavar="NORM", help="A norm, such as my.py:CustomNorm or gn:groups=2.")
+    ],
+    channels: Annotated[int, typer.Option(help="Number of channels.", min=1, max=10_000)] = 16,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Try a norm on random images: what must hold of it, and what is good to know."""
+    with errors_in_one_line(debug):
+        from normscope.study.own import known_norm
+
+        name = known_norm(norm)
+        from normscope.cli.norms import show_checks
+        from normscope.study.contract import check_norm as run
+
+        checks = run(name, channels)
+        if as_json:
+            print(json.dumps([asdict(check) for check in checks], indent=2))
+        else:
+            show_checks(norm, checks)
+        failed = [check.name for check in checks if check.holds is False]
+        if failed:
+            raise RunError(f"{norm}: {len(failed)} of what must hold does not: {', '.join(failed)}")

@@ -1,6 +1,7 @@
 """The norms there are, as text, and one of them worked on a few numbers."""
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 
 from normscope.norms import PACKAGED_NORMS, Norm, parse, title_of
 from normscope.norms.table import ALIASES
+from normscope.study.contract import Check
 from normscope.study.worked import Worked
 from normscope.words import number
 
@@ -81,3 +83,12 @@ def _print_rows(word: str, channels: np.ndarray, digits: int) -> None:
     for row in range(channels.shape[1]):
         cells = ["".join(f"{number(float(v), digits):>7}" for v in c[row]) for c in channels]
         print(f"  {word if row == 0 else '':7}" + "  ".join(cells))
+
+
+def show_checks(norm: str, checks: Sequence[Check]) -> None:
+    """Print a table of two columns and a word: what must hold, then what is good to know."""
+    print(f"{norm}\n")
+    for check in checks:
+        outcome = {True: "holds", False: "FAILS", None: ""}[check.holds]
+        line = f"{check.name:26}{outcome:7}{check.detail}".rstrip()
+        print(textwrap.fill(line, COLUMNS, subsequent_indent=" " * 33))

@@ -29,15 +29,22 @@ class GlobalResponseNorm(SumsNorm):
         return scale, self.bias.to(scale.dtype).expand_as(scale)
 
 
+class LocalResponseNorm(nn.LocalResponseNorm):
+    """torch's layer, with an output of the type of its input under autocast, too."""
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return super().forward(input).to(input.dtype)
+
+
 def local_response_norm(
     num_channels: int, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
-) -> nn.LocalResponseNorm:
+) -> LocalResponseNorm:
     """Local response normalization over `size` neighbouring channels; it has no parameters.
 
     y = x / (k + alpha * mean of x^2 over the neighbours)^beta at each pixel. The paper sums where
     torch, and so this, takes the mean over `size`. Source: Krizhevsky et al. 2012, NeurIPS 25.
     """
-    return nn.LocalResponseNorm(size, alpha, beta, k)
+    return LocalResponseNorm(size, alpha, beta, k)
 
 
 LAYERS = (
@@ -48,5 +55,5 @@ LAYERS = (
             layer.num_channels * members, layer.eps, layer.members * members
         ),
     ),
-    NormLayer(nn.LocalResponseNorm),
+    NormLayer(LocalResponseNorm),
 )

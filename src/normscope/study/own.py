@@ -4,7 +4,7 @@ from pathlib import Path
 
 from normscope.errors import UsageError
 from normscope.experiment import Experiment, Source
-from normscope.norms import NORMS, parse, renamed
+from normscope.norms import NORMS, asked, parse, renamed
 from normscope.norms.own import OwnNorm, at, find, is_home
 from normscope.store.folder import ExperimentFolder
 from normscope.store.header import Header
@@ -42,6 +42,16 @@ def with_own_norms(
         return experiment, notices
     update = {"norms": tuple(names), "sources": sources}
     return experiment.model_copy(update=update), notices
+
+
+def known_norm(written: str) -> str:
+    """The name under which the table has a norm, which is found first if it is a user's own.
+
+    Raises `UsageError` if there is no such norm.
+    """
+    experiment, _ = with_own_norms(Experiment(norms=(written,)), Path(), None)
+    asked(experiment.norms[0])
+    return experiment.norms[0]
 
 
 def _name(norm: OwnNorm, asked: str, known: dict[str, Source], source: Source) -> str:

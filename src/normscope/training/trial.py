@@ -156,7 +156,9 @@ def build_model(trial: Trial, train: Split, num_classes: int) -> torch.nn.Module
     device = train.device
     init = generator(trial.seed, "init")
     dropout = generator(trial.seed, "dropout", device)
-    model = MODELS[trial.model](asked(trial.norm), num_classes, init, dropout).to(device)
+    with torch.random.fork_rng(devices=[]):  # a norm of a user's own may draw its first values
+        torch.manual_seed(generator(trial.seed, "own").initial_seed())
+        model = MODELS[trial.model](asked(trial.norm), num_classes, init, dropout).to(device)
     with torch.no_grad():
         model.eval()(train.batch(torch.zeros(1, dtype=torch.long, device=device))[0])
     noise = generator(trial.seed, "noise", device)
