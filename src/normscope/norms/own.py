@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import SourceFileLoader
-from importlib.metadata import packages_distributions, version
-from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +99,8 @@ def find(home: str) -> OwnNorm:
     depth = place.count(".") + (2 if origin.name == "__init__.py" else 1)
     root = Path(*origin.parts[:-depth])
     if str(root) in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        from importlib.metadata import packages_distributions, version  # slow to import
+
         name = packages_distributions().get(top, [top])[0]
         return OwnNorm(home, place, attribute, f"{name} {version(name)}", root, ())
     return _with_files(home, root, place, attribute)
@@ -156,6 +156,8 @@ def _with_files(home: str, root: Path, module: str, attribute: str) -> OwnNorm:
 
 def _files_of(home: str, root: Path, module: str) -> list[str]:
     """The files below `root` that a module is made of, with those it imports from there."""
+    from modulefinder import ModuleFinder  # slow to import
+
     finder = ModuleFinder(path=[str(root)])
     try:
         finder.import_hook(module)
