@@ -179,6 +179,19 @@ def test_it_trains_in_worker_processes_and_its_folder_is_all_it_takes(folder):
     assert Comparison.read("e").analysis.titles == third.analysis.titles
 
 
+def test_folders_do_not_take_each_others_norms(folder):
+    """In one process: a name stands for the norm of the folder that is worked on."""
+    asked_for = small("bn", "my.py:CustomNorm")
+    normscope.compare(asked_for, out="first", workers=1)
+    (folder / "beside.py").write_text("EPS = 1e-4\n")
+    second = check(asked_for, out="second")
+    assert (second.experiment.norms, eps_of("CustomNorm")) == (("bn", "CustomNorm"), 1e-4)
+    check(small("bn", "gn", seeds=2), out="first")
+    assert eps_of("CustomNorm") == 1e-5
+    check(small("bn", "CustomNorm", seeds=2), out="first")
+    assert eps_of("CustomNorm") == 1e-5
+
+
 def test_the_id_of_a_trial_covers_the_source(folder):
     def id_of():
         checked = check(small("my.py:CustomNorm"), out=folder / "e")

@@ -25,6 +25,9 @@ from normscope.norms.table import PACKAGED_NORMS
 
 FINGERPRINT = 12  # hexadecimal digits of a SHA-256
 
+# What scripts have registered last. In `NORMS` a folder's older norm may stand by the same name.
+REGISTERED: dict[str, "OwnNorm"] = {}
+
 
 @dataclass(frozen=True)
 class OwnNorm:
@@ -130,7 +133,10 @@ def register(name: str) -> Callable:
         raise UsageError(f"no norm can be registered as {name!r}: it is taken, or no plain name")
 
     def enter(make: Callable) -> Callable:
-        NORMS[name] = _registered(make) or make
+        own = _registered(make)
+        if own is not None:
+            REGISTERED[name] = own
+        NORMS[name] = own or make
         return make
 
     return enter

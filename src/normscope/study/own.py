@@ -5,7 +5,7 @@ from pathlib import Path
 from normscope.errors import UsageError
 from normscope.experiment import Experiment, Source
 from normscope.norms import NORMS, asked, parse, renamed
-from normscope.norms.own import OwnNorm, at, find, is_home
+from normscope.norms.own import REGISTERED, OwnNorm, at, find, is_home
 from normscope.store.folder import ExperimentFolder
 from normscope.store.header import Header
 
@@ -20,11 +20,13 @@ def with_own_norms(
     Raises `UsageError` if a norm cannot be found.
     """
     known = dict(kept.experiment.sources) if kept else {}
+    for own, source in known.items():  # the table may have one of another folder by that name
+        NORMS[own] = _kept(folder, source)
     names, sources, notices = [], {}, []
     for written in experiment.norms:
         name = parse(written).name
-        norm = find(name) if is_home(name) else NORMS.get(name)
-        if not isinstance(norm, OwnNorm):
+        norm = find(name) if is_home(name) else REGISTERED.get(name)
+        if norm is None:
             names.append(written)
             continue
         source = Source(home=norm.home, fingerprint=norm.fingerprint)
@@ -35,9 +37,6 @@ def with_own_norms(
             )
         NORMS[own], sources[own] = norm, source
         names.append(renamed(written, own))
-    for own, source in known.items():
-        if own not in sources and own not in NORMS:
-            NORMS[own] = _kept(folder, source)
     if not sources:
         return experiment, notices
     update = {"norms": tuple(names), "sources": sources}
@@ -60,10 +59,15 @@ def _name(norm: OwnNorm, asked: str, known: dict[str, Source], source: Source) -
         if other == source:
             return name
     plain = norm.attribute if is_home(asked) else asked
-    if plain not in known and (plain not in NORMS or NORMS[plain] == norm):
-        return plain
-    taken = {*known, *(name for name in NORMS if NORMS[name] != norm)}
-    return next(name for i in range(2, len(taken) + 3) if (name := f"{plain}-{i}") not in taken)
+    # One of another folder gives its name away; those of the package and of a script do not.
+    names = [plain, *(f"{plain}-{i}" for i in range(2, len(known) + len(NORMS) + 3))]
+    free = (n for n in names if _is_free(n) or REGISTERED.get(n) == norm)
+    return next(n for n in free if n not in known)
+
+
+def _is_free(name: str) -> bool:
+    entry = NORMS.get(name)
+    return name not in REGISTERED and (entry is None or isinstance(entry, OwnNorm))
 
 
 def _kept(folder: Path, source: Source) -> OwnNorm:
