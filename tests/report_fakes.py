@@ -5,6 +5,7 @@ import numpy as np
 from normscope.analysis import Analysis, Contents, analyse
 from normscope.experiment import (
     RECIPES,
+    Costs,
     DatasetFacts,
     Design,
     Environment,
@@ -12,9 +13,12 @@ from normscope.experiment import (
     Experiment,
     LayerSummary,
     ModelSummary,
+    NormCost,
     Predictions,
+    Predictors,
     Request,
     Result,
+    Spread,
     Trial,
 )
 from normscope.experiment.plan import plan
@@ -173,6 +177,30 @@ def make_model(norm: str, classes: int = 10) -> ModelSummary:
     return ModelSummary(model="s8", norm=norm, input_shape=(3, 32, 32), layers=layers)
 
 
+def make_costs(norms=("bn", "gn", "ln")) -> Costs:
+    """Each norm is a little dearer than the one before it, and its samples are more alike."""
+
+    def cost(norm: str, place: int) -> NormCost:
+        milliseconds = Spread(median=100.0 + place, low=90.0, high=130.5)
+        quick = Spread(median=2.0 + place / 10, low=1.9, high=2.75)
+        times = {1: quick, 128: milliseconds}
+        return NormCost(
+            norm=norm,
+            parameters=31_216,
+            multiply_adds=6_231_448,
+            step_ms=milliseconds,
+            inference_ms=times,
+            folded_ms=times if norm == "bn" else None,
+            peak_memory_mib=240.0,
+            predictors=Predictors(
+                similarity=(0.1, 0.2 + place / 50), gradient_norms=(0.5, 0.25), seeds=3
+            ),
+        )
+
+    norms_costs = tuple(cost(norm, place) for place, norm in enumerate(norms))
+    return Costs(norms=norms_costs, batch_size=512, rounds=7, environment=MACHINE)
+
+
 def make_labels(test_size: int = 1000, classes: int = 10) -> np.ndarray:
     return np.arange(test_size, dtype=np.int64) * 7 % classes
 
@@ -194,6 +222,7 @@ def make_analysis(
     titles=None,
     train_limit=None,
     test_limit=None,
+    costs=None,
 ) -> Analysis:
     """A whole made-up experiment, analysed; `change` may alter the list of results before."""
     experiment = make_experiment(norms, seeds, epochs, batch_sizes, protocol, train_limit)
@@ -210,5 +239,6 @@ def make_analysis(
         change(make_results(experiment, labels, len(class_names))),
         labels,
         searches,
+        costs,
     )
     return analyse(contents, levels_percent, titles, WHOLE_TRAIN_SIZE)

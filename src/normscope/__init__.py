@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from normscope.models.summary import summarize
     from normscope.study.compare import compare
     from normscope.study.comparison import Comparison
+    from normscope.study.cost import cost
 
 __all__ = [
     "RECIPES",
@@ -28,6 +29,7 @@ __all__ = [
     "RunError",
     "UsageError",
     "compare",
+    "cost",
     "load_dataset",
     "norms",
     "summarize",
@@ -43,6 +45,7 @@ _HOMES = {
     "RunError": "normscope.errors",
     "UsageError": "normscope.errors",
     "compare": "normscope.study.compare",
+    "cost": "normscope.study.cost",
     "load_dataset": "normscope.data",
     "summarize": "normscope.models.summary",
     "__version__": "normscope.version",

@@ -35,6 +35,11 @@ def confidence(alpha: float) -> str:
     return f"{100 * (1 - alpha):g} %"
 
 
+def milliseconds(value: float) -> str:
+    """With about three digits: ``512``, ``88.1``, ``2.05``."""
+    return number(value, 0 if value >= 100 else 1 if value >= 10 else 2)
+
+
 def duration(seconds: float) -> str:
     """A time span in words: "45 s", "12 min", "3 h 05 min"."""
     if seconds < 90:

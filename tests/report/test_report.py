@@ -19,6 +19,7 @@ from report_fakes import (
     diverged,
     failed,
     make_analysis,
+    make_costs,
     make_labels,
 )
 
@@ -87,8 +88,8 @@ def report(tmp_path, analysis, pictures=()):
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    """A report of three norms and three seeds: its analysis, folder and page."""
-    analysis = make_analysis()
+    """A report of three norms and three seeds, whose costs are known: analysis, folder and page."""
+    analysis = make_analysis(costs=make_costs())
     path = report(tmp_path_factory.mktemp("plain"), analysis, analysis.mistakes.pictures())
     return analysis, path.parent, path.read_text(encoding="utf-8")
 
@@ -293,6 +294,19 @@ def test_the_layer_table_adds_up(plain):
 def page_of(tmp_path, **options):
     path = report(tmp_path, make_analysis(**{**FEW, **options}))
     return Page(path.read_text(encoding="utf-8")), path.with_name("summary.md").read_text("utf-8")
+
+
+def test_costs_are_told_with_their_spread_wherever_tables_are(plain):
+    analysis, folder, html = plain
+    step, one = "100 90.0 to 130", "2.00 1.90 to 2.75"
+    assert ["bn", step, one, step, one, step, "240.0"] in Page(html).rows
+    markdown = folder.joinpath("summary.md").read_text(encoding="utf-8")
+    assert "## Network and cost" in markdown
+    step, one = "102 (90.0 to 130)", "2.20 (1.90 to 2.75)"
+    assert f"| ln | {step} | {one} | {step} |  |  | 240.0 |" in markdown
+    assert "| ln | 0.10 | 0.24 | 0.500 | 0.250 |" in markdown
+    assert as_json(analysis)["costs"]["norms"][2]["folded_ms"] is None
+    assert "in 7 rounds of alternating order" in Page(html).text
 
 
 def test_the_navigation_has_the_headings_of_the_sections(plain):
@@ -592,7 +606,7 @@ TWENTY = ("bn", "gn", "ln", *(f"norm{i}" for i in range(3, 20)))
 
 @pytest.fixture(scope="module")
 def twenty(tmp_path_factory):
-    analysis = make_analysis(norms=TWENTY, class_names=CIFAR10[:3])
+    analysis = make_analysis(norms=TWENTY, class_names=CIFAR10[:3], costs=make_costs(TWENTY))
     path = report(tmp_path_factory.mktemp("twenty"), analysis, analysis.mistakes.pictures())
     return analysis, path.parent, path.read_text(encoding="utf-8")
 
@@ -604,7 +618,8 @@ def test_twenty_norms_are_all_in_every_table_and_have_their_figures(twenty):
     for norm in TWENTY:
         assert page.row(norm)[1] == "3 of 3"
         rows = [row[0] for row in page.rows].count(norm)
-        assert rows == (3 if norm == TWENTY[0] else 4)  # results, evidence, spread, cost
+        # Results, evidence, spread, cost, cost side by side, before training.
+        assert rows == (5 if norm == TWENTY[0] else 6)
         assert f"Wrong only with {norm} " in page.text
         assert f"Most confident mistakes of {norm} " in page.text
         assert f"\n| {norm} | 3 of 3 | " in markdown

@@ -26,7 +26,14 @@ def findings_of(numbers: Numbers) -> tuple[Remark, ...]:
         if metric == numbers.level:
             compared += _unreached(numbers)
     costs = _costs(numbers) if numbers.ran_alike else []
-    return (*tuning, *_winners(numbers), *compared, *costs, *_mistakes(numbers))
+    return (
+        *tuning,
+        *_winners(numbers),
+        *compared,
+        *costs,
+        *_foreseen(numbers),
+        *_mistakes(numbers),
+    )
 
 
 def _tuning(numbers: Numbers) -> list[Remark]:
@@ -126,6 +133,28 @@ def _difference(contrast: Contrast, rules: Rules) -> str:
     if low is None or high is None:
         return f"{size} ({counts}; p {judgement.p_value:.2g})"
     return f"{size} ({confidence(rules.alpha)} interval {interval(low, high, metric.decimals)})"
+
+
+def _foreseen(numbers: Numbers) -> list[Remark]:
+    """Whether the predictors before training knew the order after it."""
+    if not numbers.predictions:
+        return []
+    parts = []
+    for found in numbers.predictions:
+        agreement = "no order to compare"
+        if found.tau is not None:
+            outcome = "undecided"
+            if found.p_value <= numbers.rules.alpha:
+                outcome = "foreseen" if found.tau > 0 else "the opposite of what was foreseen"
+            tau, p = number(found.tau, 2), number(found.p_value, 3)
+            agreement = f"Kendall's tau {tau}, p {p}; {outcome}"
+        metric = found.metric.title.lower()
+        parts.append(f"{metric} by the {found.predictor} ({agreement})")
+    text = (
+        f"the order of {numbers.predictions[0].norms} norms after training against that foreseen "
+        f"from untrained networks (arXiv 2106.05956): {', '.join(parts)}."
+    )
+    return [Remark("Forecast", text)]
 
 
 def _single_runs(numbers: Numbers) -> list[Remark]:

@@ -11,6 +11,7 @@ from normscope.analysis.contrasts import Contrast, contrasts_on, verdicts_on, wi
 from normscope.analysis.evidence import Evidence, evidence_of, variances_of
 from normscope.analysis.metrics import Metric, metrics_of, secondary_family
 from normscope.analysis.mistakes import Mistakes, find_mistakes
+from normscope.analysis.prediction import Prediction, predictions_of
 from normscope.analysis.scope import Scope, scopes_of
 from normscope.analysis.summaries import (
     NormSummary,
@@ -19,7 +20,15 @@ from normscope.analysis.summaries import (
     summarize_trial,
 )
 from normscope.analysis.verdicts import Rules, Verdict, is_sequential
-from normscope.experiment import DatasetFacts, Design, Experiment, ModelSummary, Request, Result
+from normscope.experiment import (
+    Costs,
+    DatasetFacts,
+    Design,
+    Experiment,
+    ModelSummary,
+    Request,
+    Result,
+)
 from normscope.experiment.tuning import Search
 from normscope.stats import Estimate, VarianceSplit
 from normscope.words import counted
@@ -32,7 +41,7 @@ class Contents:
     """What an experiment's folder holds; some of its trials may be missing or failed.
 
     `models`: by norm. `test_labels`: int64, shape (N_test,). `searches`: how the learning rates
-    were found, where they were.
+    were found, where they were. `costs`: what the norms cost, if it was measured.
     """
 
     experiment: Experiment
@@ -42,6 +51,7 @@ class Contents:
     results: Sequence[Result]
     test_labels: np.ndarray
     searches: Sequence[Search] = ()
+    costs: Costs | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,6 +84,8 @@ class Numbers:
     mistakes: Mistakes
     scopes: tuple[Scope, ...]
     titles: Mapping[str, str]
+    costs: Costs | None
+    predictions: tuple[Prediction, ...]
 
     def __repr__(self) -> str:
         """Data set, n and verdicts, in one line."""
@@ -175,6 +187,10 @@ def numbers_of(
         mistakes=find_mistakes(main, experiment.norms, facts.class_names, labels),
         scopes=scopes_of(experiment, facts, results, whole_train_size),
         titles=titles or {},
+        costs=contents.costs,
+        predictions=predictions_of(
+            contents.costs, [norm for norm in by_batch_size if norm.batch_size == size]
+        ),
     )
 
 

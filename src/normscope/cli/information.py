@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import asdict
-from typing import Annotated, Optional
+from pathlib import Path
+from typing import Annotated, Any, Optional
 
 import typer
 
+from normscope.cli import options
 from normscope.cli.options import AsJson, Debug, errors_in_one_line
-from normscope.errors import RunError
+from normscope.errors import RunError, UsageError
 
 # ruff: noqa: UP045  # typer reads annotations at run time, on Python 3.10 too
 
@@ -39,6 +41,83 @@ def plan(
             print(json.dumps({**asdict(planned), "seconds_per_trial": seconds}, indent=2))
         else:
             show_seed_plan(planned, seconds, experiment.dataset)
+
+
+def cost(
+    folder: Annotated[
+        Optional[Path],
+        typer.Argument(
+            parser=options.folder,
+            metavar="FOLDER",
+            show_default=False,
+            help="An experiment's: measure its norms, and put them into its report.",
+        ),
+    ] = None,
+    norms: Annotated[
+        Optional[str], typer.Option(help="Some of {norms}. Default: bn,gn,ln.")
+    ] = None,
+    model: Annotated[Optional[str], typer.Option(help="One of {models}. Default: s8.")] = None,
+    dataset: Annotated[
+        Optional[str], typer.Option(help="One of {datasets}. Default: shapes.")
+    ] = None,
+    data_dir: options.DataDir = None,
+    placement: Annotated[
+        Optional[str], typer.Option(help="post (default), pre or both, as for compare.")
+    ] = None,
+    recipe: Annotated[
+        Any,
+        typer.Option(
+            parser=options.recipe,
+            metavar="NAME|FILE",
+            show_default=False,
+            help="Whose training step is timed; one of {recipes}, or a TOML file.",
+        ),
+    ] = None,
+    batch_size: Annotated[Optional[int], typer.Option(help="Instead of the recipe's.")] = None,
+    precision: Annotated[Optional[str], typer.Option(help="Of the step: fp32 or bf16.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int, typer.Option(help="Of a CPU.", min=1)] = 1,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Measure what each norm costs, and forecast its training; trains nothing.
+
+    Training step, inference, memory, parameters. With the folder of an experiment, its report
+    tells of it.
+    """
+    with errors_in_one_line(debug):
+        from normscope.experiment.reading import option_of, read_experiment
+
+        chosen = {
+            "norms": [norm.strip() for norm in norms.split(",")] if norms is not None else None,
+            "model": model,
+            "dataset": dataset,
+            "placement": placement,
+            "recipe": recipe,
+            "batch_size": batch_size,
+            "precision": precision,
+        }
+        where = {"data_dir": data_dir, "device": device, "threads": threads}
+        if folder is not None:
+            given = [option_of(key) for key, value in chosen.items() if value is not None]
+            if given:
+                raise UsageError(f"{folder} says what is measured; leave out {', '.join(given)}")
+            from normscope.study.cost import cost_of_folder
+
+            costs = cost_of_folder(folder, **where)
+        else:
+            from normscope.study.cost import cost as measure
+
+            costs = measure(read_experiment(**chosen), **where)
+        from normscope.cli.cost import show_costs
+        from normscope.report import PAGE
+
+        if as_json:
+            print(costs.model_dump_json(indent=2))
+        else:
+            show_costs(costs)
+            if folder is not None:
+                print(f"\nReport: {folder / PAGE}")
 
 
 def summary(

@@ -23,10 +23,10 @@ TABLE_COLUMNS = 76  # what the result table needs
 
 def show_analysis(analysis: Analysis) -> None:
     """Print the result table, then the answers, caveats and findings as sentences."""
-    console = _console()
-    _show_results(console, analysis)
+    screen = console()
+    _show_results(screen, analysis)
     if analysis.several_sizes:
-        _show_batch_sizes(console, analysis)
+        _show_batch_sizes(screen, analysis)
     method = [analysis.method] if analysis.method else []
     for heading, sentences in (
         ("Answer", (*analysis.answers, *method)),
@@ -34,9 +34,9 @@ def show_analysis(analysis: Analysis) -> None:
         ("Findings", analysis.findings),
     ):
         if sentences:
-            console.print(f"\n[bold]{heading}[/bold]")
+            screen.print(f"\n[bold]{heading}[/bold]")
             for sentence in sentences:
-                _say(str(sentence), console.width, indent="- ")
+                _say(str(sentence), screen.width, indent="- ")
     print()
 
 
@@ -193,7 +193,7 @@ def show_seed_plan(planned: SeedPlan, seconds_per_trial: float, dataset: str) ->
             for design in (planned.fixed, planned.sequential)
         ]
         table.add_row(f"{100 * power:g} % of experiments", *cells)
-    _console().print(table)
+    console().print(table)
     note = (
         "Fixed: --seeds N, one look. Sequential: --until-decided, a look after every seed; the "
         "number is that of the seeds by which this difference is found; it goes on until all "
@@ -229,7 +229,7 @@ def show_summary(summary: ModelSummary) -> None:
         )
     table.add_section()
     table.add_row("total", "", f"{summary.parameters:,}", f"{summary.multiply_adds:,}")
-    _console().print(table)
+    console().print(table)
     print("\nEstimated size for one image in float32:")
     for part, mib in summary.size_mib().items():
         print(f"  {part:21} {mib:6.2f} MiB")
@@ -239,6 +239,6 @@ def _shape(shape: tuple[int, ...]) -> str:
     return " x ".join(str(size) for size in shape)
 
 
-def _console() -> Console:
-    console = Console(highlight=False)
-    return Console(highlight=False, width=min(console.width, COLUMNS))
+def console() -> Console:
+    """As wide as the terminal, up to `COLUMNS`."""
+    return Console(highlight=False, width=min(Console().width, COLUMNS))

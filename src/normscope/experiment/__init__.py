@@ -4,6 +4,7 @@ An `Experiment` is what a user asks for, a `Trial` is one training run of it, an
 that run leaves. Every knob lives here, once; the command line reads its defaults from here.
 """
 
+from normscope.experiment.cost import Costs, NormCost, Predictors, Spread
 from normscope.experiment.design import LEAST_SEEDS, Design, Request
 from normscope.experiment.experiment import Experiment, Protocol, default_seeds
 from normscope.experiment.facts import DatasetFacts, LayerSummary, ModelSummary
@@ -27,6 +28,7 @@ __all__ = [
     "LEAST_SEEDS",
     "RECIPES",
     "RESULT_FORMAT",
+    "Costs",
     "DatasetFacts",
     "Design",
     "Environment",
@@ -35,13 +37,16 @@ __all__ = [
     "Frozen",
     "LayerSummary",
     "ModelSummary",
+    "NormCost",
     "Precision",
     "Predictions",
+    "Predictors",
     "Protocol",
     "Recipe",
     "Request",
     "Result",
     "Source",
+    "Spread",
     "Status",
     "Trial",
     "default_recipe",

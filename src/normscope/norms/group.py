@@ -85,9 +85,9 @@ class FullLayerNorm(nn.Module):
         wide = x.float() if x.dtype == torch.bfloat16 else x
         gamma, beta = self.weight.view(x.shape[1:]), self.bias.view(x.shape[1:])
         if self.members == 1:  # in the layout of the images, which takes a third of the time
-            affine_HWC = [each.permute(1, 2, 0).to(wide.dtype) for each in (gamma, beta)]
+            gamma_HWC, beta_HWC = (p.permute(1, 2, 0).to(wide.dtype) for p in (gamma, beta))
             y_NHWC = nn.functional.layer_norm(
-                wide.permute(0, 2, 3, 1), affine_HWC[0].shape, *affine_HWC, self.eps
+                wide.permute(0, 2, 3, 1), gamma_HWC.shape, gamma_HWC, beta_HWC, self.eps
             )
             return y_NHWC.permute(0, 3, 1, 2).to(x.dtype)
         own = wide.unflatten(1, (self.members, -1))

@@ -6,6 +6,7 @@ from typing import Any
 
 from normscope.analysis import Analysis
 from normscope.analysis.contrasts import Contrast
+from normscope.analysis.prediction import Prediction
 from normscope.analysis.verdicts import Verdict
 
 
@@ -31,6 +32,8 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
         "evidence": [asdict(evidence) for evidence in analysis.evidence],
         "variance_points_squared": {n: asdict(split) for n, split in analysis.variances.items()},
         "tuning": [asdict(search) for search in analysis.searches],
+        "costs": analysis.costs and analysis.costs.model_dump(mode="json"),
+        "predictions": [_prediction(found) for found in analysis.predictions],
         "norms": [{key: _plain(value) for key, value in row.items()} for row in rows],
         "findings": [str(remark) for remark in analysis.findings],
         "caveats": [str(caveat) for caveat in analysis.caveats],
@@ -72,6 +75,10 @@ def _contrast(contrast: Contrast) -> dict[str, Any]:
         "p_holm": judgement.p_value,
         "family": judgement.family,
     }
+
+
+def _prediction(found: Prediction) -> dict[str, Any]:
+    return {**asdict(found), "metric": found.metric.name}
 
 
 def _plain(value: Any) -> Any:

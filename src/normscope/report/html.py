@@ -31,7 +31,7 @@ from normscope.report.result_table import (
     setting,
     title,
 )
-from normscope.report.tables import evidence_tables
+from normscope.report.tables import cost_tables, evidence_tables
 from normscope.words import confidence, counted, last_line, moment, number, typeset
 
 _TEMPLATES = Templates(
@@ -73,6 +73,7 @@ def render_page(analysis: Analysis, figures: Sequence[ReportFigure], pictures: P
         best=_best(analysis.norms),
         colors=_colors(analysis),
         tables=tables,
+        costs=cost_tables(analysis),
         verdicts=inline[ANSWER],
         batch_sizes=inline[BATCH],
         curves=inline[CURVES],

@@ -13,7 +13,7 @@ from normscope.report.result_table import (
     setting,
     title,
 )
-from normscope.report.tables import Table, evidence_tables
+from normscope.report.tables import Table, cost_tables, evidence_tables
 
 
 def render_markdown(analysis: Analysis, figures: Sequence[ReportFigure]) -> str:
@@ -32,9 +32,10 @@ def render_markdown(analysis: Analysis, figures: Sequence[ReportFigure]) -> str:
         _table([headings(analysis), *rows]),
         SECONDS_NOTE,
         _escape(analysis.method),
-        *_evidence(evidence_tables(analysis)),
+        *_tables("## Evidence", evidence_tables(analysis)),
         "## Findings" if analysis.findings else "",
         _bullets(analysis.findings),
+        *_tables("## Network and cost", cost_tables(analysis)),
         "## Figures" if figures else "",
         *(f"![{_escape(figure.alt)}](figures/{figure.name}.png)" for figure in figures),
         "## Repeat it",
@@ -43,8 +44,8 @@ def render_markdown(analysis: Analysis, figures: Sequence[ReportFigure]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _evidence(tables: Sequence[Table]) -> list[str]:
-    parts = ["## Evidence"] if tables else []
+def _tables(heading: str, tables: Sequence[Table]) -> list[str]:
+    parts = [heading] if tables else []
     for table in tables:
         rows = [[str(cell) for cell in row] for row in table.rows]
         parts += [f"### {table.title}", _escape(table.caption), _table([table.headings, *rows])]

@@ -21,6 +21,7 @@ from normscope.stats.planning import (
     stopping_times,
     t_test_power,
 )
+from normscope.stats.ranks import kendall
 from normscope.stats.sequential import (
     Interval,
     anytime_p_value,
@@ -54,6 +55,7 @@ __all__ = [
     "half_width",
     "holm",
     "holm_levels",
+    "kendall",
     "log_e_value",
     "log_e_value_of_signs",
     "log_e_values",

@@ -6,6 +6,7 @@
     dataset.json            facts of the data set
     test_labels.npy         its test labels
     models.json             the layer table of every norm
+    costs.json              what every norm costs, if it was measured
     pictures/INDEX.png      the test images a report shows
     trials/ID/record.json   a result: trial, status, history per epoch, environment
     trials/ID/predictions.npz, weights.safetensors
@@ -67,6 +68,10 @@ class ExperimentFolder:
     @property
     def models(self) -> Path:
         return self.path / "models.json"
+
+    @property
+    def costs(self) -> Path:
+        return self.path / "costs.json"
 
     @property
     def pictures(self) -> Path:

@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from normscope.errors import RunError
 from normscope.experiment import (
     RESULT_FORMAT,
+    Costs,
     DatasetFacts,
     Experiment,
     ModelSummary,
@@ -229,6 +230,17 @@ class Store:
         with _readable(self.files.models) as path:
             tables = TypeAdapter(dict[str, ModelSummary])
             return tables.validate_json(path.read_text(encoding="utf-8"))
+
+    def keep_costs(self, costs: Costs) -> None:
+        """Keep what the norms cost, in the place of what was measured before."""
+        _write_text(self.files.costs, costs.model_dump_json(indent=2))
+
+    def costs(self) -> Costs | None:
+        """What the norms cost; None if it was not measured."""
+        if not self.files.costs.exists():
+            return None
+        with _readable(self.files.costs) as path:
+            return Costs.model_validate_json(path.read_text(encoding="utf-8"))
 
     def keep_sources(self, sources: Mapping[str, Mapping[str, bytes]]) -> None:
         """Keep the files of users' norms, by fingerprint and name, that are not here already."""

@@ -13,6 +13,7 @@ from normscope.observers import Observer, PlainLines
 from normscope.store import Store
 from normscope.study.checks import Checked, check
 from normscope.study.comparison import Comparison, EveryTrialFailed
+from normscope.study.cost import keep_costs
 from normscope.study.opening import load, open_folder, pictures_kept
 from normscope.study.placement import place
 from normscope.study.rounds import Watch, rounds, trials_of_round
@@ -69,6 +70,7 @@ def carry_out(checked: Checked, observer: Observer, command: str) -> Comparison:
         store = open_folder(checked, dataset, command)
         with pictures_kept(store, dataset):
             run(store, checked, dataset, observer)
+        keep_costs(store, checked, dataset, observer)
         comparison = Comparison.of(store)
         comparison.report()
     check_outcome(comparison)

@@ -56,6 +56,7 @@ class Comparison:
             results=results_stored(store),
             test_labels=store.test_labels(),
             searches=_searches(store),
+            costs=store.costs(),
         )
         source = DATASETS.get(experiment.dataset)
         whole_train_size = source.train_size if source else None

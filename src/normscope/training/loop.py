@@ -60,8 +60,7 @@ def fit_fleet(
     member, or why it diverged; a member that diverged is told of no more, and the others go on.
     """
     outcomes: list[torch.Tensor | Diverged] = [torch.empty(0)] * len(orders)
-    take_steps = DeviceSteps if splits.train.device.type == "cuda" else EagerSteps
-    with closing(take_steps(model, splits.train, recipe, len(orders), augment)) as step:
+    with closing(steps_for(model, splits.train, recipe, len(orders), augment)) as step:
         for epoch in range(1, recipe.epochs + 1):
             test_logits, records = _epoch(epoch, step, splits.test, orders)
             for m, record in enumerate(records):
@@ -76,6 +75,18 @@ def fit_fleet(
                 break
         step.end()
     return outcomes
+
+
+def steps_for(
+    model: nn.Module,
+    train: Split,
+    recipe: Recipe,
+    members: int,
+    augment: Sequence[torch.Generator],
+) -> Steps:
+    """What takes the steps of a training on the device of its images."""
+    kind = DeviceSteps if train.device.type == "cuda" else EagerSteps
+    return kind(model, train, recipe, members, augment)
 
 
 def _epoch(

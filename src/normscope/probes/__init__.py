@@ -1,0 +1,1 @@
+"""What is measured inside a network, of any kind: nothing here trains."""
