@@ -10,8 +10,9 @@ from torch.nn.functional import cross_entropy
 from normscope.models import MODELS
 from normscope.models.layers import Dropout
 from normscope.norms import NORMS, asked
-from normscope.norms.by_layer import coefficients_of
+from normscope.norms.by_layer import coefficients_of, from_sums_of
 from normscope.training.fused import Fused, FusedNorm
+from normscope.training.fused.operation import NormOfSums
 from normscope.training.seeds import generator
 
 # Half a unit in the last place, and what rounding of sums adds to it; torch's own batch norm in
@@ -19,7 +20,8 @@ from normscope.training.seeds import generator
 TOLERANCE = {torch.float32: 1e-6, torch.bfloat16: 4e-3}
 SHAPES = {"a lane is a row": (6, 16, 30, 30), "one pixel": (5, 28, 1, 1), "odd": (3, 20, 7, 5)}
 FUSED = [name for name, make in NORMS.items() if coefficients_of(make(8))]
-ORDERS = [*FUSED, "bn:pre", "gn:pre"]  # the passes for ReLU after the norm, too
+OF_SUMS = [name for name, make in NORMS.items() if from_sums_of(make(8))]
+ORDERS = [*FUSED, *OF_SUMS, "bn:pre", "gn:pre"]  # the passes for ReLU after the norm, too
 # One norm for each kind of factors (of the batch, of a sample) and each of the passes.
 KINDS = ["bn", "gn", "frn", "bn:pre"]
 
@@ -67,6 +69,11 @@ def operations(name):
             lambda norm, dropout, x: FusedNorm(norm, dropout, relu_after=True)(x),
             lambda norm, dropout, x: dropout(torch.relu(norm(x))),
         )
+    if name in OF_SUMS:
+        return (
+            lambda norm, dropout, x: dropout(NormOfSums(norm)(x)),
+            lambda norm, dropout, x: dropout(norm(x)),
+        )
     if NORMS[name].replaces_activation:
         return (
             lambda norm, dropout, x: FusedNorm(norm, dropout)(x),
@@ -105,13 +112,19 @@ def test_every_norm_agrees_with_its_layers_in_float64(name, training):
     assert_agrees(name, (5, 20, 7, 5), torch.float32, training)
 
 
-def assert_agrees(name, shape, dtype, training):
+@pytest.mark.parametrize("name", OF_SUMS)
+def test_a_norm_that_takes_only_its_sums_from_a_pass_agrees_in_bfloat16(name):
+    """Its gradient is rounded twice: once through the sums, and once past them."""
+    assert_agrees(name, (5, 20, 7, 5), torch.bfloat16, training=True, roundings=4)
+
+
+def assert_agrees(name, shape, dtype, training, roundings=1):
     norm, x = make_norm(name, shape[1]), make_input(shape, dtype)
     fused, layers = operations(name)
     found = outcome(fused, norm, x, training)
     expected = outcome(layers, norm, x, training, double=True)
     for one, other in zip(found, expected, strict=True):
-        assert (one - other).abs().max() <= TOLERANCE[dtype] * other.abs().max()
+        assert (one - other).abs().max() <= roundings * TOLERANCE[dtype] * other.abs().max()
 
 
 @pytest.mark.parametrize("name", ORDERS)
@@ -279,7 +292,8 @@ def test_what_is_unknown_is_called_as_it_is():
 @pytest.mark.parametrize("name", ORDERS)
 def test_every_block_of_the_network_is_fused(name, monkeypatch):
     model = network(name)
-    for kind in (nn.ReLU, type(asked(name)(8)), Dropout):
+    own = () if name in OF_SUMS else (Dropout,)  # a layer of its own after those
+    for kind in (nn.ReLU, type(asked(name)(8)), *own):
         monkeypatch.setattr(kind, "forward", lambda self, x: pytest.fail("was called"))
     assert Fused(model)(torch.zeros(2, 3, 32, 32)).shape == (2, 10)
 

@@ -4,7 +4,14 @@ import torch
 from torch import nn
 
 from normscope.norms.batch import check_count, move
-from normscope.norms.layer import Factors, NormLayer, SumsNorm, check_divides
+from normscope.norms.layer import (
+    Factors,
+    NormLayer,
+    SumsNorm,
+    channel_sums,
+    check_divides,
+    moments,
+)
 
 
 class FilterResponseNorm(SumsNorm):
@@ -52,14 +59,19 @@ class EvoNormS0(nn.Module):
         self.v = nn.Parameter(torch.ones(num_channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.from_sums(x, *channel_sums(x))
+
+    def from_sums(
+        self, x: torch.Tensor, total: torch.Tensor, squares: torch.Tensor
+    ) -> torch.Tensor:
         wide = x.float() if x.dtype == torch.bfloat16 else x
-        grouped = wide.unflatten(1, (self.groups, -1))
-        var = grouped.var(dim=(2, 3, 4), correction=0)
-        scale = self.weight / torch.sqrt(var + self.eps).repeat_interleave(
-            self.num_channels // self.groups, dim=1
-        )
+        per_group = self.num_channels // self.groups
+        sums = (each.unflatten(1, (self.groups, per_group)) for each in (total, squares))
+        _, var = moments(*sums, dim=2, count=per_group * x.shape[2] * x.shape[3])
+        scale = (self.weight.view(self.groups, -1) / torch.sqrt(var + self.eps)).flatten(1)
         v, beta = self.v[:, None, None], self.bias[:, None, None]
-        return (wide * torch.sigmoid(v * wide) * scale[:, :, None, None] + beta).to(x.dtype)
+        y = wide * torch.sigmoid(v * wide) * scale.to(wide.dtype)[:, :, None, None] + beta
+        return y.to(x.dtype)
 
     def extra_repr(self) -> str:
         return f"{self.groups}, {self.num_channels}, eps={self.eps}"
@@ -87,17 +99,25 @@ class EvoNormB0(nn.Module):
         self.register_buffer("num_batches_tracked", torch.tensor(0))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.from_sums(x, *channel_sums(x))
+
+    def from_sums(
+        self, x: torch.Tensor, total: torch.Tensor, squares: torch.Tensor
+    ) -> torch.Tensor:
         wide = x.float() if x.dtype == torch.bfloat16 else x
-        var = self.running_var.to(wide.dtype)
+        pixels = x.shape[2] * x.shape[3]
+        var = self.running_var
         if self.training:
-            count = wide[:, 0].numel()
+            count = len(x) * pixels
             check_count(count)
-            var = wide.var(dim=(0, 2, 3), correction=0)
+            _, var = moments(total, squares, dim=0, count=count)
             with torch.no_grad():
-                move(self.running_var, var * count / (count - 1), self.momentum)
+                move(self.running_var, var[0] * count / (count - 1), self.momentum)
                 self.num_batches_tracked += 1
-        of_instance = torch.sqrt(wide.var(dim=(2, 3), correction=0, keepdim=True) + self.eps)
-        of_batch = torch.sqrt(var + self.eps)[:, None, None]
+        mean = total / pixels
+        of_instance = torch.sqrt((squares / pixels - mean**2).clamp_min(0) + self.eps)
+        of_instance = of_instance.to(wide.dtype)[:, :, None, None]
+        of_batch = torch.sqrt(var + self.eps).to(wide.dtype).view(-1, 1, 1)
         divisor = torch.maximum(of_batch, self.v[:, None, None] * wide + of_instance)
         y = self.weight[:, None, None] * wide / divisor + self.bias[:, None, None]
         return y.to(x.dtype)
@@ -116,6 +136,7 @@ LAYERS = (
     ),
     NormLayer(
         EvoNormS0,
+        from_sums=EvoNormS0.from_sums,
         widened=lambda layer, members: EvoNormS0(
             layer.num_channels * members, layer.groups * members, layer.eps
         ),
@@ -125,6 +146,7 @@ LAYERS = (
     ),
     NormLayer(
         EvoNormB0,
+        from_sums=EvoNormB0.from_sums,
         widened=lambda layer, members: EvoNormB0(
             layer.num_channels * members, layer.eps, layer.momentum
         ),

@@ -10,7 +10,7 @@ from importlib import import_module
 import torch
 from torch import nn
 
-from normscope.norms.layer import Coefficients, NormLayer
+from normscope.norms.layer import Coefficients, FromSums, NormLayer
 from normscope.norms.table import PACKAGED_NORMS
 
 
@@ -26,6 +26,12 @@ def coefficients_of(layer: nn.Module) -> Coefficients | None:
     """How to compute a layer as a scale and a shift; None if it is known only how to call it."""
     known = norm_layers().get(type(layer))
     return known.coefficients if known and known.is_usual(layer) else None
+
+
+def from_sums_of(layer: nn.Module) -> FromSums | None:
+    """How to compute a layer that is no scale and shift from x and its sums, if that is known."""
+    known = norm_layers().get(type(layer))
+    return known.from_sums if known else None
 
 
 def floor_of(layer: nn.Module) -> torch.Tensor | None:

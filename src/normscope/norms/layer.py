@@ -17,6 +17,7 @@ from torch import nn
 # Scale and shift, each (N, C), or (1, C) if all samples share them.
 Factors = tuple[torch.Tensor, torch.Tensor]
 Coefficients = Callable[[Any, torch.Tensor, torch.Tensor, int], Factors]
+FromSums = Callable[[Any, torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,9 @@ class NormLayer:
 
     `values_per_statistic` takes the layer and the shape (N, C, H, W) of an input in training, and
     returns how many values the smallest of its statistics is taken over.
+
+    `from_sums` takes the layer, x (N, C, H, W), and `total` and `squares` as above. It returns the
+    layer's output, and is for layers that need the sums, but are no scale and shift.
     """
 
     type: type[nn.Module]
@@ -49,6 +53,7 @@ class NormLayer:
     floor: Callable[[Any], torch.Tensor] | None = None
     widened: Callable[[Any, int], nn.Module] | None = None
     values_per_statistic: Callable[[Any, torch.Size], int] | None = None
+    from_sums: FromSums | None = None
 
 
 class SumsNorm(nn.Module, ABC):

@@ -241,7 +241,7 @@ def _side_by_side(costs: Costs) -> Table:
         "Cost, side by side",
         f"Measured in turn, in {counted(costs.rounds, 'round')} of alternating order: the median, "
         f"and the lowest to the highest, on {cost_place(costs)}. A step trains on "
-        f"{counted(costs.batch_size, 'image')} as `normscope compare` does; its memory is what it "
+        f"{counted(costs.batch_size, 'image')} as normscope compare does; its memory is what it "
         "needs beside weights and data. Inference is torch's layers one by one, in float32. "
         "Folded: a norm that is one scale and shift per channel in evaluation disappears into a "
         "convolution beside it; the others cannot.",

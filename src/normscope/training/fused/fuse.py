@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from normscope.models.layers import Dropout
-from normscope.norms.by_layer import coefficients_of
-from normscope.training.fused.operation import FusedNorm
+from normscope.norms.by_layer import coefficients_of, from_sums_of
+from normscope.training.fused.operation import FusedNorm, NormOfSums
 
 Step = Callable[[torch.Tensor], torch.Tensor]
 
@@ -20,7 +20,8 @@ class Fused(nn.Module):
     Wherever in the model a plain `nn.Sequential` has a norm that `coefficients_of` knows and
     `Dropout` follow each other, with a ReLU before or after the norm or without one, these are one
     operation, which goes over the activations twice forward and twice backward where the layers one
-    by one go over them a dozen times. Whatever else the model does is left to it. Parameters,
+    by one go over them a dozen times. A norm that `from_sums_of` knows gets its sums from such a
+    pass. Whatever else the model does is left to it. Parameters,
     buffers, modes and dropped elements are the model's own. Raises `TypeError` for another type of
     x.
     """
@@ -63,6 +64,9 @@ def steps_of(layers: nn.Sequential) -> list[Step]:
             case [norm, Dropout(generators=[_]) as dropout, *_] if coefficients_of(norm):
                 steps.append(FusedNorm(norm, dropout))
                 del rest[:2]
+            case [norm, *_] if from_sums_of(norm):
+                steps.append(NormOfSums(norm))
+                del rest[:1]
             case [layer, *_]:
                 steps.append(layer)
                 del rest[:1]

@@ -7,7 +7,7 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 from normscope.models.layers import Dropout, bernoulli_positions
-from normscope.norms.by_layer import coefficients_of, floor_of
+from normscope.norms.by_layer import coefficients_of, floor_of, from_sums_of
 from normscope.training.fused.passes import Factors, FusedPasses
 
 
@@ -55,6 +55,39 @@ class FusedNorm:
         return Factors(
             scale.float() * keep_scale, shift.float() * keep_scale, floor[None].float() * keep_scale
         )
+
+
+@dataclass(frozen=True)
+class NormOfSums:
+    """A norm that `from_sums_of` knows, of x (N, C, H, W), its sums taken in one pass.
+
+    Raises `TypeError` unless x is float32 or bfloat16.
+    """
+
+    norm: nn.Module
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        from_sums = from_sums_of(self.norm)
+        assert from_sums is not None  # what the caller promises
+        x = x.contiguous(memory_format=torch.channels_last)
+        total, squares = _ChannelSums.apply(x)
+        return from_sums(self.norm, x, total, squares)
+
+
+class _ChannelSums(torch.autograd.Function):
+    """Sums of x and of x^2 over the pixels of each channel: two of (N, C), float64."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return FusedPasses(relu=False, floored=False).channel_sums(x).unbind()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, *gradients):  # pyright: ignore[reportIncompatibleMethodOverride]
+        (x,) = ctx.saved_tensors
+        of_total, of_squares = (g.float()[:, :, None, None] for g in gradients)
+        return torch.addcmul(of_total, x.float(), of_squares, value=2).to(x.dtype)
 
 
 class _FusedNorm(torch.autograd.Function):
