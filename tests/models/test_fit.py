@@ -98,3 +98,15 @@ def test_what_makes_no_layer_is_refused(monkeypatch):
     monkeypatch.setitem(NORMS, "mine", lambda channels: channels)
     with pytest.raises(UsageError, match="mine cannot be put into small: TypeError: it returns a"):
         fit("mine")
+
+
+def test_a_norm_with_its_own_activation_is_not_put_before_one(monkeypatch):
+    def with_activation(channels):
+        layer = Mine(channels, torch.relu)
+        layer.replaces_activation = True
+        return layer
+
+    monkeypatch.setitem(NORMS, "mine", with_activation)
+    with pytest.raises(UsageError, match="mine:pre: it replaces the activation.*write mine:post"):
+        fit("mine:pre", "s8")
+    fit("mine", "s8")

@@ -78,6 +78,16 @@ def test_a_name_that_is_taken_gets_a_number(folder):
     assert (asked("gn")(8).num_groups, asked("gn-2")(8).num_groups) == (4, 1)
 
 
+@pytest.mark.parametrize("name", ["GroupNorm", "LayerNorm"])
+def test_a_name_that_means_a_packaged_norm_or_several_gets_a_number(folder, name):
+    """In another process nobody would know that it is not that one."""
+    (folder / "my.py").write_text(f"from torch import nn\ndef {name}(c): return nn.Identity()")
+    found = check(small("bn", f"my.py:{name}"), out=folder / "e").experiment
+    assert found.norms == ("bn", f"{name}-2")
+    del NORMS[f"{name}-2"]
+    assert normscope.Experiment.model_validate_json(found.model_dump_json()) == found
+
+
 @pytest.mark.parametrize("edited", ["my.py", "beside.py"])
 def test_another_source_has_another_fingerprint_and_is_loaded_anew(folder, edited):
     """Within a second, and of the same size, which a cache of compiled code would not notice."""

@@ -141,6 +141,25 @@ def test_every_sentence_of_the_analysis_is_in_the_page_and_in_markdown(plain):
         assert f"- {sentence}\n" in markdown
 
 
+def test_a_norm_at_both_places_has_a_row_with_the_difference_of_the_places(tmp_path):
+    analysis = make_analysis(**{**FEW, "norms": ("bn", "gn", "gn:pre")})
+    post, pre = final(analysis, "gn"), final(analysis, "gn:pre")
+    paired = [pre[seed] - post[seed] for seed in range(3)]
+    half = 4.302652730 * stdev(paired) / 3**0.5  # Student's t at 0.975 with 2 degrees of freedom
+    low, high = mean(paired) - half, mean(paired) + half
+    cells = [
+        "gn",
+        *(f"{mean(x.values()):.1f} sd {stdev(x.values()):.2f}" for x in (post, pre)),
+        f"{mean(paired):+.2f} {low:+.2f} to {high:+.2f}, n 3".replace("-", "−"),
+    ]
+    path = report(tmp_path, analysis)
+    rows = Page(path.read_text(encoding="utf-8")).rows
+    heading = next(i for i, row in enumerate(rows) if row[:3] == ["Norm", "Post (%)", "Pre (%)"])
+    assert rows[heading + 1][:4] == cells
+    words = re.escape("| gn | ") + ".*" + re.escape(cells[3].split()[0])
+    assert re.search(words, path.with_name("summary.md").read_text(encoding="utf-8"))
+
+
 def test_best_is_marked_only_where_every_difference_is_decided(plain, tmp_path):
     analysis, _, html = plain
     assert {n.verdict.outcome for n in analysis.norms if n.verdict} & {"undecided"}

@@ -24,7 +24,7 @@ def answers_of(numbers: Numbers) -> tuple[Answer, ...]:
     if not numbers.several_sizes:
         verdicts.sort(key=lambda v: (not v.decided, -abs(v.difference.mean or 0)))
     return tuple(
-        Answer(v.norm, verdict_sentence(v, numbers.rules, _place(v.batch_size, numbers)))
+        Answer(v.norm, verdict_sentence(v, numbers.rules, scope_words(v.batch_size, numbers)))
         for v in verdicts
     )
 
@@ -36,7 +36,7 @@ def named(norms: Sequence[str]) -> str:
     return norms[0] if len(norms) == 1 else f"{', '.join(norms[:-1])} and {norms[-1]}"
 
 
-def _place(batch_size: int, numbers: Numbers) -> str:
+def scope_words(batch_size: int, numbers: Numbers) -> str:
     """`` at batch size 8 after 32 steps``: what a sentence holds for, where that is not obvious."""
     scope = numbers.scope(batch_size)
     size = f" at batch size {batch_size}" if numbers.several_sizes else ""
@@ -44,7 +44,7 @@ def _place(batch_size: int, numbers: Numbers) -> str:
 
 
 def _alone(norm: NormSummary, numbers: Numbers) -> str:
-    accuracy, place = norm.test_accuracy_percent, _place(norm.batch_size, numbers)
+    accuracy, place = norm.test_accuracy_percent, scope_words(norm.batch_size, numbers)
     guessing = norm.guessing.in_seeds if norm.guessing.total else ""
     told = f"{guessing or 'finished no trial'}{place}"
     if accuracy.mean is not None:
@@ -172,7 +172,11 @@ def method_of(numbers: Numbers) -> str:
     equal = ""
     if rules.margin:
         equal = f", and so has a false claim of equivalence within {rules.margin:g} points"
+    places = ""
+    if numbers.places and numbers.places != numbers.verdicts:
+        family_of_places = counted(len(numbers.places), "comparison")
+        places = f" The findings on placement are a family of their own, of {family_of_places}."
     return (
         f"{design}. In this family of {family} a false claim of a difference has a chance of at "
-        f"most {100 * rules.alpha:g} % (Holm){equal}. {protocol}."
+        f"most {100 * rules.alpha:g} % (Holm){equal}.{places} {protocol}."
     )

@@ -44,14 +44,33 @@ def verdicts_on(
     `chance_percent` is the accuracy of guessing, which stands in for that of a trial that
     diverged or collapsed.
     """
-    family = [
-        accuracy_pairs(experiment, trials, norm, size, chance_percent)
+    compared = [
+        (norm, experiment.baseline, size)
         for size in experiment.batch_sizes
         for norm in experiment.norms[1:]
     ]
-    verdicts = {}
-    for judgement in judge(family, rules) if family else []:
-        norm, size, baseline = judgement.pairs.norm, judgement.pairs.batch_size, experiment.baseline
+    verdicts = accuracy_verdicts(experiment, trials, compared, rules, chance_percent)
+    return {(verdict.norm, verdict.batch_size): verdict for verdict in verdicts}
+
+
+def accuracy_verdicts(
+    experiment: Experiment,
+    trials: Sequence[TrialSummary],
+    compared: Sequence[tuple[str, str, int]],
+    rules: Rules,
+    chance_percent: float,
+) -> list[Verdict]:
+    """The verdicts on test accuracy of one family.
+
+    `compared`: a norm, the one it is compared with, and their batch size.
+    """
+    family = [
+        accuracy_pairs(experiment, trials, norm, baseline, size, chance_percent)
+        for norm, baseline, size in compared
+    ]
+    judgements = judge(family, rules) if family else []
+    verdicts = []
+    for judgement, (norm, baseline, size) in zip(judgements, compared, strict=True):
         own, other = (_statuses(trials, name, size) for name in (norm, baseline))
         guessing = (
             Guessing.among(own, experiment.seeds),
@@ -59,7 +78,7 @@ def verdicts_on(
         )
         ended = own.count("finished") + other.count("finished") + sum(g.total for g in guessing)
         unfinished = 2 * experiment.seeds - ended
-        verdicts[norm, size] = verdict_of(judgement, baseline, guessing, unfinished)
+        verdicts.append(verdict_of(judgement, baseline, guessing, unfinished))
     return verdicts
 
 

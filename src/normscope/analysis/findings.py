@@ -4,36 +4,38 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from normscope.analysis.answers import MANY, ONE_SEED, named
+from normscope.analysis.answers import (
+    MANY,
+    ONE_SEED,
+    interval_words,
+    named,
+    scope_words,
+    verdict_sentence,
+)
 from normscope.analysis.contrasts import Contrast
 from normscope.analysis.metrics import DROP_SUM, PEAK_MEMORY, SECONDS_PER_EPOCH, Metric
 from normscope.analysis.numbers import Numbers
 from normscope.analysis.sentences import Remark
 from normscope.analysis.summaries import NormSummary
-from normscope.analysis.verdicts import Rules
+from normscope.analysis.verdicts import Rules, Verdict
 from normscope.experiment.tuning import Search
-from normscope.words import confidence, counted, interval, number
+from normscope.words import confidence, counted, interval, number, signed
 
 
 def findings_of(numbers: Numbers) -> tuple[Remark, ...]:
-    """What the numbers say besides accuracy, at the main batch size; single runs are described."""
-    tuning = _tuning(numbers)
+    """What is said besides the answers, at the main batch size; single runs are described."""
+    first = (*_tuning(numbers), *_places(numbers))
     if max(norm.finished for norm in numbers.norms) < 2:
-        return (*tuning, *_single_runs(numbers))
+        return (*first, *_single_runs(numbers))
     compared: list[Remark] = []
     for metric in dict.fromkeys(contrast.metric for contrast in numbers.secondary):
         compared += _compared(metric, numbers)
         if metric == numbers.level:
             compared += _unreached(numbers)
-    costs = _costs(numbers) if numbers.ran_alike else []
-    return (
-        *tuning,
-        *_winners(numbers),
-        *compared,
-        *costs,
-        *_foreseen(numbers),
-        *_mistakes(numbers),
-    )
+    if numbers.ran_alike:
+        compared += _costs(numbers)
+    compared += _foreseen(numbers)
+    return (*first, *_winners(numbers), *compared, *_mistakes(numbers))
 
 
 def _tuning(numbers: Numbers) -> list[Remark]:
@@ -64,6 +66,46 @@ def _tuning(numbers: Numbers) -> list[Remark]:
         )
         remarks.append(Remark("Tuning", text))
     return remarks
+
+
+def _places(numbers: Numbers) -> list[Remark]:
+    """Whether it matters where a norm sits; nothing where an answer is just that."""
+    answers = {(v.norm, v.baseline): v for norm in numbers.norms if (v := norm.verdict)}
+    untold = [v for v in numbers.places if v != answers.get((v.norm, v.baseline))]
+    scope = scope_words(numbers.experiment.main_batch_size, numbers)
+    if len(untold) > MANY:
+        return [_many_places(untold, scope, numbers.rules)]
+    remarks = []
+    for verdict in untold:
+        text = verdict_sentence(verdict, numbers.rules, scope)
+        answer = answers.get((verdict.norm, verdict.baseline))
+        if answer and answer.outcome != verdict.outcome:
+            text += (
+                f" Among the answers it is {answer.outcome}, because it is tested with other "
+                "comparisons there."
+            )
+        remarks.append(Remark("Placement", text))
+    return remarks
+
+
+def _many_places(verdicts: Sequence[Verdict], scope: str, rules: Rules) -> Remark:
+    """How many norms do better before their activation, and the extremes of the differences."""
+    norms: dict[str, list[str]] = {}
+    for verdict in verdicts:
+        norms.setdefault(verdict.outcome, []).append(verdict.baseline)
+    outcomes = [
+        f"{named(those)} {'is' if len(those) == 1 else 'are'} {outcome}"
+        for outcome, those in norms.items()
+    ]
+    items = [
+        (mean, f"{signed(mean)} points with {v.baseline} ({interval_words(v.judgement, rules)})")
+        for v in verdicts
+        if (mean := v.difference.mean) is not None
+    ]
+    text = f"before the activation instead of after it{scope}, {'; '.join(outcomes)}."
+    if items:
+        text += f" The mean differences are {_listed(items)}."
+    return Remark("Placement", text)
 
 
 def _winners(numbers: Numbers) -> list[Remark]:

@@ -11,6 +11,7 @@ from normscope.analysis.contrasts import Contrast, contrasts_on, verdicts_on, wi
 from normscope.analysis.evidence import Evidence, evidence_of, variances_of
 from normscope.analysis.metrics import Metric, metrics_of, secondary_family
 from normscope.analysis.mistakes import Mistakes, find_mistakes
+from normscope.analysis.places import places_on
 from normscope.analysis.prediction import Prediction, predictions_of
 from normscope.analysis.scope import Scope, scopes_of
 from normscope.analysis.summaries import (
@@ -60,9 +61,10 @@ class Numbers:
 
     `all_results`, `all_trials` and `by_batch_size` are of every batch size, in the order of the
     experiment; everything else is of the main one. `metrics` are all there are, `secondary` those
-    that are tested besides test accuracy. `winners` are the norms that no other is shown to beat;
-    None while that cannot be said. `ran_alike`: whether the finished trials ran in the same way, so
-    that their times may be compared.
+    that are tested besides test accuracy. `places` are the verdicts on norms before the activation
+    against the same norms after it. `winners` are the norms that no other is shown to beat; None
+    while that cannot be said. `ran_alike`: whether the finished trials ran in the same way, so that
+    their times may be compared.
     """
 
     experiment: Experiment
@@ -76,6 +78,7 @@ class Numbers:
     all_trials: tuple[TrialSummary, ...]
     by_batch_size: tuple[NormSummary, ...]
     ran_alike: bool
+    places: tuple[Verdict, ...]
     secondary: tuple[Contrast, ...]
     evidence: tuple[Evidence, ...]
     variances: Mapping[str, VarianceSplit]
@@ -179,6 +182,7 @@ def numbers_of(
         all_trials=trials,
         by_batch_size=by_batch_size,
         ran_alike=ran_alike,
+        places=places_on(experiment, trials, rules, facts.chance_percent),
         secondary=contrasts_on(experiment, trials, family, rules),
         evidence=evidence_of(experiment, main, labels),
         variances=variances_of(experiment, main, labels),

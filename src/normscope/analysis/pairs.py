@@ -1,4 +1,4 @@
-"""Differences to the baseline within blocks: between the two trials of the same seed."""
+"""Differences between two norms within blocks: between the two trials of the same seed."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,24 +15,26 @@ def accuracy_pairs(
     experiment: Experiment,
     trials: Sequence[TrialSummary],
     norm: str,
+    baseline: str,
     batch_size: int,
     chance_percent: float,
 ) -> Pairs:
-    """Test accuracy of a norm minus that of the baseline, in points, by seed.
+    """Test accuracy of a norm minus that of the one it is compared with, in points, by seed.
 
     A trial that diverged or collapsed counts as guessing, and makes the differences ordinal. Failed
     trials and those that were not run leave their seed out.
     """
     accuracies: dict[tuple[str, int], float] = {}
     ordinal = False
-    for trial in _of_pair(experiment, trials, norm, batch_size):
+    for trial in _of_pair(trials, norm, baseline, batch_size):
         accuracy = trial.metrics[TEST_ACCURACY.name] if trial.metrics else None
         if accuracy is not None:
             accuracies[trial.norm, trial.seed] = accuracy
         elif trial.status in GUESSING:
             accuracies[trial.norm, trial.seed] = chance_percent
             ordinal = True
-    return replace(_pairs(experiment, norm, batch_size, accuracies), ordinal=ordinal)
+    pairs = _pairs(experiment, norm, baseline, batch_size, accuracies)
+    return replace(pairs, ordinal=ordinal)
 
 
 def metric_pairs(
@@ -43,34 +45,36 @@ def metric_pairs(
     A level that was never reached comes after every one that was, and two that were never reached
     are equal; then the differences are ordinal: +1, 0 and -1.
     """
-    size = experiment.main_batch_size
+    baseline, size = experiment.baseline, experiment.main_batch_size
     values: dict[tuple[str, int], float] = {}
-    for trial in _of_pair(experiment, trials, norm, size):
+    for trial in _of_pair(trials, norm, baseline, size):
         if trial.metrics:
             value = trial.metrics[metric.name]
             values[trial.norm, trial.seed] = np.inf if value is None else value
     if not any(np.isinf(value) for value in values.values()):
-        return _pairs(experiment, norm, size, values)
+        return _pairs(experiment, norm, baseline, size, values)
     ranks = {value: rank for rank, value in enumerate(sorted(set(values.values())))}
     ranked = {key: float(ranks[value]) for key, value in values.items()}
-    pairs = _pairs(experiment, norm, size, ranked)
+    pairs = _pairs(experiment, norm, baseline, size, ranked)
     signs = tuple(float(np.sign(difference)) for difference in pairs.differences)
     return replace(pairs, differences=signs, ordinal=True)
 
 
 def _of_pair(
-    experiment: Experiment, trials: Sequence[TrialSummary], norm: str, batch_size: int
+    trials: Sequence[TrialSummary], norm: str, baseline: str, batch_size: int
 ) -> list[TrialSummary]:
-    """The trials of a norm and of the baseline."""
-    pair = (norm, experiment.baseline)
-    return [t for t in trials if t.batch_size == batch_size and t.norm in pair]
+    """The trials of the two norms."""
+    return [t for t in trials if t.batch_size == batch_size and t.norm in (norm, baseline)]
 
 
 def _pairs(
-    experiment: Experiment, norm: str, batch_size: int, values: dict[tuple[str, int], float]
+    experiment: Experiment,
+    norm: str,
+    baseline: str,
+    batch_size: int,
+    values: dict[tuple[str, int], float],
 ) -> Pairs:
     """The differences of the values, by norm and seed, of every seed that both have."""
-    baseline = experiment.baseline
     seeds = [
         seed
         for seed in experiment.seed_numbers

@@ -46,8 +46,9 @@ def predictions_of(costs: Costs | None, norms: Sequence[NormSummary]) -> tuple[P
     found = []
     for predictor, value, metric in FORESEEN:
         sign = -1 if metric.better == "higher" else 1
-        actual = [sign * norm.estimates[metric.name].mean for _, norm in both]
-        found.append((predictor, metric, *kendall([value(each) for each, _ in both], actual)))
+        means = [norm.estimates[metric.name].mean or 0.0 for _, norm in both]
+        agreement = kendall([value(each) for each, _ in both], [sign * mean for mean in means])
+        found.append((predictor, metric, *agreement))
     corrected = holm([p for *_, p in found])
     return tuple(
         Prediction(predictor, metric, len(both), tau, float(p))

@@ -1,6 +1,6 @@
 """Numbers -> verdicts: what the differences to the baseline allow to say, for a family of norms.
 
-A family is every comparison that is made of one metric. The chance that it holds a false claim of a
+A family is the comparisons that are judged together. The chance that it holds a false claim of a
 difference is at most alpha (Holm), and so is the chance that it holds a false claim of equivalence.
 In a fixed design (n chosen in advance, one look) the tests are classical; in a sequential one they
 are valid at every look. See docs/statistics.md.
@@ -40,7 +40,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Differences of one metric between a norm and the baseline: one for every seed of both.
+    """Differences of one metric between a norm and its baseline: one for every seed of both.
 
     Of `ordinal` differences only the sign counts: a trial counts as guessing, or a level was never
     reached. `complete` says whether every planned trial of the two has an outcome: none failed.
@@ -89,9 +89,10 @@ Outcome = Literal["better", "worse", "equivalent", "undecided"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What may be said of a norm's test accuracy against the baseline, in percentage points.
+    """What may be said of a norm's test accuracy against its baseline, in percentage points.
 
-    `guessing`: the trials that count as guessing, of the norm and of the baseline.
+    `baseline`: that of the experiment, or the same norm at its other place. `guessing`: the trials
+    that count as guessing, of the norm and of the baseline.
     """
 
     judgement: Judgement

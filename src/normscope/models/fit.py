@@ -52,6 +52,13 @@ def check_fit(
         f"{norm} cannot be put into {model}",
         lambda: make_model(recorded, num_classes, *generators).eval(),
     )
+    if recorded.placement == "pre" and any(
+        getattr(layer, "replaces_activation", False) for layer in recorded.layers
+    ):
+        raise UsageError(
+            f"{norm}: it replaces the activation, so it is not before one; write "
+            f"{norm.removesuffix(':pre')}:post"
+        )
     names = {layer: name for name, layer in network.named_modules()}
     for layer in recorded.layers:
         where = f"{norm} does not fit into {model}: at {names.get(layer, type(layer).__name__)}"

@@ -41,6 +41,11 @@ def canonical(text: str) -> str:
     return written(name, checked_options(name, norm, options), placement)
 
 
+def means_another(name: str) -> bool:
+    """Whether a name that is in no table stands for a packaged norm, or for several."""
+    return _letters(name) in {**ALIASES, **AMBIGUOUS}
+
+
 def is_packaged(text: str) -> bool:
     """Whether a norm is one of the package's own, and not replaced by a script."""
     name = parse(text).name

@@ -26,6 +26,7 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
         },
         "answers": [str(answer) for answer in analysis.answers],
         "verdicts": [_verdict(verdict) for verdict in analysis.verdicts],
+        "placement": [_verdict(verdict) for verdict in analysis.places],
         "winner_set": None if analysis.winners is None else list(analysis.winners),
         "secondary": [_contrast(contrast) for contrast in analysis.secondary],
         "levels_percent": list(analysis.levels_percent),

@@ -12,6 +12,7 @@ from normscope.analysis.metrics import (
     Metric,
 )
 from normscope.analysis.summaries import NormSummary
+from normscope.analysis.verdicts import Verdict
 from normscope.stats import Estimate
 from normscope.words import NONE, counted, interval, number, signed
 
@@ -97,7 +98,7 @@ def result_row(norm: NormSummary, level: Metric) -> list[Cell]:
         Cell(norm.norm),
         Cell(f"{norm.finished} of {norm.trials}", norm.guessing.counts),
         mean_sd(norm.test_accuracy_percent, 1),
-        _difference(norm),
+        difference(norm.verdict),
         Cell(norm.verdict.outcome if norm.verdict else "baseline"),
         mean_sd(norm.estimates[TRAIN_ACCURACY.name], 1),
         mean_sd(norm.estimates[GAP.name], 1),
@@ -108,14 +109,15 @@ def result_row(norm: NormSummary, level: Metric) -> list[Cell]:
     ]
 
 
-def _difference(norm: NormSummary) -> Cell:
-    if norm.verdict is None:
+def difference(verdict: Verdict | None) -> Cell:
+    """The mean difference in points, with its interval and n; nothing for the baseline."""
+    if verdict is None:
         return Cell("")
-    difference = norm.verdict.difference
-    mean = signed(difference.mean)
-    if difference.low is None:
-        return Cell(mean, f"n {difference.n}" if difference.n else "")
-    return Cell(mean, f"{interval(difference.low, difference.high)}, n {difference.n}")
+    found = verdict.difference
+    mean = signed(found.mean)
+    if found.low is None:
+        return Cell(mean, f"n {found.n}" if found.n else "")
+    return Cell(mean, f"{interval(found.low, found.high)}, n {found.n}")
 
 
 def _epochs(norm: NormSummary, level: Metric) -> Cell:

@@ -8,7 +8,7 @@ from normscope.analysis.contrasts import Contrast
 from normscope.analysis.metrics import Metric
 from normscope.analysis.verdicts import Verdict
 from normscope.experiment import Costs, Spread
-from normscope.report.result_table import Cell, mean_sd
+from normscope.report.result_table import Cell, difference, mean_sd
 from normscope.stats import Estimate
 from normscope.words import NONE, confidence, counted, interval, milliseconds, number, signed
 
@@ -29,6 +29,7 @@ def evidence_tables(analysis: Analysis) -> list[Table]:
     tables = [
         _batch_sizes(analysis),
         _beside(analysis),
+        _places(analysis),
         _variances(analysis),
         _secondary(analysis),
         _tuning(analysis),
@@ -120,6 +121,40 @@ def _sd(estimate: Estimate) -> str:
 
 def _p(value: float) -> str:
     return "< 0.001" if value < 0.001 else number(value, 3)
+
+
+def _places(analysis: Analysis) -> Table:
+    accuracy = {norm.norm: norm.test_accuracy_percent for norm in analysis.norms}
+    rows = [
+        [
+            Cell(verdict.baseline),
+            mean_sd(accuracy[verdict.baseline], 1),
+            mean_sd(accuracy[verdict.norm], 1),
+            difference(verdict),
+            Cell(_p(verdict.judgement.p_value)),
+            Cell(verdict.outcome, verdict.guessing_in_all.counts, verdict.decided),
+        ]
+        for verdict in analysis.places
+    ]
+    caption = (
+        "Test accuracy with the same norm after the activation (post) and before it (pre), and the "
+        f"mean difference within seeds with its {confidence(analysis.rules.alpha)} interval. The "
+        "verdict is on pre; bold where decided. Tested as a family of its own "
+        f"({counted(len(rows), 'comparison')}), corrected by Holm at "
+        f"{100 * analysis.rules.alpha:g} %, so an interval may differ from that among the answers."
+    )
+    if len(rows) > 1:
+        caption += (
+            " That one norm has a verdict and another has none does not show that the place "
+            "matters more for the first."
+        )
+    return Table(
+        "Placement",
+        caption,
+        ["Norm", "Post (%)", "Pre (%)", "Pre − post (points)", "p, Holm", "Verdict"],
+        rows,
+        [verdict.baseline for verdict in analysis.places],
+    )
 
 
 def _variances(analysis: Analysis) -> Table:

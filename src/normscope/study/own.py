@@ -4,7 +4,7 @@ from pathlib import Path
 
 from normscope.errors import UsageError
 from normscope.experiment import Experiment, Source
-from normscope.norms import NORMS, asked, parse, renamed
+from normscope.norms import NORMS, asked, means_another, parse, renamed
 from normscope.norms.own import REGISTERED, OwnNorm, at, find, is_home
 from normscope.store.folder import ExperimentFolder
 from normscope.store.header import Header
@@ -67,7 +67,8 @@ def _name(norm: OwnNorm, asked: str, known: dict[str, Source], source: Source) -
 
 def _is_free(name: str) -> bool:
     entry = NORMS.get(name)
-    return name not in REGISTERED and (entry is None or isinstance(entry, OwnNorm))
+    known = name in REGISTERED or means_another(name)
+    return not known and (entry is None or isinstance(entry, OwnNorm))
 
 
 def _kept(folder: Path, source: Source) -> OwnNorm:
