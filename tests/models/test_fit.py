@@ -107,6 +107,6 @@ def test_a_norm_with_its_own_activation_is_not_put_before_one(monkeypatch):
         return layer
 
     monkeypatch.setitem(NORMS, "mine", with_activation)
-    with pytest.raises(UsageError, match="mine:pre: it replaces the activation.*write mine:post"):
+    with pytest.raises(UsageError, match=r"mine:pre: it replaces the activation.*write mine:post"):
         fit("mine:pre", "s8")
     fit("mine", "s8")
