@@ -11,7 +11,9 @@ import sys
 
 import pytest
 
+from normscope.cli import main
 from normscope.data import find, load_dataset
+from normscope.report import PAGE
 from normscope.training import device
 
 
@@ -39,6 +41,13 @@ def cifar10():
 
 
 @pytest.fixture
+def undrawn(monkeypatch):
+    """For tests of what is trained and said: they do not wait for a report to be drawn."""
+    write = "normscope.study.comparison.write_report"
+    monkeypatch.setattr(write, lambda analysis, pictures, out: out / PAGE)
+
+
+@pytest.fixture
 def environment(tmp_path):
     """No data set but the embedded one, and no network: a proxy that refuses every connection."""
     (tmp_path / "cache").mkdir()
@@ -57,8 +66,8 @@ def environment(tmp_path):
 
 
 @pytest.fixture
-def normscope(tmp_path, environment):
-    """Runs the command in a folder of its own, with a module's `environment`."""
+def process(tmp_path, environment):
+    """Runs the command as a user does: in a process and a folder of its own, in `environment`."""
 
     def run(*arguments):
         return subprocess.run(
@@ -69,5 +78,30 @@ def normscope(tmp_path, environment):
             text=True,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture
+def normscope(tmp_path, environment, monkeypatch, capsys):
+    """Runs the same command in this process, which spares it the seconds that imports take.
+
+    What only a process of its own shows, such as its streams and signals, is for `process`.
+    """
+
+    def run(*arguments):
+        words = [str(argument) for argument in arguments]
+        capsys.readouterr()
+        with monkeypatch.context() as patch:
+            patch.chdir(tmp_path)
+            for name in set(os.environ) - set(environment):
+                patch.delenv(name)
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["normscope", *words])
+            with pytest.raises(SystemExit) as end:
+                main()
+        out, err = capsys.readouterr()
+        return subprocess.CompletedProcess(words, end.value.code or 0, out, err)
 
     return run

@@ -1,4 +1,4 @@
-"""The command as a user types it: real processes, their output and their exit codes."""
+"""The command as a user types it: output, exit codes, and what only a process of its own shows."""
 
 import json
 import signal
@@ -8,16 +8,17 @@ import time
 
 import pytest
 from command_line import SMALL, one_line
+from torch import nn
 
-from normscope.norms import PACKAGED_NORMS
+from normscope.norms import NORMS, PACKAGED_NORMS
 
 COMMAND = [sys.executable, "-m", "normscope"]
 # -- what works ----------------------------------------------------------------------------------
 
 
-def test_version_and_help(normscope):
-    assert normscope("--version").stdout.startswith("normscope 0.")
-    shown = normscope("compare", "--help").stdout
+def test_version_and_help(process):
+    assert process("--version").stdout.startswith("normscope 0.")
+    shown = process("compare", "--help").stdout
     options = (
         "dataset data-dir model norms baseline recipe set seeds epochs batch-size batch-sizes "
         "protocol until-decided max-seeds budget margin alpha level train-limit test-limit device "
@@ -27,14 +28,14 @@ def test_version_and_help(normscope):
         assert f"--{option}" in shown
 
 
-def test_compare_then_report(normscope, tmp_path):
+def test_compare_then_report(normscope, process, tmp_path):
     dry = normscope("compare", *SMALL, "--seeds", 2, "--dry-run")
     assert dry.returncode == 0, dry.stderr
     assert dry.stdout.count("to run  ") == 4
     assert "4 of 4 trials to run in runs/shapes-s8-quick-epochs1-train192-test100" in dry.stdout
     assert not (tmp_path / "runs").exists()
 
-    done = normscope("compare", *SMALL, "--seeds", 2)
+    done = process("compare", *SMALL, "--seeds", 2)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert "trial 1/4  bn seed 0  epoch 1/1  train" in done.stdout
@@ -47,7 +48,7 @@ def test_compare_then_report(normscope, tmp_path):
     table = done.stdout[done.stdout.index("bn and gn on shapes") :]
     assert max(map(len, table.splitlines())) <= 80
 
-    again = normscope("compare", *SMALL, "--seeds", 2, "--json")
+    again = process("compare", *SMALL, "--seeds", 2, "--json")
     assert again.returncode == 0, again.stderr
     assert "0 trials to run, 4 stored" in again.stderr
     values = json.loads(again.stdout)
@@ -61,7 +62,7 @@ def test_compare_then_report(normscope, tmp_path):
     assert normscope("compare", *SMALL, "--seeds", 2, "--dry-run").stdout.count("stored ") == 4
 
 
-def test_one_seed_says_so_in_the_terminal_and_in_json(normscope):
+def test_one_seed_says_so_in_the_terminal_and_in_json(normscope, undrawn):
     done = normscope("compare", *SMALL, "--seeds", 1)
     assert "One seed: no conclusion about the norm" in done.stdout
     values = json.loads(normscope("compare", *SMALL, "--seeds", 1, "--json").stdout)
@@ -93,16 +94,16 @@ def test_norms(normscope):
     assert "three layers are called LayerNorm" in one_line(normscope("norms", "layernorm"), 2)
 
 
-def test_check_norm(normscope, tmp_path):
+def test_check_norm(normscope, process, tmp_path):
     text = "from torch import nn\ndef good(c): return nn.GroupNorm(2, c)\n"
     text += "class Bad(nn.Module):\n    def __init__(self, c): super().__init__()\n"
     text += "    def forward(self, x): return x.mean(1)\n"
     (tmp_path / "my.py").write_text(text, encoding="utf-8")
-    done = normscope("check-norm", "my.py:good")
+    done = process("check-norm", "my.py:good")
     assert done.returncode == 0, done.stderr
     assert "gradient in training      holds" in done.stdout
     assert "evaluation                       the same as training" in done.stdout
-    done = normscope("check-norm", "my.py:Bad", "--json")
+    done = process("check-norm", "my.py:Bad", "--json")
     assert "keeps shape and type" in one_line(done, 3)
     assert json.loads(done.stdout)[0]["holds"] is False
     assert "unknown norm 'foo'" in one_line(normscope("check-norm", "foo"), 2)
@@ -196,8 +197,8 @@ def test_every_error_looks_the_same(normscope, arguments, message):
     assert error.count("\n") == 1
 
 
-def test_a_command_without_arguments_shows_its_help(normscope):
-    done = normscope()
+def test_a_command_without_arguments_shows_its_help(process):
+    done = process()
     assert "compare" in done.stdout + done.stderr
     assert "Traceback" not in done.stderr
 
@@ -229,7 +230,7 @@ def test_an_empty_folder_name_is_refused(normscope, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["cache"]
 
 
-def test_a_narrow_terminal_gets_a_line_per_value(normscope, environment):
+def test_a_narrow_terminal_gets_a_line_per_value(normscope, environment, undrawn):
     normscope("compare", *SMALL, "--seeds", 2, "--out", "e")
     environment["COLUMNS"] = "40"
     shown = normscope("report", "e").stdout
@@ -239,14 +240,14 @@ def test_a_narrow_terminal_gets_a_line_per_value(normscope, environment):
     assert max(map(len, sentences.splitlines())) <= 40
 
 
-def test_debug_shows_the_traceback(normscope):
-    done = normscope("compare", "--model", "vgg", "--debug")
+def test_debug_shows_the_traceback(process):
+    done = process("compare", "--model", "vgg", "--debug")
     assert "Traceback" in done.stderr
     assert "UsageError" in done.stderr
 
 
-def test_without_network_two_lines_say_what_to_do(normscope):
-    error = one_line(normscope("compare", "--dataset", "cifar10"), 3)
+def test_without_network_two_lines_say_what_to_do(process):
+    error = one_line(process("compare", "--dataset", "cifar10"), 3)
     assert error.count("\n") == 2
     assert "cifar-10-python.tar.gz" in error
     assert "--dataset shapes" in error
@@ -259,8 +260,8 @@ def test_a_folder_that_lacks_a_batch(normscope, tmp_path):
     assert "data_batch_1 is truncated" in error or "missing" in error
 
 
-def test_report_of_what_is_no_experiment(normscope, tmp_path):
-    assert "holds no normscope experiment" in one_line(normscope("report", tmp_path), 2)
+def test_report_of_what_is_no_experiment(process, tmp_path):
+    assert "holds no normscope experiment" in one_line(process("report", tmp_path), 2)
 
 
 def test_a_folder_of_another_version(normscope, tmp_path):
@@ -335,25 +336,23 @@ def test_ctrl_c_before_there_is_a_folder_names_none(tmp_path):
     assert (done.returncode, done.stderr) == (130, "\nStopped.\n")
 
 
-def test_a_trial_that_failed_ends_with_3_and_the_report_shows_why(tmp_path):
+def test_a_trial_that_failed_ends_with_3_and_the_report_shows_why(normscope, monkeypatch, tmp_path):
     """A norm that raises in training is added to the table."""
-    text = (
-        "from torch import nn\n"
-        "from normscope.norms import NORMS\n"
-        "class Broken(nn.Module):\n"
-        "    def forward(self, x):\n"
-        "        if self.training: raise RuntimeError('out of patience')\n"
-        "        return x\n"
-        "NORMS['broken'] = lambda channels: Broken()"
-    )
-    arguments = ["compare", *SMALL, "--norms", "bn,broken", "--seeds", "1", "--out", "e"]
-    done = run_script(tmp_path, text, *arguments)
+
+    class Broken(nn.Module):
+        def forward(self, x):
+            if self.training:
+                raise RuntimeError("out of patience")
+            return x
+
+    monkeypatch.setitem(NORMS, "broken", lambda channels: Broken())
+    done = normscope("compare", *SMALL, "--norms", "bn,broken", "--seeds", 1, "--out", "e")
     assert "1 trial failed" in one_line(done, 3)
     assert "RuntimeError: out of patience" in done.stdout
     page = (tmp_path / "e" / "report.html").read_text(encoding="utf-8")
     assert "RuntimeError: out of patience" in page
 
-    arguments = ["compare", *SMALL, "--norms", "broken", "--seeds", "1", "--out", "f", "--json"]
-    done = run_script(tmp_path, text, *arguments)
+    arguments = ["compare", *SMALL, "--norms", "broken", "--seeds", 1, "--out", "f", "--json"]
+    done = normscope(*arguments)
     assert (done.returncode, done.stderr.count("1 trial failed")) == (3, 1)
     assert json.loads(done.stdout)["norms"][0]["finished"] == 0

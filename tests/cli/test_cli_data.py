@@ -1,4 +1,4 @@
-"""`normscope data` and `normscope report` as a user types them: real processes and exit codes."""
+"""`normscope data` and `normscope report` as a user types them: output, files and exit codes."""
 
 import json
 import os
@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from normscope.data.layouts import CIFAR10
+from normscope.experiment.reading import read_experiment
+from normscope.study.compare import compare
 
 FOLDER = "cifar-10-batches-py"
 NOWHERE = "http://127.0.0.1:9"  # a proxy that refuses every connection
@@ -115,8 +117,8 @@ def test_add_refuses_what_is_no_data_set(normscope, tmp_path):
     assert "holds no file of cifar10, cifar100" in said
 
 
-def test_add_real_cifar10_then_list_it(normscope, real, cache):
-    done = normscope("data", "add", real / FOLDER)
+def test_add_real_cifar10_then_list_it(normscope, process, real, cache):
+    done = process("data", "add", real / FOLDER)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"verified, and copied to {cache / FOLDER}\n"
     for file in CIFAR10.files:
@@ -271,14 +273,21 @@ def test_a_user_without_a_home_folder(environment, tmp_path):
 # -- report --------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The folder of a small experiment."""
+    folder = tmp_path_factory.mktemp("trained") / "e"
+    small = {"epochs": 1, "train_limit": 128, "test_limit": 100, "norms": ["bn", "gn"]}
+    compare(read_experiment(**small, seeds=1), out=folder, workers=1)
+    return folder
+
+
 @pytest.fixture
-def experiment(normscope, tmp_path):
-    """The folder of a small experiment, without its report."""
-    small = ["--epochs", 1, "--train-limit", 128, "--test-limit", 100, "--norms", "bn,gn"]
-    done = normscope("compare", *small, "--seeds", 1, "--out", "e")
-    assert done.returncode == 0, done.stderr
-    (tmp_path / "e" / "report.html").unlink()
-    return tmp_path / "e"
+def experiment(trained, tmp_path):
+    """A copy of it without its report, where commands are run."""
+    copy = shutil.copytree(trained, tmp_path / "e")
+    (copy / "report.html").unlink()
+    return copy
 
 
 def test_report_goes_where_it_is_told_as_text_and_as_json(normscope, experiment, tmp_path):

@@ -1,4 +1,4 @@
-"""Designs, levels, batch sizes and plans as a user types them: real processes, real trainings."""
+"""Designs, levels, batch sizes and plans as a user types them: real trainings."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 from command_line import SMALL, one_line
 
 
-def test_seeds_are_added_until_decided_and_the_verdicts_move(normscope, tmp_path):
+def test_seeds_are_added_until_decided_and_the_verdicts_move(normscope, tmp_path, undrawn):
     # Networks at chance differ by several points, so a margin of 60 makes them equivalent.
     done = normscope("compare", *SMALL, "--until-decided", "--max-seeds", 20, "--margin", 60)
     assert done.returncode == 0, done.stderr
@@ -31,7 +31,7 @@ def test_seeds_are_added_until_decided_and_the_verdicts_move(normscope, tmp_path
     assert "The margin was changed after a look at results." in narrower.stdout
 
 
-def test_a_fixed_design_that_is_extended_becomes_sequential_and_says_so(normscope):
+def test_a_fixed_design_that_is_extended_becomes_sequential_and_says_so(normscope, undrawn):
     first = normscope("compare", *SMALL, "--seeds", 2)
     assert "Fixed design, n = 2" in first.stdout
     second = normscope("compare", *SMALL, "--seeds", 3, "--baseline", "bn")
@@ -39,7 +39,7 @@ def test_a_fixed_design_that_is_extended_becomes_sequential_and_says_so(normscop
     assert "Sequential design, since seeds were added after a look at results" in words
 
 
-def test_batch_sizes_and_levels(normscope, tmp_path):
+def test_batch_sizes_and_levels(normscope, tmp_path, undrawn):
     sizes, levels = ("--batch-sizes", "64,32"), ("--level", "0.05,0.9")
     done = normscope("compare", *SMALL, "--seeds", 1, *sizes, *levels, "--json")
     assert done.returncode == 0, done.stderr

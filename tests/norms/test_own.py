@@ -165,7 +165,7 @@ def test_what_cannot_be_found_is_one_line(folder, home, message):
 # -- trained ---------------------------------------------------------------------------------------
 
 
-def test_it_trains_in_worker_processes_and_its_folder_is_all_it_takes(folder):
+def test_it_trains_in_worker_processes_and_its_folder_is_all_it_takes(folder, undrawn):
     """The first run, the same again, an edited norm, and more seeds when the file is gone."""
     asked_for = small("bn", "my.py:CustomNorm")
     first = normscope.compare(asked_for, out="e", workers=2)
@@ -189,7 +189,7 @@ def test_it_trains_in_worker_processes_and_its_folder_is_all_it_takes(folder):
     assert Comparison.read("e").analysis.titles == third.analysis.titles
 
 
-def test_folders_do_not_take_each_others_norms(folder):
+def test_folders_do_not_take_each_others_norms(folder, undrawn):
     """In one process: a name stands for the norm of the folder that is worked on."""
     asked_for = small("bn", "my.py:CustomNorm")
     normscope.compare(asked_for, out="first", workers=1)

@@ -275,6 +275,20 @@ def test_every_figure_is_small_and_says_what_it_shows(svgs):
         assert "metadata" not in svg
 
 
+def test_every_file_of_a_figure_is_drawn_once(analysis):
+    """With any layout engine, be it a placeholder, matplotlib draws twice for each."""
+    figure, drawn = draw_dots(final_accuracy_data(analysis), "title", "x"), []
+
+    class Mark(Text):
+        def draw(self, renderer):
+            drawn.append(renderer)
+
+    figure.add_artist(Mark())
+    to_png(figure)
+    to_svg(figure, "name", "alt")
+    assert len(drawn) == 2
+
+
 def test_the_same_figure_twice_is_the_same_bytes(analysis):
     def draw():
         figure = draw_confusion(confusion_data(analysis)[0])

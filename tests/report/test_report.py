@@ -29,6 +29,8 @@ from normscope.errors import RunError
 from normscope.report import write_report
 from normscope.report.as_json import as_json
 from normscope.report.figures import FIGURE_FILE, make_figures
+from normscope.report.html import render_page
+from normscope.report.markdown import render_markdown
 from normscope.report.result_table import SECONDS_NOTE, setting
 from normscope.store import Store
 from normscope.study.comparison import Comparison
@@ -79,11 +81,21 @@ class Page(HTMLParser):
         return next(row for row in self.rows if row[0] == norm)
 
 
-def report(tmp_path, analysis, pictures=()):
+def save_pictures(tmp_path, pictures):
     for index in pictures:
         tmp_path.joinpath("pictures").mkdir(exist_ok=True)
         Image.new("RGB", (32, 32), (index % 256, 90, 30)).save(tmp_path / f"pictures/{index}.png")
+
+
+def report(tmp_path, analysis, pictures=()):
+    save_pictures(tmp_path, pictures)
     return write_report(analysis, tmp_path / "pictures", tmp_path / "out")
+
+
+def page_without_figures(tmp_path, analysis, pictures=()):
+    """The page for tests of its words, which need not wait until seconds of drawing are over."""
+    save_pictures(tmp_path, pictures)
+    return render_page(analysis, [], tmp_path / "pictures")
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +177,7 @@ def test_best_is_marked_only_where_every_difference_is_decided(plain, tmp_path):
     assert {n.verdict.outcome for n in analysis.norms if n.verdict} & {"undecided"}
     assert 'class="best"' not in html
     two = make_analysis(**FEW, seeds=8)
-    decided = report(tmp_path, two).read_text(encoding="utf-8")
+    decided = page_without_figures(tmp_path, two)
     assert [n.verdict.outcome for n in two.norms if n.verdict] == ["worse"]
     assert decided.count('<b class="best">') == 1
     assert f'<b class="best">{mean(final(two, "bn").values()):.1f}</b>' in decided
@@ -267,7 +279,7 @@ def test_headings_sections_and_tables_are_marked_up(plain):
 def test_pictures_are_embedded_and_missing_ones_are_said_to_be_missing(tmp_path):
     analysis = make_analysis(**FEW)
     absent, *kept = sorted(analysis.mistakes.pictures())
-    html = report(tmp_path, analysis, kept).read_text(encoding="utf-8")
+    html = page_without_figures(tmp_path, analysis, kept)
     shown = [e.index for group in analysis.mistakes.groups for e in group.examples]
     missing = shown.count(absent)
     assert html.count("<img ") == len(shown) - missing
@@ -310,9 +322,10 @@ def test_the_layer_table_adds_up(plain):
 # -- one thing, one name ---------------------------------------------------------------------------
 
 
-def page_of(tmp_path, **options):
-    path = report(tmp_path, make_analysis(**{**FEW, **options}))
-    return Page(path.read_text(encoding="utf-8")), path.with_name("summary.md").read_text("utf-8")
+def words_of(tmp_path, **options):
+    """The page and the Markdown without their figures."""
+    analysis = make_analysis(**{**FEW, **options})
+    return Page(page_without_figures(tmp_path, analysis)), render_markdown(analysis, [])
 
 
 def test_costs_are_told_with_their_spread_wherever_tables_are(plain):
@@ -339,8 +352,7 @@ def test_the_navigation_has_the_headings_of_the_sections(plain):
 
 def test_a_section_has_one_name_on_the_page_in_markdown_and_in_the_terminal(tmp_path, capsys):
     analysis = make_analysis(**FEW, seeds=1)
-    path = report(tmp_path, analysis)
-    html, markdown = (path.with_name(n).read_text("utf-8") for n in ("report.html", "summary.md"))
+    html, markdown = page_without_figures(tmp_path, analysis), render_markdown(analysis, [])
     show_analysis(analysis)
     terminal = capsys.readouterr().out.splitlines()
     for name in ("Answer", "Caveats", "Findings"):
@@ -365,30 +377,32 @@ def test_the_same_words_with_the_same_minus_sign_are_on_every_surface(plain, cap
 def test_every_norm_is_named_in_full_once_per_surface(tmp_path, capsys):
     titles = {"bn": "BatchNorm", "gn": "GroupNorm, 4 groups"}
     names = "bn: BatchNorm; gn: GroupNorm, 4 groups"
-    page, markdown = page_of(tmp_path, titles=titles)
-    show_analysis(make_analysis(**FEW, titles=titles))
+    analysis = make_analysis(**FEW, titles=titles)
+    path = report(tmp_path, analysis)
+    page, markdown = Page(path.read_text("utf-8")), path.with_name("summary.md").read_text("utf-8")
+    show_analysis(analysis)
     for text in (page.text, markdown, capsys.readouterr().out):
         assert text.count(names) == text.count("GroupNorm, 4 groups") == 1
 
 
 def test_full_names_are_left_out_where_they_are_not_known(tmp_path):
-    page, markdown = page_of(tmp_path, titles={"ln": "LayerNorm"})
+    page, markdown = words_of(tmp_path, titles={"ln": "LayerNorm"})
     assert "LayerNorm" not in page.text + markdown
 
 
 def test_limits_on_the_images_are_told(tmp_path, capsys):
-    page, markdown = page_of(tmp_path, train_limit=4000, test_limit=900)
+    page, markdown = words_of(tmp_path, train_limit=4000, test_limit=900)
     show_analysis(make_analysis(**FEW, train_limit=4000, test_limit=900))
     words = "learning rate 0.02, the first 4,000 training and the first 900 test images"
     for text in (page.text, markdown, " ".join(capsys.readouterr().out.split())):
         assert words in text
-    page, markdown = page_of(tmp_path)
+    page, markdown = words_of(tmp_path)
     assert "learning rate 0.02, all 50,000 training and all 1,000 test images" in page.text
     assert "learning rate 0.02, all 50,000 training and all 1,000 test images" in markdown
 
 
 def test_a_short_training_is_told_beside_the_answer_on_every_surface(tmp_path, capsys):
-    page, markdown = page_of(tmp_path, train_limit=4000)
+    page, markdown = words_of(tmp_path, train_limit=4000)
     show_analysis(make_analysis(**FEW, train_limit=4000))
     words = "24 of 1,470 steps."
     for text in (page.text, markdown, " ".join(capsys.readouterr().out.split())):
@@ -416,7 +430,7 @@ def test_a_level_that_was_not_always_reached_says_by_how_many(low, words, tmp_pa
             for r in results
         ]
 
-    page, markdown = page_of(tmp_path, epochs=15, change=change)
+    page, markdown = words_of(tmp_path, epochs=15, change=change)
     assert page.row("gn")[7] == words
     assert f"| {words} |" in markdown
 
@@ -527,11 +541,10 @@ def test_collapsed_trials_are_counted_apart_and_named_on_every_surface(tmp_path,
 
 @pytest.mark.parametrize("norms", [("bn", "gn"), ("bn",)])
 def test_one_seed_is_no_conclusion_and_says_so_wherever_it_is_read(tmp_path, norms):
-    path = report(tmp_path, make_analysis(**{**FEW, "norms": norms}, seeds=1))
-    page = Page(path.read_text(encoding="utf-8"))
+    page, markdown = words_of(tmp_path, norms=norms, seeds=1)
     sentence = f"{ONE_SEED[0].upper()}{ONE_SEED[1:]}."
     assert page.text.index(f"Caveats {sentence}") < page.text.index("Seconds per epoch")
-    assert f"\n- {sentence}\n" in path.with_name("summary.md").read_text(encoding="utf-8")
+    assert f"\n- {sentence}\n" in markdown
 
 
 def test_three_seeds_do_not_say_that_they_are_one(plain):
@@ -539,16 +552,15 @@ def test_three_seeds_do_not_say_that_they_are_one(plain):
 
 
 def test_synthetic_data_is_named_directly_under_the_title(tmp_path):
-    path = report(tmp_path, make_analysis(**FEW, synthetic=True))
-    html = path.read_text(encoding="utf-8")
+    analysis = make_analysis(**FEW, synthetic=True)
+    html = page_without_figures(tmp_path, analysis)
     assert re.search(r"</h1>\s*<p [^>]*><strong>Synthetic data", html)
-    assert "Synthetic data" in path.with_name("summary.md").read_text(encoding="utf-8")
+    assert "Synthetic data" in render_markdown(analysis, [])
 
 
 def test_text_from_data_stays_text(tmp_path):
     analysis = make_analysis(
-        norms=("bn", "gn"),
-        class_names=HOSTILE,
+        **{**FEW, "class_names": HOSTILE},
         command="normscope --out '<script>x</script>' `id`",
         change=lambda rs: [failed(rs[0], 'Traceback\nError: <b onclick="x">'), *rs[1:]],
     )
@@ -569,7 +581,7 @@ def test_failures_are_listed_with_their_traceback(tmp_path):
     analysis = make_analysis(
         **FEW, change=lambda rs: [failed(rs[0], "Traceback\n  in f\nE: no"), *rs[1:]]
     )
-    page = Page(report(tmp_path, analysis).read_text(encoding="utf-8"))
+    page = Page(page_without_figures(tmp_path, analysis))
     trial = analysis.results[0].trial.id
     assert page.row(trial)[:3] == [trial, "failed", "–"]
     assert f"{trial} failed: E: no" in page.text
@@ -584,7 +596,7 @@ def test_several_environments_are_listed_each_with_its_trials(tmp_path):
         return [*results[:4], *[r.model_copy(update={"environment": other}) for r in results[4:]]]
 
     analysis = make_analysis(**FEW, change=change)
-    text = Page(report(tmp_path, analysis).read_text(encoding="utf-8")).text
+    text = Page(page_without_figures(tmp_path, analysis)).text
     assert "Trials 4 normscope" in text
     assert "Trials 2 normscope" in text
     assert "NVIDIA H100" in text
@@ -593,7 +605,7 @@ def test_several_environments_are_listed_each_with_its_trials(tmp_path):
 def test_pictures_that_cannot_be_read_count_as_absent_and_a_damaged_one_is_shown(tmp_path):
     analysis = make_analysis(**FEW)
     folder, damaged, *kept = sorted(analysis.mistakes.pictures())
-    whole = report(tmp_path, analysis, [damaged, *kept]).read_text(encoding="utf-8")
+    whole = page_without_figures(tmp_path, analysis, [damaged, *kept])
     pictures = tmp_path / "pictures"
     pictures.joinpath(f"{folder}.png").mkdir()
     with pictures.joinpath(f"{damaged}.png").open("r+b") as file:

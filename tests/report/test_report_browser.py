@@ -11,6 +11,8 @@ from PIL import Image
 from report_fakes import diverged, make_analysis
 
 from normscope.report import write_report
+from normscope.report.figures import make_figures
+from normscope.report.html import render_page
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -48,11 +50,13 @@ def report(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def twenty(tmp_path_factory):
-    """The address of a report of twenty norms, without pictures."""
+    """The address of the page of twenty norms, without pictures and the other files of a report."""
     norms = ("bn", "gn", "ln", *(f"norm{i}" for i in range(3, 20)))
     analysis = make_analysis(norms=norms, epochs=6, class_names=("ant", "bee", "cat"))
-    folder = tmp_path_factory.mktemp("twenty")
-    return write_report(analysis, folder / "pictures", folder).as_uri()
+    page = tmp_path_factory.mktemp("twenty") / "report.html"
+    html = render_page(analysis, make_figures(analysis), page.parent / "pictures")
+    page.write_text(html, encoding="utf-8")
+    return page.as_uri()
 
 
 @pytest.fixture

@@ -160,7 +160,8 @@ def test_a_forecast_tells_of_data_that_are_not_here_and_of_the_budget(tmp_path, 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("NORMSCOPE_DATA", raising=False)
     monkeypatch.chdir(tmp_path)
-    absent = read_experiment(dataset="cifar10", norms=["bn", "gn"], epochs=1, train_limit=512)
+    small_steps = {"epochs": 1, "train_limit": 512, "batch_size": 32}  # a few of them are timed
+    absent = read_experiment(dataset="cifar10", norms=["bn", "gn"], **small_steps)
     notices = forecast(check(absent, out=tmp_path / "e", design=UNTIL, budget_s=1.0)).notices
     assert notices[0] == "cifar10 is not on this machine: 170 MB would be downloaded first."
     assert notices[1].startswith("The budget of 1 s has room for the first seed")
@@ -248,7 +249,7 @@ def test_own_code_that_failed_is_tried_again(monkeypatch, tmp_path):
     assert (tmp_path / "e" / "report.html").is_file()
 
 
-def test_trials_without_the_experiment_they_are_of_are_left_alone(tmp_path):
+def test_trials_without_the_experiment_they_are_of_are_left_alone(tmp_path, undrawn):
     normscope.compare(small(seeds=1), out=tmp_path, workers=1)
     (tmp_path / "experiment.json").unlink()
     before = sorted(tmp_path.rglob("*"))

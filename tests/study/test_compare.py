@@ -86,7 +86,7 @@ def test_the_table_is_computed_from_the_stored_predictions(done):
         assert table.loc[norm, "test_accuracy_percent_sd"] == pytest.approx(sd)
 
 
-def test_the_same_again_trains_nothing(copied):
+def test_the_same_again_trains_nothing(copied, undrawn):
     before = records(copied)
     _, trials = run(small(), copied)
     assert trials == []
@@ -102,7 +102,7 @@ def test_another_norm_later_leaves_the_old_records_and_starts_alike(copied):
     assert list(comparison.table()["norm"]) == ["bn", "gn", "ln"]
 
 
-def test_a_trial_is_the_same_alone_as_in_company(copied, tmp_path):
+def test_a_trial_is_the_same_alone_as_in_company(copied, tmp_path, undrawn):
     """ln added later to a folder equals ln trained in a folder of its own."""
     run(small(norms=["ln"]), copied)
     alone, _ = run(small(norms=["ln"]), tmp_path / "alone")
@@ -123,7 +123,7 @@ def test_own_seeds_are_trained_paired_and_reported(tmp_path):
     assert more.analysis.norms[1].verdict.judgement.pairs.seeds == (1, 7, 9)
 
 
-def test_more_seeds_train_only_the_new_block(copied):
+def test_more_seeds_train_only_the_new_block(copied, undrawn):
     _, trials = run(small(seeds=3), copied)
     assert trials == [("bn", 2), ("gn", 2)]
     requests = json.loads((copied / "experiment.json").read_text())["requests"]
@@ -164,7 +164,7 @@ def test_a_refused_run_leaves_the_folder_as_it_was(copied, monkeypatch):
     assert content() == before
 
 
-def test_a_lost_description_is_made_again(copied):
+def test_a_lost_description_is_made_again(copied, undrawn):
     before = (copied / "dataset.json").read_bytes()
     for name in ("dataset.json", "models.json", "test_labels.npy"):
         (copied / name).unlink()
@@ -256,7 +256,9 @@ def test_real_cifar10_trains_from_python(cifar10, tmp_path):
     assert comparison.table()["finished"].tolist() == [1]
 
 
-def test_why_the_training_ended_matters_more_than_a_disk_that_is_full(tmp_path, monkeypatch):
+def test_why_the_training_ended_matters_more_than_a_disk_that_is_full(
+    tmp_path, monkeypatch, undrawn
+):
     class Impatient(Watcher):
         def trial_ended(self, result):
             raise KeyboardInterrupt
@@ -272,7 +274,7 @@ def test_why_the_training_ended_matters_more_than_a_disk_that_is_full(tmp_path, 
         compare(small(), out=tmp_path / "b", workers=1, observer=Watcher())
 
 
-def test_a_batch_size_that_was_added_after_a_look_is_a_caveat(tmp_path):
+def test_a_batch_size_that_was_added_after_a_look_is_a_caveat(tmp_path, undrawn):
     run(small(seeds=1, batch_sizes=[16, 32]), tmp_path)
     same, _ = run(small(seeds=2), tmp_path)  # nobody named a size: those of the folder
     assert not any(caveat.kind == "enlarged family" for caveat in same.analysis.caveats)

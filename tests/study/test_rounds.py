@@ -228,7 +228,7 @@ def small(**changes):
     return read_experiment(**{**values, **changes})
 
 
-def test_seeds_are_trained_until_the_most_allowed_and_continued(tmp_path):
+def test_seeds_are_trained_until_the_most_allowed_and_continued(tmp_path, undrawn):
     design = Design(until_decided=True, max_seeds=2, margin_points=0.01)
     first = Watcher()
     compare(small(), out=tmp_path, workers=1, observer=first, design=design)
@@ -264,7 +264,7 @@ def test_rates_are_searched_on_held_out_images_before_the_experiment(tuned):
         assert {p.name for p in (comparison.folder / "trials" / trial).iterdir()} == {"record.json"}
 
 
-def test_a_finished_search_is_not_repeated(tuned, tmp_path):
+def test_a_finished_search_is_not_repeated(tuned, tmp_path, undrawn):
     comparison, _ = tuned
     folder, watcher = shutil.copytree(comparison.folder, tmp_path / "e"), Watcher()
     again = small(norms=["bn"], seeds=2, protocol="tuned")
@@ -272,7 +272,7 @@ def test_a_finished_search_is_not_repeated(tuned, tmp_path):
     assert [(t.validation, t.seed) for t in watcher.trials] == [(False, 1)]
 
 
-def test_a_search_that_lost_a_record_goes_on_and_keeps_the_trials(tuned, tmp_path):
+def test_a_search_that_lost_a_record_goes_on_and_keeps_the_trials(tuned, tmp_path, undrawn):
     """What an error about a damaged record advises: remove its folder, run it again."""
     comparison, watcher = tuned
     folder, again = shutil.copytree(comparison.folder, tmp_path / "e"), Watcher()

@@ -71,7 +71,7 @@ def draw_drops(rows: Sequence[NormDrops], norms: Sequence[str]) -> Figure:
     `norms` are all norms of the experiment, which fix the styles.
     """
     styles = norm_styles(norms)
-    figure = Figure(figsize=(PANEL_INCHES, 0.75 + 0.8 * len(rows)))
+    figure = Figure(figsize=(PANEL_INCHES, 0.75 + 0.8 * len(rows)), layout="constrained")
     panels = figure.subplots(len(rows), sharex=True, sharey=True, squeeze=False)[:, 0]
     deepest = max(float(row.depths.max()) for row in rows)
     panels[0].set_ylim(deepest * 1.08 or 1.0, 0)

@@ -105,8 +105,7 @@ def draw_mistakes(shown: NormMistakes, images: dict[int, np.ndarray | None]) -> 
     """
     width = COLUMNS * CELL_INCHES[0] + 2 * MARGIN_INCHES
     height = TITLE_INCHES + ROWS * CELL_INCHES[1] + MARGIN_INCHES
-    figure = Figure(figsize=(width, height))
-    figure.set_layout_engine("none")  # tiles stand at whole dots
+    figure = Figure(figsize=(width, height))  # without a layout: tiles stand at whole dots
     title = f"Most confident mistakes of {shown.norm}  n={shown.n}"
     figure.text(MARGIN_INCHES / width, 1 - 0.25 / height, title, fontsize=10, fontweight="bold")
     for place, mistake in enumerate(shown.mistakes):

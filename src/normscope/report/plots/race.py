@@ -167,7 +167,8 @@ def draw_race(races: Sequence[NormRace], norms: Sequence[str], rules: Rules) -> 
     styles, margin = norm_styles(norms), rules.margin or 0.0
     columns = 1 if len(races) <= MAX_STACKED else COLUMNS
     lines = -(-len(races) // columns)
-    figure = Figure(figsize=(PANEL_INCHES, 1.2 + (1.15 if columns == 1 else 1.0) * lines))
+    height = 1.2 + (1.15 if columns == 1 else 1.0) * lines
+    figure = Figure(figsize=(PANEL_INCHES, height), layout="constrained")
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     add_heading(figure, f"Difference to {short_name(norms[0])} after every seed (points)")
     grid[-1, 0].set_xlabel("Seeds")

@@ -39,7 +39,6 @@ STYLE = {
     "axes.titlepad": 8,
     "axes.titlesize": 10,
     "axes.titleweight": "bold",
-    "figure.constrained_layout.use": True,
     "figure.facecolor": PAPER,
     "axes.facecolor": "none",
     "font.family": "sans-serif",
@@ -81,7 +80,8 @@ def in_style(**changes: str) -> Iterator[None]:
 def styled(draw: Callable[Parameters, Figure]) -> Callable[Parameters, Figure]:
     """Draw `in_style` and lay the figure out once, so that every file shows the same layout.
 
-    A figure whose layout engine was taken away has placed its parts itself, and stays as it is.
+    A figure without a layout engine has placed its parts itself, and stays as it is. The engine is
+    taken away, and not set to "none": matplotlib would then draw every file twice.
     """
 
     @wraps(draw)
@@ -90,7 +90,7 @@ def styled(draw: Callable[Parameters, Figure]) -> Callable[Parameters, Figure]:
             figure = draw(*args, **kwargs)
             if isinstance(figure.get_layout_engine(), ConstrainedLayoutEngine):
                 ConstrainedLayoutEngine().execute(figure)
-            figure.set_layout_engine("none")
+            figure.set_layout_engine(None)
             return figure
 
     return draw_in_style
@@ -170,5 +170,5 @@ def add_heading(figure: Figure, heading: str) -> None:
 
 def new_panel(height_inches: float, width_inches: float = PANEL_INCHES) -> tuple[Figure, Axes]:
     """A figure with one pair of axes, in the style of the caller's `styled` context."""
-    figure = Figure(figsize=(width_inches, height_inches))
+    figure = Figure(figsize=(width_inches, height_inches), layout="constrained")
     return figure, figure.add_subplot()
