@@ -13,6 +13,11 @@ def number(value: float | None, digits: int, signed: bool = False) -> str:
     return f"{value:{'+' if signed else ''},.{digits}f}".replace("-", "−")
 
 
+def p_value(value: float) -> str:
+    """With three decimals, or ``< 0.001``."""
+    return "< 0.001" if value < 0.001 else number(value, 3)
+
+
 def signed(points: float | None, digits: int = 2) -> str:
     """``+0.79``: a difference, with its sign."""
     return number(points, digits, signed=True)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from normscope.models import folding
 from normscope.models.folding import ConvPlusMap, fold_norms
 from normscope.training.forward import with_fastest_forward
 from normscope.training.trial import build_model
@@ -66,3 +67,57 @@ def test_a_norm_with_no_convolution_beside_it_stays():
     assert fold_norms(network, torch.randn(1, 3, 4, 4)) is None
     pooled = nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3), nn.MaxPool2d(2), nn.Conv2d(3, 4, 1))
     assert fold_norms(pooled, torch.randn(1, 3, 4, 4)) is None
+
+
+class Tied(nn.Module):
+    """A convolution that is used by two sequences, or by one and outside of it."""
+
+    def __init__(self, outside):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 3, padding=1)
+        self.one = nn.Sequential(self.conv, nn.BatchNorm2d(3), nn.ReLU())
+        self.other = self.conv if outside else nn.Sequential(self.conv, nn.BatchNorm2d(3))
+
+    def forward(self, x):
+        return self.other(self.one(x))
+
+
+class TwoSizes(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.block = nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3), nn.Conv2d(3, 3, 3, padding=1))
+
+    def forward(self, x):
+        return self.block(nn.functional.avg_pool2d(self.block(x), 2))
+
+
+def pooled(pool):
+    return nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3), pool, nn.Conv2d(3, 4, 1))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        Tied(outside=False),
+        Tied(outside=True),
+        TwoSizes(),
+        pooled(nn.AvgPool2d(3, 1, padding=1)),
+        pooled(nn.AvgPool2d(2, divisor_override=1)),
+    ],
+    ids=["tied", "tied outside", "two sizes", "padded pool", "sum pool"],
+)
+def test_what_would_answer_otherwise_is_not_folded(network):
+    rng = torch.Generator().manual_seed(0)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            nn.init.uniform_(layer.running_mean, -2, 2, generator=rng)
+            nn.init.uniform_(layer.running_var, 0.5, 3, generator=rng)
+    x = torch.randn(2, 3, 8, 8, generator=rng)
+    assert fold_norms(network.eval(), x) is None
+
+
+def test_a_copy_that_answers_otherwise_is_not_handed_out(monkeypatch):
+    """Whatever a network does between its layers, this is noticed."""
+    monkeypatch.setattr(folding, "_is_passed", lambda layer: True)
+    network = nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3), nn.Sigmoid(), nn.Conv2d(3, 4, 1))
+    assert fold_norms(network, torch.randn(2, 3, 8, 8)) is None

@@ -1,10 +1,14 @@
 """Costs on their own, in a folder, and after a training."""
 
 import pytest
+from report_fakes import make_costs, make_experiment
+from torch import nn
 
 import normscope
-from normscope.errors import UsageError
+from normscope.errors import RunError, UsageError
+from normscope.experiment import Request
 from normscope.observers import Observer
+from normscope.store import Store
 from normscope.study import cost as costs
 from normscope.study.comparison import Comparison
 
@@ -14,6 +18,12 @@ from torch import nn
 
 def Mine(num_channels):
     return nn.GroupNorm(1, num_channels)
+
+class Never128(nn.BatchNorm2d):
+    def forward(self, x):
+        if len(x) == 128:
+            raise ValueError("no 128")
+        return super().forward(x)
 """
 
 
@@ -73,3 +83,53 @@ def test_a_longer_training_is_followed_by_one_until_all_norms_are_known(tmp_path
 def test_a_folder_without_an_experiment(tmp_path):
     with pytest.raises(UsageError, match="holds no normscope experiment"):
         costs.cost_of_folder(tmp_path)
+
+
+def test_a_norm_that_cannot_be_measured_takes_nothing_away(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(costs, "LEAST_STEPS", 3)
+    (tmp_path / "mine.py").write_text(OWN)
+    experiment = small(("bn", "mine.py:Never128"))
+    reason = "the cost of Never128 cannot be measured: ValueError: no 128"
+    with pytest.raises(RunError, match=reason):
+        normscope.cost(experiment)
+
+    class Notices(Observer):
+        def noticed(self, sentence):
+            heard.append(sentence)
+
+    heard = []
+    found = normscope.compare(experiment, out=tmp_path / "e", workers=1, observer=Notices())
+    assert [sentence for sentence in heard if reason in sentence]
+    assert found.analysis.costs is None
+    assert found.page.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [
+        (lambda text: text[:40], None),
+        (lambda text: text.replace('"norm": "bn"', '"norm": "zzz"'), None),
+        (lambda text: text, ["bn"]),
+    ],
+    ids=["damaged", "of another norm", "whole"],
+)
+def test_costs_that_do_not_belong_here_are_as_none(change, left, tmp_path):
+    experiment = make_experiment(norms=("bn", "gn"))
+    store = Store.create(tmp_path, experiment, Request(date="", command="", norms=(), seeds=1))
+    store.keep_costs(make_costs(("bn", "ln")))
+    path = tmp_path / "costs.json"
+    path.write_text(change(path.read_text()))
+    kept = store.costs()
+    assert (kept and [cost.norm for cost in kept.norms]) == left
+
+
+def test_what_a_script_made_in_this_process_can_be_measured(monkeypatch):
+    monkeypatch.setitem(normscope.norms.NORMS, "mine", lambda channels: nn.Identity())
+    assert [cost.norm for cost in normscope.cost(small(("mine",))).norms] == ["mine"]
+
+
+@pytest.mark.parametrize("threads", [0, 1000])
+def test_threads_that_there_are_not(threads):
+    with pytest.raises(UsageError, match=f"{threads} threads were asked for; this machine has"):
+        normscope.cost(small(), threads=threads)

@@ -55,7 +55,7 @@ def test_only_bn_can_be_folded_and_the_spread_holds_the_median(costs):
     assert [*bn.folded_ms] == [*bn.inference_ms] == [*gn.inference_ms] == [1, 128]
     for spread in (bn.step_ms, *bn.inference_ms.values(), *bn.folded_ms.values()):
         assert 0 < spread.low <= spread.median <= spread.high
-    assert bn.inference_ms[128].median > 4 * bn.inference_ms[1].median
+    assert bn.inference_ms[128].median > bn.inference_ms[1].median
     assert (costs.batch_size, costs.rounds, costs.environment.threads) == (64, 2, 1)
     assert (bn.parameters, bn.multiply_adds) == (31_216, 6_231_448)
 

@@ -19,7 +19,7 @@ from normscope.analysis.sentences import Remark
 from normscope.analysis.summaries import NormSummary
 from normscope.analysis.verdicts import Rules, Verdict
 from normscope.experiment.tuning import Search
-from normscope.words import confidence, counted, interval, number, signed
+from normscope.words import confidence, counted, interval, number, p_value, signed
 
 
 def findings_of(numbers: Numbers) -> tuple[Remark, ...]:
@@ -188,13 +188,13 @@ def _foreseen(numbers: Numbers) -> list[Remark]:
             outcome = "undecided"
             if found.p_value <= numbers.rules.alpha:
                 outcome = "foreseen" if found.tau > 0 else "the opposite of what was foreseen"
-            tau, p = number(found.tau, 2), number(found.p_value, 3)
-            agreement = f"Kendall's tau {tau}, p {p}; {outcome}"
+            p = f"p {p_value(found.p_value)}"
+            agreement = f"Kendall's tau {number(found.tau, 2)}, {p}; {outcome}"
         metric = found.metric.title.lower()
         parts.append(f"{metric} by the {found.predictor} ({agreement})")
     text = (
-        f"the order of {numbers.predictions[0].norms} norms after training against that foreseen "
-        f"from untrained networks (arXiv 2106.05956): {', '.join(parts)}."
+        f"the order of {numbers.predictions[0].norms} norms, all of whose trials finished, against "
+        f"that foreseen from untrained networks (arXiv 2106.05956): {', '.join(parts)}."
     )
     return [Remark("Forecast", text)]
 

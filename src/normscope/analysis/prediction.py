@@ -8,7 +8,8 @@ from normscope.analysis.summaries import NormSummary
 from normscope.experiment import Costs, Predictors
 from normscope.stats import holm, kendall
 
-LEAST_NORMS = 5  # two orders of four norms agree by chance once in 24 times, and p is 0.08
+# Of five norms only two orders of 120 are extreme enough, and Holm's correction makes that 0.05.
+LEAST_NORMS = 6
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,13 @@ FORESEEN: tuple[tuple[str, Callable[[Predictors], float], Metric], ...] = (
 
 
 def predictions_of(costs: Costs | None, norms: Sequence[NormSummary]) -> tuple[Prediction, ...]:
-    """Every prediction, over the norms with finished trials; none of fewer than `LEAST_NORMS`."""
+    """Every prediction, over norms whose trials all finished; none of fewer than `LEAST_NORMS`."""
     known = {each.norm: each.predictors for each in costs.norms} if costs else {}
-    both = [(found, norm) for norm in norms if norm.finished and (found := known.get(norm.norm))]
+    both = [
+        (found, norm)
+        for norm in norms
+        if norm.finished == norm.trials and (found := known.get(norm.norm))
+    ]
     if len(both) < LEAST_NORMS:
         return ()
     found = []

@@ -67,15 +67,18 @@ def _explained(costs: Costs) -> str:
         "it, which only a norm can be that is a fixed scale and shift in evaluation. The last two "
         f"columns are of untrained networks, the mean of {counted(seeds, 'seed')} (arXiv "
         "2106.05956): the more alike two images look to the classifier, the slower is training "
-        "foreseen to be; the larger the gradient of the first layer, the less stable. docs/cost.md "
-        "holds this against trained networks."
+        "foreseen to be; the larger the gradient of the first layer, the less stable. See "
+        "docs/cost.md."
     )
 
 
 def _print(headings: list[str], rows: list[list[str]]) -> None:
     table = Table(box=None, pad_edge=False)
     for place, heading in enumerate(headings):
-        table.add_column(heading, justify="right" if place else "left", no_wrap=True)
+        if place:
+            table.add_column(heading, justify="right", no_wrap=True)
+        else:  # a long name takes several lines before a number is cut
+            table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*row)
     console().print(table)

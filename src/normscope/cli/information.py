@@ -1,6 +1,7 @@
 """The commands that train nothing: seeds to plan for, norms there are, layers of a model."""
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -76,7 +77,7 @@ def cost(
     batch_size: Annotated[Optional[int], typer.Option(help="Instead of the recipe's.")] = None,
     precision: Annotated[Optional[str], typer.Option(help="Of the step: fp32 or bf16.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    threads: Annotated[int, typer.Option(help="Of a CPU.", min=1)] = 1,
+    threads: Annotated[int, typer.Option(help="Of a CPU.")] = 1,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -97,7 +98,10 @@ def cost(
             "batch_size": batch_size,
             "precision": precision,
         }
-        where = {"data_dir": data_dir, "device": device, "threads": threads}
+        from normscope.observers import PlainLines
+
+        told = PlainLines(sys.stderr)
+        where = {"data_dir": data_dir, "device": device, "threads": threads, "observer": told}
         if folder is not None:
             given = [option_of(key) for key, value in chosen.items() if value is not None]
             if given:

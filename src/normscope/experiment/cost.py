@@ -1,5 +1,9 @@
 """What each norm of an experiment costs, as measured side by side."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from normscope.experiment.frozen import Frozen
 from normscope.experiment.trial import Environment
 
@@ -61,7 +65,7 @@ class Costs(Frozen):
     `batch_size` is that of the training step.
     """
 
-    norms: tuple[NormCost, ...]
+    norms: Annotated[tuple[NormCost, ...], Field(min_length=1)]
     batch_size: int
     rounds: int
     environment: Environment

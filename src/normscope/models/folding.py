@@ -9,8 +9,7 @@ from torch import nn
 from normscope.models.layers import Dropout
 from normscope.norms.by_layer import coefficients_of
 
-# What a scale and a shift per channel may be moved across, in evaluation.
-PASSED = (Dropout, nn.Dropout, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+NEAR = 1e-3  # of the largest output: a folded network that is farther off is no use
 
 
 def fold_norms(network: nn.Module, x_NCHW: torch.Tensor) -> nn.Module | None:
@@ -20,21 +19,27 @@ def fold_norms(network: nn.Module, x_NCHW: torch.Tensor) -> nn.Module | None:
     convolution before it, or else into the one after it. Where the latter pads its input, zeros
     come after the shift, so what the shift adds differs along the border: it is kept as a map of
     the size that `x_NCHW`, an example of an input, leads to, and the copy is for that size alone.
-    Norms are found where they follow each other in an `nn.Sequential`. None if none is found.
+    Norm and convolution are found where they follow each other in an `nn.Sequential`, and each is
+    used once. None if none is found, or if the copy would answer otherwise than the network.
     """
     folded = copy.deepcopy(network).eval()
-    shapes: dict[nn.Module, torch.Size] = {}
+    used: dict[nn.Module, list[torch.Size]] = {}
     hooks = [
-        layer.register_forward_pre_hook(lambda of, inputs: shapes.update({of: inputs[0].shape}))
+        layer.register_forward_pre_hook(
+            lambda of, inputs: used.setdefault(of, []).append(inputs[0].shape)
+        )
         for layer in folded.modules()
+        if not list(layer.children())
     ]
     with torch.no_grad():
-        folded(x_NCHW)
+        expected = folded(x_NCHW)
         for hook in hooks:
             hook.remove()
+        shapes = {layer: inputs[0] for layer, inputs in used.items() if len(inputs) == 1}
         sequences = [layer for layer in folded.modules() if type(layer) is nn.Sequential]
         found = [_fold(layers, shapes) for layers in sequences]
-    return folded if any(found) else None
+        error = (folded(x_NCHW) - expected).abs().max()
+    return folded if any(found) and error <= NEAR * expected.abs().max() else None
 
 
 def fixed_factors(norm: nn.Module, num_channels: int) -> tuple[torch.Tensor, torch.Tensor] | None:
@@ -56,17 +61,24 @@ def _fold(layers: nn.Sequential, shapes: dict[nn.Module, torch.Size]) -> bool:
             continue
         before = layers[place - 1] if place else None
         after = place + 1
-        while after < len(layers) and isinstance(layers[after], PASSED):
+        while after < len(layers) and _is_passed(layers[after]):
             after += 1
-        if type(before) is nn.Conv2d:
+        if type(before) is nn.Conv2d and before in shapes:
             _scale_output(before, *factors)
-        elif after < len(layers) and _takes(conv := layers[after]):
+        elif after < len(layers) and _takes(conv := layers[after]) and conv in shapes:
             layers[after] = _with_scaled_input(conv, *factors, shapes[conv])
         else:
             continue
         layers[place] = nn.Identity()
         found = True
     return found
+
+
+def _is_passed(layer: nn.Module) -> bool:
+    """Whether a scale and a shift per channel come to the same before and after it, evaluated."""
+    if isinstance(layer, nn.AvgPool2d):
+        return layer.padding in (0, (0, 0)) and layer.divisor_override is None
+    return isinstance(layer, Dropout | nn.Dropout | nn.AdaptiveAvgPool2d)
 
 
 def _takes(layer: nn.Module) -> TypeGuard[nn.Conv2d]:

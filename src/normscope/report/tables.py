@@ -7,10 +7,19 @@ from normscope.analysis import Analysis
 from normscope.analysis.contrasts import Contrast
 from normscope.analysis.metrics import Metric
 from normscope.analysis.verdicts import Verdict
-from normscope.experiment import Costs, Spread
+from normscope.experiment import Costs, NormCost, Spread
 from normscope.report.result_table import Cell, difference, mean_sd
 from normscope.stats import Estimate
-from normscope.words import NONE, confidence, counted, interval, milliseconds, number, signed
+from normscope.words import (
+    NONE,
+    confidence,
+    counted,
+    interval,
+    milliseconds,
+    number,
+    p_value,
+    signed,
+)
 
 
 @dataclass(frozen=True)
@@ -82,10 +91,10 @@ def _beside(analysis: Analysis) -> Table:
                 Cell(found.norm),
                 Cell(signed(found.bootstrap.mean), _sd(found.bootstrap)),
                 Cell(interval(*(judgement.simultaneous or (None, None)))),
-                Cell(_p(judgement.p_value)),
+                Cell(p_value(judgement.p_value)),
                 Cell(interval(found.bootstrap.low, found.bootstrap.high)),
                 Cell(interval(*(found.seeds_and_images or (None, None)))),
-                Cell(_p(found.sign_flip_p)),
+                Cell(p_value(found.sign_flip_p)),
                 Cell(number(found.superiority, 2)),
                 Cell(number(found.correlation, 2)),
             ]
@@ -119,10 +128,6 @@ def _sd(estimate: Estimate) -> str:
     return "" if estimate.sd is None else f"sd {number(estimate.sd, 2)}"
 
 
-def _p(value: float) -> str:
-    return "< 0.001" if value < 0.001 else number(value, 3)
-
-
 def _places(analysis: Analysis) -> Table:
     accuracy = {norm.norm: norm.test_accuracy_percent for norm in analysis.norms}
     rows = [
@@ -131,7 +136,7 @@ def _places(analysis: Analysis) -> Table:
             mean_sd(accuracy[verdict.baseline], 1),
             mean_sd(accuracy[verdict.norm], 1),
             difference(verdict),
-            Cell(_p(verdict.judgement.p_value)),
+            Cell(p_value(verdict.judgement.p_value)),
             Cell(verdict.outcome, verdict.guessing_in_all.counts, verdict.decided),
         ]
         for verdict in analysis.places
@@ -267,7 +272,7 @@ def _side_by_side(costs: Costs) -> Table:
             Cell(cost.norm),
             _milliseconds(cost.step_ms),
             *(_milliseconds(cost.inference_ms[count]) for count in answered),
-            *(_milliseconds(cost.folded_ms[c]) if cost.folded_ms else Cell("") for c in answered),
+            *_folded(cost, answered),
             Cell(number(cost.peak_memory_mib, 1)),
         ]
         for cost in costs.norms
@@ -279,7 +284,7 @@ def _side_by_side(costs: Costs) -> Table:
         f"{counted(costs.batch_size, 'image')} as normscope compare does; its memory is what it "
         "needs beside weights and data. Inference is torch's layers one by one, in float32. "
         "Folded: a norm that is one scale and shift per channel in evaluation disappears into a "
-        "convolution beside it; the others cannot.",
+        "convolution beside it.",
         [
             "Norm",
             "Training step (ms)",
@@ -290,6 +295,12 @@ def _side_by_side(costs: Costs) -> Table:
         rows,
         [cost.norm for cost in costs.norms],
     )
+
+
+def _folded(cost: NormCost, answered: Sequence[int]) -> list[Cell]:
+    if cost.folded_ms is None:
+        return [Cell("")] * len(answered)
+    return [_milliseconds(cost.folded_ms[count]) for count in answered]
 
 
 def cost_place(costs: Costs) -> str:

@@ -236,11 +236,17 @@ class Store:
         _write_text(self.files.costs, costs.model_dump_json(indent=2))
 
     def costs(self) -> Costs | None:
-        """What the norms cost; None if it was not measured."""
-        if not self.files.costs.exists():
+        """What the norms cost; None if it was not measured, or cannot be read: it can be again.
+
+        Norms that the experiment does not have are left out.
+        """
+        try:
+            text = self.files.costs.read_text(encoding="utf-8")
+            found = Costs.model_validate_json(text)
+        except (OSError, ValueError):
             return None
-        with _readable(self.files.costs) as path:
-            return Costs.model_validate_json(path.read_text(encoding="utf-8"))
+        own = [cost for cost in found.norms if cost.norm in self.experiment.norms]
+        return found.model_copy(update={"norms": tuple(own)}) if own else None
 
     def keep_sources(self, sources: Mapping[str, Mapping[str, bytes]]) -> None:
         """Keep the files of users' norms, by fingerprint and name, that are not here already."""

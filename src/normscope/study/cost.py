@@ -4,7 +4,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from normscope.data import Dataset
-from normscope.errors import UsageError
+from normscope.errors import RunError, UsageError
+from normscope.executors.cores import available_cores
 from normscope.experiment import Costs, Experiment, Trial
 from normscope.experiment.plan import plan
 from normscope.files import user_path
@@ -16,6 +17,7 @@ from normscope.study.opening import load
 from normscope.study.stored import results_stored
 from normscope.training.collapse import LEAST_STEPS
 from normscope.training.cost import measure_costs
+from normscope.words import counted
 
 ROUNDS = 7
 ROUNDS_AFTER_TRAINING = 5
@@ -35,8 +37,10 @@ def cost(
     `RunError` as `compare` does.
     """
     with TemporaryDirectory() as nowhere:
-        checked = check(experiment, out=nowhere, data_dir=data_dir, device=device)
-    dataset = load(checked.experiment, checked.data_dir, observer or Observer())
+        checked = _check(experiment, nowhere, data_dir, device, threads)
+    observer = observer or Observer()
+    dataset = load(checked.experiment, checked.data_dir, observer)
+    observer.noticed("Measuring what each norm costs.")
     return _measure(checked, dataset, checked.experiment.norms, threads, ROUNDS)
 
 
@@ -52,8 +56,10 @@ def cost_of_folder(
     folder = user_path(folder)
     if not Store.exists(folder):
         raise UsageError(f"{folder} holds no normscope experiment")
-    checked = check(Store(folder).experiment, out=folder, data_dir=data_dir, device=device)
-    dataset = load(checked.experiment, checked.data_dir, observer or Observer())
+    checked = _check(Store(folder).experiment, folder, data_dir, device, threads)
+    observer = observer or Observer()
+    dataset = load(checked.experiment, checked.data_dir, observer)
+    observer.noticed("Measuring what each norm costs.")
     with Store.lock(folder):
         store = Store(folder)
         norms = store.experiment.norms
@@ -66,7 +72,8 @@ def cost_of_folder(
 def keep_costs(store: Store, checked: Checked, dataset: Dataset, observer: Observer) -> None:
     """Measure the norms that were trained, if the folder does not tell of all of them yet.
 
-    Not where trials are shorter than `LEAST_STEPS`, which somebody only tries out.
+    Not where trials are shorter than `LEAST_STEPS`, which somebody only tries out. If a norm cannot
+    be measured, that is told, and the folder stays as it is.
     """
     experiment = store.experiment
     recipe = _trials(experiment, experiment.norms)[0].recipe
@@ -75,9 +82,27 @@ def keep_costs(store: Store, checked: Checked, dataset: Dataset, observer: Obser
     norms = tuple(norm for norm in experiment.norms if norm in ran)
     known = store.costs()
     told = {each.norm for each in known.norms} if known else set()
-    if steps >= LEAST_STEPS and not told.issuperset(norms):
-        observer.noticed("Measuring what each norm costs.")
+    if steps < LEAST_STEPS or told.issuperset(norms):
+        return
+    observer.noticed("Measuring what each norm costs.")
+    try:
         store.keep_costs(_measure(checked, dataset, norms, 1, ROUNDS_AFTER_TRAINING))
+    except RunError as error:
+        observer.noticed(f"{error}.")
+
+
+def _check(
+    experiment: Experiment,
+    folder: Path | str,
+    data_dir: Path | str | None,
+    device: str,
+    threads: int,
+) -> Checked:
+    """Nothing here needs worker processes, which would not see what a script has put in a table."""
+    if not 1 <= threads <= available_cores():
+        cores = counted(available_cores(), "core")
+        raise UsageError(f"{threads} threads were asked for; this machine has {cores}")
+    return check(experiment, out=folder, data_dir=data_dir, device=device, workers=1)
 
 
 def _measure(

@@ -1,8 +1,10 @@
-"""What norms cost: a training step, an answer, memory, each of several norms side by side."""
+"""What norms cost: a training step, inference, memory, of several norms side by side."""
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from statistics import median
 from typing import TypeVar
 
@@ -10,6 +12,7 @@ import torch
 from torch import nn
 
 from normscope.data import Dataset
+from normscope.errors import RunError
 from normscope.experiment import Costs, NormCost, Predictors, Spread, Trial
 from normscope.models.folding import fold_norms
 from normscope.models.summary import summarize
@@ -36,20 +39,39 @@ def measure_costs(
 ) -> Costs:
     """Measure what the norms of `trials` cost, which differ in nothing but the norm.
 
-    A training step is that of `compare`, an answer that of torch's layers one by one in float32.
-    All are timed in turn, every other round in reverse, on `threads` threads of a CPU.
+    A training step is that of `compare`, inference that of torch's layers one by one in float32.
+    All are timed in turn, every other round in reverse, on `threads` threads of a CPU. Raises
+    `RunError` that names a norm whose layer raises.
     """
     recipe = trials[0].recipe
     train, num_classes = Splits.of(dataset, device).train, len(dataset.class_names)
     with torch_threads(threads), repeatable_cudnn():
         calls: dict[tuple[str, str, int], Callable[[], object]] = {}
         for trial in trials:
-            for (what, images), call in _calls(trial, train, num_classes).items():
-                calls[trial.norm, what, images] = call
+            with _naming(trial.norm):
+                found = _calls(trial, train, num_classes)
+                for call in found.values():
+                    call()  # what is compiled or loaded once, and what cannot be called at all
+            calls |= {(trial.norm, *what): call for what, call in found.items()}
         spreads = {key: _spread(times) for key, times in alternating(calls, rounds, device).items()}
-        norms = [_norm_cost(trial, train, num_classes, spreads) for trial in trials]
+        norms = []
+        for trial in trials:
+            with _naming(trial.norm):
+                norms.append(_norm_cost(trial, train, num_classes, spreads))
         here = environment(device, recipe.precision, fleet=1)
     return Costs(norms=tuple(norms), batch_size=recipe.batch_size, rounds=rounds, environment=here)
+
+
+@contextmanager
+def _naming(norm: str) -> Iterator[None]:
+    """A layer of a user's own may raise whatever it likes, and only the norm's name says where."""
+    try:
+        yield
+    except Exception as error:
+        reason = "".join(traceback.format_exception_only(error)).strip().splitlines()[0]
+        raise RunError(
+            f"the cost of {norm} cannot be measured: {reason}; `normscope check-norm` tries a norm"
+        ) from error
 
 
 def alternating(
@@ -61,7 +83,7 @@ def alternating(
     """
     repeats = {}
     for key, call in calls.items():
-        _seconds(call, 1, device)  # what is compiled or loaded once
+        _seconds(call, 1, device)  # the first call is slower
         repeats[key] = math.ceil(LEAST_S / max(_seconds(call, 1, device), LEAST_S / 100))
     times: dict[Key, list[float]] = {key: [] for key in calls}
     for number in range(rounds):
@@ -92,15 +114,15 @@ def _spread(seconds: Sequence[float]) -> Spread:
 def _calls(
     trial: Trial, train: Split, num_classes: int
 ) -> dict[tuple[str, int], Callable[[], object]]:
-    """What is timed of a norm: "step", "answer" and "folded", each on a number of images."""
+    """What is timed of a norm: "step", "inference" and "folded", each on a number of images."""
     network = build_model(trial, train, num_classes).eval()
     folded = fold_norms(network, _images(train, 1)[0])
     found = {("step", trial.recipe.batch_size): _step(trial, train, num_classes)}
     for count in AT_ONCE:
         x_NCHW = _images(train, count)[0]
-        found["answer", count] = _answer(network, x_NCHW)
+        found["inference", count] = _inference(network, x_NCHW)
         if folded is not None:
-            found["folded", count] = _answer(folded, x_NCHW)
+            found["folded", count] = _inference(folded, x_NCHW)
     return found
 
 
@@ -114,12 +136,12 @@ def _step(trial: Trial, train: Split, num_classes: int) -> Callable[[], object]:
     return lambda: step(index)
 
 
-def _answer(network: nn.Module, x_NCHW: torch.Tensor) -> Callable[[], object]:
-    def answer() -> torch.Tensor:
+def _inference(network: nn.Module, x_NCHW: torch.Tensor) -> Callable[[], object]:
+    def infer() -> torch.Tensor:
         with torch.inference_mode():
             return network(x_NCHW)
 
-    return answer
+    return infer
 
 
 def _images(train: Split, count: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -139,14 +161,16 @@ def _norm_cost(
     )
     _, height, width, channels = train.images_NHWC.shape
     summary = summarize(trial.model, norm, num_classes, (height, width, channels))
-    can_fold = (norm, "folded", AT_ONCE[0]) in spreads
+    folded = None
+    if (norm, "folded", AT_ONCE[0]) in spreads:
+        folded = {count: spreads[norm, "folded", count] for count in AT_ONCE}
     return NormCost(
         norm=norm,
         parameters=summary.parameters,
         multiply_adds=summary.multiply_adds,
         step_ms=spreads[norm, "step", recipe.batch_size],
-        inference_ms={count: spreads[norm, "answer", count] for count in AT_ONCE},
-        folded_ms={c: spreads[norm, "folded", c] for c in AT_ONCE} if can_fold else None,
+        inference_ms={count: spreads[norm, "inference", count] for count in AT_ONCE},
+        folded_ms=folded,
         peak_memory_mib=step_memory_mib(network, train, recipe),
         predictors=_predictors(trial, train, num_classes),
     )
