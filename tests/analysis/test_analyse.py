@@ -611,3 +611,22 @@ def test_where_no_rate_worked_the_remark_names_the_batch_size():
     one = make_analysis(searches=[search(512, 0.0)])
     (lost,) = [str(remark) for remark in one.findings if remark.topic == "Tuning"]
     assert lost == f"Tuning: with gn, {words}"
+
+
+def test_many_undecided_answers_are_told_in_one_sentence():
+    norms = ("bn", *(f"norm{i}" for i in range(1, 16)))
+
+    def with_a_collapse(results):
+        return [collapsed(r) if r.trial.id.startswith("norm1-seed0") else r for r in results]
+
+    analysis = make_analysis(norms=norms, seeds=2, change=with_a_collapse)
+    undecided = {verdict.norm for verdict in analysis.verdicts if not verdict.decided}
+    assert len(undecided) > 10
+    assert {answer.norm for answer in analysis.undecided} == undecided
+    assert {answer.norm for answer in analysis.leading_answers} == {*norms[1:]} - undecided
+    told = analysis.undecided_in_short
+    assert told.startswith(f"{len(undecided)} comparisons are undecided: ")
+    assert told.endswith(", and, with trials that collapsed or diverged, norm1.")
+    few = make_analysis(norms=norms[:11], seeds=2)
+    assert few.leading_answers == few.answers
+    assert few.undecided_in_short == ""

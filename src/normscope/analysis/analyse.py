@@ -9,6 +9,8 @@ from normscope.analysis.findings import findings_of
 from normscope.analysis.numbers import Contents, Numbers, numbers_of
 from normscope.analysis.sentences import Answer, Caveat, Remark
 
+IN_FULL = 10  # undecided comparisons that are told one by one
+
 
 @dataclass(frozen=True, repr=False)
 class Analysis(Numbers):
@@ -21,6 +23,29 @@ class Analysis(Numbers):
     answers: tuple[Answer, ...]
     findings: tuple[Remark, ...]
     caveats: tuple[Caveat, ...]
+
+    @property
+    def undecided(self) -> tuple[Answer, ...]:
+        """The answers that decide nothing, if they are so many that they would bury the others."""
+        found = tuple(answer for answer in self.answers if not answer.decided)
+        return found if len(found) > IN_FULL else ()
+
+    @property
+    def leading_answers(self) -> tuple[Answer, ...]:
+        """All other answers."""
+        return tuple(answer for answer in self.answers if answer not in self.undecided)
+
+    @property
+    def undecided_in_short(self) -> str:
+        """One sentence for all that are `undecided`; "" if they are told one by one."""
+        if not self.undecided:
+            return ""
+        norms = list(dict.fromkeys(answer.norm for answer in self.undecided))
+        guessed = {verdict.norm for verdict in self.verdicts if verdict.guessing[0].total}
+        parts = [norm for norm in norms if norm not in guessed]
+        if lost := [norm for norm in norms if norm in guessed]:
+            parts.append(f"and, with trials that collapsed or diverged, {', '.join(lost)}")
+        return f"{len(self.undecided)} comparisons are undecided: {', '.join(parts)}."
 
 
 def analyse(

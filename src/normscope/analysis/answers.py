@@ -24,7 +24,11 @@ def answers_of(numbers: Numbers) -> tuple[Answer, ...]:
     if not numbers.several_sizes:
         verdicts.sort(key=lambda v: (not v.decided, -abs(v.difference.mean or 0)))
     return tuple(
-        Answer(v.norm, verdict_sentence(v, numbers.rules, scope_words(v.batch_size, numbers)))
+        Answer(
+            v.norm,
+            verdict_sentence(v, numbers.rules, scope_words(v.batch_size, numbers)),
+            v.decided,
+        )
         for v in verdicts
     )
 

@@ -6,10 +6,11 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Answer:
-    """What may be said of one norm against the baseline."""
+    """What may be said of one norm against the baseline; `decided` unless that is undecided."""
 
     norm: str
     text: str
+    decided: bool = True
 
     def __str__(self) -> str:
         return self.text

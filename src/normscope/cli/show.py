@@ -27,9 +27,9 @@ def show_analysis(analysis: Analysis) -> None:
     _show_results(screen, analysis)
     if analysis.several_sizes:
         _show_batch_sizes(screen, analysis)
-    method = [analysis.method] if analysis.method else []
+    after = [text for text in (analysis.undecided_in_short, analysis.method) if text]
     for heading, sentences in (
-        ("Answer", (*analysis.answers, *method)),
+        ("Answer", (*analysis.leading_answers, *after)),
         ("Caveats", analysis.caveats),
         ("Findings", analysis.findings),
     ):

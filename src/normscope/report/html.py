@@ -68,7 +68,7 @@ def render_page(analysis: Analysis, figures: Sequence[ReportFigure], pictures: P
         headings=headings(analysis),
         confidence=confidence(analysis.rules.alpha),
         rows=[(norm, result_row(norm, analysis.level)) for norm in analysis.norms],
-        many=len(analysis.answers) > MANY,
+        many=len(analysis.leading_answers) > MANY,
         seconds_note=SECONDS_NOTE,
         best=_best(analysis.norms),
         colors=_colors(analysis),
