@@ -495,3 +495,15 @@ def test_a_dead_channel_has_a_gradient():
     nn.init.ones_(layer.weight)
     layer(x.requires_grad_()).sum().backward()
     assert x.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("norm", ["grn", "frn", "bn-scale", "evo-b0", "gn"])
+def test_a_map_of_zeros_beside_others_is_a_number(norm):
+    """Sums of squares are taken around the mean of a channel, which leaves rounding where 0 is due."""
+    x = 0.1 + torch.rand(64, 8, 9, 9, generator=torch.Generator().manual_seed(0))
+    x[:40] = 0.0
+    layer, x = asked(norm)(8), x.requires_grad_()
+    y = layer(x)
+    assert torch.isfinite(y).all()
+    (gradient,) = torch.autograd.grad(y.square().sum(), x)
+    assert torch.isfinite(gradient).all()

@@ -104,7 +104,8 @@ def channel_sums(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     total = centred.sum(dim=(2, 3), dtype=torch.float64)
     squares = centred.square().sum(dim=(2, 3), dtype=torch.float64)
     c = centre.double().view(1, -1)
-    return total + pixels * c, squares + c * (2 * total + pixels * c)
+    # Of a map of zeros beside others, rounding may leave less than nothing.
+    return total + pixels * c, (squares + c * (2 * total + pixels * c)).clamp_min(0)
 
 
 def affine(x: torch.Tensor, scale: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:

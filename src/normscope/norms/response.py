@@ -21,7 +21,7 @@ class GlobalResponseNorm(SumsNorm):
 
     def coefficients(self, total: torch.Tensor, squares: torch.Tensor, pixels: int) -> Factors:
         # The slope of a root is infinite at 0, where a channel is dead; there it counts as 0.
-        dead = squares == 0
+        dead = squares <= 0
         g = torch.where(dead, torch.ones_like(squares), squares).sqrt().masked_fill(dead, 0.0)
         own = g.unflatten(1, (self.members, -1))
         share = (own / (own.mean(dim=2, keepdim=True) + self.eps)).flatten(1)
