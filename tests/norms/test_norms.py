@@ -499,7 +499,7 @@ def test_a_dead_channel_has_a_gradient():
 
 @pytest.mark.parametrize("norm", ["grn", "frn", "bn-scale", "evo-b0", "gn"])
 def test_a_map_of_zeros_beside_others_is_a_number(norm):
-    """Sums of squares are taken around the mean of a channel, which leaves rounding where 0 is due."""
+    """Its sum of squares, taken around the mean of the channel, may come out below 0."""
     x = 0.1 + torch.rand(64, 8, 9, 9, generator=torch.Generator().manual_seed(0))
     x[:40] = 0.0
     layer, x = asked(norm)(8), x.requires_grad_()
