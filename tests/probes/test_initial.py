@@ -54,6 +54,11 @@ def test_a_loss_that_is_not_finite_has_no_predictors():
     assert predictors(network, normal(2, 3, 2, 2), torch.tensor([0, 1])) is None
 
 
+def test_a_network_of_one_layer_has_none_to_compare():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(12, 5))
+    assert predictors(network, normal(2, 3, 2, 2), torch.tensor([0, 1])) is None
+
+
 def test_larger_groups_make_samples_alike_and_smaller_ones_raise_early_gradients():
     """What the paper found, in S8 with the norm before the ReLU as there."""
     x, labels = normal(64, 3, 32, 32), torch.arange(64) % 10

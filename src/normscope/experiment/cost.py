@@ -46,7 +46,7 @@ class NormCost(Frozen):
     once, by their number, and `folded_ms` the same with the norm folded into the convolutions
     beside it; None if that cannot be done. `peak_memory_mib` is what a step needs beside weights
     and data; None where it cannot be measured. `predictors` is None where the loss of the
-    untrained network is not finite.
+    untrained network is not finite, or it has but one layer with weights.
     """
 
     norm: str

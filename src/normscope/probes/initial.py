@@ -15,7 +15,9 @@ WEIGHTED = (nn.Conv2d, nn.Linear)
 
 
 def predictors(network: nn.Module, x_NCHW: torch.Tensor, labels: torch.Tensor) -> Predictors | None:
-    """One forward and backward pass of a network in training mode; None if its loss is not finite.
+    """One forward and backward pass of a network in training mode.
+
+    None if its loss is not finite, or if it has fewer than two convolutions and linear layers.
 
     The loss is mean cross entropy; similarities are by `mean_cosine`. Running statistics move and
     random numbers are drawn, so it is for a network that is thrown away.
@@ -38,7 +40,7 @@ def predictors(network: nn.Module, x_NCHW: torch.Tensor, labels: torch.Tensor) -
     finally:
         for hook in hooks:
             hook.remove()
-    if not loss.isfinite():
+    if not loss.isfinite() or not cosines:
         return None
     weights = [layer.weight for layer in order]
     gradients = torch.autograd.grad(loss, weights, materialize_grads=True)  # pyright: ignore
