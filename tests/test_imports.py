@@ -35,7 +35,7 @@ ALLOWED = {
 }
 ALLOWED["study"] = set(ALLOWED)
 ALLOWED["cli"] = (ALLOWED["study"] | {"study"}) - {"store"}
-ALLOWED["__init__"] = {"data", "experiment", "models", "norms", "study", "version"}
+ALLOWED["__init__"] = {"data", "experiment", "models", "norms", "probes", "study", "version"}
 ALLOWED["__main__"] = {"cli"}
 
 RESULTS_SIDE = [

@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from normscope.errors import NormscopeError, RunError, UsageError
     from normscope.experiment import RECIPES, Design, Experiment, Recipe
     from normscope.models.summary import summarize
+    from normscope.probes import PROBES
     from normscope.study.compare import compare
     from normscope.study.comparison import Comparison
     from normscope.study.cost import cost
+    from normscope.study.probe import probe
 
 __all__ = [
+    "PROBES",
     "RECIPES",
     "Comparison",
     "Design",
@@ -32,6 +35,7 @@ __all__ = [
     "cost",
     "load_dataset",
     "norms",
+    "probe",
     "summarize",
 ]
 
@@ -39,6 +43,7 @@ _HOMES = {
     "Comparison": "normscope.study.comparison",
     "Design": "normscope.experiment",
     "Experiment": "normscope.experiment",
+    "PROBES": "normscope.probes",
     "RECIPES": "normscope.experiment",
     "Recipe": "normscope.experiment",
     "NormscopeError": "normscope.errors",
@@ -47,6 +52,7 @@ _HOMES = {
     "compare": "normscope.study.compare",
     "cost": "normscope.study.cost",
     "load_dataset": "normscope.data",
+    "probe": "normscope.study.probe",
     "summarize": "normscope.models.summary",
     "__version__": "normscope.version",
 }

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from normscope.analysis.metrics import Metric, metrics_of, secondary_family
 from normscope.analysis.mistakes import Mistakes, find_mistakes
 from normscope.analysis.places import places_on
 from normscope.analysis.prediction import Prediction, predictions_of
+from normscope.analysis.probed import probe_table
 from normscope.analysis.scope import Scope, scopes_of
 from normscope.analysis.summaries import (
     NormSummary,
@@ -27,6 +28,7 @@ from normscope.experiment import (
     Design,
     Experiment,
     ModelSummary,
+    Probes,
     Request,
     Result,
 )
@@ -42,7 +44,8 @@ class Contents:
     """What an experiment's folder holds; some of its trials may be missing or failed.
 
     `models`: by norm. `test_labels`: int64, shape (N_test,). `searches`: how the learning rates
-    were found, where they were. `costs`: what the norms cost, if it was measured.
+    were found, where they were. `costs`: what the norms cost, if it was measured. `probes`: what
+    probes measured, by the id of a trial.
     """
 
     experiment: Experiment
@@ -53,6 +56,7 @@ class Contents:
     test_labels: np.ndarray
     searches: Sequence[Search] = ()
     costs: Costs | None = None
+    probes: Mapping[str, Probes] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,6 +93,7 @@ class Numbers:
     titles: Mapping[str, str]
     costs: Costs | None
     predictions: tuple[Prediction, ...]
+    probes: Mapping[str, Probes]
 
     def __repr__(self) -> str:
         """Data set, n and verdicts, in one line."""
@@ -138,6 +143,10 @@ class Numbers:
 
     def scope(self, batch_size: int) -> Scope:
         return next(scope for scope in self.scopes if scope.batch_size == batch_size)
+
+    def probe_table(self) -> pd.DataFrame:
+        """One row per number that a probe measured; see `probe_table` in analysis/probed.py."""
+        return probe_table(self.all_results, self.probes)
 
     def table(self) -> pd.DataFrame:
         """One row per norm and batch size: of every metric mean, sd and n, its unit in the name.
@@ -192,6 +201,7 @@ def numbers_of(
         scopes=scopes_of(experiment, facts, results, whole_train_size),
         titles=titles or {},
         costs=contents.costs,
+        probes=contents.probes,
         predictions=predictions_of(
             contents.costs, [norm for norm in by_batch_size if norm.batch_size == size]
         ),

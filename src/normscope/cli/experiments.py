@@ -129,6 +129,24 @@ def compare(
     test_limit: Annotated[
         Optional[int], typer.Option(help="Use only the first N test images.")
     ] = None,
+    probes: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,...",
+            help="What is measured inside the networks: default, all, none, or some of {probes}. "
+            "It changes no result.",
+        ),
+    ] = "none",
+    probe_epochs: Annotated[
+        Any,
+        typer.Option(
+            parser=options.epochs,
+            metavar="A,B,...",
+            show_default=False,
+            help="When: 0 is the untrained network, 2.5 the middle of the third epoch. Default: "
+            "before the first and after every epoch.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     workers: Annotated[
         Optional[int],
@@ -164,6 +182,7 @@ def compare(
     the experiment in its folder. Ctrl-C stops; what was trained stays.
     """
     with errors_in_one_line(debug):
+        from normscope.experiment import ProbePlan
         from normscope.experiment.reading import read_design, read_experiment
         from normscope.study.checks import check, check_baseline, folder_of, kept_design
 
@@ -205,6 +224,7 @@ def compare(
             workers=workers,
             design=design,
             budget_s=budget,
+            probes=ProbePlan(tuple(probes.split(",")), probe_epochs),
         )
         (_foresee if dry_run else _run)(checked, as_json)
 

@@ -6,7 +6,7 @@ from typer.core import TyperCommand
 
 
 class HelpWithNames(TyperCommand):
-    """A command whose options may say ``{norms}``, ``{models}``, ``{datasets}`` or ``{recipes}``.
+    """A command whose options may say ``{norms}``, ``{models}``, ``{probes}`` and the like.
 
     The tables are imported when the help is shown, and not before.
     """
@@ -26,6 +26,13 @@ def known_names() -> dict[str, str]:
     from normscope.experiment import RECIPES
     from normscope.models import MODELS
     from normscope.norms import NORMS
+    from normscope.probes import PROBES
 
-    tables = {"norms": NORMS, "models": MODELS, "datasets": DATASETS, "recipes": RECIPES}
+    tables = {
+        "norms": NORMS,
+        "models": MODELS,
+        "datasets": DATASETS,
+        "recipes": RECIPES,
+        "probes": PROBES,
+    }
     return {name: ", ".join(table) for name, table in tables.items()}

@@ -57,6 +57,17 @@ def integers(text: str) -> tuple[int, ...]:
         raise typer.BadParameter(f"{text!r}: write whole numbers, such as 8,32,128") from None
 
 
+def epochs(text: str) -> tuple[float, ...]:
+    """``0,0.5,1`` in the order of time."""
+    try:
+        found = sorted({float(part) for part in text.split(",")})
+    except ValueError:
+        found = [-1.0]
+    if not all(0 <= epoch < float("inf") for epoch in found):
+        raise typer.BadParameter(f"{text!r}: write epochs from 0 on, such as 0,0.5,1,5")
+    return tuple(found)
+
+
 def seeds(text: str) -> int | tuple[int, ...]:
     """``5`` is a number of seeds, ``1,7,13`` are the seeds themselves, and ``7,`` is one."""
     try:

@@ -9,6 +9,7 @@ from normscope.experiment.design import LEAST_SEEDS, Design, Request
 from normscope.experiment.experiment import Experiment, Protocol, default_seeds
 from normscope.experiment.facts import DatasetFacts, LayerSummary, ModelSummary
 from normscope.experiment.frozen import Frozen
+from normscope.experiment.probes import ProbePlan, Probes, Series
 from normscope.experiment.recipe import Precision, Recipe
 from normscope.experiment.recipes import RECIPES, default_recipe
 from normscope.experiment.source import Source
@@ -41,10 +42,13 @@ __all__ = [
     "Precision",
     "Predictions",
     "Predictors",
+    "ProbePlan",
+    "Probes",
     "Protocol",
     "Recipe",
     "Request",
     "Result",
+    "Series",
     "Source",
     "Spread",
     "Status",

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import ConfigDict, Field, model_serializer
 
 from normscope.experiment.frozen import Frozen
+from normscope.experiment.probes import Probes
 from normscope.experiment.recipe import Recipe
 
 # Raise it whenever the same trial would leave other numbers, or a record another shape.
@@ -117,9 +118,10 @@ class Result(Frozen):
 
     `history` holds the epochs with finite losses. `error` says why a trial diverged or collapsed,
     or is the traceback of one that raised. `predictions` and `weights` (arrays by parameter name)
-    are there when the trial was trained to the end, so when it finished or collapsed; they are kept
-    in files of their own, beside the record. `peak_memory_mib`: what a training step needs beside
-    weights and data; None if training ended early, or in a record from before it was measured.
+    are there when the trial was trained to the end, so when it finished or collapsed, and `probes`
+    if any were taken; all are kept in files of their own, beside the record. `peak_memory_mib`:
+    what a training step needs beside weights and data; None if training ended early, or in a record
+    from before it was measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -135,6 +137,7 @@ class Result(Frozen):
     peak_memory_mib: float | None = None
     predictions: Predictions | None = Field(default=None, exclude=True, repr=False)
     weights: dict[str, np.ndarray] | None = Field(default=None, exclude=True, repr=False)
+    probes: Probes | None = Field(default=None, exclude=True, repr=False)
 
     @property
     def trained_to_the_end(self) -> bool:

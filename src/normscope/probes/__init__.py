@@ -1,1 +1,103 @@
-"""What is measured inside a network, of any kind: nothing here trains."""
+"""What is measured inside a network, by name: the table `PROBES`. Nothing here trains.
+
+As for `NORMS`, a probe's file, and torch with it, is imported when the probe is first used.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pkgutil import resolve_name
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from normscope.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from normscope.probes.moment import Moment
+
+__all__ = ["DEFAULT_PROBES", "PROBES", "Probe", "probes_named"]
+
+# At every chosen epoch; at four of them; once before or after the training; or at both ends.
+When: TypeAlias = Literal["chosen", "four", "start", "end", "ends"]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A probe that can be named, and told of, before it is imported.
+
+    `about` says what it measures, for people. `home` says where its function is, as
+    ``"module:name"``, `when` at which moments it is taken, and `axes` what the axes of its readings
+    are: "norm" for norm layers, "weight" for convolutions and linear layers, in the order of the
+    forward pass, or a word for other positions, whose names are `positions` if they have any. A
+    probe that `needs_running` is for networks that are tested with running statistics.
+    """
+
+    about: str
+    home: str
+    when: When = "chosen"
+    axes: tuple[str, ...] = ("norm",)
+    positions: tuple[str, ...] = ()
+    default: bool = True
+    needs_running: bool = False
+
+    def __call__(self, moment: "Moment") -> "Mapping[str, np.ndarray]":
+        """The readings at a moment by the name of the measure, each with the probe's axes."""
+        return resolve_name(self.home)(moment)
+
+
+_FILES = "normscope.probes"
+
+PROBES: dict[str, Probe] = {
+    "redundancy": Probe(
+        "how far the channels of a layer resemble each other, in three ways of looking",
+        f"{_FILES}.static:redundancy",
+    ),
+    "floor": Probe(
+        "how far they resemble each other when their maps are shuffled between images",
+        f"{_FILES}.static:floor",
+        when="four",
+    ),
+    "variance": Probe(
+        "where a layer's variance comes from: channels, images, both together, or pixels",
+        f"{_FILES}.static:variance",
+    ),
+    "features": Probe(
+        "whether a channel is one feature: shares of channel and image in its mean and deviation",
+        f"{_FILES}.static:features",
+    ),
+    "affine-gap": Probe(
+        "how far a norm is from one fixed scale and shift per channel", f"{_FILES}.static:gap"
+    ),
+    "channels": Probe(
+        "mean and deviation of every channel that goes into a norm and comes out of it",
+        f"{_FILES}.static:channels",
+        axes=("norm", "channel"),
+    ),
+    "dead": Probe("how many channels do not vary at all", f"{_FILES}.static:dead"),
+    "eval-gap": Probe(
+        "test accuracy by running, precise and batch statistics",
+        f"{_FILES}.eval_gap:eval_gap",
+        axes=(),
+        needs_running=True,
+    ),
+}
+
+DEFAULT_PROBES = tuple(name for name, probe in PROBES.items() if probe.default)
+
+
+def probes_named(names: Sequence[str]) -> tuple[str, ...]:
+    """The probes that names stand for, in the order of the table: ``all``, ``default``, ``none``.
+
+    Raises `UsageError` that lists the known names for one that is unknown.
+    """
+    found: set[str] = set()
+    for name in names:
+        if name == "none" and len(names) > 1:
+            raise UsageError(f"none is not beside other probes: {','.join(names)}")
+        several = {"all": tuple(PROBES), "default": DEFAULT_PROBES, "none": ()}
+        if name not in PROBES and name not in several:
+            raise UsageError(
+                f"unknown probe {name!r}; known: all, default, none, {', '.join(PROBES)}"
+            )
+        found.update(several.get(name, (name,)))
+    return tuple(name for name in PROBES if name in found)

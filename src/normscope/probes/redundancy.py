@@ -51,8 +51,7 @@ def redundancy_of(correlations: torch.Tensor) -> Redundancy:
 
 def correlations_of(sums: Sums) -> torch.Tensor:
     """Correlations of the live channels over samples and pixels: float64, (C_live, C_live)."""
-    count = len(sums.total) * sums.pixels
-    return _correlations(sums.products, sums.total.sum(0), count)
+    return _correlations(sums.products, sums.total.sum(0), sums.count)
 
 
 def pooled_correlations_of(sums: Sums) -> torch.Tensor:

@@ -9,7 +9,7 @@ LIVE = 1e-10  # of the largest variance: what varies less is a channel that is d
 
 @dataclass(frozen=True)
 class Sums:
-    """Of maps x (N, C, H, W), all float64: what the probes of one layer need.
+    """Of maps x (N, C, H, W): what the probes of one layer need, all float64.
 
     `total` and `squares`, (N, C): sums of x and of x^2 over the pixels of a map. `products`,
     (C, C): sums of x_c x_d over samples and pixels. `pixels` is H * W.
@@ -22,22 +22,42 @@ class Sums:
 
     @classmethod
     def of(cls, x_NCHW: torch.Tensor) -> "Sums":
+        rows = rows_of(x_NCHW)
         # Around the mean of each channel, so that a large mean does not drown what varies.
-        maps = x_NCHW.flatten(2).double()
-        centre = maps.mean(dim=(0, 2))
-        maps = maps - centre[:, None]
-        rows = maps.transpose(1, 2).flatten(0, 1)
-        total, squares = maps.sum(2), maps.square().sum(2)
-        pixels = maps.shape[2]
-        products = rows.T @ rows
-        sums = total.sum(0)
-        count = len(rows)
+        centre = rows.mean(dim=(0, 1))
+        rows = rows - centre
+        # A product per sample: float32 then adds up no more than the pixels of a map.
+        grams = (rows.transpose(1, 2) @ rows).double()
+        total, squares = rows.sum(1).double(), torch.diagonal(grams, dim1=1, dim2=2)
+        samples, pixels, _ = rows.shape
+        centre, sums = centre.double(), total.sum(0)
         return cls(
             total=total + pixels * centre,
             squares=squares + centre * (2 * total + pixels * centre),
-            products=products
+            products=grams.sum(0)
             + torch.outer(centre, sums)
             + torch.outer(sums, centre)
-            + count * torch.outer(centre, centre),
+            + samples * pixels * torch.outer(centre, centre),
             pixels=pixels,
         )
+
+    @property
+    def count(self) -> int:
+        """The values of a channel."""
+        return len(self.total) * self.pixels
+
+    @property
+    def means(self) -> torch.Tensor:
+        """Of each channel over samples and pixels: (C,)."""
+        return self.total.sum(0) / self.count
+
+    @property
+    def variances(self) -> torch.Tensor:
+        """Of each channel over samples and pixels, with the divisor N * H * W: (C,)."""
+        return (torch.diagonal(self.products) / self.count - self.means.square()).clamp_min(0)
+
+
+def rows_of(x_NCHW: torch.Tensor) -> torch.Tensor:
+    """Maps as (N, H * W, C), in float32 or wider; of maps in channels_last it is a view."""
+    wide = torch.promote_types(x_NCHW.dtype, torch.float32)
+    return x_NCHW.to(wide).permute(0, 2, 3, 1).flatten(1, 2)

@@ -10,6 +10,7 @@
     pictures/INDEX.png      the test images a report shows
     trials/ID/record.json   a result: trial, status, history per epoch, environment
     trials/ID/predictions.npz, weights.safetensors
+    trials/ID/probes.npz    what probes measured inside the network, if any were taken
     sources/FINGERPRINT/    the files of a norm of the user's own
     .lock                   held by the process that trains into the folder
 
@@ -45,6 +46,10 @@ class TrialFolder:
     @property
     def weights(self) -> Path:
         return self.path / "weights.safetensors"
+
+    @property
+    def probes(self) -> Path:
+        return self.path / "probes.npz"
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,10 @@
 """One result on the disk: its record as JSON, and its arrays in files beside it."""
 
+import json
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import BinaryIO
 from zipfile import BadZipFile
 
@@ -10,7 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from normscope.errors import RunError
-from normscope.experiment import Predictions, Result
+from normscope.experiment import Predictions, Probes, Result, Series
 from normscope.store.folder import TrialFolder
 
 # What reading a damaged file raises, numpy's and zip's many ways included.
@@ -32,6 +34,8 @@ def write_record(result: Result, folder: TrialFolder) -> None:
         # safetensors writes memory as it lies; a channels_last weight lies in another order.
         in_order = {name: np.ascontiguousarray(w) for name, w in result.weights.items()}
         folder.weights.write_bytes(save(in_order))
+    if result.probes is not None:
+        write_probes(result.probes, folder.probes)
 
 
 def read_record(folder: TrialFolder) -> Result:
@@ -51,6 +55,55 @@ def read_predictions(result: Result, folder: TrialFolder) -> Result:
         predictions = _read_arrays(file)
         _check_whole(result, predictions)
     return result.model_copy(update={"predictions": predictions})
+
+
+def read_weights(folder: TrialFolder) -> dict[str, np.ndarray]:
+    """Parameters and buffers by name; raises `RunError` if they are damaged."""
+    from safetensors import SafetensorError  # not needed to read a folder
+    from safetensors.numpy import load
+
+    with _damage_named(folder):
+        try:
+            return load(folder.weights.read_bytes())
+        except SafetensorError as error:
+            raise ValueError(str(error)) from error
+
+
+def write_probes(probes: Probes, path: Path) -> None:
+    """Write what probes measured: arrays in float32, and a text that says what they are."""
+    about = {
+        "seconds": probes.seconds,
+        "failures": dict(probes.failures),
+        "series": {
+            name: {"axes": series.axes, "names": series.names}
+            for name, series in probes.series.items()
+        },
+    }
+    arrays = {}
+    for name, series in probes.series.items():
+        arrays[name] = series.readings.astype(np.float32)
+        arrays[f"{name}@epochs"] = series.epochs.astype(np.float64)
+    with path.open("wb") as file:  # a name would get an ending
+        np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
+
+
+def read_probes(folder: TrialFolder) -> Probes | None:
+    """What probes measured; None if none were taken. Raises `RunError` if it is damaged."""
+    if not folder.probes.exists():
+        return None
+    with _damage_named(folder), folder.probes.open("rb") as file:
+        with np.load(file, allow_pickle=False) as arrays:
+            about = json.loads(str(arrays["about"]))
+            series = {
+                name: Series(
+                    epochs=arrays[f"{name}@epochs"],
+                    readings=arrays[name],
+                    axes=tuple(each["axes"]),
+                    names=tuple(map(tuple, each["names"])),
+                )
+                for name, each in about["series"].items()
+            }
+        return Probes(series, about["seconds"], about["failures"])
 
 
 @contextmanager

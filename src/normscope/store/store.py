@@ -18,6 +18,7 @@ from normscope.experiment import (
     DatasetFacts,
     Experiment,
     ModelSummary,
+    Probes,
     Request,
     Result,
     Trial,
@@ -144,8 +145,31 @@ class Store:
             partial.mkdir()
             records.write_record(result, TrialFolder(partial))
             shutil.rmtree(target, ignore_errors=True)
-        kept = result.model_copy(update={"weights": None})
+        kept = result.model_copy(update={"weights": None, "probes": None})
         known[trial_id] = self._whole[trial_id] = kept
+
+    def probes(self, trial: Trial) -> Probes | None:
+        """What probes measured in a stored trial; None if none were taken.
+
+        Raises `RunError` if it cannot be read.
+        """
+        return records.read_probes(self.files.trial(trial.id))
+
+    def weights(self, trial: Trial) -> dict[str, np.ndarray] | None:
+        """Parameters and buffers of a stored trial's network; None if the folder has them not.
+
+        Raises `RunError` if they cannot be read.
+        """
+        folder = self.files.trial(trial.id)
+        return records.read_weights(folder) if folder.weights.exists() else None
+
+    def keep_probes(self, trial: Trial, probes: Probes) -> None:
+        """Keep what probes measured in a stored trial, beside what they measured before."""
+        folder = self.files.trial(trial.id)
+        before = records.read_probes(folder)
+        merged = before.merged_with(probes) if before else probes
+        with written(folder.probes, ADVICE) as partial:
+            records.write_probes(merged, partial)
 
     def _records(self) -> dict[str, Result]:
         if self._read_records is None:

@@ -4,25 +4,30 @@ torch takes seconds to import. It is imported when all that can be told without 
 so that a wrong name is told at once.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from normscope.data import DATASETS, DatasetSource
 from normscope.errors import UsageError, lookup
-from normscope.experiment import LEAST_SEEDS, Design, Experiment
+from normscope.experiment import LEAST_SEEDS, Design, Experiment, ProbePlan
 from normscope.files import user_path
 from normscope.models import MODELS, PACKAGED_MODELS
 from normscope.norms import NORMS, is_packaged, parse
 from normscope.norms import asked as norm_asked_for
 from normscope.norms.own import OwnNorm, loading
+from normscope.probes import probes_named
 from normscope.store import Store
-from normscope.store.folder import RUNS
+from normscope.store.folder import RUNS, ExperimentFolder
 from normscope.store.header import Header
 from normscope.study.own import with_own_norms
+from normscope.words import counted
 
 if TYPE_CHECKING:
     from normscope.study.placement import Machine
+
+NO_PROBES = ProbePlan()
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,7 @@ class Checked:
     machine: "Machine"
     data_dir: Path | None
     notices: tuple[str, ...]
+    probes: ProbePlan = NO_PROBES
 
 
 def check(
@@ -54,12 +60,14 @@ def check(
     workers: int | None = None,
     design: Design | None = None,
     budget_s: float | None = None,
+    probes: ProbePlan | Sequence[str] = NO_PROBES,
 ) -> Checked:
     """Everything about a request that can be told without data; raises `UsageError` in one line.
 
     The arguments are those of `normscope.compare`.
     """
     check_types(experiment, design, budget_s)
+    probes = checked_probes(probes)
     folder, data_dir = folder_of(experiment, out), user_path(data_dir) if data_dir else None
     check_no_import()
     kept = kept_header(folder)
@@ -77,8 +85,10 @@ def check(
     machine = machine_for(device, workers)
     machine.check(merged, own)
     check_fits(merged, DATASETS[merged.dataset])
-    notices = (*edits, *notices_on(merged, experiment, kept))
-    return Checked(folder, asked, merged, kept, design, budget_s, machine, data_dir, notices)
+    notices = (*edits, *notices_on(merged, experiment, kept), *notices_on_probes(folder, probes))
+    return Checked(
+        folder, asked, merged, kept, design, budget_s, machine, data_dir, notices, probes
+    )
 
 
 def machine_for(device: str, workers: int | None) -> "Machine":
@@ -117,6 +127,16 @@ def check_types(
         )
     if budget_s is not None and not isinstance(budget_s, int | float):
         raise UsageError(f"budget_s must be a number of seconds, not {budget_s!r}")
+
+
+def checked_probes(probes: ProbePlan | Sequence[str]) -> ProbePlan:
+    """The plan with the names of all its probes; raises `UsageError` for what is none."""
+    if isinstance(probes, str):
+        raise UsageError(f"probes must be a list of names, not {probes!r}")
+    plan = probes if isinstance(probes, ProbePlan) else ProbePlan(tuple(probes))
+    if plan.epochs is not None and not all(epoch >= 0 for epoch in plan.epochs):
+        raise UsageError("probes are taken from epoch 0 on, which is the untrained network")
+    return replace(plan, names=probes_named(plan.names))
 
 
 def check_no_import() -> None:
@@ -273,6 +293,19 @@ def check_own_results(folder: Path, experiment: Experiment, own: list[str]) -> N
                 "still what was trained cannot be told, so they are not used again; give it "
                 "another name, or choose another folder with --out"
             )
+
+
+def notices_on_probes(folder: Path, probes: ProbePlan) -> tuple[str, ...]:
+    """That stored trials are not trained again for the sake of probes, if there are any."""
+    stored = ExperimentFolder(folder).stored_trials() if probes.names else []
+    without = sum(not trial.probes.exists() for trial in stored)
+    if not without:
+        return ()
+    return (
+        f"{counted(without, 'stored trial')} without probes will not be trained again; "
+        f"`normscope probe {folder}` looks into the networks as they were before and after "
+        "training.",
+    )
 
 
 def notices_on(merged: Experiment, asked: Experiment, kept: Header | None) -> tuple[str, ...]:

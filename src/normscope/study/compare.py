@@ -4,11 +4,12 @@ This is the file to open first; the one to open second is `training/trial.py`, w
 trial.
 """
 
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
 from normscope.data import Dataset
-from normscope.experiment import Design, Experiment
+from normscope.experiment import Design, Experiment, ProbePlan
 from normscope.observers import Observer, PlainLines
 from normscope.store import Store
 from normscope.study.checks import Checked, check
@@ -31,6 +32,7 @@ def compare(
     command: str | None = None,
     design: Design | None = None,
     budget_s: float | None = None,
+    probes: ProbePlan | Sequence[str] = (),
 ) -> Comparison:
     """Train what is missing of an experiment, then analyse and report all that its folder holds.
 
@@ -41,7 +43,8 @@ def compare(
     as the way to repeat the experiment (default: this call). `design` says how verdicts are
     reached (default: the folder's alpha, margin and levels, fixed); until decided, 6 seeds are run
     first, and nothing is begun that would probably end after `budget_s` seconds, but for the first
-    seeds.
+    seeds. `probes` are names of `normscope.PROBES`, "default" or "all": what is measured inside the
+    networks that are trained now. It changes no result.
 
     Raises `UsageError` or `RunError`, in one line that says what to do; of the latter
     `EveryTrialFailed`, which holds the comparison, if there is nothing to compare. Every trial that
@@ -56,6 +59,7 @@ def compare(
         workers=workers,
         design=design,
         budget_s=budget_s,
+        probes=probes,
     )
     command = command or f"normscope.compare({experiment!r})"
     return carry_out(checked, observer or PlainLines(), command)
@@ -85,7 +89,7 @@ def run(store: Store, checked: Checked, dataset: Dataset, observer: Observer) ->
         trials = trials_of_round(store, todo)
         placement = place(trials, todo, machine)
         observer.started(todo, len(trials) - len(store.missing(trials)), placement.words)
-        with closing(placement.run(todo, dataset, observer)) as results:
+        with closing(placement.run(todo, dataset, observer, checked.probes)) as results:
             for result in results:
                 store.add(result)
                 observer.trial_ended(result)

@@ -11,7 +11,7 @@ from normscope.errors import UsageError
 from normscope.executors import EXECUTORS
 from normscope.executors.cores import available_cores
 from normscope.executors.fleets import fleets
-from normscope.experiment import Experiment, Result, Trial
+from normscope.experiment import Experiment, ProbePlan, Result, Trial
 from normscope.norms import parse
 from normscope.norms.own import Knowing, own_norms
 from normscope.observers import Observer
@@ -69,14 +69,16 @@ class Placement:
     threads: int
     words: str
 
-    def run(self, todo: Sequence[Trial], dataset: Dataset, observer: Observer) -> Generator[Result]:
+    def run(
+        self, todo: Sequence[Trial], dataset: Dataset, observer: Observer, probes: ProbePlan
+    ) -> Generator[Result]:
         """The results as they come; closing the generator stops what still runs."""
         device = self.machine.device
         executor = EXECUTORS[self.machine.executor](
             at_once=self.at_once, threads=self.threads, when_lost=partial(lost_trial, device)
         )
         own = own_norms([parse(trial.norm).name for trial in todo])
-        work = Knowing(own, partial(run_fleet, dataset=dataset, device=device))
+        work = Knowing(own, partial(run_fleet, dataset=dataset, device=device, probes=probes))
         with torch_threads(self.threads if self.machine.executor == "inline" else _own_threads()):
             yield from executor.run(work, todo, observer)
 

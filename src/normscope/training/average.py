@@ -35,7 +35,10 @@ class Average:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Within it the network is its average."""
+        """Within it the network is its average, if a step was taken."""
+        if not self._average:
+            yield
+            return
         trained = [value.clone() for value in self._network]
         self.put_in_place()
         try:

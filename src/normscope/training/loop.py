@@ -13,11 +13,19 @@ from normscope.training.memory import peak_memory_mib
 from normscope.training.split import Split, Splits
 from normscope.training.steps import DeviceSteps, EagerSteps, Steps, by_member, losses
 
+# Looks at a network after so many steps, and says how many seconds that took.
+Looking = Callable[[Steps, int], float]
+
 EVALUATION_BATCH = 1000  # images; evaluation has no gradients, so this only bounds memory
 
 
 class Diverged(Exception):
     """The loss stopped being finite."""
+
+
+def not_looking(step: Steps, taken: int) -> float:
+    """The `Looking` of a training that nobody looks into."""
+    return 0.0
 
 
 def fit(
@@ -50,19 +58,23 @@ def fit_fleet(
     orders: Sequence[torch.Generator],
     on_epoch: Callable[[int, EpochRecord], None],
     augment: Sequence[torch.Generator] = (),
+    looking: Looking = not_looking,
 ) -> list[torch.Tensor | Diverged]:
     """Train the M = ``len(orders)`` members of a joined model; what `fit` does is the case M = 1.
 
     The model turns x (N, M*C, H, W) into logits (N, M*K). Each member sees the images in its own
     order, augmented by a generator of its own, and its loss depends on nothing of the others. Where
     the recipe averages the network, the average is tested, and stays in the model. `on_epoch` is
-    told of each member's epoch; seconds are a member's share. Returns the test logits of each
-    member, or why it diverged; a member that diverged is told of no more, and the others go on.
+    told of each member's epoch; seconds are a member's share. `looking` is called before the first
+    step and after each one, with those taken, and must change nothing; its seconds do not count.
+    Returns the test logits of each member, or why it diverged; a member that diverged is told of no
+    more, and the others go on.
     """
     outcomes: list[torch.Tensor | Diverged] = [torch.empty(0)] * len(orders)
     with closing(steps_for(model, splits.train, recipe, len(orders), augment)) as step:
+        looking(step, 0)
         for epoch in range(1, recipe.epochs + 1):
-            test_logits, records = _epoch(epoch, step, splits.test, orders)
+            test_logits, records = _epoch(epoch, step, splits.test, orders, looking)
             for m, record in enumerate(records):
                 if isinstance(outcomes[m], Diverged):
                     continue
@@ -90,15 +102,18 @@ def steps_for(
 
 
 def _epoch(
-    epoch: int, step: Steps, test: Split, orders: Sequence[torch.Generator]
+    epoch: int, step: Steps, test: Split, orders: Sequence[torch.Generator], looking: Looking
 ) -> tuple[torch.Tensor, list[EpochRecord]]:
     """Train for one epoch, then test: test logits (M, N_test, K), and a record of each member."""
     train, members = step.train, len(orders)
     started = time.perf_counter()
     permutations = torch.stack([torch.randperm(len(train), generator=o) for o in orders])
     step.model.train()
-    for index in permutations.to(train.device).split(step.recipe.batch_size, dim=1):
+    batches = permutations.to(train.device).split(step.recipe.batch_size, dim=1)
+    looked = 0.0
+    for taken, index in enumerate(batches, start=(epoch - 1) * len(batches) + 1):
         step(index)
+        looked += looking(step, taken)
     loss_sums, train_correct = step.totals()
     trained = time.perf_counter()
     with step.as_tested():
@@ -113,7 +128,7 @@ def _epoch(
             test_loss_nats=test_losses[m],
             test_accuracy_percent=100 * test_correct[m] / len(test),
             learning_rate=step.learning_rate,
-            train_seconds=(trained - started) / members,
+            train_seconds=(trained - started - looked) / members,
             test_seconds=(ended - trained) / members,
         )
         for m in range(members)

@@ -3,7 +3,7 @@
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TypeVar
 
@@ -11,8 +11,18 @@ import numpy as np
 import torch
 
 from normscope.data import Dataset
-from normscope.experiment import EpochRecord, Predictions, Recipe, Result, Status, Trial
+from normscope.experiment import (
+    EpochRecord,
+    Predictions,
+    ProbePlan,
+    Probes,
+    Recipe,
+    Result,
+    Status,
+    Trial,
+)
 from normscope.models import MODELS
+from normscope.models.fit import Recorded
 from normscope.norms import asked
 from normscope.training.collapse import why_collapsed
 from normscope.training.device import repeatable_cudnn
@@ -20,10 +30,13 @@ from normscope.training.environment import environment
 from normscope.training.fleet import join, separate
 from normscope.training.forward import with_fastest_forward
 from normscope.training.loop import Diverged, fit_fleet, step_memory_mib
+from normscope.training.probing import Built, Probing
 from normscope.training.seeds import generator
 from normscope.training.split import Split, Splits
 
 Network = TypeVar("Network", bound=torch.nn.Module)
+
+NO_PROBES = ProbePlan()
 
 
 def run_trial(
@@ -31,12 +44,14 @@ def run_trial(
     dataset: Dataset,
     device: torch.device,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
+    probes: ProbePlan = NO_PROBES,
 ) -> Result:
     """Train and test one network. Failure is data: what goes wrong is in the result's status.
 
-    The same trial gives the same bits on the same device with the same number of threads.
+    The same trial gives the same bits on the same device with the same number of threads, whatever
+    probes are taken.
     """
-    return run_fleet([trial], dataset, device, lambda trial, record: on_epoch(record))[0]
+    return run_fleet([trial], dataset, device, lambda trial, record: on_epoch(record), probes)[0]
 
 
 def run_fleet(
@@ -44,6 +59,7 @@ def run_fleet(
     dataset: Dataset,
     device: torch.device,
     on_epoch: Callable[[Trial, EpochRecord], None] = lambda trial, record: None,
+    probes: ProbePlan = NO_PROBES,
 ) -> list[Result]:
     """Train and test the networks of trials that differ in nothing but the seed, all at once.
 
@@ -62,7 +78,7 @@ def run_fleet(
 
     started, clock = datetime.now(timezone.utc), time.perf_counter()
     try:
-        outcomes = _train(trials, dataset, device, keep, histories)
+        outcomes = _train(trials, dataset, device, keep, histories, probes)
     except _ObserverFailed as failure:  # no outcome of a trial: a closed terminal, a full disk
         raise failure.__cause__ or failure from None
     except Exception as error:  # whatever a model or a device raises is the trials' outcome
@@ -80,6 +96,7 @@ def run_fleet(
             peak_memory_mib=outcome.peak_memory_mib,
             predictions=None if trial.validation else outcome.predictions,
             weights=None if trial.validation else outcome.weights,
+            probes=outcome.probes,
         )
         for trial, history, outcome in zip(trials, histories, outcomes, strict=True)
     ]
@@ -94,6 +111,7 @@ class _Outcome:
     predictions: Predictions | None = None
     weights: dict[str, np.ndarray] | None = None
     peak_memory_mib: float | None = None
+    probes: Probes | None = None
 
 
 def _train(
@@ -102,6 +120,7 @@ def _train(
     device: torch.device,
     on_epoch: Callable[[int, EpochRecord], None],
     histories: Sequence[Sequence[EpochRecord]],
+    probes: ProbePlan,
 ) -> list[_Outcome]:
     """The networks of the trials, built, joined, trained and tested.
 
@@ -109,22 +128,33 @@ def _train(
     """
     recipe, validation = trials[0].recipe, trials[0].validation
     splits = Splits.of(dataset.held_out() if validation else dataset, device)
-    models = [build_model(trial, splits.train, len(dataset.class_names)) for trial in trials]
+    built = [build(trial, splits.train, len(dataset.class_names)) for trial in trials]
+    models = [each.model for each in built]
     orders = [generator(trial.seed, "order") for trial in trials]
     augment = [generator(trial.seed, "augment", device) for trial in trials]
     joined = models[0] if len(models) == 1 else in_channels_last(join(models))
     network = with_fastest_forward(joined, device, recipe.precision, len(models))
-    with repeatable_cudnn():
-        outcomes = fit_fleet(network, splits, recipe, orders, on_epoch, augment)
+
+    def give_back() -> None:
         if len(models) > 1:
             separate(joined, models)
+
+    probing = Probing(NO_PROBES if validation else probes, trials, built, splits, give_back)
+    with repeatable_cudnn():
+        outcomes = fit_fleet(network, splits, recipe, orders, on_epoch, augment, probing)
+        give_back()
         weights = [_weights(model) for model in models]
         memory = step_memory_mib(network, splits.train, recipe, len(models))
     return [
-        _Outcome("diverged", str(outcome))
-        if isinstance(outcome, Diverged)
-        else _trained(recipe, splits.train, history, _predictions(outcome), arrays, memory)
-        for arrays, outcome, history in zip(weights, outcomes, histories, strict=True)
+        replace(
+            _Outcome("diverged", str(outcome))
+            if isinstance(outcome, Diverged)
+            else _trained(recipe, splits.train, history, _predictions(outcome), arrays, memory),
+            probes=found,
+        )
+        for arrays, outcome, history, found in zip(
+            weights, outcomes, histories, probing.outcomes(), strict=True
+        )
     ]
 
 
@@ -148,6 +178,11 @@ def _trained(
 
 
 def build_model(trial: Trial, train: Split, num_classes: int) -> torch.nn.Module:
+    """The network of `build` alone."""
+    return build(trial, train, num_classes).model
+
+
+def build(trial: Trial, train: Split, num_classes: int) -> Built:
     """The trial's network before training on a split, on its device, in the channels_last layout.
 
     What a layer can only know there, it is told: the size of its map, by a first image; if it has
@@ -158,7 +193,8 @@ def build_model(trial: Trial, train: Split, num_classes: int) -> torch.nn.Module
     dropout = generator(trial.seed, "dropout", device)
     with torch.random.fork_rng(devices=[]):  # a norm of a user's own may draw its first values
         torch.manual_seed(generator(trial.seed, "own").initial_seed())
-        model = MODELS[trial.model](asked(trial.norm), num_classes, init, dropout).to(device)
+        norm = Recorded(asked(trial.norm), [])
+        model = MODELS[trial.model](norm, num_classes, init, dropout).to(device)
     with torch.no_grad():
         model.eval()(train.batch(torch.zeros(1, dtype=torch.long, device=device))[0])
     noise = generator(trial.seed, "noise", device)
@@ -168,7 +204,7 @@ def build_model(trial: Trial, train: Split, num_classes: int) -> torch.nn.Module
             layer.run_steps = steps  # pyright: ignore
         if hasattr(layer, "generator"):
             layer.generator = noise  # pyright: ignore
-    return in_channels_last(model.train())
+    return Built(in_channels_last(model.train()), norm.layers)
 
 
 def in_channels_last(network: Network) -> Network:
