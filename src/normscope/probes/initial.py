@@ -10,8 +10,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, normalize
 
 from normscope.experiment import Predictors
-
-WEIGHTED = (nn.Conv2d, nn.Linear)
+from normscope.probes.order import WEIGHTED, visiting
 
 
 def predictors(network: nn.Module, x_NCHW: torch.Tensor, labels: torch.Tensor) -> Predictors | None:
@@ -26,20 +25,13 @@ def predictors(network: nn.Module, x_NCHW: torch.Tensor, labels: torch.Tensor) -
     cosines: list[float] = []
 
     def record(layer: nn.Module, inputs: tuple) -> None:
-        if order:
-            cosines.append(mean_cosine(inputs[0].detach()))
-        order.append(layer)
+        if isinstance(layer, WEIGHTED):
+            if order:
+                cosines.append(mean_cosine(inputs[0].detach()))
+            order.append(layer)
 
-    hooks = [
-        layer.register_forward_pre_hook(record)
-        for layer in network.modules()
-        if isinstance(layer, WEIGHTED)
-    ]
-    try:
+    with visiting(network, record):
         loss = cross_entropy(network.train()(x_NCHW), labels)
-    finally:
-        for hook in hooks:
-            hook.remove()
     if not loss.isfinite() or not cosines:
         return None
     weights = [layer.weight for layer in order]

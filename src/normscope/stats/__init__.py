@@ -1,6 +1,7 @@
 """Estimates, intervals and tests: pure functions of arrays that know nothing of trials or norms."""
 
 from normscope.stats.calibration import calibration_error
+from normscope.stats.cka import unbiased_cka
 from normscope.stats.convergence import area_under_curve, drops, epochs_to_level
 from normscope.stats.estimates import (
     Estimate,
@@ -70,6 +71,7 @@ __all__ = [
     "t_interval",
     "t_p_value",
     "t_test_power",
+    "unbiased_cka",
     "variance_split",
     "winner_set",
 ]
