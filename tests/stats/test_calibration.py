@@ -1,9 +1,19 @@
-"""Expected calibration error against a plain loop over bins."""
+"""Calibration: errors against a plain loop over bins, likelihoods against torch, temperatures."""
 
 import numpy as np
 import pytest
+import torch
+from torch.nn.functional import cross_entropy
 
-from normscope.stats import calibration_error
+from normscope.stats import (
+    calibration_error,
+    fitted_temperature,
+    negative_log_likelihood,
+    reliability,
+    temperature_scaled,
+)
+
+# -- bins ------------------------------------------------------------------------------------------
 
 
 def by_loop(confidences, correct, bins=15):
@@ -47,3 +57,97 @@ def test_who_is_as_often_right_as_sure_is_calibrated():
     confidences = np.full(1000, 0.7)
     correct = np.arange(1000) < 700
     assert calibration_error(confidences, correct) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_an_error_of_three_tenths_constructed():
+    """Half the images at .95 are right on .60 of them, half at .55 on .80: (.35 + .25) / 2."""
+    confidences = np.repeat([0.95, 0.55], 100)
+    correct = np.concatenate([np.arange(100) < 60, np.arange(100) < 80])
+    assert calibration_error(confidences, correct) == pytest.approx(0.300)
+
+
+def test_the_bins_of_a_diagram():
+    confidences = np.array([0.0, 0.03, 0.2, 0.21, 0.95, 0.97, 0.99, 1.0])
+    correct = np.array([True, False, True, False, True, True, False, True])
+    found = reliability(confidences, correct)
+    # 0.2 is the upper end of the third bin, and 0.21 is in the fourth.
+    filled = [0, 2, 3, 14]
+    assert found.count.tolist() == [2, 0, 1, 1, *[0] * 10, 4]
+    assert found.confidence[filled] == pytest.approx([0.015, 0.2, 0.21, 0.9775])
+    assert found.accuracy[filled] == pytest.approx([0.5, 1.0, 0.0, 0.75])
+    empty = np.delete(np.arange(15), filled)
+    assert np.isnan(found.confidence[empty]).all()
+    assert np.isnan(found.accuracy[empty]).all()
+
+
+# -- likelihood and temperature --------------------------------------------------------------------
+
+
+def calibrated(count, seed=0, classes=5):
+    """Logits (N, K) and labels that are drawn with the probabilities they state."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0.0, 2.0, (count, classes))
+    noise = rng.gumbel(size=logits.shape)
+    return logits, (logits + noise).argmax(axis=1)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_likelihood_is_that_of_torch(dtype):
+    logits, labels = calibrated(200)
+    logits = (30 * logits).astype(dtype)
+    expected = cross_entropy(torch.from_numpy(logits).double(), torch.from_numpy(labels))
+    assert negative_log_likelihood(logits, labels) == pytest.approx(float(expected), rel=1e-12)
+
+
+def test_likelihood_by_hand():
+    logits = np.log([[0.7, 0.2, 0.1], [0.25, 0.25, 0.5]]) + np.array([[1000.0], [-3.0]])
+    expected = -(np.log(0.2) + np.log(0.5)) / 2
+    assert negative_log_likelihood(logits, np.array([1, 2])) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("factor", [0.4, 1.0, 2.5, 10.0])
+def test_temperature_takes_back_a_known_factor(factor):
+    logits, labels = calibrated(20_000)
+    assert fitted_temperature(factor * logits, labels) == pytest.approx(factor, rel=0.03)
+
+
+def test_temperature_is_a_minimum():
+    logits, labels = calibrated(300, seed=1)
+    best = fitted_temperature(3 * logits, labels)
+    grid = np.exp(np.linspace(np.log(0.01), np.log(100), 20_001))
+    losses = [negative_log_likelihood(3 * logits / each, labels) for each in grid[::10]]
+    assert best == pytest.approx(grid[::10][np.argmin(losses)], rel=0.005)
+
+
+def test_temperature_without_a_minimum_is_at_an_end():
+    labels = np.arange(6) % 3
+    right = np.eye(3)[labels]
+    small = fitted_temperature(right, labels)
+    assert 0.01 <= small < 0.05
+    assert negative_log_likelihood(right / small, labels) == pytest.approx(0, abs=1e-12)
+    assert fitted_temperature(-right, labels) == pytest.approx(100, rel=0.01)
+
+
+def test_temperature_is_fitted_on_even_images_and_scored_on_odd_ones():
+    even, of_even = calibrated(4000, seed=2)
+    odd, of_odd = calibrated(4000, seed=3)
+    logits, labels = np.empty((8000, 5)), np.empty(8000, dtype=np.int64)
+    logits[::2], labels[::2] = 3 * even, of_even
+    logits[1::2], labels[1::2] = 6 * odd, of_odd
+    temperature, nll, ece = temperature_scaled(logits, labels)
+    assert temperature == fitted_temperature(3 * even, of_even)
+    assert temperature == pytest.approx(3, rel=0.1)
+    scaled = torch.from_numpy(6 * odd / temperature)
+    assert nll == pytest.approx(float(cross_entropy(scaled, torch.from_numpy(of_odd))))
+    confidences, classes = (each.numpy() for each in scaled.softmax(1).max(1))
+    assert ece == pytest.approx(by_loop(confidences, classes == of_odd))
+    assert ece > 0.03  # the odd images are still overconfident, twice too sure
+
+
+def test_scaling_mends_the_calibration_of_logits_that_only_have_a_wrong_scale():
+    logits, labels = calibrated(20_000, seed=4)
+    wrong = (4 * logits).astype(np.float16)
+    temperature, nll, ece = temperature_scaled(wrong, labels)
+    assert temperature == pytest.approx(4, rel=0.05)
+    assert nll < negative_log_likelihood(wrong[1::2], labels[1::2])
+    assert ece < 0.015

@@ -23,9 +23,9 @@ class ProbePlan:
 class Series:
     """One measure at several moments of a training.
 
-    `epochs` (T,): when, in epochs; 0 is the untrained network. `readings` (T, ...), with an axis for
-    each of `axes` after the first; what was not measured is NaN. The positions along an axis have
-    names: layers, or numbers such as the sizes of steps.
+    `epochs` (T,): when, in epochs; 0 is the untrained network. `readings` (T, ...), with an axis
+    for each of `axes` after the first; what was not measured is NaN. The positions along an axis
+    have names: layers, or numbers such as the sizes of steps.
     """
 
     epochs: np.ndarray

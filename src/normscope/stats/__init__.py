@@ -1,6 +1,13 @@
 """Estimates, intervals and tests: pure functions of arrays that know nothing of trials or norms."""
 
-from normscope.stats.calibration import calibration_error
+from normscope.stats.calibration import (
+    Reliability,
+    calibration_error,
+    fitted_temperature,
+    negative_log_likelihood,
+    reliability,
+    temperature_scaled,
+)
 from normscope.stats.cka import unbiased_cka
 from normscope.stats.convergence import area_under_curve, drops, epochs_to_level
 from normscope.stats.estimates import (
@@ -14,6 +21,7 @@ from normscope.stats.estimates import (
 )
 from normscope.stats.families import holm, holm_levels, winner_set
 from normscope.stats.images import VarianceSplit, multibootstrap, variance_split
+from normscope.stats.mcnemar import mcnemar
 from normscope.stats.permutation import sign_flip_p_value
 from normscope.stats.planning import (
     Stopping,
@@ -40,6 +48,7 @@ from normscope.stats.sequential import (
 __all__ = [
     "Estimate",
     "Interval",
+    "Reliability",
     "Stopping",
     "VarianceSplit",
     "all_equal",
@@ -53,6 +62,7 @@ __all__ = [
     "direction_of_evidence",
     "drops",
     "epochs_to_level",
+    "fitted_temperature",
     "half_width",
     "holm",
     "holm_levels",
@@ -60,8 +70,11 @@ __all__ = [
     "log_e_value",
     "log_e_value_of_signs",
     "log_e_values",
+    "mcnemar",
     "multibootstrap",
+    "negative_log_likelihood",
     "probability_of_superiority",
+    "reliability",
     "running_interval",
     "running_intervals",
     "seeds_for_power",
@@ -71,6 +84,7 @@ __all__ = [
     "t_interval",
     "t_p_value",
     "t_test_power",
+    "temperature_scaled",
     "unbiased_cka",
     "variance_split",
     "winner_set",
