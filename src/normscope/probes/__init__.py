@@ -3,8 +3,8 @@
 As for `NORMS`, a probe's file, and torch with it, is imported when the probe is first used.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -28,21 +28,25 @@ class Probe:
     `about` says what it measures, for people. `home` says where its function is, as
     ``"module:name"``, `when` at which moments it is taken, and `axes` what the axes of its readings
     are: "norm" for norm layers, "weight" for convolutions and linear layers, in the order of the
-    forward pass, or a word for other positions, whose names are `positions` if they have any. A
-    probe that `needs_running` is for networks that are tested with running statistics.
+    forward pass, or a word for other positions, whose names are in `positions`, or else are
+    numbers. A probe that `needs_running` is for networks tested with running statistics.
     """
 
     about: str
     home: str
     when: When = "chosen"
     axes: tuple[str, ...] = ("norm",)
-    positions: tuple[str, ...] = ()
+    positions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     default: bool = True
     needs_running: bool = False
 
     def __call__(self, moment: "Moment") -> "Mapping[str, np.ndarray]":
         """The readings at a moment by the name of the measure, each with the probe's axes."""
-        return resolve_name(self.home)(moment)
+        return self.function(moment)
+
+    @property
+    def function(self) -> "Callable[[Moment], Mapping[str, np.ndarray]]":
+        return resolve_name(self.home)
 
 
 _FILES = "normscope.probes"
@@ -79,6 +83,55 @@ PROBES: dict[str, Probe] = {
         f"{_FILES}.eval_gap:eval_gap",
         axes=(),
         needs_running=True,
+    ),
+    "landscape": Probe(
+        "how loss and gradient change along the gradient, in steps relative to the weights",
+        f"{_FILES}.changes:surroundings",
+        when="four",
+        axes=("step",),
+        positions={"step": ("0", "0.003", "0.01", "0.03", "0.1")},
+    ),
+    "substitution": Probe(
+        "whether the loss notices a channel that is replaced by a copy of another (S1)",
+        f"{_FILES}.changes:substitutes",
+        when="end",
+    ),
+    "samples": Probe(
+        "how alike different images look to each layer of the untrained network",
+        f"{_FILES}.changes:samples",
+        when="start",
+        axes=("weight",),
+    ),
+    "weights": Probe(
+        "norms of weights and of their gradients, and the learning rate that they amount to",
+        f"{_FILES}.changes:weights",
+        axes=("weight",),
+        default=False,
+    ),
+    "gradient-shift": Probe(
+        "how far a layer's gradient is changed by the step that all earlier layers take",
+        f"{_FILES}.changes:shift",
+        when="four",
+        axes=("weight",),
+        default=False,
+    ),
+    "similarity": Probe(
+        "inner products of images after each norm, from which CKA between networks follows",
+        f"{_FILES}.changes:grams",
+        when="ends",
+        axes=("norm", "image", "other image"),
+        default=False,
+    ),
+    "corruptions": Probe(
+        "test accuracy on noisy, blurred, pale, bright, pixelated and compressed images",
+        f"{_FILES}.changes:corrupted",
+        when="end",
+        axes=("corruption", "strength"),
+        positions={
+            "corruption": ("noise", "blur", "contrast", "brightness", "pixelation", "jpeg"),
+            "strength": ("1", "2", "3", "4", "5"),
+        },
+        default=False,
     ),
 }
 

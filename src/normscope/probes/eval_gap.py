@@ -2,9 +2,8 @@
 
 import numpy as np
 import torch
-from torch import nn
 
-from normscope.probes.moment import Moment
+from normscope.probes.moment import Moment, right_answers
 from normscope.probes.precise import batch_statistics
 
 
@@ -18,10 +17,10 @@ def eval_gap(moment: Moment) -> dict[str, np.ndarray]:
     """
     x, labels = moment.test
     size = len(moment.train[0][0])
-    running = _right(moment.trained(), x, labels, size)
-    precise = _right(moment.precise.trained(), x, labels, size)
+    running = right_answers(moment.trained(), x, labels, size)
+    precise = right_answers(moment.precise.trained(), x, labels, size)
     with batch_statistics(moment.network):
-        batch = _right(moment.trained(), x, labels, size)
+        batch = right_answers(moment.trained(), x, labels, size)
     return {
         "running_percent": _percent(running),
         "precise_percent": _percent(precise),
@@ -31,16 +30,6 @@ def eval_gap(moment: Moment) -> dict[str, np.ndarray]:
         "only_running_batch": _count(running & ~batch),
         "only_batch": _count(batch & ~running),
     }
-
-
-@torch.no_grad()
-def _right(
-    network: nn.Module, x_NCHW: torch.Tensor, labels: torch.Tensor, size: int
-) -> torch.Tensor:
-    """Which images the network is right on, bool (N,); the last batch joins the one before it."""
-    count = max(1, len(x_NCHW) // size)
-    answers = [network(some).argmax(dim=1) for some in x_NCHW.tensor_split(count)]
-    return torch.cat(answers) == labels
 
 
 def _percent(right: torch.Tensor) -> np.ndarray:

@@ -31,7 +31,7 @@ def redundancy(moment: Moment) -> Readings:
     readings: Readings = {}
     for scale, of in SCALES.items():
         rows = [asdict(of(each)) for each in moment.looks]
-        readings |= {f"{measure}_{scale}": v for measure, v in _by_field(rows).items()}
+        readings |= {f"{measure}_{scale}": v for measure, v in by_field(rows).items()}
     return readings
 
 
@@ -56,12 +56,12 @@ def floor(moment: Moment) -> Readings:
     """
     precise = moment.precise
     sums = shuffled_sums(precise.network, precise.norms, moment.test[0][:LOOKED_AT])
-    return _by_field([asdict(_of(each)) for each in sums])
+    return by_field([asdict(_of(each)) for each in sums])
 
 
 def variance(moment: Moment) -> Readings:
     """The four shares of the variance of every norm layer's input, (L,)."""
-    return _by_field([asdict(variance_shares_of(look.input)) for look in moment.looks])
+    return by_field([asdict(variance_shares_of(look.input)) for look in moment.looks])
 
 
 def features(moment: Moment) -> Readings:
@@ -73,7 +73,7 @@ def features(moment: Moment) -> Readings:
             {f"mean_{name}": value for name, value in asdict(means).items()}
             | {f"log_sd_{name}": value for name, value in asdict(deviations).items()}
         )
-    return _by_field(rows)
+    return by_field(rows)
 
 
 def gap(moment: Moment) -> Readings:
@@ -97,7 +97,7 @@ def channels(moment: Moment) -> Readings:
                 for where, sums in both.items()
             }
         )
-    return _by_field(rows)
+    return by_field(rows)
 
 
 def dead(moment: Moment) -> Readings:
@@ -110,5 +110,5 @@ def _padded(values: torch.Tensor, width: int) -> np.ndarray:
     return np.pad(values.numpy(force=True), (0, width - len(values)), constant_values=np.nan)
 
 
-def _by_field(rows: list[dict]) -> Readings:
+def by_field(rows: list[dict]) -> Readings:
     return {name: np.array([row[name] for row in rows], float) for name in rows[0]}

@@ -17,6 +17,7 @@ from normscope.study.comparison import Comparison, EveryTrialFailed
 from normscope.study.cost import keep_costs
 from normscope.study.opening import load, open_folder, pictures_kept
 from normscope.study.placement import place
+from normscope.study.probe_times import ProbeTimes
 from normscope.study.rounds import Watch, rounds, trials_of_round
 from normscope.words import last_line
 
@@ -83,7 +84,7 @@ def carry_out(checked: Checked, observer: Observer, command: str) -> Comparison:
 
 def run(store: Store, checked: Checked, dataset: Dataset, observer: Observer) -> None:
     """Train what is missing, round by round; every result is stored as soon as it is there."""
-    watch = Watch(store, checked.design, observer)
+    watch, looked = Watch(store, checked.design, observer), ProbeTimes()
     design, machine = checked.design, checked.machine
     for todo in rounds(store, design, checked.budget_s, machine.at_once, observer):
         trials = trials_of_round(store, todo)
@@ -94,6 +95,9 @@ def run(store: Store, checked: Checked, dataset: Dataset, observer: Observer) ->
                 store.add(result)
                 observer.trial_ended(result)
                 watch.added(result)
+                looked.added(result)
+    for sentence in looked.sentences():
+        observer.noticed(sentence)
 
 
 def check_outcome(comparison: Comparison) -> None:

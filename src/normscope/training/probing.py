@@ -101,18 +101,19 @@ def moments(plan: ProbePlan, recipe: Recipe, per_epoch: int) -> dict[int, list[s
 
 @dataclass(frozen=True)
 class ProbeSet:
-    """The images that probes look with: test images, and training batches of the recipe's size."""
+    """The images that probes look with: those of a test split at an index, and training batches."""
 
-    test: Batch
+    split: Split
+    index: torch.Tensor
     train: Sequence[Batch]
 
     @classmethod
     def of(cls, splits: Splits, recipe: Recipe) -> "ProbeSet":
-        test = splits.test.batch(_some(splits.test, TEST_IMAGES))
         count = max(TRAIN_IMAGES // recipe.batch_size, 1)
         index = _some(splits.train, count * recipe.batch_size)
         batches = [splits.train.batch(some) for some in index.split(recipe.batch_size)]
-        return cls(test, [b for b in batches if len(b[1]) == len(batches[0][1])])
+        whole = [batch for batch in batches if len(batch[1]) == len(batches[0][1])]
+        return cls(splits.test, _some(splits.test, TEST_IMAGES), whole)
 
     def moment(self, built: Built, trial: Trial, rate: float) -> Moment:
         """A copy of the network, at a learning rate, whose layers draw from streams of its own."""
@@ -127,11 +128,13 @@ class ProbeSet:
         return Moment(
             network=network.eval(),
             norms=norms,
-            test=self.test,
+            test=self.split.batch(self.index),
+            test_pixels=self.split.images_NHWC[self.index].numpy(force=True),
+            normalized=self.split.normalized,
             train=self.train,
             learning_rate=rate,
             generators=tuple(streams.values()),
-            fastest=partial(_fastest, self.test[0].device),
+            fastest=partial(_fastest, self.split.device),
             precision=trial.recipe.precision,
         )
 
@@ -159,21 +162,26 @@ class Taken:
         """Take the probes of these names, but for those that have failed before."""
         started = time.perf_counter()
         devices = [moment.test[0].device] if moment.test[0].is_cuda else []
-        for name in names:
-            probe = PROBES[name]
-            if name in self.failures or (probe.needs_running and not moment.has_running_statistics):
-                continue
-            try:
-                # A layer of a user's own may draw from the global state.
-                with torch.random.fork_rng(devices):
-                    found = probe(moment)
-            except Exception as error:  # whatever a layer of a user's own raises
-                self.failures[name] = traceback.format_exception_only(error)[-1].strip()
-                continue
-            for measure, values in found.items():
-                self.readings[f"{name}.{measure}"].append((epoch, values))
-        self.names = {"norm": tuple(moment.norms)}
+        with torch.random.fork_rng(
+            devices
+        ):  # a layer of a user's own may draw from the global state
+            self.names = {"norm": tuple(moment.norms), "weight": moment.weighted}
+            for name in names:
+                probe = PROBES[name]
+                if name not in self.failures and (
+                    moment.has_running_statistics or not probe.needs_running
+                ):
+                    self._take(name, probe, moment, epoch)
         self.seconds += time.perf_counter() - started
+
+    def _take(self, name: str, probe: Probe, moment: Moment, epoch: float) -> None:
+        try:
+            found = probe(moment)
+        except Exception as error:  # whatever a layer of a user's own raises
+            self.failures[name] = traceback.format_exception_only(error)[-1].strip()
+            return
+        for measure, values in found.items():
+            self.readings[f"{name}.{measure}"].append((epoch, values))
 
     def probes(self) -> Probes:
         series = {}
@@ -187,4 +195,4 @@ class Taken:
         return Probes(series, self.seconds, dict(self.failures))
 
     def _names_along(self, probe: Probe, axis: str, size: int) -> tuple[str, ...]:
-        return self.names.get(axis) or probe.positions or tuple(map(str, range(size)))
+        return self.names.get(axis) or probe.positions.get(axis) or tuple(map(str, range(size)))

@@ -64,6 +64,10 @@ class Split:
             x_NHWC = x_NHWC.permute(1, 2, 3, 0, 4).flatten(3)
         return x_NHWC.permute(0, 3, 1, 2), self.labels[index]
 
+    def normalized(self, images: np.ndarray) -> torch.Tensor:
+        """x_NCHW (float32), as `batch` makes it, of images uint8 (N, H, W, C) that are not here."""
+        return self._normalized(torch.from_numpy(images).to(self.device)).permute(0, 3, 1, 2)
+
     def _normalized(self, pixels: torch.Tensor) -> torch.Tensor:
         """uint8 pixels (..., C) as float32, scaled to [0, 1], then less mean over deviation."""
         return pixels.float().div_(255).sub_(self.mean).div_(self.std)

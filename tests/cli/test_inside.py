@@ -1,0 +1,71 @@
+"""The options and the command that look inside networks."""
+
+import json
+
+import pytest
+
+SMALL = ["--norms", "bn,ln", "--seeds", "1", "--epochs", "1", "--train-limit", "64",
+         "--test-limit", "40", "--set", "batch_size=16", "--workers", "1"]  # fmt: skip
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_probes_of_a_run_and_of_what_it_left(normscope, tmp_path):
+    ran = normscope("compare", *SMALL, "--probes", "dead,eval-gap", "--probe-epochs", "1,0.5",
+                    "--out", "run")  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert " % of the time of the training" in ran.stdout
+    assert len(list((tmp_path / "run").glob("trials/*/probes.npz"))) == 2
+    again = normscope("probe", "run", "--probes", "variance")
+    assert again.returncode == 0, again.stderr
+    assert "Looked into 2 networks." in again.stdout
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_without_probes_nothing_is_said_of_them(normscope, tmp_path):
+    ran = normscope("compare", *SMALL, "--out", "run")
+    assert ran.returncode == 0, ran.stderr
+    assert "robes" not in ran.stdout
+    assert not list((tmp_path / "run").glob("trials/*/probes.npz"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--probes", "colour"], "unknown probe 'colour'"),
+        (["--probes", "none,dead"], "none is not beside other probes"),
+        (["--probe-epochs", "-1"], "write epochs from 0 on"),
+        (["--probe-epochs", "soon"], "write epochs from 0 on"),
+    ],
+)
+def test_what_cannot_be_probed_is_told_in_a_line(normscope, arguments, message):
+    ran = normscope("compare", *SMALL, *arguments)
+    assert ran.returncode == 2
+    assert message in ran.stderr
+    assert ran.stderr.count("\n") == 1
+
+
+def test_a_probe_that_failed_is_told_in_the_end(normscope, monkeypatch):
+    def raising(moment):
+        raise ZeroDivisionError("no such luck")
+
+    monkeypatch.setattr("normscope.probes.static.dead", raising)
+    ran = normscope("compare", *SMALL, "--probes", "dead", "--out", "run")
+    assert ran.returncode == 0
+    assert "2 probes failed, first dead of bn-seed0" in ran.stdout
+    assert "no such luck" in ran.stdout
+    again = normscope("probe", "run", "--probes", "dead")
+    assert again.returncode == 3
+    assert "no such luck" in again.stderr
+
+
+def test_the_help_names_the_probes(process):
+    for command in ("compare", "probe"):
+        words = " ".join(process(command, "--help").stdout.split())
+        assert "redundancy, floor, variance" in words.replace("│ │ ", "")
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_json_is_nothing_but_json(normscope):
+    ran = normscope("compare", *SMALL, "--probes", "dead", "--json", "--out", "run")
+    assert json.loads(ran.stdout)
+    assert "Probes took" in ran.stderr
