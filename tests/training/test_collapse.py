@@ -129,15 +129,15 @@ def test_a_trial_of_the_search_for_rates_is_judged_by_the_images_it_saw(shapes, 
 
 
 def test_the_members_of_a_fleet_collapse_one_by_one(shapes, monkeypatch):
-    build = training.build_model
+    build = training.build
 
-    def dead_with_seed_1(a_trial, num_classes, device):
-        model = build(a_trial, num_classes, device)
+    def dead_with_seed_1(a_trial, train, num_classes):
+        built = build(a_trial, train, num_classes)
         with torch.no_grad():
-            model[0].weight *= float(a_trial.seed != 1)
-        return model
+            built.model[0].weight *= float(a_trial.seed != 1)
+        return built
 
-    monkeypatch.setattr(training, "build_model", dead_with_seed_1)
+    monkeypatch.setattr(training, "build", dead_with_seed_1)
     results = run_fleet([tiny("bn", 4, seed) for seed in range(3)], shapes, CPU)
     assert [result.status for result in results] == ["finished", "collapsed", "finished"]
     assert [result.error is None for result in results] == [True, False, True]

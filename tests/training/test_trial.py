@@ -16,6 +16,7 @@ from normscope.training import Splits
 from normscope.training.device import check_precision, choose_device
 from normscope.training.environment import environment
 from normscope.training.estimate import DataSize, _scaled, estimate_trial
+from normscope.training.probing import Built
 from normscope.training.seeds import generator
 from normscope.training.trial import _predictions, build_model, run_trial
 
@@ -97,7 +98,7 @@ def order_of_images(shapes, monkeypatch):
                 seen.extend(number[image.tobytes()] for image in inputs[0].numpy(force=True))
 
         model.layers[0].register_forward_pre_hook(watch)
-        monkeypatch.setattr("normscope.training.trial.build_model", lambda *_: model)
+        monkeypatch.setattr("normscope.training.trial.build", lambda *_: Built(model, []))
         monkeypatch.setattr(
             "normscope.training.trial.step_memory_mib", lambda *_: None
         )  # after the training
@@ -181,7 +182,7 @@ def test_an_exception_is_an_outcome_with_its_traceback(shapes, monkeypatch):
 
     model = build_model(trial(), some_images(), 10)
     model.layers[0].register_forward_pre_hook(broken)
-    monkeypatch.setattr("normscope.training.trial.build_model", lambda *_: model)
+    monkeypatch.setattr("normscope.training.trial.build", lambda *_: Built(model, []))
     result = run_trial(trial(), shapes, CPU)
     assert result.status == "failed"
     assert "RuntimeError: out of patience" in result.error

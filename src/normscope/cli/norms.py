@@ -38,6 +38,7 @@ def _print_norm(name: str, norm: Norm) -> None:
 def _about(name: str, norm: Norm) -> list[str]:
     """What is told of a norm: the formula first, then a sentence for each of its facts."""
     options = [key if value is None else f"{key}={value}" for key, value in norm.options.items()]
+    options += [f"{key}={words[0]} (of {', '.join(words)})" for key, words in norm.choices.items()]
     others = [alias for alias, meant in ALIASES.items() if meant == name]
     lines = [
         f"y = {norm.formula}",

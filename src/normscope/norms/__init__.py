@@ -9,6 +9,7 @@ from normscope.norms.names import (
     NORMS,
     asked,
     canonical,
+    in_given_order,
     is_packaged,
     means_another,
     placed,
@@ -16,12 +17,14 @@ from normscope.norms.names import (
     running_momentum,
     title_of,
 )
-from normscope.norms.norm import PLACEMENTS, Asked, MakeNorm, Norm, Placement, parse
+from normscope.norms.norm import GIVEN, ORDERS, PLACEMENTS, Asked, MakeNorm, Norm, Placement, parse
 from normscope.norms.own import register
 from normscope.norms.table import PACKAGED_NORMS
 
 __all__ = [
+    "GIVEN",
     "NORMS",
+    "ORDERS",
     "PACKAGED_NORMS",
     "PLACEMENTS",
     "Asked",
@@ -30,6 +33,7 @@ __all__ = [
     "Placement",
     "asked",
     "canonical",
+    "in_given_order",
     "is_packaged",
     "means_another",
     "parse",

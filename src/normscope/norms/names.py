@@ -2,6 +2,7 @@
 
 from normscope.errors import UsageError, lookup
 from normscope.norms.norm import (
+    GIVEN,
     Asked,
     MakeNorm,
     Placement,
@@ -64,7 +65,15 @@ def asked(text: str) -> Asked:
     spec = parse(canonical(text))
     make = lookup(NORMS, "norm", spec.name)
     options = {key: value_of(value) for key, value in spec.options.items()}
-    return Asked(make, options, spec.placement or "post")
+    order = options.pop("order", GIVEN) if "order" in getattr(make, "choices", ()) else GIVEN
+    return Asked(make, options, spec.placement or "post", str(order))
+
+
+def in_given_order(text: str) -> str:
+    """The same norm with the channels in the order in which they are given."""
+    spec = parse(text)
+    values = {key: value_of(value) for key, value in spec.options.items() if key != "order"}
+    return written(spec.name, values, spec.placement or "post")
 
 
 def renamed(text: str, name: str) -> str:

@@ -13,6 +13,20 @@ if TYPE_CHECKING:
 MakeNorm: TypeAlias = "Callable[..., nn.Module]"  # num_channels -> a layer for (N, C, H, W)
 Placement: TypeAlias = Literal["post", "pre"]  # after or before the activation
 PLACEMENTS: tuple[Placement, ...] = ("post", "pre")
+
+# Which channels a group is made of: the next ones, any, or by how alike their scales are or how
+# they correlate, in the network before its training or in the same one after it.
+GIVEN = "given"
+ORDERS = (
+    GIVEN,
+    "random",
+    *(
+        f"{likeness}-{what}-{when}"
+        for what in ("scale", "correlation")
+        for when in ("initial", "trained")
+        for likeness in ("similar", "dissimilar")
+    ),
+)
 Value: TypeAlias = int | float | str | bool | None
 
 
@@ -28,7 +42,8 @@ class Norm:
     A network has no activation beside a norm that `replaces_activation`, and makes its convolutions
     as the class at `convolution_home` where there is one. A norm that is not `placed` does the same
     before and after an activation. `running_statistics` are averages over past batches that a
-    network is tested with.
+    network is tested with. `choices` are options that whoever builds a network sees to, and not the
+    layer, each with the words that it may be; the first is the default.
     """
 
     title: str
@@ -43,6 +58,7 @@ class Norm:
     convolution_home: str | None = None
     placed: bool = True
     running_statistics: bool = False
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __call__(self, num_channels: int, **options: Any) -> "nn.Module":
         """A layer for x (N, num_channels, H, W); `options` are those of the object at `home`."""
@@ -58,12 +74,14 @@ class Norm:
 class Asked:
     """A norm as it is asked for: called with a number of channels, it makes a layer.
 
-    `make` is its entry in the table, `options` those that differ from the defaults.
+    `make` is its entry in the table, `options` those that differ from the defaults, and `order` the
+    order in which channels are grouped: see `ORDERS`.
     """
 
     make: MakeNorm
     options: Mapping[str, Value]
     placement: Placement
+    order: str
 
     def __call__(self, num_channels: int) -> "nn.Module":
         return self.make(num_channels, **self.options)
@@ -122,8 +140,8 @@ def checked_options(name: str, norm: Norm, options: Mapping[str, str]) -> dict[s
     Raises `UsageError` for one that it does not have, or a value of another kind.
     """
     for key in options:
-        if key not in norm.options:
-            known = ", ".join(norm.options) or "none"
+        if key not in norm.options and key not in norm.choices:
+            known = ", ".join([*norm.options, *norm.choices]) or "none"
             raise UsageError(f"{name} has no option {key!r}; it has: {known}")
     found = {}
     for key, usual in norm.options.items():
@@ -135,6 +153,11 @@ def checked_options(name: str, norm: Norm, options: Mapping[str, str]) -> dict[s
                 raise UsageError(f"{name}: {key} must be {wanted}, not {options[key]!r}")
             if value != usual:
                 found[key] = value
+    for key, words in norm.choices.items():
+        if key in options and options[key] != words[0]:
+            if options[key] not in words:
+                raise UsageError(f"{name}: {key} is one of {', '.join(words)}")
+            found[key] = options[key]
     return found
 
 

@@ -1,6 +1,6 @@
 """The norms that come with normscope, and the names under which people know them."""
 
-from normscope.norms.norm import Norm
+from normscope.norms.norm import ORDERS, Norm
 
 _SAME = "the same as in training"
 _RUNNING = "running mean and variance in place of the batch's"
@@ -28,6 +28,7 @@ PACKAGED_NORMS: dict[str, Norm] = {
         parameters=_GAMMA_BETA,
         source="arXiv:1803.08494",
         options={"groups": 4, "size": None, "eps": 1e-5},
+        choices={"order": ORDERS},
     ),
     "ln": Norm(
         title="LayerNorm (over C, H, W)",

@@ -7,6 +7,7 @@ import torch
 
 from normscope.data import Dataset
 from normscope.experiment import ProbePlan, Probes, Trial
+from normscope.norms import GIVEN, asked
 from normscope.training.device import repeatable_cudnn
 from normscope.training.probing import ProbeSet, Taken, moments
 from normscope.training.schedule import rates_and_momenta
@@ -23,8 +24,8 @@ def probe_trained(
 ) -> Probes:
     """Take probes of a trial's network as it was before its training, and as it is after it.
 
-    `weights` are its parameters and buffers. Raises `ValueError` if they are those of another
-    network.
+    Only after it if its channels were grouped anew. `weights` are its parameters and buffers.
+    Raises `ValueError` if they are those of another network.
     """
     splits, recipe = Splits.of(dataset, device), trial.recipe
     built = build(trial, splits.train, len(dataset.class_names))
@@ -34,7 +35,8 @@ def probe_trained(
     plan = ProbePlan(tuple(names), (0, recipe.epochs))
     due, last = moments(plan, recipe, per_epoch), recipe.epochs * per_epoch
     with repeatable_cudnn():
-        taken.take(due.get(0, []), images.moment(built, trial, rates[0]), 0)
+        if asked(trial.norm).order == GIVEN:  # or the untrained network is another than was built
+            taken.take(due.get(0, []), images.moment(built, trial, rates[0]), 0)
         try:
             state = {name: torch.from_numpy(value) for name, value in weights.items()}
             built.model.load_state_dict(state)

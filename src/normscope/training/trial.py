@@ -23,7 +23,7 @@ from normscope.experiment import (
 )
 from normscope.models import MODELS
 from normscope.models.fit import Recorded
-from normscope.norms import asked
+from normscope.norms import GIVEN, asked
 from normscope.training.collapse import why_collapsed
 from normscope.training.device import repeatable_cudnn
 from normscope.training.environment import environment
@@ -31,6 +31,7 @@ from normscope.training.fleet import join, separate
 from normscope.training.forward import with_fastest_forward
 from normscope.training.loop import Diverged, fit_fleet, step_memory_mib
 from normscope.training.probing import Built, Probing
+from normscope.training.regroup import regrouped
 from normscope.training.seeds import generator
 from normscope.training.split import Split, Splits
 
@@ -128,7 +129,52 @@ def _train(
     """
     recipe, validation = trials[0].recipe, trials[0].validation
     splits = Splits.of(dataset.held_out() if validation else dataset, device)
-    built = [build(trial, splits.train, len(dataset.class_names)) for trial in trials]
+
+    def make(some: Sequence[Trial], train: bool) -> list[Built]:
+        built = [build(trial, splits.train, len(dataset.class_names)) for trial in some]
+        if train:
+            _fit(some, built, splits, lambda member, record: None, NO_PROBES)
+        return built
+
+    if asked(trials[0].norm).order == GIVEN:
+        built = make(trials, train=False)
+    else:
+        built = regrouped(trials, splits.train, make)
+    plan = NO_PROBES if validation else probes
+    fitted = _fit(trials, built, splits, on_epoch, plan)
+    weights = [_weights(each.model) for each in built]
+    memory = step_memory_mib(fitted.network, splits.train, recipe, len(trials))
+    return [
+        replace(
+            _Outcome("diverged", str(logits))
+            if isinstance(logits, Diverged)
+            else _trained(recipe, splits.train, history, _predictions(logits), arrays, memory),
+            probes=found,
+        )
+        for arrays, logits, found, history in zip(
+            weights, fitted.logits, fitted.probes, histories, strict=True
+        )
+    ]
+
+
+@dataclass(frozen=True)
+class _Fitted:
+    """What training leaves of networks: their joined one, test logits of each, and its probes."""
+
+    network: torch.nn.Module
+    logits: Sequence[torch.Tensor | Diverged]
+    probes: Sequence[Probes | None]
+
+
+def _fit(
+    trials: Sequence[Trial],
+    built: Sequence[Built],
+    splits: Splits,
+    on_epoch: Callable[[int, EpochRecord], None],
+    probes: ProbePlan,
+) -> _Fitted:
+    """Train networks in place, joined where there are several."""
+    device, recipe = splits.train.device, trials[0].recipe
     models = [each.model for each in built]
     orders = [generator(trial.seed, "order") for trial in trials]
     augment = [generator(trial.seed, "augment", device) for trial in trials]
@@ -139,23 +185,11 @@ def _train(
         if len(models) > 1:
             separate(joined, models)
 
-    probing = Probing(NO_PROBES if validation else probes, trials, built, splits, give_back)
+    probing = Probing(probes, trials, built, splits, give_back)
     with repeatable_cudnn():
-        outcomes = fit_fleet(network, splits, recipe, orders, on_epoch, augment, probing)
+        logits = fit_fleet(network, splits, recipe, orders, on_epoch, augment, probing)
         give_back()
-        weights = [_weights(model) for model in models]
-        memory = step_memory_mib(network, splits.train, recipe, len(models))
-    return [
-        replace(
-            _Outcome("diverged", str(outcome))
-            if isinstance(outcome, Diverged)
-            else _trained(recipe, splits.train, history, _predictions(outcome), arrays, memory),
-            probes=found,
-        )
-        for arrays, outcome, history, found in zip(
-            weights, outcomes, histories, probing.outcomes(), strict=True
-        )
-    ]
+    return _Fitted(network, logits, probing.outcomes())
 
 
 def _trained(
