@@ -164,7 +164,7 @@ GAP = Metric(
 DROP_SUM = Metric(
     "drop_sum_points", "Sum of drops", "points", 2, "lower",
     ("more", "less", "as much"), drop_sum, family_place=2,
-    topic="Smoothness", lead="all drops of test accuracy together came on average to")
+    topic="Smoothness", lead="all drops of test accuracy together were on average")
 LARGEST_DROP = Metric(
     "largest_drop_points", "Largest drop", "points", 2, "lower",
     ("deeper", "shallower", "as deep"), largest_drop, family_place=3)
