@@ -16,8 +16,10 @@ from normscope.experiment import (
     NormCost,
     Predictions,
     Predictors,
+    Probes,
     Request,
     Result,
+    Series,
     Spread,
     Trial,
 )
@@ -223,22 +225,56 @@ def make_analysis(
     train_limit=None,
     test_limit=None,
     costs=None,
+    probes=None,
 ) -> Analysis:
-    """A whole made-up experiment, analysed; `change` may alter the list of results before."""
+    """A whole made-up experiment, analysed; `change` may alter the list of results before.
+
+    `probes` makes those of a trial, or None.
+    """
     experiment = make_experiment(norms, seeds, epochs, batch_sizes, protocol, train_limit)
     experiment = experiment.model_copy(update={"test_limit": test_limit})
     test_size = test_limit or test_size
     labels = make_labels(test_size, len(class_names))
     request = Request(date="2026-01-01T00:00:00+00:00", command=command, norms=experiment.norms,
                       seeds=seeds, design=design)  # fmt: skip
+    results = change(make_results(experiment, labels, len(class_names)))
+    taken = {r.trial.id: found for r in results if probes and (found := probes(r.trial))}
     contents = Contents(
         experiment,
         [request],
         make_facts(class_names, synthetic, test_size, train_limit or WHOLE_TRAIN_SIZE),
         {norm: make_model(norm, len(class_names)) for norm in norms},
-        change(make_results(experiment, labels, len(class_names))),
+        results,
         labels,
         searches,
         costs,
+        taken,
     )
     return analyse(contents, levels_percent, titles, WHOLE_TRAIN_SIZE)
+
+
+def of_layers(start, end):
+    """A measure of two layers whose mean goes from `start` to `end`."""
+    both = np.array([[start - 0.01, start + 0.01], [end - 0.02, end + 0.02]])
+    return Series(np.array([0.0, 15.0]), both, ("norm",), (("a", "b"),))
+
+
+def make_probes(value, spread=0.02):
+    """Of a trial: everything that the channels are asked, at a value that moves with the seed."""
+
+    def probes(trial):
+        here = value + spread * (trial.seed - 2)
+        ends = {
+            "redundancy.sameness_position": (0.6, here),
+            "redundancy.best_r2_position": (0.6, here - 0.01),
+            "substitution.s1": (np.nan, here + 0.01),
+            "redundancy.sameness_before_activation": (0.8, 0.7),
+            "redundancy.sameness_pooled": (0.9, 0.65),
+            "floor.sameness": (0.1, 0.12),
+            "features.mean_channel": (0.2, here),
+            "features.log_sd_channel": (0.2, here),
+            "variance.channel": (0.1, 0.25),
+        }
+        return Probes({name: of_layers(*both) for name, both in ends.items()})
+
+    return probes

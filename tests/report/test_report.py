@@ -21,6 +21,7 @@ from report_fakes import (
     make_analysis,
     make_costs,
     make_labels,
+    make_probes,
 )
 
 from normscope.analysis.answers import ONE_SEED
@@ -339,6 +340,27 @@ def test_costs_are_told_with_their_spread_wherever_tables_are(plain):
     assert "| ln | 0.10 | 0.24 | 0.500 | 0.250 |" in markdown
     assert as_json(analysis)["costs"]["norms"][2]["folded_ms"] is None
     assert "in 7 rounds of alternating order" in Page(html).text
+
+
+def test_why_is_told_in_plain_words_before_every_number(tmp_path, capsys):
+    analysis = make_analysis(**FEW, seeds=5, probes=make_probes(0.7))
+    html, markdown = render_page(analysis, [], tmp_path), render_markdown(analysis, [])
+    page = Page(html)
+    show_analysis(analysis)
+    terminal = " ".join(capsys.readouterr().out.split())
+    plain = as_json(analysis)["why"]
+    assert len(analysis.why) == len(plain) == 2
+    for reading in analysis.why:
+        words = typeset(f"Supported. {reading.plain}").replace("\u00a0", " ")
+        assert " ".join(words.split()) in " ".join(page.text.replace("\u00a0", " ").split())
+        assert f"**Supported.** {reading.plain}" in markdown
+        assert f"{reading.question} Supported. {reading.plain}" in terminal
+    assert plain[0]["outcome"] == "supported"
+    (row,) = [row for row in page.rows if row[:2] == ["gn", "0.60"]]
+    assert row == ["gn", "0.60", "0.70", "0.12", "0.65", "0.69", "0.71", "0.25", "–", "–", "–", "5"]
+    assert "why" in [tag[1].get("id") for tag in page.tags]
+    without = render_page(make_analysis(**FEW), [], tmp_path)
+    assert 'id="why"' not in without
 
 
 def test_the_navigation_has_the_headings_of_the_sections(plain):

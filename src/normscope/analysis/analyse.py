@@ -8,6 +8,7 @@ from normscope.analysis.caveats import caveats_of
 from normscope.analysis.findings import findings_of
 from normscope.analysis.numbers import Contents, Numbers, numbers_of
 from normscope.analysis.sentences import Answer, Caveat, Remark
+from normscope.analysis.why import Inside, Reading, inside_of, readings_of
 
 IN_FULL = 10  # undecided comparisons that are told one by one
 
@@ -16,12 +17,15 @@ IN_FULL = 10  # undecided comparisons that are told one by one
 class Analysis(Numbers):
     """All that a report shows, except drawings: the numbers, and what they say in sentences.
 
-    `method` says how the verdicts were reached.
+    `method` says how the verdicts were reached, `why` what probes say of the notion behind bn, and
+    `inside` what the networks of each norm are like.
     """
 
     method: str
     answers: tuple[Answer, ...]
     findings: tuple[Remark, ...]
+    why: tuple[Reading, ...]
+    inside: tuple[Inside, ...]
     caveats: tuple[Caveat, ...]
 
     @property
@@ -66,5 +70,7 @@ def analyse(
         method=method_of(numbers),
         answers=answers_of(numbers),
         findings=findings_of(numbers),
+        why=readings_of(numbers),
+        inside=inside_of(numbers),
         caveats=caveats_of(numbers),
     )

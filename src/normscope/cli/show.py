@@ -32,6 +32,7 @@ def show_analysis(analysis: Analysis) -> None:
         ("Answer", (*analysis.leading_answers, *after)),
         ("Caveats", analysis.caveats),
         ("Findings", analysis.findings),
+        ("Why", analysis.why),
     ):
         if sentences:
             screen.print(f"\n[bold]{heading}[/bold]")

@@ -37,6 +37,8 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
         "predictions": [_prediction(found) for found in analysis.predictions],
         "norms": [{key: _plain(value) for key, value in row.items()} for row in rows],
         "findings": [str(remark) for remark in analysis.findings],
+        "why": [asdict(reading) for reading in analysis.why],
+        "inside": [asdict(inside) for inside in analysis.inside],
         "caveats": [str(caveat) for caveat in analysis.caveats],
     }
 

@@ -31,7 +31,7 @@ from normscope.report.result_table import (
     setting,
     title,
 )
-from normscope.report.tables import cost_tables, evidence_tables
+from normscope.report.tables import cost_tables, evidence_tables, inside_tables
 from normscope.words import confidence, counted, last_line, moment, number, typeset
 
 _TEMPLATES = Templates(
@@ -73,6 +73,7 @@ def render_page(analysis: Analysis, figures: Sequence[ReportFigure], pictures: P
         best=_best(analysis.norms),
         colors=_colors(analysis),
         tables=tables,
+        inside=inside_tables(analysis),
         costs=cost_tables(analysis),
         verdicts=inline[ANSWER],
         batch_sizes=inline[BATCH],
@@ -95,11 +96,13 @@ def _sections(analysis: Analysis, evidence: bool) -> dict[str, str]:
         "curves": "Curves",
         "convergence": "Convergence and smoothness",
         "mistakes": "Mistakes",
+        "why": "Why",
         "network": "Network and cost",
         "provenance": "Provenance",
     }
     absent = {"evidence"} if not evidence else set()
     absent |= {"findings"} if not analysis.findings else set()
+    absent |= {"why"} if not analysis.why and not analysis.inside else set()
     return {key: heading for key, heading in sections.items() if key not in absent}
 
 

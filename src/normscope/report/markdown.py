@@ -13,7 +13,7 @@ from normscope.report.result_table import (
     setting,
     title,
 )
-from normscope.report.tables import Table, cost_tables, evidence_tables
+from normscope.report.tables import Table, cost_tables, evidence_tables, inside_tables
 
 
 def render_markdown(analysis: Analysis, figures: Sequence[ReportFigure]) -> str:
@@ -36,6 +36,7 @@ def render_markdown(analysis: Analysis, figures: Sequence[ReportFigure]) -> str:
         *_tables("## Evidence", evidence_tables(analysis)),
         "## Findings" if analysis.findings else "",
         _bullets(analysis.findings),
+        *_why(analysis),
         *_tables("## Network and cost", cost_tables(analysis)),
         "## Figures" if figures else "",
         *(f"![{_escape(figure.alt)}](figures/{figure.name}.png)" for figure in figures),
@@ -43,6 +44,18 @@ def render_markdown(analysis: Analysis, figures: Sequence[ReportFigure]) -> str:
         *(_code(request.command) for request in analysis.requests),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _why(analysis: Analysis) -> list[str]:
+    tables = inside_tables(analysis)
+    parts = ["## Why"] if analysis.why or tables else []
+    for reading in analysis.why:
+        parts += [
+            f"### {_escape(reading.question)}",
+            f"**{reading.outcome.capitalize()}.** {_escape(reading.plain)}",
+            _escape(f"{reading.text} {reading.limits}"),
+        ]
+    return parts + _tables("", tables)
 
 
 def _tables(heading: str, tables: Sequence[Table]) -> list[str]:
