@@ -25,7 +25,7 @@ def accuracies(running, precise, only_running=20, only_precise=90):
 
 
 def reading(analysis, words):
-    (found,) = [each for each in analysis.why if words in each.question]
+    (found,) = [each for each in analysis.why if words in each.claim]
     return found
 
 
@@ -167,4 +167,4 @@ def test_holm_counts_the_seeds():
 
 def test_norms_without_running_statistics_are_not_asked():
     analysis = make_analysis(norms=("gn", "ln"), seeds=5, probes=make_probes(0.3))
-    assert not [each for each in analysis.why if "running" in each.question]
+    assert not [each for each in analysis.why if "running" in each.claim]

@@ -354,7 +354,7 @@ def test_why_is_told_in_plain_words_before_every_number(tmp_path, capsys):
         words = typeset(f"Supported. {reading.plain}").replace("\u00a0", " ")
         assert " ".join(words.split()) in " ".join(page.text.replace("\u00a0", " ").split())
         assert f"**Supported.** {reading.plain}" in markdown
-        assert f"{reading.question} Supported. {reading.plain}" in terminal
+        assert f"{reading.claim}: supported. {reading.plain}" in terminal
     assert plain[0]["outcome"] == "supported"
     (row,) = [row for row in page.rows if row[:2] == ["gn", "0.60"]]
     assert row == ["gn", "0.60", "0.70", "0.12", "0.65", "0.69", "0.71", "0.25", "–", "–", "–", "5"]

@@ -30,12 +30,12 @@ Outcome = Literal["supported", "contradicted", "not decided"]
 
 @dataclass(frozen=True)
 class Reading:
-    """What the probes say of one question, first in words that need no statistics.
+    """What the probes say of one claim, first in words that need no statistics.
 
     `text` gives the numbers that decide it, `limits` what they do not say.
     """
 
-    question: str
+    claim: str
     plain: str
     outcome: Outcome
     text: str
@@ -126,7 +126,7 @@ def inside_of(numbers: Numbers) -> tuple[Inside, ...]:
     return tuple(rows)
 
 
-# -- R2: do channels resemble each other? ----------------------------------------------------------
+# -- R2: channels resemble each other ----------------------------------------------------------
 
 ALIKE = {
     "redundancy.sameness_position": "sameness",
@@ -154,7 +154,7 @@ def _alike(own: Sequence[Probes], norm: str, rules: Rules) -> Reading | None:
     floor = _scales(own, {"floor.sameness": "shuffled between images"}, rules, last) or []
     context = "; ".join(scale.words for scale in [*untrained, *floor, *beside])
     return Reading(
-        "Do the channels of a layer resemble each other?",
+        "The channels of a layer resemble each other",
         plain,
         outcome,
         f"At each position, on a scale from 0 (nothing in common) to 1 (alike), {_listed(scales)} "
@@ -164,7 +164,7 @@ def _alike(own: Sequence[Probes], norm: str, rules: Rules) -> Reading | None:
     )
 
 
-# -- R1: is a channel one feature? -----------------------------------------------------------------
+# -- R1: a channel is one feature -----------------------------------------------------------------
 
 FEATURE = {
     "features.mean_channel": "of a map's mean",
@@ -183,7 +183,7 @@ def _one_feature(own: Sequence[Probes], norm: str, rules: Rules) -> Reading | No
         "not decided": f"Whether the channel or the image says more of a map of {norm} is open.",
     }[outcome]
     return Reading(
-        "Is one channel one feature, in all images?",
+        "One channel is one feature, in all images",
         plain,
         outcome,
         f"The channel's share {_listed(scales)} ({_of(scales, rules)}); both must lie above "
@@ -255,13 +255,14 @@ def _bump(own: Sequence[Probes], rules: Rules) -> Reading | None:
         f"{number(drop.precise, 1)} by precise statistics"
         for drop in drops
     )
+    none = len(found) - len(drops)
     plain = (
         f"In {sum(at_fault)} of {counted(len(found), 'seed')} the deepest fall of the accuracy is "
         "one of the statistics that the network is tested with, and not of the network"
-        + (f"; in {len(found) - len(drops)} there is no fall of a point." if drops else ".")
+        + (f"; in {none} there is none of a point." if none else ".")
     )
     return Reading(
-        "Is a sudden drop of the test accuracy one of the running statistics?",
+        "A sudden drop of the test accuracy comes from the running statistics",
         plain,
         outcome,
         f"Deepest falls: {told or 'none of a point or more'}. Running statistics are at fault if "

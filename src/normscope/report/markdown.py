@@ -51,7 +51,7 @@ def _why(analysis: Analysis) -> list[str]:
     parts = ["## Why"] if analysis.why or tables else []
     for reading in analysis.why:
         parts += [
-            f"### {_escape(reading.question)}",
+            f"### {_escape(reading.claim)}",
             f"**{reading.outcome.capitalize()}.** {_escape(reading.plain)}",
             _escape(f"{reading.text} {reading.limits}"),
         ]
