@@ -199,6 +199,18 @@ def test_a_probe_that_raises_leaves_the_trial_and_the_other_probes_alone(few, mo
     assert "ZeroDivisionError" in result.probes.failures["variance"]
 
 
+def test_nor_does_a_network_that_cannot_be_copied(few, monkeypatch):
+    class Lonely(nn.GroupNorm):
+        def __deepcopy__(self, memo):
+            raise TypeError("there is only one of me")
+
+    monkeypatch.setitem(NORMS, "lonely", lambda num_channels: Lonely(1, num_channels))
+    result = run_trial(trial_of("lonely"), few, CPU, probes=ProbePlan(("variance", "dead")))
+    assert result.status == "finished"
+    assert set(result.probes.failures) == {"variance", "dead"}
+    assert "there is only one of me" in result.probes.failures["dead"]
+
+
 def test_seconds_of_probes_are_not_those_of_the_epochs(few, monkeypatch):
     clock = iter(range(10**6))
     monkeypatch.setattr("normscope.training.loop.time.perf_counter", lambda: next(clock))

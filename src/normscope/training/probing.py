@@ -50,7 +50,7 @@ class Probing:
     ):
         self.trials, self.built, self.give_back = trials, built, give_back
         self._set = ProbeSet.of(splits, trials[0].recipe) if plan.names else None
-        self._taken = [Taken() for _ in trials]
+        self._taken = [Taken(splits.train.device) for _ in trials]
         recipe, images = trials[0].recipe, len(splits.train)
         self._per_epoch = recipe.steps_per_epoch(images)
         self._at = moments(plan, recipe, self._per_epoch)
@@ -72,8 +72,9 @@ class Probing:
         assert self._set is not None  # or nothing would be due
         built, trial = self.built[member], self.trials[member]
         rate = self._rates[min(taken, len(self._rates) - 1)]
-        moment = self._set.moment(built, trial, rate)
-        self._taken[member].take(due, moment, taken / self._per_epoch)
+        taken_of = self._taken[member]
+        images = self._set
+        taken_of.take(due, lambda: images.moment(built, trial, rate), taken / self._per_epoch)
 
     def outcomes(self) -> list[Probes | None]:
         """What was taken of each trial; None if no probes were asked for."""
@@ -152,33 +153,35 @@ def _some(split: Split, count: int) -> torch.Tensor:
 class Taken:
     """What the probes of one trial have read so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, device: torch.device) -> None:
+        self.devices = [device] if device.type == "cuda" else []
         self.readings: dict[str, list[tuple[float, np.ndarray]]] = defaultdict(list)
         self.names: Mapping[str, tuple[str, ...]] = {}
         self.failures: dict[str, str] = {}
         self.seconds = 0.0
 
-    def take(self, names: Sequence[str], moment: Moment, epoch: float) -> None:
+    def take(self, names: Sequence[str], make_moment: Callable[[], Moment], epoch: float) -> None:
         """Take the probes of these names, but for those that have failed before."""
         started = time.perf_counter()
-        devices = [moment.test[0].device] if moment.test[0].is_cuda else []
-        with torch.random.fork_rng(
-            devices
-        ):  # a layer of a user's own may draw from the global state
-            self.names = {"norm": tuple(moment.norms), "weight": moment.weighted}
-            for name in names:
-                probe = PROBES[name]
-                if name not in self.failures and (
-                    moment.has_running_statistics or not probe.needs_running
-                ):
-                    self._take(name, probe, moment, epoch)
+        left = [name for name in names if name not in self.failures]
+        # A layer of a user's own may draw from the global state, and raise whatever it likes.
+        with torch.random.fork_rng(self.devices):
+            try:
+                moment = make_moment()
+                self.names = {"norm": tuple(moment.norms), "weight": moment.weighted}
+            except Exception as error:
+                self.failures |= dict.fromkeys(left, _reason(error))
+            else:
+                for name in left:
+                    if moment.has_running_statistics or not PROBES[name].needs_running:
+                        self._take(name, moment, epoch)
         self.seconds += time.perf_counter() - started
 
-    def _take(self, name: str, probe: Probe, moment: Moment, epoch: float) -> None:
+    def _take(self, name: str, moment: Moment, epoch: float) -> None:
         try:
-            found = probe(moment)
-        except Exception as error:  # whatever a layer of a user's own raises
-            self.failures[name] = traceback.format_exception_only(error)[-1].strip()
+            found = PROBES[name](moment)
+        except Exception as error:
+            self.failures[name] = _reason(error)
             return
         for measure, values in found.items():
             self.readings[f"{name}.{measure}"].append((epoch, values))
@@ -196,3 +199,7 @@ class Taken:
 
     def _names_along(self, probe: Probe, axis: str, size: int) -> tuple[str, ...]:
         return self.names.get(axis) or probe.positions.get(axis) or tuple(map(str, range(size)))
+
+
+def _reason(error: Exception) -> str:
+    return traceback.format_exception_only(error)[-1].strip()

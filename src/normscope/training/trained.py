@@ -29,18 +29,19 @@ def probe_trained(
     """
     splits, recipe = Splits.of(dataset, device), trial.recipe
     built = build(trial, splits.train, len(dataset.class_names))
-    images, taken = ProbeSet.of(splits, recipe), Taken()
+    images, taken = ProbeSet.of(splits, recipe), Taken(device)
     rates, _ = rates_and_momenta(recipe, len(splits.train))
     per_epoch = recipe.steps_per_epoch(len(splits.train))
     plan = ProbePlan(tuple(names), (0, recipe.epochs))
     due, last = moments(plan, recipe, per_epoch), recipe.epochs * per_epoch
     with repeatable_cudnn():
         if asked(trial.norm).order == GIVEN:  # or the untrained network is another than was built
-            taken.take(due.get(0, []), images.moment(built, trial, rates[0]), 0)
+            taken.take(due.get(0, []), lambda: images.moment(built, trial, rates[0]), 0)
         try:
             state = {name: torch.from_numpy(value) for name, value in weights.items()}
             built.model.load_state_dict(state)
         except RuntimeError as error:
             raise ValueError(f"the weights of {trial.id} do not fit its network") from error
-        taken.take(due.get(last, []), images.moment(built, trial, rates[-1]), recipe.epochs)
+        trained = due.get(last, [])
+        taken.take(trained, lambda: images.moment(built, trial, rates[-1]), recipe.epochs)
     return taken.probes()

@@ -143,7 +143,8 @@ def _train(
     plan = NO_PROBES if validation else probes
     fitted = _fit(trials, built, splits, on_epoch, plan)
     weights = [_weights(each.model) for each in built]
-    memory = step_memory_mib(fitted.network, splits.train, recipe, len(trials))
+    with repeatable_cudnn():
+        memory = step_memory_mib(fitted.network, splits.train, recipe, len(trials))
     return [
         replace(
             _Outcome("diverged", str(logits))
