@@ -4,6 +4,7 @@ import pytest
 import torch
 from report_fakes import make_experiment, make_labels, make_result
 
+from normscope.experiment import ProbePlan
 from normscope.experiment.plan import plan
 from normscope.observers import Observer
 from normscope.study import placement
@@ -49,7 +50,7 @@ def test_in_this_process_a_container_limits_the_threads_of_torch(monkeypatch):
     monkeypatch.setattr(placement, "available_cores", lambda: 2)
     before, seen = torch.get_num_threads(), []
 
-    def work(trials, *, on_epoch, dataset, device):
+    def work(trials, *, on_epoch, dataset, device, probes):
         seen.append(torch.get_num_threads())
         return [make_result(make_experiment(), trial, make_labels(20)) for trial in trials]
 
@@ -57,7 +58,7 @@ def test_in_this_process_a_container_limits_the_threads_of_torch(monkeypatch):
     torch.set_num_threads(3)
     try:
         placed = place(TRIALS[:1], TRIALS[:1], Machine(CPU, 1))
-        results = list(placed.run(TRIALS[:1], None, Observer()))
+        results = list(placed.run(TRIALS[:1], None, Observer(), ProbePlan()))
         assert torch.get_num_threads() == 3  # as it was
     finally:
         torch.set_num_threads(before)

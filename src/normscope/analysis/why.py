@@ -42,9 +42,7 @@ class Reading:
     limits: str
 
     def __str__(self) -> str:
-        return (
-            f"{self.question} {self.outcome.capitalize()}. {self.plain} {self.text} {self.limits}"
-        )
+        return f"{self.claim}: {self.outcome}. {self.plain} {self.text} {self.limits}"
 
 
 @dataclass(frozen=True)
