@@ -69,6 +69,7 @@ def test_a_single_seed_has_no_interval():
     found = reading(make_analysis(seeds=1, probes=make_probes(0.9)), "resemble")
     assert found.outcome == "not decided"
     assert "sameness 0.86, best r² 0.85, S1 0.87" in found.text
+    assert "(1 seed, where 5 are the least to decide by; means over layers)" in found.text
 
 
 def test_intervals_are_valid_at_every_look_where_there_are_several():

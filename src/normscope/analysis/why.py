@@ -145,7 +145,7 @@ def _alike(own: Sequence[Probes], norm: str, rules: Rules) -> Reading | None:
     plain = {
         "supported": f"In a trained network of {norm} the channels of a layer say much the same.",
         "contradicted": f"In a trained network of {norm} most of what a channel says is its own.",
-        "not decided": f"Whether channels of {norm} say much the same lies within the error.",
+        "not decided": f"Whether channels of {norm} say much the same is open.",
     }[outcome]
     beside = _scales(own, BESIDE, rules, last) or []
     untrained = _scales(own, {"redundancy.sameness_position": "untrained"}, rules, first) or []
@@ -341,5 +341,7 @@ def _listed(scales: Sequence[Scale]) -> str:
 
 
 def _of(scales: Sequence[Scale], rules: Rules) -> str:
-    seeds = counted(scales[0].estimate.n, "seed")
-    return f"{confidence(rules.alpha)} intervals, {seeds}, means over layers"
+    n = scales[0].estimate.n
+    spans = f"{confidence(rules.alpha)} intervals, " if n > 1 else ""
+    few = f", where {LEAST_SEEDS} are the least to decide by" if n < LEAST_SEEDS else ""
+    return f"{spans}{counted(n, 'seed')}{few}; means over layers"
