@@ -25,8 +25,8 @@ def few():
     return load_dataset("shapes", train_limit=64, test_limit=40)
 
 
-def trial_of(norm, seed=0):
-    recipe = {"base": "quick", "epochs": 1, "batch_size": 16}
+def trial_of(norm, seed=0, **recipe):
+    recipe = {"base": "quick", "epochs": 1, "batch_size": 16, **recipe}
     experiment = Experiment(
         norms=(norm,), seeds=(seed,), train_limit=64, test_limit=40, recipe=recipe
     )
@@ -154,6 +154,12 @@ def test_a_trial_trains_its_twin_by_itself(few, monkeypatch):
     for name, value in result.weights.items():
         np.testing.assert_array_equal(value, again.weights[name])
     assert len(result.history) == 1
+
+
+def test_a_twin_that_diverged_orders_nothing(few):
+    result = run_trial(trial_of("gn:order=similar-scale-trained", max_lr=1e30), few, CPU)
+    assert result.status == "failed"
+    assert "the twin gn-seed0" in result.error
 
 
 def test_a_fleet_is_regrouped_member_by_member(few):

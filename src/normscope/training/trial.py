@@ -133,7 +133,10 @@ def _train(
     def make(some: Sequence[Trial], train: bool) -> list[Built]:
         built = [build(trial, splits.train, len(dataset.class_names)) for trial in some]
         if train:
-            _fit(some, built, splits, lambda member, record: None, NO_PROBES)
+            twins = _fit(some, built, splits, lambda member, record: None, NO_PROBES)
+            for trial, logits in zip(some, twins.logits, strict=True):
+                if isinstance(logits, Diverged):
+                    raise RuntimeError(f"the twin {trial.id} diverged, so it orders no channels")
         return built
 
     if asked(trials[0].norm).order == GIVEN:
