@@ -23,6 +23,7 @@ CHANGES = {
     "augmentation": ["flip", "crop"],
     "label_smoothing": 0.1,
     "ema": 0.99,
+    "dropout": 0.1,
 }
 IN_A_WORD = {**CHANGES, "augmentation": "flip,crop"}
 
@@ -60,7 +61,7 @@ def test_what_is_changed_is_written_read_and_named(field):
     assert Experiment(dataset="cifar10", recipe=recipe).slug == f"cifar10-s8-s8-{name}"
     kept = Experiment(dataset="cifar10")
     difference = kept.difference_to(Experiment(dataset="cifar10", recipe=recipe))
-    usual = "none" if field in ("augmentation", "ema") else getattr(S8, field)
+    usual = "none" if field in ("augmentation", "ema", "dropout") else getattr(S8, field)
     assert difference == f"recipe.{field} {usual}, not {IN_A_WORD[field]}"
 
 
@@ -98,7 +99,7 @@ def test_no_choice_is_written_none_and_names_may_be_one_text():
     assert Experiment(recipe={"name": "course", "augmentation": "none"}).recipe == (
         course.model_copy(update={"augmentation": ()})
     )
-    assert changed(augmentation="none", ema="none") == S8
+    assert changed(augmentation="none", ema="none", dropout="none") == S8
     assert changed(augmentation="flip, crop").augmentation == ("flip", "crop")
     experiment = Experiment(recipe={"name": "s8", "augmentation": ["flip"]})
     assert experiment.recipe.augmentation == ("flip",)

@@ -9,7 +9,9 @@ from torch import nn
 from normscope.data import load_dataset
 from normscope.errors import RunError, UsageError
 from normscope.experiment import EpochRecord, Experiment, Request, Result
+from normscope.models import MODELS
 from normscope.models.layers import Dropout, conv2d
+from normscope.models.s8 import DROPOUT
 from normscope.norms import NORMS
 from normscope.store import Store
 from normscope.training import Splits
@@ -145,6 +147,28 @@ def test_dropout_draws_from_the_stream_dropout():
     assert seeds_of_dropout("bn", 1) == {expected[1]}
     for norm in SOME_NORMS:
         assert seeds_of_dropout(norm, 0) == {expected[0]}
+
+
+@pytest.mark.parametrize("p", [0.0, 0.3])
+def test_the_recipe_sets_every_dropout_if_it_says_any(p):
+    class Other(nn.Module):
+        def __init__(self, make_norm, num_classes, init, dropout):
+            super().__init__()
+            self.layers = nn.Sequential(nn.Dropout2d(0.4), nn.Flatten(), Dropout(0.2, dropout))
+
+        def forward(self, x):
+            return self.layers(x)
+
+    def rates(**recipe):
+        model = build_model(trial(**recipe), some_images(), 10)
+        return [layer.p for layer in model.modules() if hasattr(layer, "p")]
+
+    assert rates() == [DROPOUT] * 8
+    assert rates(dropout=p) == [p] * 8
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MODELS, "s8", Other)
+        assert rates() == [0.4, 0.2]
+        assert rates(dropout=p) == [p, p]
 
 
 def test_a_network_is_channels_last():

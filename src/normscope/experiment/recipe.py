@@ -78,6 +78,9 @@ class Recipe(Frozen):
     exponential moving average of its parameters and buffers: after every step the average moves by
     1 - `ema` of the way to the network. None, which may be written "none", is for no average.
 
+    `dropout` is the share of elements that dropout layers zero, in place of the network's own;
+    0 switches dropout off. None, which may be written "none", leaves the network as it is.
+
     With precision "bf16", activations and convolutions are in bfloat16; parameters, their
     gradients, statistics of norms and the loss stay in float32.
 
@@ -103,6 +106,7 @@ class Recipe(Frozen):
     ema: Annotated[
         Annotated[float, Field(gt=0, lt=1, strict=True)] | None, BeforeValidator(_optional)
     ] = None
+    dropout: Annotated[Share | None, BeforeValidator(_optional)] = None
 
     @field_validator("name")
     @classmethod
@@ -185,6 +189,7 @@ class Recipe(Frozen):
             _amount("weight decay", self.weight_decay) + self._where(self.weight_decay),
             *([f"l1 penalty {self.l1:g}{self._where(self.l1)}"] if self.l1 else []),
             self._augmentation(),
+            *([] if self.dropout is None else [_amount("dropout", self.dropout)]),
         ]
         return (
             f"{epochs} with batches of {self.batch_size:,} images, precision {self.precision}. "

@@ -68,6 +68,16 @@ class Dropout(nn.Module):
         return f"p={self.p}"
 
 
+def set_dropout(network: nn.Module, p: float) -> None:
+    """Let every dropout layer of a network zero elements with probability `p`.
+
+    That is every layer whose class has "Dropout" in its name, so torch's are among them.
+    """
+    for layer in network.modules():
+        if "Dropout" in type(layer).__name__:
+            layer.p = p  # pyright: ignore[reportArgumentType]  # of a module it knows tensors only
+
+
 def dropout(x: torch.Tensor, p: float, generators: Sequence[torch.Generator]) -> torch.Tensor:
     """Dropout of x (N, M*C, H, W), M members side by side, each drawing from its own generator.
 

@@ -23,6 +23,7 @@ from normscope.experiment import (
 )
 from normscope.models import MODELS
 from normscope.models.fit import Recorded
+from normscope.models.layers import set_dropout
 from normscope.norms import GIVEN, asked
 from normscope.training.collapse import why_collapsed
 from normscope.training.device import repeatable_cudnn
@@ -235,6 +236,8 @@ def build(trial: Trial, train: Split, num_classes: int) -> Built:
         model = MODELS[trial.model](norm, num_classes, init, dropout).to(device)
     with torch.no_grad():
         model.eval()(train.batch(torch.zeros(1, dtype=torch.long, device=device))[0])
+    if trial.recipe.dropout is not None:
+        set_dropout(model, trial.recipe.dropout)
     noise = generator(trial.seed, "noise", device)
     for layer in model.modules():
         if hasattr(layer, "run_steps"):
