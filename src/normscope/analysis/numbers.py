@@ -9,6 +9,7 @@ import pandas as pd
 
 from normscope.analysis.contrasts import Contrast, contrasts_on, verdicts_on, winners_of
 from normscope.analysis.evidence import Evidence, evidence_of, variances_of
+from normscope.analysis.grouping import grouping_on
 from normscope.analysis.metrics import Metric, metrics_of, secondary_family
 from normscope.analysis.mistakes import Mistakes, find_mistakes
 from normscope.analysis.places import places_on
@@ -66,9 +67,10 @@ class Numbers:
     `all_results`, `all_trials` and `by_batch_size` are of every batch size, in the order of the
     experiment; everything else is of the main one. `metrics` are all there are, `secondary` those
     that are tested besides test accuracy. `places` are the verdicts on norms before the activation
-    against the same norms after it. `winners` are the norms that no other is shown to beat; None
-    while that cannot be said. `ran_alike`: whether the finished trials ran in the same way, so that
-    their times may be compared.
+    against the same norms after it, and `grouping` those on who shares statistics with whom.
+    `winners` are the norms that no other is shown to beat; None while that cannot be said.
+    `ran_alike`: whether the finished trials ran in the same way, so that their times may be
+    compared.
     """
 
     experiment: Experiment
@@ -83,6 +85,7 @@ class Numbers:
     by_batch_size: tuple[NormSummary, ...]
     ran_alike: bool
     places: tuple[Verdict, ...]
+    grouping: tuple[Verdict, ...]
     secondary: tuple[Contrast, ...]
     evidence: tuple[Evidence, ...]
     variances: Mapping[str, VarianceSplit]
@@ -192,6 +195,7 @@ def numbers_of(
         by_batch_size=by_batch_size,
         ran_alike=ran_alike,
         places=places_on(experiment, trials, rules, facts.chance_percent),
+        grouping=grouping_on(experiment, trials, rules, facts.chance_percent),
         secondary=contrasts_on(experiment, trials, family, rules),
         evidence=evidence_of(experiment, main, labels),
         variances=variances_of(experiment, main, labels),

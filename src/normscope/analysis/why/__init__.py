@@ -1,0 +1,43 @@
+"""Probes -> what they say of why a norm wins: claims, each supported, contradicted or not decided.
+
+Every threshold here was fixed before any recorded run was looked at.
+"""
+
+from collections.abc import Callable
+
+from normscope.analysis.numbers import Numbers
+from normscope.analysis.why.against import drift, landscape, smoothness, speed
+from normscope.analysis.why.batches import small_batches
+from normscope.analysis.why.bump import bump
+from normscope.analysis.why.channels import alike, one_feature
+from normscope.analysis.why.foreseen import foreseen
+from normscope.analysis.why.groups import edge, which_channels
+from normscope.analysis.why.inside import SHOWN, Inside, inside_of
+from normscope.analysis.why.reading import Outcome, Reading
+from normscope.analysis.why.regularization import regularization
+
+__all__ = ["READINGS", "SHOWN", "Inside", "Outcome", "Reading", "inside_of", "readings_of"]
+
+# Each says nothing, None, of an experiment that does not have what it needs.
+READINGS: dict[str, Callable[[Numbers], Reading | None]] = {
+    "alike": alike,
+    "one feature": one_feature,
+    "which channels": which_channels,
+    "edge": edge,
+    "bump": bump,
+    "speed": speed,
+    "smoothness": smoothness,
+    "landscape": landscape,
+    "drift": drift,
+    "regularization": regularization,
+    "small batches": small_batches,
+    "foreseen": foreseen,
+}
+
+
+def readings_of(numbers: Numbers) -> tuple[Reading, ...]:
+    """All that can be said; nothing of an experiment whose networks were not looked into."""
+    if not numbers.probes:
+        return ()
+    made = (read(numbers) for read in READINGS.values())
+    return tuple(reading for reading in made if reading is not None)

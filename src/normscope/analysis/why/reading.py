@@ -1,0 +1,140 @@
+"""A claim and what probes say of it, and estimates over seeds of what they measured."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from normscope.analysis.numbers import Numbers
+from normscope.analysis.verdicts import Rules, Verdict
+from normscope.experiment import Probes, Series
+from normscope.stats import Estimate, confidence_sequence, t_interval
+from normscope.words import confidence, counted, interval, number, signed
+
+LEAST_SEEDS = 5  # below, an interval over seeds is wider than the scales it is on
+
+Outcome = Literal["supported", "contradicted", "not decided"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What the probes say of one claim, first in words that need no statistics.
+
+    `text` gives the numbers that decide it, `limits` what they do not say.
+    """
+
+    claim: str
+    plain: str
+    outcome: Outcome
+    text: str
+    limits: str
+
+    def __str__(self) -> str:
+        return f"{self.claim}: {self.outcome}. {self.plain} {self.text} {self.limits}"
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One measure in the norms' networks: its name for people, and an estimate over seeds."""
+
+    name: str
+    estimate: Estimate
+
+    @property
+    def words(self) -> str:
+        mean, low, high = (
+            number(each, 2) for each in (self.estimate.mean, self.estimate.low, self.estimate.high)
+        )
+        return (
+            f"{self.name} {mean} ({low} to {high})"
+            if self.estimate.n > 1
+            else f"{self.name} {mean}"
+        )
+
+
+def probes_of(norm: str, numbers: Numbers) -> list[Probes]:
+    """Of each finished trial of a norm that was looked into, at the main batch size."""
+    return [
+        numbers.probes[result.trial.id]
+        for result in numbers.results
+        if result.trial.norm == norm
+        and result.status == "finished"
+        and result.trial.id in numbers.probes
+    ]
+
+
+def first(series: Series) -> np.ndarray:
+    """The readings of the untrained network."""
+    return series.first if series.epochs[0] == 0 else np.full_like(series.first, np.nan)
+
+
+def last(series: Series) -> np.ndarray:
+    return series.last
+
+
+def scales_of(
+    own: Sequence[Probes],
+    names: Mapping[str, str],
+    rules: Rules,
+    moment: Callable[[Series], np.ndarray],
+) -> list[Scale] | None:
+    """Of each measure the mean over layers, over seeds; None if a seed lacks one."""
+    scales = []
+    for name, words in names.items():
+        values = values_of(own, name, moment)
+        if not values or len(values) < len(own):
+            return None
+        scales.append(Scale(words, over_seeds(values, rules)))
+    return scales
+
+
+def values_of(
+    own: Sequence[Probes], name: str, moment: Callable[[Series], np.ndarray]
+) -> list[float]:
+    """Of each trial that has the measure, the mean over layers."""
+    values = [layer_mean(moment(each.series[name])) for each in own if name in each.series]
+    return [value for value in values if not np.isnan(value)]
+
+
+def layer_mean(readings: np.ndarray) -> float:
+    """Over the layers that have the measure; NaN if none has."""
+    there = readings[~np.isnan(readings)]
+    return float(there.mean()) if there.size else float("nan")
+
+
+def over_seeds(values: Sequence[float], rules: Rules) -> Estimate:
+    """Mean and interval, valid at every look where the design is sequential."""
+    estimate = t_interval(values, 1 - rules.alpha)
+    if not rules.sequential:
+        return estimate
+    sequence = confidence_sequence(values, rules.alpha)
+    return Estimate(estimate.n, estimate.mean, estimate.sd, sequence.low, sequence.high)
+
+
+def listed(scales: Sequence[Scale]) -> str:
+    return ", ".join(scale.words for scale in scales)
+
+
+def scope_of(scales: Sequence[Scale], rules: Rules) -> str:
+    n = scales[0].estimate.n
+    spans = f"{confidence(rules.alpha)} intervals, " if n > 1 else ""
+    few = f", where {LEAST_SEEDS} are the least to decide by" if n < LEAST_SEEDS else ""
+    return f"{spans}{counted(n, 'seed')}{few}; means over layers"
+
+
+def verdicts_in_words(verdicts: Sequence[Verdict], rules: Rules) -> str:
+    """Each with its difference in points, interval and seeds."""
+    return "; ".join(_in_words(verdict, rules) for verdict in verdicts)
+
+
+def _in_words(verdict: Verdict, rules: Rules) -> str:
+    found, judgement = verdict.difference, verdict.judgement
+    seeds = counted(len(judgement.pairs.differences), "seed")
+    lost = verdict.guessing_in_all
+    if found.mean is None:
+        size = f"({lost.counts or 'not compared'}; {seeds})"
+    else:
+        spans = f"{confidence(rules.alpha)} {interval(found.low, found.high)}, "
+        size = f"{signed(found.mean)} points ({spans if found.low is not None else ''}{seeds})"
+    return f"{verdict.norm} against {verdict.baseline} {size}, {verdict.outcome}"
