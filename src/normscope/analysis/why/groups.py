@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from normscope.analysis.grouping import SIMILAR, order_of
 from normscope.analysis.numbers import Numbers
+from normscope.analysis.verdicts import Outcome as Said
 from normscope.analysis.verdicts import Verdict
 from normscope.analysis.why.reading import Outcome, Reading, verdicts_in_words
 from normscope.norms import parse
@@ -46,8 +47,8 @@ def which_channels(numbers: Numbers) -> Reading | None:
 
 
 def _which(found: Sequence[Verdict], itself: Sequence[Verdict]) -> Outcome:
-    outcomes = {verdict.outcome for verdict in found}
-    if any(verdict.outcome in ("better", "worse") for verdict in itself):
+    outcomes = {practical(verdict) for verdict in found}
+    if any(practical(verdict) in ("better", "worse") for verdict in itself):
         return "not decided"  # then something else than the order is at work
     if "better" in outcomes and "worse" not in outcomes:
         return "supported"
@@ -88,20 +89,26 @@ def edge(numbers: Numbers) -> Reading | None:
         outcome,
         f"The edge: {verdicts_in_words(behind, numbers.rules)}. {grouped}{halved}".rstrip(),
         "Supported only if bn is ahead, similar groups are better than dissimilar ones, bn that "
-        "only subtracts is behind bn, and bn that only divides is not.",
+        "only subtracts is behind bn, and bn that only divides is not. A "
+        f"difference that surely is below {numbers.rules.margin or 0:g} points counts as none.",
     )
 
 
 def _edge(ahead: bool, which: Outcome, scale: Verdict | None, center: Verdict | None) -> Outcome:
     if not ahead:
         return "not decided"
-    no_harm = center is not None and center.outcome in ("equivalent", "better")
-    no_help = scale is not None and scale.outcome == "worse"
+    no_harm = center is not None and practical(center) in ("equivalent", "better")
+    no_help = scale is not None and practical(scale) == "worse"
     if which == "contradicted" or no_harm or no_help:
         return "contradicted"
-    helps = scale is not None and scale.outcome != "worse"
-    harms = center is not None and center.outcome == "worse"
+    helps = scale is not None and not no_help
+    harms = center is not None and practical(center) == "worse"
     return "supported" if which == "supported" and helps and harms else "not decided"
+
+
+def practical(verdict: Verdict) -> Said:
+    """The verdict, where a difference that surely lies within the margin is none."""
+    return "equivalent" if verdict.judgement.within_margin else verdict.outcome
 
 
 def _of(numbers: Numbers, order: str) -> list[Verdict]:

@@ -1,0 +1,251 @@
+"""What experiments on causes allow to say: made-up accuracies whose answer is known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from report_fakes import (
+    collapsed,
+    make_analysis,
+    make_costs,
+    make_probes,
+)
+from scipy import stats as scipy_stats
+from statsmodels.stats.multitest import multipletests
+
+from normscope.analysis.grouping import planned
+from normscope.analysis.why import READINGS
+from normscope.experiment import Experiment
+
+SIMILAR = "gn:order=similar-scale-initial"
+DISSIMILAR = "gn:order=dissimilar-scale-initial"
+RANDOM = "gn:order=random"
+BN = np.array([76.0, 75.6, 76.2, 75.9, 75.7])  # percent, by seed
+NOISE = np.array([0.05, -0.02, 0.03, -0.04, 0.01])  # points
+
+
+def analysed(finals, change=lambda results: results, gaps=None, **values):
+    """Trials that end at those test accuracies, by norm and seed; `gaps` to train accuracy."""
+
+    def ended(results):
+        moved = []
+        for r in results:
+            test = float(finals[r.trial.norm][r.trial.seed])
+            gap = gaps[r.trial.norm][r.trial.seed] if gaps else 4.0
+            last = {"test_accuracy_percent": test, "train_accuracy_percent": test + gap}
+            history = (*r.history[:-1], r.history[-1].model_copy(update=last))
+            moved.append(r.model_copy(update={"history": history}))
+        return change(moved)
+
+    return make_analysis(
+        tuple(finals), len(next(iter(finals.values()))), change=ended,
+        probes=make_probes(0.3), **values,
+    )  # fmt: skip
+
+
+def read(name, analysis):
+    return READINGS[name](analysis)
+
+
+# -- what is compared with what --------------------------------------------------------------------
+
+
+def test_pairs_differ_in_one_thing():
+    norms = Experiment(
+        norms=["bn", "gn", "ln", SIMILAR, DISSIMILAR, RANDOM, "bn-scale", "bn-center:pre",
+               "gn:groups=2:order=random", "gn:order=similar-correlation-trained"],
+    ).norms  # fmt: skip
+    assert planned(norms) == [
+        (SIMILAR, DISSIMILAR), (RANDOM, "gn"), ("bn-scale", "bn")
+    ]  # fmt: skip
+    assert planned(("bn:pre", "bn-center:pre", "gn:groups=2", "gn:groups=2:order=random")) == [
+        ("bn-center:pre", "bn:pre"), ("gn:groups=2:order=random", "gn:groups=2")
+    ]  # fmt: skip
+
+
+def test_the_family_is_corrected_by_holm():
+    finals = {
+        "bn": BN, "gn": BN - 1.0 + NOISE, SIMILAR: BN - 0.9 - NOISE,
+        DISSIMILAR: BN - 1.6 + 2 * NOISE, RANDOM: BN - 1.02 + np.roll(NOISE, 2),
+        "bn-scale": BN - 0.1 + NOISE,
+    }  # fmt: skip
+    analysis = analysed(finals)
+    pairs = [(v.norm, v.baseline) for v in analysis.grouping]
+    assert pairs == [(SIMILAR, DISSIMILAR), (RANDOM, "gn"), ("bn-scale", "bn")]
+    p = [scipy_stats.ttest_rel(finals[a], finals[b]).pvalue for a, b in pairs]
+    corrected = multipletests(p, method="holm")[1]
+    assert [v.judgement.p_value for v in analysis.grouping] == pytest.approx(corrected, rel=1e-6)
+
+
+# -- who shares a group ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("similar", "random", "outcome"),
+    [
+        (0.8, 0.0, "supported"),
+        (-0.8, 0.0, "contradicted"),
+        (0.0, 0.0, "contradicted"),  # within the margin of half a point
+        (0.8, 0.8, "not decided"),  # a norm differs from itself
+    ],
+)
+def test_similar_groups_are_better_equal_or_worse(similar, random, outcome):
+    gn = BN - 1
+    found = read("which channels", analysed({
+        "bn": BN, "gn": gn, SIMILAR: gn + similar + NOISE, DISSIMILAR: gn,
+        RANDOM: gn + random - NOISE,
+    }))  # fmt: skip
+    assert found.outcome == outcome
+    assert f"{SIMILAR} against {DISSIMILAR}" in found.text
+    assert f"A norm against itself: {RANDOM} against gn" in found.text
+
+
+def test_a_wide_interval_decides_nothing():
+    gn, wide = BN - 1, np.array([2.0, -2.0, 1.5, -1.0, 0.5])
+    found = read(
+        "which channels", analysed({"bn": BN, "gn": gn, SIMILAR: gn + wide, DISSIMILAR: gn})
+    )
+    assert found.outcome == "not decided"
+    low, high = scipy_stats.ttest_1samp(wide, 0).confidence_interval()
+    assert f"+0.20 points (95 % −{-low:.2f} to +{high:.2f}, 5 seeds), undecided" in found.text
+    assert "The test of a norm against itself is missing" in found.limits
+
+
+def test_without_groups_of_channels_there_is_no_claim_on_them():
+    assert read("which channels", analysed({"bn": BN, "gn": BN - 1})) is None
+    assert read("edge", analysed({"bn": BN, "gn": BN - 1})) is None
+    assert read("edge", analysed({"gn": BN, "bn": BN + 1, SIMILAR: BN, DISSIMILAR: BN})) is None
+
+
+# -- where bn's edge comes from --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ln", "similar", "scale", "center", "outcome"),
+    [
+        (-1.5, 0.8, -0.05, -1.2, "supported"),
+        (-1.5, 0.0, -0.05, -1.2, "contradicted"),  # the groups make no difference
+        (-1.5, 0.8, -1.2, -1.2, "contradicted"),  # dividing by the channel's own scale is no help
+        (-1.5, 0.8, -0.05, 0.0, "contradicted"),  # and not to divide no harm
+        (0.0, 0.8, -0.05, -1.2, "not decided"),  # no edge
+        (-1.5, 0.8, None, -1.2, "not decided"),
+        (-1.5, 0.8, -0.05, None, "not decided"),
+        (-1.5, 0.02, -0.05, -1.2, "contradicted"),  # sure, and far too little to matter
+    ],
+)
+def test_the_edge_needs_all_of_the_chain(ln, similar, scale, center, outcome):
+    finals = {
+        "bn": BN, "ln": BN + ln + NOISE, SIMILAR: BN - 1 + similar + NOISE, DISSIMILAR: BN - 1
+    }  # fmt: skip
+    for norm, difference in (("bn-scale", scale), ("bn-center", center)):
+        if difference is not None:
+            finals[norm] = BN + difference - NOISE
+    found = read("edge", analysed(finals))
+    assert found.outcome == outcome
+    assert ("no edge to explain" in found.plain) == (ln == 0)
+
+
+def test_half_of_bn_that_collapsed_is_told_and_decides_nothing():
+    def lost(results):
+        return [collapsed(r) if r.trial.norm == "bn-center" else r for r in results]
+
+    finals = {"bn": BN, "ln": BN - 1.5 + NOISE, "bn-center": BN - 5, "bn-scale": BN + NOISE}
+    found = read("edge", analysed(finals, change=lost))
+    assert found.outcome == "not decided"
+    assert "bn-center against bn (5 collapsed; 5 seeds), undecided" in found.text
+
+
+# -- regularization --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("behind", "wider", "outcome"),
+    [
+        (1.5, 2.0, "supported"),
+        (1.5, -2.0, "contradicted"),
+        (1.5, 0.0, "not decided"),
+        (0.0, 2.0, "not decided"),
+    ],
+)
+def test_an_edge_lies_in_the_gap_or_not(behind, wider, outcome):
+    gaps = {"bn": 4 + NOISE, "ln": 4 + wider + np.roll(NOISE, 1)}
+    found = read("regularization", analysed({"bn": BN, "ln": BN - behind + NOISE}, gaps=gaps))
+    assert found.outcome == outcome
+    mean = np.mean(gaps["ln"] - gaps["bn"])
+    assert f"ln {mean:+.2f} points".replace("-", "−").replace("+0.00", "+0.00") in found.text
+    assert ("ahead of: ln" in found.text) == (behind > 0)
+
+
+# -- small batches ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("gn", "outcome"), [(1.5, "supported"), (-1.5, "contradicted"), (0.0, "contradicted")]
+)
+def test_another_norm_overtakes_in_the_smallest_batch(gn, outcome):
+    def by_size(results):
+        moved = []
+        for r in results:
+            small = r.trial.recipe.batch_size == 32
+            bn = BN[r.trial.seed] - (3 if small else 0)
+            own = bn + (gn + NOISE[r.trial.seed] if small else -1 - NOISE[r.trial.seed])
+            last = {"test_accuracy_percent": float(bn if r.trial.norm == "bn" else own)}
+            history = (*r.history[:-1], r.history[-1].model_copy(update=last))
+            moved.append(r.model_copy(update={"history": history}))
+        return moved
+
+    values = {"seeds": 5, "batch_sizes": (32, 512), "change": by_size}
+    values["probes"] = make_probes(0.3)
+    analysis = make_analysis(("bn", "gn", "gn:order=random"), **values)
+    found = read("small batches", analysis)
+    assert found.outcome == outcome
+    assert "With 32 images: gn against bn" in found.text
+    assert "random" not in found.text
+    assert read("small batches", make_analysis(("gn", "bn"), **values)) is None
+
+
+def test_one_batch_size_says_nothing_of_others():
+    assert read("small batches", analysed({"bn": BN, "gn": BN})) is None
+
+
+# -- the forecast ----------------------------------------------------------------------------------
+
+SIX = ("bn", "gn", "ln", "in", "rms", "frn")
+
+
+def foretold(norms, sign):
+    """Costs of norms whose similarity rises, while their accuracy falls if `sign` is 1."""
+    costs = make_costs(norms)
+    finals = {norm: 70 - sign * place + NOISE for place, norm in enumerate(norms)}
+    known = [
+        each.model_copy(update={"predictors": each.predictors.model_copy(
+            update={"similarity": (0.5, 0.1 * (place + 1))}
+        )})
+        for place, each in enumerate(costs.norms)
+    ]  # fmt: skip
+    return analysed(finals, costs=costs.model_copy(update={"norms": tuple(known)}))
+
+
+@pytest.mark.parametrize(
+    ("norms", "sign", "outcome"),
+    [
+        (SIX, 1, "supported"),
+        (SIX, -1, "contradicted"),
+        (SIX[:3], 1, "not decided"),  # of three norms every order is likely enough
+    ],
+)
+def test_the_order_of_untrained_networks_comes_true_or_not(norms, sign, outcome):
+    found = read("foreseen", foretold(norms, sign))
+    assert found.outcome == outcome
+    assert "least alike first: bn (0.10), gn (0.20)" in found.text
+    accuracy = norms if sign == 1 else norms[::-1]
+    assert f"By test accuracy: {', '.join(accuracy)}." in found.text
+    if len(norms) == 6:
+        p = scipy_stats.kendalltau(range(6), range(6)).pvalue
+        assert p < 0.05 / 3  # of three forecasts
+
+
+def test_without_costs_nothing_was_foretold():
+    analysis = analysed({"bn": BN, "gn": BN})
+    assert read("foreseen", analysis) is None
+    assert read("foreseen", replace(analysis, costs=make_costs(("bn",)))) is None
