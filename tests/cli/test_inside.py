@@ -69,3 +69,36 @@ def test_json_is_nothing_but_json(normscope):
     ran = normscope("compare", *SMALL, "--probes", "dead", "--json", "--out", "run")
     assert json.loads(ran.stdout)
     assert "Probes took" in ran.stderr
+
+
+# -- investigations --------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_an_investigation_is_planned_run_and_told(normscope, tmp_path):
+    small = ["bump", *SMALL, "--out", "run"]
+    foreseen = normscope("investigate", *small, "--dry-run")
+    assert foreseen.returncode == 0, foreseen.stderr
+    assert "2 of 2 trials to run" in foreseen.stdout
+    assert not (tmp_path / "run").exists()
+    ran = normscope("investigate", *small)
+    assert ran.returncode == 0, ran.stderr
+    assert "When bn's test accuracy suddenly drops" in ran.stdout
+    assert "Finding: run/finding-bump.md" in ran.stdout
+    assert "Report: run/report.html" in ran.stdout
+    again = normscope("investigate", *small, "--json")
+    assert again.returncode == 0, again.stderr
+    found = json.loads(again.stdout)
+    assert found["finding"] == "run/finding-bump.md"
+    assert found["readings"][0]["outcome"] == "not decided"
+
+
+def test_the_questions_are_in_the_help(normscope):
+    shown = " ".join(normscope("investigate", "--help").stdout.split())
+    assert "bump: When bn's test accuracy suddenly drops" in shown
+    wrong = normscope("investigate", "colour")
+    assert wrong.returncode == 2
+    assert wrong.stderr == (
+        "normscope: unknown investigation 'colour'; known: channels, bump, batch-size, smoothness, "
+        "init, regularization\n"
+    )

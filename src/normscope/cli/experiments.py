@@ -3,18 +3,39 @@
 import json
 import shlex
 import sys
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any, Optional, TypeVar
 
 import typer
 
 from normscope.cli import options
 from normscope.cli.options import (
+    Alpha,
     AsJson,
+    BatchSize,
+    BatchSizes,
     DataDir,
+    DatasetName,
     Debug,
+    DeviceName,
+    DryRun,
+    Epochs,
     Levels,
+    Margin,
+    MaxLr,
+    ModelName,
+    Norms,
+    Out,
+    PrecisionName,
+    RecipeOption,
+    Seeds,
+    Settings,
+    TestLimit,
+    TrainLimit,
+    Workers,
     errors_in_one_line,
 )
 from normscope.errors import RunError
@@ -23,20 +44,14 @@ from normscope.errors import RunError
 # typer reads annotations at run time, on Python 3.10 too, hence Optional.
 # ruff: noqa: UP045
 
+Outcome = TypeVar("Outcome")
+
 
 def compare(
-    dataset: Annotated[
-        Optional[str], typer.Option(help="One of {datasets}. Default: shapes, which is embedded.")
-    ] = None,
+    dataset: DatasetName = None,
     data_dir: DataDir = None,
-    model: Annotated[Optional[str], typer.Option(help="One of {models}. Default: s8.")] = None,
-    norms: Annotated[
-        Optional[str],
-        typer.Option(
-            help="Some of {norms}, separated by commas; the first is the baseline. "
-            "Default: bn,gn,ln."
-        ),
-    ] = None,
+    model: ModelName = None,
+    norms: Norms = None,
     baseline: Annotated[
         Optional[str], typer.Option(help="The norm to compare with. Default: the first.")
     ] = None,
@@ -47,51 +62,13 @@ def compare(
             "before it, or both, which compares the two."
         ),
     ] = None,
-    recipe: Annotated[
-        Any,
-        typer.Option(
-            parser=options.recipe,
-            metavar="NAME|FILE",
-            show_default=False,
-            help="One of {recipes}, or a TOML file of one. Default: quick on shapes, s8 elsewhere.",
-        ),
-    ] = None,
-    settings: Annotated[
-        Optional[list[str]],
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            show_default=False,
-            help="Change a value of the recipe, such as max_lr=0.05 or augmentation=flip,crop; "
-            "may be repeated.",
-        ),
-    ] = None,
-    seeds: Annotated[
-        Any,
-        typer.Option(
-            parser=options.seeds,
-            metavar="N|A,B,...",
-            show_default=False,
-            help="Trials per norm, or the seeds themselves. Default: 5 on shapes, 3 elsewhere.",
-        ),
-    ] = None,
-    epochs: Annotated[Optional[int], typer.Option(help="Instead of the recipe's.")] = None,
-    batch_size: Annotated[
-        Optional[int],
-        typer.Option(help="Instead of the recipe's; the learning rate is scaled with it."),
-    ] = None,
-    batch_sizes: Annotated[
-        Any,
-        typer.Option(
-            parser=options.integers,
-            metavar="A,B,...",
-            show_default=False,
-            help="Compare at each of these; the learning rate is scaled with it.",
-        ),
-    ] = None,
-    max_lr: Annotated[
-        Optional[float], typer.Option(help="Peak learning rate, per step, instead of the recipe's.")
-    ] = None,
+    recipe: RecipeOption = None,
+    settings: Settings = None,
+    seeds: Seeds = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    batch_sizes: BatchSizes = None,
+    max_lr: MaxLr = None,
     protocol: Annotated[
         Optional[str],
         typer.Option(help="drop-in (default): one recipe for all; tuned: a rate for each norm."),
@@ -111,24 +88,12 @@ def compare(
             help="Begin nothing that would end after that time, until decided: 2h, 90m.",
         ),
     ] = None,
-    margin: Annotated[
-        Optional[float],
-        typer.Option(help="Points within which norms are equivalent. Default: 0.5."),
-    ] = None,
-    alpha: Annotated[
-        Optional[float],
-        typer.Option(help="Chance of a false claim, over all comparisons. Default: 0.05."),
-    ] = None,
+    margin: Margin = None,
+    alpha: Alpha = None,
     level: Levels = None,
-    precision: Annotated[
-        Optional[str], typer.Option(help="fp32 (default), or bf16 where the processor has it.")
-    ] = None,
-    train_limit: Annotated[
-        Optional[int], typer.Option(help="Use only the first N training images.")
-    ] = None,
-    test_limit: Annotated[
-        Optional[int], typer.Option(help="Use only the first N test images.")
-    ] = None,
+    precision: PrecisionName = None,
+    train_limit: TrainLimit = None,
+    test_limit: TestLimit = None,
     probes: Annotated[
         str,
         typer.Option(
@@ -147,20 +112,9 @@ def compare(
             "before the first and after every epoch.",
         ),
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    workers: Annotated[
-        Optional[int],
-        typer.Option(help="Trials at once. Default: one per core of a CPU, 32 on a GPU.", min=1),
-    ] = None,
-    out: Annotated[
-        Optional[Path],
-        typer.Option(
-            parser=options.folder,
-            metavar="DIR",
-            show_default=False,
-            help="The experiment's folder. Default: one in runs/.",
-        ),
-    ] = None,
+    device: DeviceName = "auto",
+    workers: Workers = None,
+    out: Out = None,
     config: Annotated[
         Optional[Path],
         typer.Option(
@@ -170,9 +124,7 @@ def compare(
             help="TOML file of an experiment; options go before it.",
         ),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the trials and their cost; train nothing.")
-    ] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -229,6 +181,96 @@ def compare(
         (_foresee if dry_run else _run)(checked, as_json)
 
 
+def investigate(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", show_default=False, help="One of {investigations}.")
+    ],
+    dataset: DatasetName = None,
+    data_dir: DataDir = None,
+    model: ModelName = None,
+    norms: Annotated[
+        Optional[str],
+        typer.Option(help="Instead of the investigation's; the first is the baseline."),
+    ] = None,
+    recipe: RecipeOption = None,
+    settings: Settings = None,
+    seeds: Annotated[
+        Any,
+        typer.Option(
+            parser=options.seeds,
+            metavar="N|A,B,...",
+            show_default=False,
+            help="Trials per norm, or the seeds themselves. Default: 5, the least that decides.",
+        ),
+    ] = None,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
+    batch_sizes: Annotated[
+        Any,
+        typer.Option(
+            parser=options.integers,
+            metavar="A,B,...",
+            show_default=False,
+            help="Instead of the investigation's; the learning rate is scaled with it.",
+        ),
+    ] = None,
+    max_lr: MaxLr = None,
+    margin: Margin = None,
+    alpha: Alpha = None,
+    precision: PrecisionName = None,
+    train_limit: TrainLimit = None,
+    test_limit: TestLimit = None,
+    device: DeviceName = "auto",
+    workers: Workers = None,
+    out: Out = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Run a ready experiment on why norms differ, and write down what was found.
+
+    {questions}
+
+    The same command goes on where it was stopped, and several investigations may share a folder.
+    """
+    with errors_in_one_line(debug):
+        from normscope.experiment.reading import read_design, read_experiment
+        from normscope.study.checks import kept_design
+        from normscope.study.investigate import carry_on, folder_of, plan
+
+        experiment = read_experiment(
+            None,
+            settings or (),
+            dataset=dataset,
+            model=model,
+            norms=[norm.strip() for norm in norms.split(",")] if norms is not None else None,
+            batch_sizes=batch_sizes,
+            recipe=recipe,
+            seeds=seeds,
+            epochs=epochs,
+            batch_size=batch_size,
+            max_lr=max_lr,
+            precision=precision,
+            train_limit=train_limit,
+            test_limit=test_limit,
+        )
+        kept = kept_design(folder_of(name, experiment, out))
+        planned = plan(
+            name,
+            experiment,
+            out=out,
+            data_dir=data_dir,
+            device=device,
+            workers=workers,
+            design=read_design(kept, margin_points=margin, alpha=alpha),
+        )
+        if dry_run:
+            for checked in planned.parts.values():
+                _foresee(checked, as_json)
+            return
+        _show_finding(_watched(planned.folder, as_json, partial(carry_on, planned)), as_json)
+
+
 def report(
     folder: Annotated[
         Path,
@@ -258,25 +300,40 @@ def report(
 
 
 def _run(checked: Any, as_json: bool) -> None:
-    from normscope.cli.interrupt import exit_code, stop_noticed
-    from normscope.observers import observer_for
     from normscope.study.compare import carry_out
     from normscope.study.comparison import EveryTrialFailed
-    from normscope.study.stored import has_results
 
-    stream = sys.stderr if as_json else sys.stdout
-    command = _repeatable(sys.argv[1:])
     try:
-        with stop_noticed() as check, closing(observer_for(stream, check)) as observer:
-            comparison = carry_out(checked, observer, command)
-    except KeyboardInterrupt as stop:
-        if not has_results(checked.folder):
-            raise
-        _say_how_to_go_on(checked.folder)
-        raise typer.Exit(exit_code(stop)) from None
+        comparison = _watched(checked.folder, as_json, partial(carry_out, checked))
     except EveryTrialFailed as failure:
         comparison = failure.comparison
     _show(comparison, as_json, comparison.page)
+
+
+def _watched(folder: Path, as_json: bool, work: Callable[[Any, str], Outcome]) -> Outcome:
+    """Do `work` with an observer and the command that repeats it; Ctrl-C stops it."""
+    from normscope.cli.interrupt import exit_code, stop_noticed
+    from normscope.observers import observer_for
+    from normscope.study.stored import has_results
+
+    stream = sys.stderr if as_json else sys.stdout
+    try:
+        with stop_noticed() as check, closing(observer_for(stream, check)) as observer:
+            return work(observer, _repeatable(sys.argv[1:]))
+    except KeyboardInterrupt as stop:
+        if not has_results(folder):
+            raise
+        _say_how_to_go_on(folder)
+        raise typer.Exit(exit_code(stop)) from None
+
+
+def _show_finding(finding: Any, as_json: bool) -> None:
+    from normscope.cli.show import finding_as_dict, show_finding
+
+    if as_json:
+        print(json.dumps(finding_as_dict(finding), indent=2))
+    else:
+        show_finding(finding)
 
 
 def _foresee(checked: Any, as_json: bool) -> None:

@@ -6,13 +6,14 @@ from typer.core import TyperCommand
 
 
 class HelpWithNames(TyperCommand):
-    """A command whose options may say ``{norms}``, ``{models}``, ``{probes}`` and the like.
+    """A command whose help may say ``{norms}``, ``{models}``, ``{probes}`` and the like.
 
     The tables are imported when the help is shown, and not before.
     """
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         names = known_names()
+        self.help = (self.help or "").format_map(names)
         for parameter in self.params:
             text = getattr(parameter, "help", None)
             if text:
@@ -24,6 +25,7 @@ def known_names() -> dict[str, str]:
     """The names in each table, separated by commas."""
     from normscope.data import DATASETS
     from normscope.experiment import RECIPES
+    from normscope.experiment.investigations import INVESTIGATIONS
     from normscope.models import MODELS
     from normscope.norms import NORMS
     from normscope.probes import PROBES
@@ -34,5 +36,11 @@ def known_names() -> dict[str, str]:
         "datasets": DATASETS,
         "recipes": RECIPES,
         "probes": PROBES,
+        "investigations": INVESTIGATIONS,
     }
-    return {name: ", ".join(table) for name, table in tables.items()}
+    return {
+        **{name: ", ".join(table) for name, table in tables.items()},
+        "questions": "\n\n".join(
+            f"{name}: {each.question}" for name, each in INVESTIGATIONS.items()
+        ),
+    }

@@ -123,6 +123,113 @@ DataDir = Annotated[
 ]  # fmt: skip
 
 
+# -- what is trained: the options of compare and investigate ---------------------------------------
+
+DatasetName = Annotated[
+    Optional[str], typer.Option(help="One of {datasets}. Default: shapes, which is embedded.")
+]
+
+ModelName = Annotated[Optional[str], typer.Option(help="One of {models}. Default: s8.")]
+
+Norms = Annotated[
+    Optional[str],
+    typer.Option(
+        help="Some of {norms}, separated by commas; the first is the baseline. Default: bn,gn,ln."
+    ),
+]
+
+RecipeOption = Annotated[
+    Any,
+    typer.Option(
+        parser=recipe,
+        metavar="NAME|FILE",
+        show_default=False,
+        help="One of {recipes}, or a TOML file of one. Default: quick on shapes, s8 elsewhere.",
+    ),
+]
+
+Settings = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        show_default=False,
+        help="Change a value of the recipe, such as max_lr=0.05 or augmentation=flip,crop; "
+        "may be repeated.",
+    ),
+]
+
+Seeds = Annotated[
+    Any,
+    typer.Option(
+        parser=seeds,
+        metavar="N|A,B,...",
+        show_default=False,
+        help="Trials per norm, or the seeds themselves. Default: 5 on shapes, 3 elsewhere.",
+    ),
+]
+
+Epochs = Annotated[Optional[int], typer.Option(help="Instead of the recipe's.")]
+
+BatchSize = Annotated[
+    Optional[int],
+    typer.Option(help="Instead of the recipe's; the learning rate is scaled with it."),
+]
+
+BatchSizes = Annotated[
+    Any,
+    typer.Option(
+        parser=integers,
+        metavar="A,B,...",
+        show_default=False,
+        help="Compare at each of these; the learning rate is scaled with it.",
+    ),
+]
+
+MaxLr = Annotated[
+    Optional[float], typer.Option(help="Peak learning rate, per step, instead of the recipe's.")
+]
+
+Margin = Annotated[
+    Optional[float],
+    typer.Option(help="Points within which norms are equivalent. Default: 0.5."),
+]
+
+Alpha = Annotated[
+    Optional[float],
+    typer.Option(help="Chance of a false claim, over all comparisons. Default: 0.05."),
+]
+
+PrecisionName = Annotated[
+    Optional[str], typer.Option(help="fp32 (default), or bf16 where the processor has it.")
+]
+
+TrainLimit = Annotated[Optional[int], typer.Option(help="Use only the first N training images.")]
+
+TestLimit = Annotated[Optional[int], typer.Option(help="Use only the first N test images.")]
+
+DeviceName = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+Workers = Annotated[
+    Optional[int],
+    typer.Option(help="Trials at once. Default: one per core of a CPU, 32 on a GPU.", min=1),
+]
+
+Out = Annotated[
+    Optional[Path],
+    typer.Option(
+        parser=folder,
+        metavar="DIR",
+        show_default=False,
+        help="The experiment's folder. Default: one in runs/.",
+    ),
+]
+
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the trials and their cost; train nothing.")
+]
+
+
 @contextmanager
 def figures_without_a_home() -> Iterator[None]:
     """Let matplotlib start for a user who has no home folder, where it looks for its settings."""

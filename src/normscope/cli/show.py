@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -11,9 +12,11 @@ from normscope.analysis import Analysis
 from normscope.analysis.metrics import DROP_SUM, SECONDS_PER_EPOCH, Metric
 from normscope.analysis.summaries import NormSummary
 from normscope.experiment import ModelSummary
+from normscope.report.finding import not_read
 from normscope.report.result_table import full_names, setting, title
 from normscope.stats import Estimate
 from normscope.study.forecast import Forecast
+from normscope.study.investigate import Finding
 from normscope.study.power import SeedPlan
 from normscope.words import NONE, confidence, duration, number, signed
 
@@ -39,6 +42,34 @@ def show_analysis(analysis: Analysis) -> None:
             for sentence in sentences:
                 _say(str(sentence), screen.width, indent="- ")
     print()
+
+
+def show_finding(finding: Finding) -> None:
+    """Print the question, what is read of it, each with its numbers, and where it is written."""
+    screen = console()
+    _say(finding.question, screen.width)
+    for reading in finding.readings:
+        print()
+        _say(f"{reading.claim}: {reading.outcome}.", screen.width)
+        _say(reading.plain, screen.width, indent="  ")
+        _say(f"{reading.text} {reading.limits}", screen.width, indent="  ")
+    if finding.unread:
+        print()
+        _say(not_read(finding.unread), screen.width)
+    print(f"\nFinding: {finding.path}")
+    for comparison in finding.comparisons.values():
+        print(f"Report: {comparison.page}")
+
+
+def finding_as_dict(finding: Finding) -> dict[str, Any]:
+    """The same as plain values."""
+    return {
+        "question": finding.question,
+        "readings": [asdict(reading) for reading in finding.readings],
+        "unread": list(finding.unread),
+        "finding": str(finding.path),
+        "reports": {part: str(each.page) for part, each in finding.comparisons.items()},
+    }
 
 
 def _show_results(console: Console, analysis: Analysis) -> None:

@@ -1,7 +1,7 @@
 """The table of the figures of a report, `FIGURES`, in the order of the page."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from normscope.analysis import Analysis
@@ -49,6 +49,17 @@ FILES_ONLY = (r"mistakes_\d+",)
 # The names of all files that reports put into their folder of figures.
 _NAMES = (*(name for entry in FIGURES for name in entry.names), *FILES_ONLY)
 FIGURE_FILE = re.compile(rf"({'|'.join(_NAMES)})\.(png|svg)")
+
+
+def figures_named(analysis: Analysis, names: Collection[str]) -> list[ReportFigure]:
+    """The figures of these names for which there is something to draw; no others are drawn."""
+    entries = [
+        entry
+        for entry in FIGURES
+        if any(re.fullmatch(own, name) for own in entry.names for name in names)
+    ]
+    made = [figure for entry in entries for figure in entry.make(analysis)]
+    return [figure for figure in made if figure.name in names]
 
 
 def make_figures(analysis: Analysis) -> list[ReportFigure]:

@@ -18,32 +18,37 @@ from normscope.report.tables import Table, cost_tables, evidence_tables, inside_
 
 def render_markdown(analysis: Analysis, figures: Sequence[ReportFigure]) -> str:
     """The sections of the page in short, the figures as links, and the command to repeat it."""
-    rows = [[str(c) for c in result_row(norm, analysis.level)] for norm in analysis.norms]
     parts = [
-        f"# {_escape(title(analysis))}",
+        f"# {escape(title(analysis))}",
         "**Synthetic data.**" if analysis.facts.synthetic else "",
-        _escape(f"{setting(analysis)} {analysis.facts.description}."),
-        _escape(full_names(analysis)),
+        escape(f"{setting(analysis)} {analysis.facts.description}."),
+        escape(full_names(analysis)),
         "## Answer",
         _bullets(analysis.leading_answers),
-        _escape(analysis.undecided_in_short),
+        escape(analysis.undecided_in_short),
         "### Caveats" if analysis.caveats else "",
         _bullets(analysis.caveats),
         "### Results",
-        _table([headings(analysis), *rows]),
+        results_table(analysis),
         SECONDS_NOTE,
-        _escape(analysis.method),
+        escape(analysis.method),
         *_tables("## Evidence", evidence_tables(analysis)),
         "## Findings" if analysis.findings else "",
         _bullets(analysis.findings),
         *_why(analysis),
         *_tables("## Network and cost", cost_tables(analysis)),
         "## Figures" if figures else "",
-        *(f"![{_escape(figure.alt)}](figures/{figure.name}.png)" for figure in figures),
+        *(f"![{escape(figure.alt)}](figures/{figure.name}.png)" for figure in figures),
         "## Repeat it",
-        *(_code(request.command) for request in analysis.requests),
+        *(code(request.command) for request in analysis.requests),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def results_table(analysis: Analysis) -> str:
+    """A row per norm."""
+    rows = [[str(c) for c in result_row(norm, analysis.level)] for norm in analysis.norms]
+    return _table([headings(analysis), *rows])
 
 
 def _why(analysis: Analysis) -> list[str]:
@@ -51,9 +56,9 @@ def _why(analysis: Analysis) -> list[str]:
     parts = ["## Why"] if analysis.why or tables else []
     for reading in analysis.why:
         parts += [
-            f"### {_escape(reading.claim)}",
-            f"**{reading.outcome.capitalize()}.** {_escape(reading.plain)}",
-            _escape(f"{reading.text} {reading.limits}"),
+            f"### {escape(reading.claim)}",
+            f"**{reading.outcome.capitalize()}.** {escape(reading.plain)}",
+            escape(f"{reading.text} {reading.limits}"),
         ]
     return parts + _tables("", tables)
 
@@ -62,24 +67,25 @@ def _tables(heading: str, tables: Sequence[Table]) -> list[str]:
     parts = [heading] if tables else []
     for table in tables:
         rows = [[str(cell) for cell in row] for row in table.rows]
-        parts += [f"### {table.title}", _escape(table.caption), _table([table.headings, *rows])]
+        parts += [f"### {table.title}", escape(table.caption), _table([table.headings, *rows])]
     return parts
 
 
 def _bullets(sentences: Sequence[object]) -> str:
-    return "\n".join(f"- {_escape(str(sentence))}" for sentence in sentences)
+    return "\n".join(f"- {escape(str(sentence))}" for sentence in sentences)
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
+    """A block of code."""
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 
 def _table(rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(_escape(cell) for cell in row) + " |" for row in rows]
+    lines = ["| " + " | ".join(escape(cell) for cell in row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Text from data stays text: no markup of Markdown or HTML in it takes effect."""
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|$])", r"\\\1", " ".join(text.split()))

@@ -3,7 +3,7 @@
 Every threshold here was fixed before any recorded run was looked at.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from normscope.analysis.numbers import Numbers
 from normscope.analysis.why.against import drift, landscape, smoothness, speed
@@ -14,9 +14,18 @@ from normscope.analysis.why.foreseen import foreseen
 from normscope.analysis.why.groups import edge, which_channels
 from normscope.analysis.why.inside import SHOWN, Inside, inside_of
 from normscope.analysis.why.reading import Outcome, Reading
-from normscope.analysis.why.regularization import regularization
+from normscope.analysis.why.regularization import regularization, without_dropout
 
-__all__ = ["READINGS", "SHOWN", "Inside", "Outcome", "Reading", "inside_of", "readings_of"]
+__all__ = [
+    "ACROSS",
+    "READINGS",
+    "SHOWN",
+    "Inside",
+    "Outcome",
+    "Reading",
+    "inside_of",
+    "readings_of",
+]
 
 # Each says nothing, None, of an experiment that does not have what it needs.
 READINGS: dict[str, Callable[[Numbers], Reading | None]] = {
@@ -32,6 +41,12 @@ READINGS: dict[str, Callable[[Numbers], Reading | None]] = {
     "regularization": regularization,
     "small batches": small_batches,
     "foreseen": foreseen,
+}
+
+
+# Of several experiments together, by the name of each.
+ACROSS: dict[str, Callable[[Mapping[str, Numbers]], Reading | None]] = {
+    "without dropout": without_dropout,
 }
 
 

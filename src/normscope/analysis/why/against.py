@@ -76,16 +76,16 @@ def smoothness(numbers: Numbers) -> Reading | None:
 def landscape(numbers: Numbers) -> Reading | None:
     """Whether a step changes the baseline's gradient less, where losses are equal."""
     baseline = numbers.experiment.baseline
-    around = {norm: _surroundings(norm, numbers) for norm in (baseline, *_others(numbers))}
+    around = {norm: _surroundings(norm, numbers) for norm in (baseline, *others(numbers))}
     levels: dict[str, float] = {}
     family, at_the_end = [], []
-    for norm in _others(numbers):
+    for norm in others(numbers):
         level = _common_level([*around[norm].values(), *around[baseline].values()])
         if level is None or not around[norm] or not around[baseline]:
             continue
         levels[norm] = level
         family.append(
-            _pairs(
+            pairs_of_seeds(
                 numbers,
                 norm,
                 {seed: each.at(level) for seed, each in around[norm].items()},
@@ -96,7 +96,7 @@ def landscape(numbers: Numbers) -> Reading | None:
         at_the_end.append(f"{norm} {signed(float(ends[0] - ends[1]))}")
     if not family:
         return None
-    judged = judge(family, _without_margin(numbers))
+    judged = judge(family, without_margin(numbers))
     outcome = ahead(judged, "higher")
     plain = {
         "supported": f"Where networks are equally far in training, {baseline} walks on smoother "
@@ -106,7 +106,7 @@ def landscape(numbers: Numbers) -> Reading | None:
         "not decided": f"Whether {baseline} walks on smoother ground is open.",
     }[outcome]
     words_of = [
-        f"{_in_words(each, 'with', numbers.rules)} at a training loss of "
+        f"{in_words(each, 'with', numbers.rules)} at a training loss of "
         f"{number(levels[each.pairs.norm], 2)} nats"
         for each in judged
     ]
@@ -166,22 +166,22 @@ DRIFTS = {"mean": "means, in deviations", "sd": "deviations, as logarithms"}
 
 def drift(numbers: Numbers) -> Reading | None:
     """Whether what the baseline's norms hand on shifts less from epoch to epoch."""
-    baseline, others = numbers.experiment.baseline, _others(numbers)
+    baseline, compared = numbers.experiment.baseline, others(numbers)
     family, parts = [], []
     for measure, words in DRIFTS.items():
         own = _drifts(baseline, f"output_{measure}", numbers)
-        for norm in others:
+        for norm in compared:
             if (other := _drifts(norm, f"output_{measure}", numbers)) and own:
-                family.append(_pairs(numbers, norm, other, own))
+                family.append(pairs_of_seeds(numbers, norm, other, own))
                 parts.append(words)
     if not family:
         return None
-    judged = judge(family, _without_margin(numbers))
+    judged = judge(family, without_margin(numbers))
     claims = [each.claim for each in judged]
     outcome: Outcome = "not decided"
     if all(claim == "higher" for claim in claims):
         outcome = "supported"
-    elif any(_all_lower(judged, norm) for norm in others):
+    elif any(_all_lower(judged, norm) for norm in compared):
         outcome = "contradicted"
     plain = {
         "supported": f"What a layer gets to see shifts less from epoch to epoch with {baseline} "
@@ -190,7 +190,7 @@ def drift(numbers: Numbers) -> Reading | None:
         "not decided": f"Whether what a layer gets to see shifts least with {baseline} is open.",
     }[outcome]
     words_of = [
-        f"{_in_words(each, 'with', numbers.rules)} ({words})"
+        f"{in_words(each, 'with', numbers.rules)} ({words})"
         for each, words in zip(judged, parts, strict=True)
     ]
     return Reading(
@@ -254,15 +254,15 @@ def ahead(judged: Iterable[Judgement], claim: Direction) -> Outcome:
     return "contradicted" if other in claims else "not decided"
 
 
-def _others(numbers: Numbers) -> list[str]:
+def others(numbers: Numbers) -> list[str]:
     """All norms but the baseline, and but those whose channels were put into other groups."""
     return [norm for norm in numbers.experiment.norms[1:] if order_of(norm) is None]
 
 
 def contrasts_on(numbers: Numbers, metric: Metric) -> list[Contrast]:
     """On a secondary metric, judged in the family of all of them."""
-    others = _others(numbers)
-    return [each for each in numbers.secondary if each.metric == metric and each.norm in others]
+    compared = others(numbers)
+    return [each for each in numbers.secondary if each.metric == metric and each.norm in compared]
 
 
 def _by_seed(norm: str, numbers: Numbers) -> list[tuple[int, Probes]]:
@@ -275,7 +275,7 @@ def _by_seed(norm: str, numbers: Numbers) -> list[tuple[int, Probes]]:
     ]
 
 
-def _pairs(
+def pairs_of_seeds(
     numbers: Numbers, norm: str, own: Mapping[int, float], baseline: Mapping[int, float]
 ) -> Pairs:
     """Of every seed that both have; all planned ones have to be there in a fixed design."""
@@ -291,7 +291,7 @@ def _pairs(
     )
 
 
-def _without_margin(numbers: Numbers) -> Rules:
+def without_margin(numbers: Numbers) -> Rules:
     return Rules(numbers.rules.sequential, numbers.rules.alpha, None)
 
 
@@ -303,11 +303,11 @@ def told(found: Sequence[Contrast], rules: Rules) -> str:
             decided = "undecided" if judgement.claim == "undecided" else judgement.claim
             parts.append(f"{each.norm} {decided} (by rank: the level was not always reached)")
         else:
-            parts.append(_in_words(judgement, "", rules, metric.decimals, f" {metric.unit}"))
+            parts.append(in_words(judgement, "", rules, metric.decimals, f" {metric.unit}"))
     return "; ".join(parts)
 
 
-def _in_words(
+def in_words(
     judgement: Judgement, before: str, rules: Rules, digits: int = 2, unit: str = ""
 ) -> str:
     """``with ln +0.12 (95 % +0.02 to +0.22, 5 seeds)``."""
