@@ -16,6 +16,7 @@ from normscope.probes.static import Readings, by_field
 from normscope.probes.substitution import substitution
 from normscope.probes.weights import weight_norms
 
+LANDSCAPE_IMAGES = 256  # of a training batch; each of five passes goes forth and back
 SUBSTITUTED_IMAGES = 128
 COMPARED_IMAGES = 128
 NOISE_SEED = 0  # of what is added to images: the same in every trial
@@ -23,7 +24,8 @@ NOISE_SEED = 0  # of what is added to images: the same in every trial
 
 def surroundings(moment: Moment) -> Readings:
     """Losses, gradient changes and cosines along the gradient, with no step first: (1 + steps,)."""
-    found = landscape(moment.fastest(moment.network, "fp32"), *moment.train[0])
+    x, labels = (each[:LANDSCAPE_IMAGES] for each in moment.train[0])
+    found = landscape(moment.fastest(moment.network, "fp32"), x, labels)
     return {
         "loss_nats": np.array([found.loss, *found.losses]),
         "gradient_change": np.array([0.0, *found.gradient_changes]),

@@ -60,7 +60,8 @@ class Moment:
         """The same with precise statistics over some batches in the place of running ones."""
         network, device = self.copy(), self.test[0].device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16"):
-            use_precise_statistics(network, batches)
+            fastest = self.fastest(network.train(), self.precision)
+            use_precise_statistics(network, batches, fastest)
         modules = dict(network.named_modules())
         return replace(self, network=network, norms={name: modules[name] for name in self.norms})
 

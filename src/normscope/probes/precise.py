@@ -1,10 +1,13 @@
 """Other statistics for a norm to be tested with than its running ones: precise, or the batch's."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import nn
+
+# Layers whose running statistics are means and variances, moved by `momentum`.
+STANDARD = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def has_running_statistics(layer: nn.Module) -> bool:
@@ -14,30 +17,29 @@ def has_running_statistics(layer: nn.Module) -> bool:
 
 
 @torch.no_grad()
-def use_precise_statistics(network: nn.Module, batches: Iterable[torch.Tensor]) -> None:
+def use_precise_statistics(
+    network: nn.Module,
+    batches: Sequence[torch.Tensor],
+    forward: Callable[[torch.Tensor], object] | None = None,
+) -> None:
     """Put precise statistics into the place of running ones, in all layers that have any.
 
     Every batch x (N, C, H, W) passes the network in training mode, so each norm sees what batch
     statistics make of it. The mean is E[mu_B] over the batches and the variance E[x^2] - E[mu_B]^2,
-    all per channel. The network is in evaluation mode afterwards; its dropout draws numbers, and
-    other buffers move, so it is for a copy. Source: Wu & Johnson 2021, arXiv:2105.07576.
+    all per channel. `forward` answers like the network, with its layers, maybe faster.
+
+    The network is in evaluation mode afterwards; its dropout draws numbers, and other buffers move,
+    so it is for a copy. Source: Wu & Johnson 2021, arXiv:2105.07576.
     """
     layers = [layer for layer in network.modules() if has_running_statistics(layer)]
-    moments: dict[nn.Module, list[tuple[torch.Tensor, torch.Tensor]]] = {la: [] for la in layers}
-
-    def record(layer: nn.Module, inputs: tuple) -> None:
-        x = inputs[0].double()
-        moments[layer].append((x.mean(dim=(0, 2, 3)), x.square().mean(dim=(0, 2, 3))))
-
-    hooks = [layer.register_forward_pre_hook(record) for layer in layers]
     network.train()
-    for x_NCHW in batches:
-        network(x_NCHW)
-    for hook in hooks:
-        hook.remove()
+    if all(type(layer) in STANDARD for layer in layers):
+        moments = _from_running(network, layers, batches, forward or network)
+    else:
+        moments = _from_inputs(network, layers, batches)
     network.eval()
-    for layer in layers:
-        means, squares = (torch.stack(each).mean(0) for each in zip(*moments[layer], strict=True))
+    for layer, each in moments.items():
+        means, squares = (torch.stack(some).mean(0) for some in zip(*each, strict=True))
         var = (squares - means.square()).clamp_min(0)
         buffers = dict(layer.named_buffers(recurse=False))
         buffers["running_mean"].copy_(means)
@@ -45,6 +47,67 @@ def use_precise_statistics(network: nn.Module, batches: Iterable[torch.Tensor]) 
             buffers["running_var"].copy_(var)
         else:
             buffers["running_std"].copy_((var + layer.eps).sqrt())  # pyright: ignore
+
+
+# E[x] and E[x^2] of each channel, float64 (C,), in each batch.
+Moments = Mapping[nn.Module, Sequence[tuple[torch.Tensor, torch.Tensor]]]
+
+
+def _from_inputs(
+    network: nn.Module, layers: Sequence[nn.Module], batches: Sequence[torch.Tensor]
+) -> Moments:
+    """From what goes into each layer."""
+    moments: dict[nn.Module, list[tuple[torch.Tensor, torch.Tensor]]] = {la: [] for la in layers}
+
+    def record(layer: nn.Module, inputs: tuple) -> None:
+        x = inputs[0].double()
+        moments[layer].append((x.mean(dim=(0, 2, 3)), x.square().mean(dim=(0, 2, 3))))
+
+    with _before(layers, record):
+        for x_NCHW in batches:
+            network(x_NCHW)
+    return moments
+
+
+def _from_running(
+    network: nn.Module,
+    layers: Sequence[nn.Module],
+    batches: Sequence[torch.Tensor],
+    forward: Callable[[torch.Tensor], object],
+) -> Moments:
+    """From the running statistics of layers that remember nothing but the last batch.
+
+    Their variance has the divisor n - 1, for n values of a channel.
+    """
+    values: dict[nn.Module, int] = {}
+
+    def count(layer: nn.Module, inputs: tuple) -> None:
+        values[layer] = inputs[0][:, 0].numel()
+
+    with _before(layers, count):
+        network(batches[0][:2])  # two images, since a batch of one may have no variance
+    moments: dict[nn.Module, list[tuple[torch.Tensor, torch.Tensor]]] = {la: [] for la in layers}
+    for layer in layers:
+        layer.momentum = 1.0  # pyright: ignore[reportArgumentType]  # of a module it knows tensors
+    for x_NCHW in batches:
+        forward(x_NCHW)
+        for layer in layers:
+            buffers = (layer.get_buffer(f"running_{each}") for each in ("mean", "var"))
+            mean, var = (each.to(torch.float64, copy=True) for each in buffers)
+            n = values[layer] * len(x_NCHW) / 2
+            moments[layer].append((mean, var * (n - 1) / n + mean.square()))
+    return moments
+
+
+@contextmanager
+def _before(layers: Sequence[nn.Module], see: Callable[[nn.Module, tuple], None]) -> Iterator[None]:
+    """Within it `see(layer, inputs)` is called before each of the layers."""
+    hooks = [layer.register_forward_pre_hook(see) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 @contextmanager
