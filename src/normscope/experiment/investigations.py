@@ -56,7 +56,9 @@ INVESTIGATIONS: dict[str, Investigation] = {
         ),
         probes=_LOOKED_INTO,
         claims=("alike", "one feature", "which channels", "edge"),
-        figures=("differences", "sameness_layers", "sameness_epochs", "variance_shares"),
+        figures=(
+            "grouping", "sameness_layers", "sameness_epochs", "variance_shares", "differences",
+        ),
     ),
     "bump": Investigation(
         question="When bn's test accuracy suddenly drops, is it the network, or the statistics "

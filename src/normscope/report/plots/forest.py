@@ -85,11 +85,12 @@ def _caption(rows: Sequence[ForestRow], baseline: str, rules: Rules) -> str:
 def forest_data(analysis: Analysis) -> tuple[ForestRow, ...]:
     """Every norm that has a seed in common with the baseline; none if no mean is known."""
     verdicts = [(norm.norm, norm.verdict) for norm in analysis.norms if norm.verdict]
-    rows = [_row(norm, verdict) for norm, verdict in verdicts if verdict.difference.n]
+    rows = [forest_row(norm, verdict) for norm, verdict in verdicts if verdict.difference.n]
     return tuple(rows) if any(row.mean is not None for row in rows) else ()
 
 
-def _row(norm: str, verdict: Verdict) -> ForestRow:
+def forest_row(norm: str, verdict: Verdict) -> ForestRow:
+    """The verdict as a row of that name."""
     found, together, own = verdict.difference, verdict.judgement.simultaneous, None
     if found.low is not None and found.high is not None:
         own = (found.low, found.high)
@@ -99,14 +100,20 @@ def _row(norm: str, verdict: Verdict) -> ForestRow:
 
 
 @styled
-def draw_forest(rows: Sequence[ForestRow], norms: Sequence[str], rules: Rules) -> Figure:
+def draw_forest(
+    rows: Sequence[ForestRow],
+    norms: Sequence[str],
+    rules: Rules,
+    heading: str | None = None,
+) -> Figure:
     """A marker for the mean, a thick line for the verdict's interval, a thin one for all at once.
 
-    `norms` are all norms of the experiment, which fix the styles; the first is the baseline.
+    `norms` are all that have a style, which their order fixes; the line at 0 is the first one, and
+    the `heading` says so by default.
     """
     styles, margin = norm_styles(norms), rules.margin or 0.0
     figure, axes = new_panel(height_inches=1.5 + 0.3 * max(2, len(rows)))
-    add_heading(figure, f"Difference to {shared.short_name(norms[0])}")
+    add_heading(figure, heading or f"Difference to {shared.short_name(norms[0])}")
     set_rows(axes, [row.norm for row in rows])
     shared.set_difference_axis(axes, _range(rows, margin), norms[0], margin)
     for height, row in enumerate(rows):
