@@ -5,7 +5,16 @@ from dataclasses import dataclass
 
 from normscope.analysis import Analysis
 from normscope.analysis.contrasts import Contrast
-from normscope.analysis.metrics import Metric
+from normscope.analysis.metrics import (
+    CALIBRATION,
+    CALIBRATION_FAMILY,
+    SCALED_CALIBRATION,
+    SCALED_LOSS,
+    TEMPERATURE,
+    TEST_LOSS,
+    Metric,
+)
+from normscope.analysis.robustness import ALL, CLEAN
 from normscope.analysis.verdicts import Verdict
 from normscope.experiment import Costs, NormCost, Spread
 from normscope.report.result_table import Cell, difference, mean_sd
@@ -41,6 +50,8 @@ def evidence_tables(analysis: Analysis) -> list[Table]:
         _places(analysis),
         _variances(analysis),
         _secondary(analysis),
+        _robustness(analysis),
+        _calibration(analysis),
         _tuning(analysis),
     ]
     return [table for table in tables if table.rows]
@@ -231,6 +242,82 @@ def _contrast(contrast: Contrast | None) -> Cell:
     if difference.low is None:
         return Cell(mean, f"n {difference.n}", decided)
     return Cell(mean, interval(difference.low, difference.high, digits), decided)
+
+
+def _robustness(analysis: Analysis) -> Table:
+    found, baseline = analysis.robustness, analysis.experiment.baseline
+    arms = found.arms if found else ()
+    metrics = found.metrics if found else ()
+    rows = [
+        [
+            Cell(arm.name),
+            mean_sd(arm.estimates[CLEAN], 1),
+            *(
+                _compared(arm.estimates[m.name], found and found.contrast(m.name, arm.name, baseline))
+                for m in metrics
+            ),
+            Cell(str(arm.estimates[ALL].n)),
+        ]
+        for arm in arms
+    ]
+    clean = "the same images" if found and found.same_images else "all test images"
+    return Table(
+        "Robustness",
+        f"Test accuracy in percent on 1,000 images that were made worse in six ways, each the mean "
+        f"of five strengths, and on {clean} as they are; lost are the points between that and all "
+        f"kinds. Means over n seeds, with the difference to {baseline} within seeds; bold where "
+        f"decided. All {len(found.contrasts) if found else 0} comparisons are one family of their "
+        f"own, corrected by Holm at {100 * analysis.rules.alpha:g} %. Adapted: with the statistics "
+        "of the corrupted images in the place of the norm's running ones.",
+        ["Norm", "Clean (%)", *(metric.heading for metric in metrics), "n"],
+        rows,
+        [arm.norm for arm in arms],
+    )
+
+
+def _calibration(analysis: Analysis) -> Table:
+    found = {(c.metric, c.norm): c for c in analysis.calibration if c.judgement.pairs.seeds}
+    plain = (TEST_LOSS, CALIBRATION)
+    rows = [
+        [
+            Cell(norm.norm),
+            *(mean_sd(norm.estimates[m.name], m.decimals) for m in plain),
+            *(
+                _compared(norm.estimates[m.name], found.get((m, norm.norm)), m.decimals)
+                for m in CALIBRATION_FAMILY
+            ),
+            Cell(str(norm.estimates[TEMPERATURE.name].n)),
+        ]
+        for norm in (analysis.norms if found else ())
+    ]
+    return Table(
+        "Calibration",
+        "How far confidence can be trusted: the test loss, and by how many points confidence and "
+        "accuracy differ on average (calibration error, 15 bins), as they are and scaled: with "
+        "the logits of each half of the test images divided by a temperature that was fitted on "
+        "the other half. A temperature above 1 says that the network is too sure. Means over n "
+        f"seeds; behind the last three the difference to {analysis.experiment.baseline} within "
+        f"seeds, bold where decided. These {len(analysis.calibration)} comparisons are one family "
+        f"of their own, corrected by Holm at {100 * analysis.rules.alpha:g} %; the others are "
+        "among the secondary metrics.",
+        [
+            "Norm",
+            *(metric.heading for metric in plain),
+            TEMPERATURE.title,
+            *(metric.heading for metric in (SCALED_LOSS, SCALED_CALIBRATION)),
+            "n",
+        ],
+        rows,
+        [row[0].text for row in rows],
+    )
+
+
+def _compared(estimate: Estimate, contrast: Contrast | None, digits: int = 1) -> Cell:
+    """The mean with the difference to the baseline and its interval; of the baseline, its sd."""
+    if contrast is None:
+        return mean_sd(estimate, digits)
+    found = _contrast(contrast)
+    return Cell(number(estimate.mean, digits), f"{found.text}, {found.detail}", found.decided)
 
 
 def _tuning(analysis: Analysis) -> Table:
