@@ -111,7 +111,8 @@ def against_baseline(
     experiment: Experiment, metrics: Sequence[Metric]
 ) -> list[tuple[Metric, str, str]]:
     """Every metric of every norm but the baseline."""
-    return [(metric, norm, experiment.baseline) for metric in metrics for norm in experiment.norms[1:]]
+    baseline, *others = experiment.norms
+    return [(metric, norm, baseline) for metric in metrics for norm in others]
 
 
 def winners_of(

@@ -42,7 +42,7 @@ class FinishedTrial:
 
     @cached_property
     def scaled(self) -> Scaled | None:
-        """What a temperature makes of the predictions; None of a single image, which has no half."""
+        """What a temperature makes of the predictions; None for one image, which has no halves."""
         if len(self.test_labels) < 2:
             return None
         return temperature_scaled(self.predictions.logits, self.test_labels)
@@ -213,7 +213,7 @@ CALIBRATION = Metric(
     ("larger", "smaller", "as large"), calibration, family_place=6,
     topic="Calibration", lead="the calibration error was on average")
 TEMPERATURE = Metric(
-    "temperature", "Temperature", "a factor", 2, None,
+    "temperature", "Temperature", "factor", 2, None,
     ("higher", "lower", "as high"), temperature)
 SCALED_LOSS = Metric(
     "scaled_test_loss_nats", "Test loss, scaled", "nats", 3, "lower",

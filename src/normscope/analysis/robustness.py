@@ -108,9 +108,9 @@ def _metrics(statistics: Statistics, same_images: bool) -> tuple[Metric, ...]:
     """Accuracy for each kind, for all, and what is lost, in the order of `KINDS`."""
     prefix, words = PREFIX[statistics], ("more", "less", "as much")
     kinds = (
-        Metric(f"{prefix}_{kind}_percent", kind.capitalize(), "%", 1, "higher", words,
+        Metric(f"{prefix}_{kind}_percent", looks.capitalize(), "%", 1, "higher", words,
                partial(kind_percent, statistics=statistics, kind=kind))
-        for kind in KINDS
+        for kind, looks in KINDS.items()
     )  # fmt: skip
     return (
         *kinds,
@@ -146,9 +146,7 @@ def clean_percent(trial: FinishedTrial, same_images: bool) -> float | None:
     return float(trial.probes.series[f"corruptions.{CLEAN}"].last)
 
 
-def lost_points(
-    trial: FinishedTrial, statistics: Statistics, same_images: bool
-) -> float | None:
+def lost_points(trial: FinishedTrial, statistics: Statistics, same_images: bool) -> float | None:
     """By how much test accuracy is lower on corrupted images than on clean ones, in points."""
     clean, worse = clean_percent(trial, same_images), all_percent(trial, statistics)
     return None if clean is None or worse is None else clean - worse

@@ -8,8 +8,6 @@ from normscope.analysis.contrasts import Contrast
 from normscope.analysis.metrics import (
     CALIBRATION,
     CALIBRATION_FAMILY,
-    SCALED_CALIBRATION,
-    SCALED_LOSS,
     TEMPERATURE,
     TEST_LOSS,
     Metric,
@@ -248,13 +246,14 @@ def _robustness(analysis: Analysis) -> Table:
     found, baseline = analysis.robustness, analysis.experiment.baseline
     arms = found.arms if found else ()
     metrics = found.metrics if found else ()
+    names = [metric.name for metric in metrics]
     rows = [
         [
             Cell(arm.name),
             mean_sd(arm.estimates[CLEAN], 1),
             *(
-                _compared(arm.estimates[m.name], found and found.contrast(m.name, arm.name, baseline))
-                for m in metrics
+                _compared(arm.estimates[name], found and found.contrast(name, arm.name, baseline))
+                for name in names
             ),
             Cell(str(arm.estimates[ALL].n)),
         ]
@@ -302,9 +301,7 @@ def _calibration(analysis: Analysis) -> Table:
         "among the secondary metrics.",
         [
             "Norm",
-            *(metric.heading for metric in plain),
-            TEMPERATURE.title,
-            *(metric.heading for metric in (SCALED_LOSS, SCALED_CALIBRATION)),
+            *(metric.heading for metric in (*plain, *CALIBRATION_FAMILY)),
             "n",
         ],
         rows,
