@@ -34,22 +34,26 @@ def sharper(factors):
 
 
 def loss(logits, labels):
-    return -np.mean([np.log(softmax(row)[label]) for row, label in zip(logits, labels)])  # noqa: B905
+    rows = zip(logits, labels, strict=True)
+    return -np.mean([np.log(softmax(row)[label]) for row, label in rows])
+
+
+def fitted(logits, labels):
+    return brent(lambda temperature: loss(logits / temperature, labels), brack=(1.0, 2.0))
 
 
 def by_hand(result, labels):
     """The three numbers of a trial: halves by the parity of an image, errors by a loop."""
     logits = result.predictions.logits.astype(float)
-    halves = [np.arange(len(labels)) % 2 == parity for parity in (0, 1)]
-    ts = [brent(lambda t: loss(logits[h] / t, labels[h]), brack=(0.5, 1, 3)) for h in halves]  # noqa: B023
-    scaled = np.where(halves[0][:, None], logits / ts[1], logits / ts[0])
+    odd = np.arange(len(labels)) % 2 == 1
+    ts = [fitted(logits[half], labels[half]) for half in (~odd, odd)]
+    scaled = np.where(odd[:, None], logits / ts[0], logits / ts[1])
     sure, right = softmax(scaled, axis=1).max(1), scaled.argmax(1) == labels
-    gaps = [
-        abs(right[inside].sum() - sure[inside].sum())
-        for n in range(15)
-        if (inside := (sure > n / 15) & (sure <= (n + 1) / 15)).any()
-    ]
-    return np.mean(ts), loss(scaled, labels), 100 * sum(gaps) / len(labels)
+    gaps = 0.0
+    for n in range(15):
+        inside = (sure > n / 15) & (sure <= (n + 1) / 15)
+        gaps += abs(right[inside].sum() - sure[inside].sum())
+    return np.mean(ts), loss(scaled, labels), 100 * gaps / len(labels)
 
 
 def of_seeds(analysis, norm, name):
@@ -79,10 +83,11 @@ def test_sharper_logits_have_a_higher_temperature_and_are_as_good_once_scaled():
     sure = make_analysis(norms=("bn",), seeds=1, change=sharper({"bn": 2}))
     (one,), (two,) = plain.trials, sure.trials
     assert two.metrics["temperature"] == pytest.approx(2 * one.metrics["temperature"], rel=1e-3)
-    for name in NAMES[1:]:
-        assert two.metrics[name] == pytest.approx(one.metrics[name], abs=0.01)
-    error = "calibration_error_points"
-    assert abs(two.metrics[error] - one.metrics[error]) > 1
+    loss_nats, error = (two.metrics[name] - one.metrics[name] for name in NAMES[1:])
+    assert loss_nats == pytest.approx(0, abs=1e-3)
+    assert error == pytest.approx(0, abs=0.1)  # float16 moves an image from one bin to another
+    off = "calibration_error_points"
+    assert abs(two.metrics[off] - one.metrics[off]) > 1
 
 
 def test_the_family_is_paired_t_tests_corrected_by_holm():
