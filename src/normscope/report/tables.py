@@ -12,7 +12,7 @@ from normscope.analysis.metrics import (
     TEST_LOSS,
     Metric,
 )
-from normscope.analysis.robustness import ALL, CLEAN
+from normscope.analysis.robustness import ALL, CLEAN, Robustness
 from normscope.analysis.verdicts import Verdict
 from normscope.experiment import Costs, NormCost, Spread
 from normscope.report.result_table import Cell, difference, mean_sd
@@ -48,7 +48,7 @@ def evidence_tables(analysis: Analysis) -> list[Table]:
         _places(analysis),
         _variances(analysis),
         _secondary(analysis),
-        _robustness(analysis),
+        *([_robustness(analysis.robustness, analysis)] if analysis.robustness else []),
         _calibration(analysis),
         _tuning(analysis),
     ]
@@ -242,35 +242,32 @@ def _contrast(contrast: Contrast | None) -> Cell:
     return Cell(mean, interval(difference.low, difference.high, digits), decided)
 
 
-def _robustness(analysis: Analysis) -> Table:
-    found, baseline = analysis.robustness, analysis.experiment.baseline
-    arms = found.arms if found else ()
-    metrics = found.metrics if found else ()
-    names = [metric.name for metric in metrics]
+def _robustness(found: Robustness, analysis: Analysis) -> Table:
+    baseline, names = analysis.experiment.baseline, [metric.name for metric in found.metrics]
     rows = [
         [
             Cell(arm.name),
             mean_sd(arm.estimates[CLEAN], 1),
             *(
-                _compared(arm.estimates[name], found and found.contrast(name, arm.name, baseline))
+                _compared(arm.estimates[name], found.contrast(name, arm.name, baseline))
                 for name in names
             ),
             Cell(str(arm.estimates[ALL].n)),
         ]
-        for arm in arms
+        for arm in found.arms
     ]
-    clean = "the same images" if found and found.same_images else "all test images"
+    clean = "the same images" if found.same_images else "all test images"
     return Table(
         "Robustness",
-        f"Test accuracy in percent on 1,000 images that were made worse in six ways, each the mean "
-        f"of five strengths, and on {clean} as they are; lost are the points between that and all "
-        f"kinds. Means over n seeds, with the difference to {baseline} within seeds; bold where "
-        f"decided. All {len(found.contrasts) if found else 0} comparisons are one family of their "
-        f"own, corrected by Holm at {100 * analysis.rules.alpha:g} %. Adapted: with the statistics "
-        "of the corrupted images in the place of the norm's running ones.",
-        ["Norm", "Clean (%)", *(metric.heading for metric in metrics), "n"],
+        "Test accuracy in percent on the probe's test images, made worse in six ways, each the "
+        f"mean of five strengths; and on {clean} as they are. Lost are the points between that and "
+        f"all kinds. Means over n seeds, with the difference to {baseline} within seeds; bold "
+        f"where decided. All {len(found.contrasts)} comparisons are one family of their own, "
+        f"corrected by Holm at {100 * analysis.rules.alpha:g} %. Adapted: with the statistics of "
+        "the corrupted images in the place of the norm's running ones.",
+        ["Norm", "Clean (%)", *(metric.heading for metric in found.metrics), "n"],
         rows,
-        [arm.norm for arm in arms],
+        [arm.norm for arm in found.arms],
     )
 
 
