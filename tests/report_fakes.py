@@ -278,3 +278,40 @@ def make_probes(value, spread=0.02):
         return Probes({name: of_layers(*both) for name, both in ends.items()})
 
     return probes
+
+
+KINDS = ("noise", "blur", "contrast", "brightness", "pixelation", "jpeg")
+
+
+def corrupted_percent(norm: str, seed: int, mean: float) -> np.ndarray:
+    """Made-up accuracies on six kinds in five strengths, (6, 5), each strength worse."""
+    rng = np.random.default_rng([ord(letter) for letter in norm] + [seed])
+    kinds, strengths = np.arange(6)[:, None] - 2.5, np.arange(5) - 2
+    return mean + 3 * kinds - 2 * strengths + rng.normal(0, 1, (6, 5))
+
+
+def make_corruptions(means, adapted=(), clean=True, without=()):
+    """Of a trial: what the probe of corruptions reads, around a mean by norm.
+
+    `adapted` are the norms with running statistics, 10 points better with those of the corrupted
+    images; the clean accuracy is 80 % and a tenth by seed. `without`: norm and seed of trials that
+    were not looked into.
+    """
+
+    def both(name, last, axes=("corruption", "strength"), names=(KINDS, tuple("12345"))):
+        early = np.zeros_like(last)
+        return {f"corruptions.{name}": Series(np.array([0.0, 15.0]), np.stack([early, last]),
+                                              axes, names)}  # fmt: skip
+
+    def probes(trial):
+        if (trial.norm, trial.seed) in without:
+            return None
+        tested = corrupted_percent(trial.norm, trial.seed, means[trial.norm])
+        own = corrupted_percent(f"{trial.norm}*", trial.seed, means[trial.norm] + 10)
+        own = own if trial.norm in adapted else np.full_like(own, np.nan)
+        series = both("tested_percent", tested) | both("adapted_percent", own)
+        if clean is True or (trial.norm, trial.seed) in (clean or ()):
+            series |= both("clean_percent", np.array(80 + trial.seed / 10), (), ())
+        return Probes(series)
+
+    return probes

@@ -119,7 +119,7 @@ def test_every_probe_has_readings_along_its_axes(probed):
     for name, series in probed.series.items():
         probe = PROBES[name.partition(".")[0]]
         assert series.epochs.tolist() == when[probe.when], name
-        assert series.axes == probe.axes
+        assert series.axes == (() if name == "corruptions.clean_percent" else probe.axes), name
         assert series.readings.shape == (len(series.epochs), *map(len, series.names)), name
 
 
@@ -180,6 +180,19 @@ def test_accuracies_by_running_statistics_are_those_of_the_test(few):
     gained = of["eval-gap.only_precise"] - of["eval-gap.only_running_precise"]
     difference = of["eval-gap.precise_percent"] - of["eval-gap.running_percent"]
     np.testing.assert_allclose(gained / 40 * 100, difference, atol=1e-4)
+
+
+@pytest.mark.parametrize("norm", ["bn", "gn"])
+def test_images_that_are_not_corrupted_are_tested_as_after_the_training(norm, few, monkeypatch):
+    kept = dict.fromkeys(CORRUPTIONS, lambda images, strength, rng: images)
+    monkeypatch.setattr("normscope.probes.changes.CORRUPTIONS", kept)
+    result = run_trial(trial_of(norm), few, CPU, probes=ProbePlan(("corruptions",)))
+    tested = result.history[-1].test_accuracy_percent
+    of = {name.partition(".")[2]: series for name, series in result.probes.series.items()}
+    assert of["clean_percent"].readings == pytest.approx(np.array([tested]))
+    assert (of["clean_percent"].axes, of["clean_percent"].names) == ((), ())
+    np.testing.assert_allclose(of["tested_percent"].last, tested)
+    assert np.isnan(of["adapted_percent"].last).all() == (norm == "gn")
 
 
 def test_there_is_no_eval_gap_without_running_statistics(few):

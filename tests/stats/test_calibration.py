@@ -128,26 +128,37 @@ def test_temperature_without_a_minimum_is_at_an_end():
     assert fitted_temperature(-right, labels) == pytest.approx(100, rel=0.01)
 
 
-def test_temperature_is_fitted_on_even_images_and_scored_on_odd_ones():
-    even, of_even = calibrated(4000, seed=2)
+def test_each_half_is_scaled_by_the_temperature_of_the_other():
+    """The even images are 3 times too sure and the odd ones 6 times: each gets the wrong cure."""
+    even, of_even = calibrated(4001, seed=2)
     odd, of_odd = calibrated(4000, seed=3)
-    logits, labels = np.empty((8000, 5)), np.empty(8000, dtype=np.int64)
+    logits, labels = np.empty((8001, 5)), np.empty(8001, dtype=np.int64)
     logits[::2], labels[::2] = 3 * even, of_even
     logits[1::2], labels[1::2] = 6 * odd, of_odd
-    temperature, nll, ece = temperature_scaled(logits, labels)
-    assert temperature == fitted_temperature(3 * even, of_even)
-    assert temperature == pytest.approx(3, rel=0.1)
-    scaled = torch.from_numpy(6 * odd / temperature)
-    assert nll == pytest.approx(float(cross_entropy(scaled, torch.from_numpy(of_odd))))
-    confidences, classes = (each.numpy() for each in scaled.softmax(1).max(1))
-    assert ece == pytest.approx(by_loop(confidences, classes == of_odd))
-    assert ece > 0.03  # the odd images are still overconfident, twice too sure
+    found = temperature_scaled(logits, labels)
+    assert found.temperature == pytest.approx((3 + 6) / 2, rel=0.05)
+    ts = fitted_temperature(3 * even, of_even), fitted_temperature(6 * odd, of_odd)
+    assert found.temperature == pytest.approx(sum(ts) / 2)
+    scaled = torch.from_numpy(np.concatenate([3 * even / ts[1], 6 * odd / ts[0]]))
+    answers = torch.from_numpy(np.concatenate([of_even, of_odd]))
+    assert found.nll == pytest.approx(float(cross_entropy(scaled, answers)))
+    confidences, classes = scaled.softmax(1).max(1)
+    assert found.error == pytest.approx(by_loop(confidences.numpy(), (classes == answers).numpy()))
 
 
 def test_scaling_mends_the_calibration_of_logits_that_only_have_a_wrong_scale():
     logits, labels = calibrated(20_000, seed=4)
     wrong = (4 * logits).astype(np.float16)
-    temperature, nll, ece = temperature_scaled(wrong, labels)
-    assert temperature == pytest.approx(4, rel=0.05)
-    assert nll < negative_log_likelihood(wrong[1::2], labels[1::2])
-    assert ece < 0.015
+    found = temperature_scaled(wrong, labels)
+    assert found.temperature == pytest.approx(4, rel=0.05)
+    right = negative_log_likelihood(logits, labels)
+    assert found.nll == pytest.approx(right, abs=0.001)
+    assert negative_log_likelihood(wrong, labels) > right + 0.5
+    assert found.error < 0.01
+
+
+def test_few_images_look_worse_calibrated_than_many():
+    """Why both halves are scored together: the error of a perfect network is noise alone."""
+    logits, labels = calibrated(10_000, seed=5)
+    few = [temperature_scaled(logits[n::10], labels[n::10]).error for n in range(10)]
+    assert np.mean(few) > 2 * temperature_scaled(logits, labels).error

@@ -22,10 +22,11 @@ from normscope.stats import (
 
 @dataclass(frozen=True)
 class Contrast:
-    """What the tests say of one secondary metric of one norm against the baseline."""
+    """What the tests say of one metric but accuracy of one norm against its `baseline`."""
 
     metric: Metric
     judgement: Judgement
+    baseline: str
 
     @property
     def norm(self) -> str:
@@ -87,16 +88,31 @@ def _statuses(trials: Sequence[TrialSummary], norm: str, batch_size: int) -> lis
 
 
 def contrasts_on(
-    experiment: Experiment, trials: Sequence[TrialSummary], metrics: Sequence[Metric], rules: Rules
+    experiment: Experiment,
+    trials: Sequence[TrialSummary],
+    asked: Sequence[tuple[Metric, str, str]],
+    rules: Rules,
 ) -> tuple[Contrast, ...]:
-    """Every metric of every norm but the baseline at the main batch size: one family, no margin."""
-    asked = [(metric, norm) for metric in metrics for norm in experiment.norms[1:]]
-    family = [metric_pairs(experiment, trials, norm, metric) for metric, norm in asked]
+    """The comparisons of one family at the main batch size, without a margin.
+
+    `asked`: a metric, a norm, and the one that it is compared with.
+    """
+    family = [
+        metric_pairs(experiment, trials, norm, baseline, metric) for metric, norm, baseline in asked
+    ]
     judgements = judge(family, Rules(rules.sequential, rules.alpha, None)) if family else []
     return tuple(
-        Contrast(metric, judgement)
-        for (metric, _), judgement in zip(asked, judgements, strict=True)
+        Contrast(metric, judgement, baseline)
+        for (metric, _, baseline), judgement in zip(asked, judgements, strict=True)
     )
+
+
+def against_baseline(
+    experiment: Experiment, metrics: Sequence[Metric]
+) -> list[tuple[Metric, str, str]]:
+    """Every metric of every norm but the baseline."""
+    baseline, *others = experiment.norms
+    return [(metric, norm, baseline) for metric in metrics for norm in others]
 
 
 def winners_of(

@@ -12,14 +12,21 @@ from normscope.analysis.answers import (
     scope_words,
     verdict_sentence,
 )
-from normscope.analysis.contrasts import Contrast
-from normscope.analysis.metrics import DROP_SUM, PEAK_MEMORY, SECONDS_PER_EPOCH, Metric
+from normscope.analysis.compared import compared, listed, means
+from normscope.analysis.metrics import (
+    CALIBRATION,
+    DROP_SUM,
+    PEAK_MEMORY,
+    SECONDS_PER_EPOCH,
+    Metric,
+)
 from normscope.analysis.numbers import Numbers
+from normscope.analysis.reliance import calibration_remarks, robustness_remarks
 from normscope.analysis.sentences import Remark
 from normscope.analysis.summaries import NormSummary
 from normscope.analysis.verdicts import Rules, Verdict
 from normscope.experiment.tuning import Search
-from normscope.words import confidence, counted, interval, number, p_value, signed
+from normscope.words import number, p_value, signed
 
 
 def findings_of(numbers: Numbers) -> tuple[Remark, ...]:
@@ -27,15 +34,18 @@ def findings_of(numbers: Numbers) -> tuple[Remark, ...]:
     first = (*_tuning(numbers), *_places(numbers))
     if max(norm.finished for norm in numbers.norms) < 2:
         return (*first, *_single_runs(numbers))
-    compared: list[Remark] = []
+    told: list[Remark] = []
     for metric in dict.fromkeys(contrast.metric for contrast in numbers.secondary):
-        compared += _compared(metric, numbers)
+        told += compared(metric, numbers.secondary, numbers)
+        if metric == CALIBRATION:
+            told += calibration_remarks(numbers)
         if metric == numbers.level:
-            compared += _unreached(numbers)
+            told += _unreached(numbers)
+    told += robustness_remarks(numbers)
     if numbers.ran_alike:
-        compared += _costs(numbers)
-    compared += _foreseen(numbers)
-    return (*first, *_winners(numbers), *compared, *_mistakes(numbers))
+        told += _costs(numbers)
+    told += _foreseen(numbers)
+    return (*first, *_winners(numbers), *told, *_mistakes(numbers))
 
 
 def _tuning(numbers: Numbers) -> list[Remark]:
@@ -104,7 +114,7 @@ def _many_places(verdicts: Sequence[Verdict], scope: str, rules: Rules) -> Remar
     ]
     text = f"before the activation instead of after it{scope}, {'; '.join(outcomes)}."
     if items:
-        text += f" The mean differences are {_listed(items)}."
+        text += f" The mean differences are {listed(items)}."
     return Remark("Placement", text)
 
 
@@ -134,49 +144,6 @@ def _told_apart(norm: NormSummary) -> bool:
     return norm.verdict is not None and norm.verdict.outcome in ("better", "worse")
 
 
-def _listed(items: Sequence[tuple[float, str]]) -> str:
-    """All items, each a value and its words; of many the one of least and of greatest value."""
-    if len(items) <= MANY:
-        return ", ".join(words for _, words in items)
-    ranked = sorted(items, key=lambda item: item[0])
-    return f"from {ranked[0][1]} to {ranked[-1][1]}, the other {len(items) - 2} norms between"
-
-
-def _compared(metric: Metric, numbers: Numbers) -> list[Remark]:
-    """The mean difference of every norm to the baseline; nothing if none differs in any seed."""
-    own = [c for c in numbers.secondary if c.metric == metric and c.judgement.pairs.seeds]
-    if not metric.lead or not any(any(c.judgement.pairs.differences) for c in own):
-        return []
-    items = [(c.judgement.difference.mean or 0.0, _difference(c, numbers.rules)) for c in own]
-    baseline = numbers.experiment.baseline
-    text = f"compared with {baseline}, {metric.lead} {_listed(items)}."
-    return [Remark(metric.topic, text)]
-
-
-def _difference(contrast: Contrast, rules: Rules) -> str:
-    """``0.4 epochs later with ln (later in 2 of 3 seeds; undecided)``; or the interval, decided."""
-    metric, judgement = contrast.metric, contrast.judgement
-    values = judgement.pairs.differences
-    n, mean = len(values), judgement.difference.mean or 0.0
-    above, below = sum(value > 0 for value in values), sum(value < 0 for value in values)
-    counts = f"{metric.greater} in {above}, {metric.smaller} in {below} of {counted(n, 'seed')}"
-    if judgement.pairs.ordinal:
-        word = metric.same if above == below else [metric.smaller, metric.greater][above > below]
-        size = f"{word} with {contrast.norm}"
-    elif round(mean, metric.decimals) == 0:
-        size = f"{metric.same} with {contrast.norm}"
-    else:
-        word, count = (metric.greater, above) if mean > 0 else (metric.smaller, below)
-        size = f"{number(abs(mean), metric.decimals)} {metric.unit} {word} with {contrast.norm}"
-        counts = f"{word} in {count} of {counted(n, 'seed')}"
-    if not contrast.decided:
-        return f"{size} ({counts}; undecided)"
-    low, high = judgement.difference.low, judgement.difference.high
-    if low is None or high is None:
-        return f"{size} ({counts}; p {judgement.p_value:.2g})"
-    return f"{size} ({confidence(rules.alpha)} interval {interval(low, high, metric.decimals)})"
-
-
 def _foreseen(numbers: Numbers) -> list[Remark]:
     """Whether the predictors before training knew the order after it."""
     if not numbers.predictions:
@@ -202,7 +169,7 @@ def _foreseen(numbers: Numbers) -> list[Remark]:
 def _single_runs(numbers: Numbers) -> list[Remark]:
     """The numbers of single runs, described and not compared."""
     note = f" ({ONE_SEED})"
-    speeds, falls = _means(numbers, numbers.level), _means(numbers, DROP_SUM)
+    speeds, falls = means(numbers, numbers.level), means(numbers, DROP_SUM)
     speed = f"epochs until test accuracy reached {numbers.level_percent:g} %: {speeds}{note}."
     smoothness = f"points by which test accuracy fell in all: {falls}{note}."
     return [
@@ -210,13 +177,6 @@ def _single_runs(numbers: Numbers) -> list[Remark]:
         *_unreached(numbers, note),
         *([Remark("Smoothness", smoothness)] if falls else []),
     ]
-
-
-def _means(numbers: Numbers, metric: Metric) -> str:
-    """``4.1 with bn, 4.8 with gn``."""
-    means = [(norm.estimates[metric.name].mean, norm.norm) for norm in numbers.norms]
-    known = [(mean, norm) for mean, norm in means if mean is not None]
-    return _listed([(m, f"{number(m, metric.decimals)} with {norm}") for m, norm in known])
 
 
 def _unreached(numbers: Numbers, note: str = "") -> list[Remark]:
@@ -227,7 +187,7 @@ def _unreached(numbers: Numbers, note: str = "") -> list[Remark]:
         for norm, finished, reached in counts
         if reached < finished
     ]
-    text = f"seeds in which {numbers.level_percent:g} % was never reached: {_listed(items)}{note}."
+    text = f"seeds in which {numbers.level_percent:g} % was never reached: {listed(items)}{note}."
     return [Remark("Speed", text)] if items else []
 
 
@@ -260,7 +220,7 @@ def _medians(numbers: Numbers, metric: Metric, word: str) -> str:
         for norm, one in medians.items()
     ]
     first = f"{number(baseline, 1)} {unit} with {numbers.experiment.baseline}"
-    return f"in the median {first}, {_listed(items)}"
+    return f"in the median {first}, {listed(items)}"
 
 
 def _mistakes(numbers: Numbers) -> list[Remark]:
@@ -280,7 +240,7 @@ def _mistakes(numbers: Numbers) -> list[Remark]:
         alone = [(n, f"{n:,} with {norm}") for norm, n in mistakes.wrong_only_for.items()]
         text = (
             "images that one norm got wrong in most seeds and every other got right in most: "
-            f"{_listed(alone)}."
+            f"{listed(alone)}."
         )
         remarks.append(Remark("Mistakes", text))
     return remarks

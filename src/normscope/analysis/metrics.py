@@ -7,13 +7,20 @@ an entry here.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
 
-from normscope.experiment import EpochRecord, Predictions
-from normscope.stats import area_under_curve, calibration_error, drops, epochs_to_level
+from normscope.experiment import EpochRecord, Predictions, Probes
+from normscope.stats import (
+    Scaled,
+    area_under_curve,
+    calibration_error,
+    drops,
+    epochs_to_level,
+    temperature_scaled,
+)
 
 Values = Mapping[str, float | None]  # a metric's name -> its value; None where it is not defined
 
@@ -23,13 +30,22 @@ class FinishedTrial:
     """What the metrics are computed from: E epochs, and predictions of the N test images.
 
     `test_labels`: int64, shape (N,), the true classes. `peak_memory_mib`: what a training step
-    needs beside weights and data; None in records from before it was measured.
+    needs beside weights and data; None in records from before it was measured. `probes`: what was
+    measured inside the network; None if nothing was.
     """
 
     history: tuple[EpochRecord, ...]
     predictions: Predictions
     test_labels: np.ndarray
     peak_memory_mib: float | None
+    probes: Probes | None = None
+
+    @cached_property
+    def scaled(self) -> Scaled | None:
+        """What a temperature makes of the predictions; None for one image, which has no halves."""
+        if len(self.test_labels) < 2:
+            return None
+        return temperature_scaled(self.predictions.logits, self.test_labels)
 
     @property
     def test_curve(self) -> list[float]:
@@ -134,6 +150,21 @@ def calibration(trial: FinishedTrial) -> float:
     return 100 * calibration_error(trial.predictions.confidences(), correct)
 
 
+def temperature(trial: FinishedTrial) -> float | None:
+    """That by which logits are to be divided: above 1 for a network that is too sure."""
+    return trial.scaled.temperature if trial.scaled else None
+
+
+def scaled_loss(trial: FinishedTrial) -> float | None:
+    """Test loss in nats per image, of logits divided by a temperature fitted on other images."""
+    return trial.scaled.nll if trial.scaled else None
+
+
+def scaled_calibration(trial: FinishedTrial) -> float | None:
+    """Calibration error in points, of logits divided by a temperature fitted on other images."""
+    return 100 * trial.scaled.error if trial.scaled else None
+
+
 def seconds_per_epoch(trial: FinishedTrial) -> float:
     """The median over the epochs: the first is often slower, as it warms up device and caches."""
     return float(np.median([epoch.train_seconds + epoch.test_seconds for epoch in trial.history]))
@@ -181,6 +212,16 @@ CALIBRATION = Metric(
     "calibration_error_points", "Calibration error", "points", 2, "lower",
     ("larger", "smaller", "as large"), calibration, family_place=6,
     topic="Calibration", lead="the calibration error was on average")
+TEMPERATURE = Metric(
+    "temperature", "Temperature", "factor", 2, None,
+    ("higher", "lower", "as high"), temperature)
+SCALED_LOSS = Metric(
+    "scaled_test_loss_nats", "Test loss, scaled", "nats", 3, "lower",
+    ("higher", "lower", "as high"), scaled_loss)
+SCALED_CALIBRATION = Metric(
+    "scaled_calibration_error_points", "Calibration error, scaled", "points", 2, "lower",
+    ("larger", "smaller", "as large"), scaled_calibration,
+    topic="Calibration", lead="the error that a temperature leaves was on average")
 SECONDS_PER_EPOCH = Metric(
     "seconds_per_epoch", "Time per epoch", "s", 1, "lower",
     ("longer", "shorter", "as long"), seconds_per_epoch, family_place=7, is_time=True)
@@ -191,6 +232,9 @@ PEAK_MEMORY = Metric(  # not tested: seeds hardly differ in it
     "peak_memory_mib", "Memory of a step", "MiB", 1, "lower",
     ("more", "less", "as much"), peak_memory)
 # fmt: on
+
+# A family of their own; without a temperature, loss and error are among the secondary metrics.
+CALIBRATION_FAMILY = (TEMPERATURE, SCALED_LOSS, SCALED_CALIBRATION)
 
 
 def speed_metric(level_percent: float) -> Metric:
@@ -210,6 +254,7 @@ def metrics_of(levels_percent: Sequence[float]) -> tuple[Metric, ...]:
         *(TEST_ACCURACY, TRAIN_ACCURACY, GAP),
         *map(speed_metric, levels_percent),
         *(DROP_SUM, LARGEST_DROP, LARGEST_DROP_EPOCH, AREA, TEST_LOSS, CALIBRATION),
+        *CALIBRATION_FAMILY,
         *(SECONDS_PER_EPOCH, INFERENCE_TIME, PEAK_MEMORY),
     )
 

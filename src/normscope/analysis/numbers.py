@@ -7,14 +7,26 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import pandas as pd
 
-from normscope.analysis.contrasts import Contrast, contrasts_on, verdicts_on, winners_of
+from normscope.analysis.contrasts import (
+    Contrast,
+    against_baseline,
+    contrasts_on,
+    verdicts_on,
+    winners_of,
+)
 from normscope.analysis.evidence import Evidence, evidence_of, variances_of
 from normscope.analysis.grouping import grouping_on
-from normscope.analysis.metrics import Metric, metrics_of, secondary_family
+from normscope.analysis.metrics import CALIBRATION_FAMILY, Metric, metrics_of, secondary_family
 from normscope.analysis.mistakes import Mistakes, find_mistakes
 from normscope.analysis.places import places_on
 from normscope.analysis.prediction import Prediction, predictions_of
 from normscope.analysis.probed import probe_table
+from normscope.analysis.robustness import (
+    Robustness,
+    has_clean,
+    robustness_metrics,
+    robustness_of,
+)
 from normscope.analysis.scope import Scope, scopes_of
 from normscope.analysis.summaries import (
     NormSummary,
@@ -66,11 +78,12 @@ class Numbers:
 
     `all_results`, `all_trials` and `by_batch_size` are of every batch size, in the order of the
     experiment; everything else is of the main one. `metrics` are all there are, `secondary` those
-    that are tested besides test accuracy. `places` are the verdicts on norms before the activation
-    against the same norms after it, and `grouping` those on who shares statistics with whom.
-    `winners` are the norms that no other is shown to beat; None while that cannot be said.
-    `ran_alike`: whether the finished trials ran in the same way, so that their times may be
-    compared.
+    that are tested besides test accuracy. `calibration` are the comparisons of what a temperature
+    makes of the confidence, and `robustness` those on corrupted images, if the probe was taken:
+    each is a family of its own. `places` are the verdicts on norms before the activation against
+    the same norms after it, and `grouping` those on who shares statistics with whom. `winners` are
+    the norms that no other is shown to beat; None while that cannot be said. `ran_alike`: whether
+    the finished trials ran in the same way, so that their times may be compared.
     """
 
     experiment: Experiment
@@ -87,6 +100,8 @@ class Numbers:
     places: tuple[Verdict, ...]
     grouping: tuple[Verdict, ...]
     secondary: tuple[Contrast, ...]
+    calibration: tuple[Contrast, ...]
+    robustness: Robustness | None
     evidence: tuple[Evidence, ...]
     variances: Mapping[str, VarianceSplit]
     winners: tuple[str, ...] | None
@@ -172,8 +187,11 @@ def numbers_of(
     design = requests[-1].design if requests else Design()
     rules = Rules(is_sequential(requests), design.alpha, design.margin_points)
     levels = tuple(levels_percent or design.levels_percent)
-    metrics = metrics_of(levels)
-    trials = tuple(summarize_trial(result, metrics, labels) for result in results)
+    probes = contents.probes
+    metrics = (*metrics_of(levels), *robustness_metrics(probes.values()))
+    trials = tuple(
+        summarize_trial(result, metrics, labels, probes.get(result.trial.id)) for result in results
+    )
     verdicts = verdicts_on(experiment, trials, rules, facts.chance_percent)
     by_batch_size = summarize_norms(experiment, trials, metrics, verdicts)
     size = experiment.main_batch_size
@@ -196,7 +214,11 @@ def numbers_of(
         ran_alike=ran_alike,
         places=places_on(experiment, trials, rules, facts.chance_percent),
         grouping=grouping_on(experiment, trials, rules, facts.chance_percent),
-        secondary=contrasts_on(experiment, trials, family, rules),
+        secondary=contrasts_on(experiment, trials, against_baseline(experiment, family), rules),
+        calibration=contrasts_on(
+            experiment, trials, against_baseline(experiment, CALIBRATION_FAMILY), rules
+        ),
+        robustness=robustness_of(experiment, trials, metrics, rules, has_clean(probes.values())),
         evidence=evidence_of(experiment, main, labels),
         variances=variances_of(experiment, main, labels),
         winners=winners_of(experiment, by_batch_size, trials, rules),
@@ -205,7 +227,7 @@ def numbers_of(
         scopes=scopes_of(experiment, facts, results, whole_train_size),
         titles=titles or {},
         costs=contents.costs,
-        probes=contents.probes,
+        probes=probes,
         predictions=predictions_of(
             contents.costs, [norm for norm in by_batch_size if norm.batch_size == size]
         ),

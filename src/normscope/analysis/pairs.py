@@ -38,19 +38,26 @@ def accuracy_pairs(
 
 
 def metric_pairs(
-    experiment: Experiment, trials: Sequence[TrialSummary], norm: str, metric: Metric
+    experiment: Experiment,
+    trials: Sequence[TrialSummary],
+    norm: str,
+    baseline: str,
+    metric: Metric,
 ) -> Pairs:
-    """A metric of a norm minus that of the baseline, by seed, at the main batch size.
+    """A metric of a norm minus that of another, by seed, at the main batch size.
 
     A level that was never reached comes after every one that was, and two that were never reached
-    are equal; then the differences are ordinal: +1, 0 and -1.
+    are equal; then the differences are ordinal: +1, 0 and -1. Whatever else is not defined leaves
+    its seed out.
     """
-    baseline, size = experiment.baseline, experiment.main_batch_size
+    size = experiment.main_batch_size
     values: dict[tuple[str, int], float] = {}
     for trial in _of_pair(trials, norm, baseline, size):
-        if trial.metrics:
-            value = trial.metrics[metric.name]
-            values[trial.norm, trial.seed] = np.inf if value is None else value
+        value = trial.metrics[metric.name] if trial.metrics else None
+        if value is not None:
+            values[trial.norm, trial.seed] = value
+        elif trial.metrics and metric.level_percent is not None:
+            values[trial.norm, trial.seed] = np.inf
     if not any(np.isinf(value) for value in values.values()):
         return _pairs(experiment, norm, baseline, size, values)
     ranks = {value: rank for rank, value in enumerate(sorted(set(values.values())))}

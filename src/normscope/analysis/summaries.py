@@ -12,7 +12,7 @@ import numpy as np
 from normscope.analysis.guessing import Guessing
 from normscope.analysis.metrics import TEST_ACCURACY, FinishedTrial, Metric, Values
 from normscope.analysis.verdicts import Verdict
-from normscope.experiment import Experiment, Result, Status
+from normscope.experiment import Experiment, Probes, Result, Status
 from normscope.stats import Estimate, t_interval
 
 
@@ -55,13 +55,16 @@ class NormSummary:
 
 
 def summarize_trial(
-    result: Result, metrics: Sequence[Metric], test_labels: np.ndarray
+    result: Result,
+    metrics: Sequence[Metric],
+    test_labels: np.ndarray,
+    probes: Probes | None = None,
 ) -> TrialSummary:
-    """Every metric of one trial; `test_labels`: int64, shape (N_test,)."""
+    """Every metric of one trial; `test_labels`: int64, shape (N_test,). `probes`: its own."""
     trial, values = result.trial, None
     if result.status == "finished" and result.predictions is not None:
         finished = FinishedTrial(
-            result.history, result.predictions, test_labels, result.peak_memory_mib
+            result.history, result.predictions, test_labels, result.peak_memory_mib, probes
         )
         values = {metric.name: metric.compute(finished) for metric in metrics}
     size = trial.recipe.batch_size

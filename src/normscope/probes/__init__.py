@@ -41,7 +41,10 @@ class Probe:
     needs_running: bool = False
 
     def __call__(self, moment: "Moment") -> "Mapping[str, np.ndarray]":
-        """The readings at a moment by the name of the measure, each with the probe's axes."""
+        """The readings at a moment by the name of the measure.
+
+        Each has the probe's axes, or is a single number, of shape ().
+        """
         return self.function(moment)
 
     @property

@@ -73,11 +73,13 @@ def corrupted(moment: Moment) -> Readings:
     """Test accuracy in percent for each kind and strength of corruption, (kinds, strengths).
 
     As the network is tested; and, if it has running statistics, with those of the corrupted images
-    in their place. Source of the latter: Schneider et al. 2020, arXiv:2006.16971.
+    in their place. Source of the latter: Schneider et al. 2020, arXiv:2006.16971. Beside them the
+    accuracy on the same images as they are, (), as the network is tested.
     """
     tested = np.empty((len(CORRUPTIONS), STRENGTHS))
     adapted = np.full_like(tested, np.nan)
     labels, size = moment.test[1], len(moment.train[0][1])
+    clean = percent_right(moment.trained(), *moment.test, size)
     for row, corrupt in enumerate(CORRUPTIONS.values()):
         for column in range(STRENGTHS):
             rng = np.random.default_rng(NOISE_SEED)
@@ -86,4 +88,8 @@ def corrupted(moment: Moment) -> Readings:
             if moment.has_running_statistics:
                 own = moment.with_statistics_of(list(x.split(size))).trained()
                 adapted[row, column] = percent_right(own, x, labels, size)
-    return {"tested_percent": tested, "adapted_percent": adapted}
+    return {
+        "clean_percent": np.array(clean),
+        "tested_percent": tested,
+        "adapted_percent": adapted,
+    }

@@ -7,6 +7,7 @@ from typing import Any
 from normscope.analysis import Analysis
 from normscope.analysis.contrasts import Contrast
 from normscope.analysis.prediction import Prediction
+from normscope.analysis.robustness import Robustness
 from normscope.analysis.verdicts import Verdict
 
 
@@ -29,6 +30,8 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
         "placement": [_verdict(verdict) for verdict in analysis.places],
         "winner_set": None if analysis.winners is None else list(analysis.winners),
         "secondary": [_contrast(contrast) for contrast in analysis.secondary],
+        "calibration": [_contrast(contrast) for contrast in analysis.calibration],
+        "robustness": analysis.robustness and _robustness(analysis.robustness),
         "levels_percent": list(analysis.levels_percent),
         "evidence": [asdict(evidence) for evidence in analysis.evidence],
         "variance_points_squared": {n: asdict(split) for n, split in analysis.variances.items()},
@@ -72,11 +75,25 @@ def _contrast(contrast: Contrast) -> dict[str, Any]:
     return {
         "metric": contrast.metric.name,
         "norm": contrast.norm,
+        "baseline": contrast.baseline,
         "finding": judgement.claim,
         **{f"difference_{k}": v for k, v in asdict(judgement.difference).items()},
         "by_order_only": judgement.pairs.ordinal,
         "p_holm": judgement.p_value,
         "family": judgement.family,
+    }
+
+
+def _robustness(found: Robustness) -> dict[str, Any]:
+    arms = [
+        {"norm": arm.norm, "adapted": arm.adapted}
+        | {f"{name}_{k}": v for name, e in arm.estimates.items() for k, v in asdict(e).items()}
+        for arm in found.arms
+    ]
+    return {
+        "clean_are_the_same_images": found.same_images,
+        "arms": arms,
+        "comparisons": [_contrast(contrast) for contrast in found.contrasts],
     }
 
 

@@ -5,7 +5,14 @@ from dataclasses import dataclass
 
 from normscope.analysis import Analysis
 from normscope.analysis.contrasts import Contrast
-from normscope.analysis.metrics import Metric
+from normscope.analysis.metrics import (
+    CALIBRATION,
+    CALIBRATION_FAMILY,
+    TEMPERATURE,
+    TEST_LOSS,
+    Metric,
+)
+from normscope.analysis.robustness import ALL, CLEAN, Robustness
 from normscope.analysis.verdicts import Verdict
 from normscope.experiment import Costs, NormCost, Spread
 from normscope.report.result_table import Cell, difference, mean_sd
@@ -41,6 +48,8 @@ def evidence_tables(analysis: Analysis) -> list[Table]:
         _places(analysis),
         _variances(analysis),
         _secondary(analysis),
+        *([_robustness(analysis.robustness, analysis)] if analysis.robustness else []),
+        _calibration(analysis),
         _tuning(analysis),
     ]
     return [table for table in tables if table.rows]
@@ -231,6 +240,78 @@ def _contrast(contrast: Contrast | None) -> Cell:
     if difference.low is None:
         return Cell(mean, f"n {difference.n}", decided)
     return Cell(mean, interval(difference.low, difference.high, digits), decided)
+
+
+def _robustness(found: Robustness, analysis: Analysis) -> Table:
+    baseline, names = analysis.experiment.baseline, [metric.name for metric in found.metrics]
+    rows = [
+        [
+            Cell(arm.name),
+            mean_sd(arm.estimates[CLEAN], 1),
+            *(
+                _compared(arm.estimates[name], found.contrast(name, arm.name, baseline))
+                for name in names
+            ),
+            Cell(str(arm.estimates[ALL].n)),
+        ]
+        for arm in found.arms
+    ]
+    clean = "the same images" if found.same_images else "all test images"
+    return Table(
+        "Robustness",
+        "Test accuracy in percent on the probe's test images, made worse in six ways, each the "
+        f"mean of five strengths; and on {clean} as they are. Lost are the points between that and "
+        f"all kinds. Means over n seeds, with the difference to {baseline} within seeds; bold "
+        f"where decided. All {len(found.contrasts)} comparisons are one family of their own, "
+        f"corrected by Holm at {100 * analysis.rules.alpha:g} %. Adapted: with the statistics of "
+        "the corrupted images in the place of the norm's running ones.",
+        ["Norm", "Clean (%)", *(metric.heading for metric in found.metrics), "n"],
+        rows,
+        [arm.norm for arm in found.arms],
+    )
+
+
+def _calibration(analysis: Analysis) -> Table:
+    found = {(c.metric, c.norm): c for c in analysis.calibration if c.judgement.pairs.seeds}
+    plain = (TEST_LOSS, CALIBRATION)
+    rows = [
+        [
+            Cell(norm.norm),
+            *(mean_sd(norm.estimates[m.name], m.decimals) for m in plain),
+            *(
+                _compared(norm.estimates[m.name], found.get((m, norm.norm)), m.decimals)
+                for m in CALIBRATION_FAMILY
+            ),
+            Cell(str(norm.estimates[TEMPERATURE.name].n)),
+        ]
+        for norm in (analysis.norms if found else ())
+    ]
+    return Table(
+        "Calibration",
+        "How far confidence can be trusted: the test loss, and by how many points confidence and "
+        "accuracy differ on average (calibration error, 15 bins), as they are and scaled: with "
+        "the logits of each half of the test images divided by a temperature that was fitted on "
+        "the other half. A temperature above 1 says that the network is too sure. Means over n "
+        f"seeds; behind the last three the difference to {analysis.experiment.baseline} within "
+        f"seeds, bold where decided. These {len(analysis.calibration)} comparisons are one family "
+        f"of their own, corrected by Holm at {100 * analysis.rules.alpha:g} %; the others are "
+        "among the secondary metrics.",
+        [
+            "Norm",
+            *(metric.heading for metric in (*plain, *CALIBRATION_FAMILY)),
+            "n",
+        ],
+        rows,
+        [row[0].text for row in rows],
+    )
+
+
+def _compared(estimate: Estimate, contrast: Contrast | None, digits: int = 1) -> Cell:
+    """The mean with the difference to the baseline and its interval; of the baseline, its sd."""
+    if contrast is None:
+        return mean_sd(estimate, digits)
+    found = _contrast(contrast)
+    return Cell(number(estimate.mean, digits), f"{found.text}, {found.detail}", found.decided)
 
 
 def _tuning(analysis: Analysis) -> Table:

@@ -2,6 +2,7 @@
 
 from normscope.stats.calibration import (
     Reliability,
+    Scaled,
     calibration_error,
     fitted_temperature,
     negative_log_likelihood,
@@ -49,6 +50,7 @@ __all__ = [
     "Estimate",
     "Interval",
     "Reliability",
+    "Scaled",
     "Stopping",
     "VarianceSplit",
     "all_equal",

@@ -70,25 +70,42 @@ def fitted_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     nothing. Source: Guo et al. 2017, arXiv 1706.04599, section 4.2.
     """
     wide = logits.astype(np.float64)
+    wide -= wide.max(axis=1, keepdims=True)
+    of_label = float(wide[np.arange(len(labels)), labels].mean())
     end = np.log(LARGEST_TEMPERATURE)
-    found = minimize_scalar(
-        lambda log: negative_log_likelihood(wide / np.exp(log), labels),
-        bounds=(-end, end),
-        method="bounded",
-    )
-    return float(np.exp(found.x))
+
+    def loss(log: float) -> float:
+        sharpness = np.exp(-log)
+        return float(np.log(np.exp(sharpness * wide).sum(axis=1)).mean() - sharpness * of_label)
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-end, end), method="bounded").x))
 
 
-def temperature_scaled(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float, float]:
-    """A temperature fitted on one half of the images, and what it makes of the other half.
+@dataclass(frozen=True)
+class Scaled:
+    """What a temperature makes of a network: the mean of those fitted on the two halves.
 
-    `logits`: float, (N >= 2, K), finite. `labels`: int64, (N,). Returns the temperature, fitted on
-    the images at even places, and the negative log likelihood (nats per image) and the expected
-    calibration error (in [0, 1]) of those at odd places, with their logits divided by it.
+    `nll` is the negative log likelihood in nats per image, and `error` the expected calibration
+    error, in [0, 1], both of all images, each with the temperature fitted on the other half.
     """
-    temperature = fitted_temperature(logits[::2], labels[::2])
-    scaled, answers = logits[1::2].astype(np.float64) / temperature, labels[1::2]
+
+    temperature: float
+    nll: float
+    error: float
+
+
+def temperature_scaled(logits: np.ndarray, labels: np.ndarray) -> Scaled:
+    """Temperatures fitted on one half of the images each, and tried on the other half.
+
+    `logits`: float, (N >= 2, K), finite. `labels`: int64, (N,). The halves are the images at even
+    and at odd places. Both are scored together, as the calibration error of few images is too
+    large: so it may be compared with that of the same images without a temperature.
+    """
+    halves = slice(0, None, 2), slice(1, None, 2)
+    even, odd = (fitted_temperature(logits[half], labels[half]) for half in halves)
+    scaled = logits.astype(np.float64)
+    for half, fitted_elsewhere in zip(halves, (odd, even), strict=True):
+        scaled[half] /= fitted_elsewhere
     confidences = np.exp(log_softmax(scaled, axis=1)).max(axis=1)
-    correct = scaled.argmax(axis=1) == answers
-    error = calibration_error(confidences, correct)
-    return temperature, negative_log_likelihood(scaled, answers), error
+    error = calibration_error(confidences, scaled.argmax(axis=1) == labels)
+    return Scaled((even + odd) / 2, negative_log_likelihood(scaled, labels), error)

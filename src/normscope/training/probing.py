@@ -192,9 +192,10 @@ class Taken:
             probe = PROBES[name.partition(".")[0]]
             epochs, values = zip(*readings, strict=True)
             stacked = np.stack(values)
-            lengths = zip(probe.axes, stacked.shape[1:], strict=True)
+            axes = probe.axes if stacked.ndim > 1 else ()
+            lengths = zip(axes, stacked.shape[1:], strict=True)
             names = tuple(self._names_along(probe, axis, length) for axis, length in lengths)
-            series[name] = Series(np.array(epochs), stacked, probe.axes, names)
+            series[name] = Series(np.array(epochs), stacked, axes, names)
         return Probes(series, self.seconds, dict(self.failures))
 
     def _names_along(self, probe: Probe, axis: str, size: int) -> tuple[str, ...]:
