@@ -17,6 +17,7 @@ from normscope.experiment import ModelSummary
 from normscope.report.figures import (
     ANSWER,
     BATCH,
+    CALIBRATION,
     CONVERGENCE,
     CURVES,
     MISTAKES,
@@ -56,7 +57,7 @@ def render_page(analysis: Analysis, figures: Sequence[ReportFigure], pictures: P
     tables = evidence_tables(analysis)
     inline = {
         section: [(f, Markup(for_page(f.svg))) for f in figures if f.section == section]
-        for section in (ANSWER, BATCH, CURVES, CONVERGENCE, MISTAKES, WHY)
+        for section in (ANSWER, BATCH, CURVES, CONVERGENCE, MISTAKES, CALIBRATION, WHY)
     }
     return _TEMPLATES.get_template("report.html.j2").render(
         analysis=analysis,
@@ -84,6 +85,7 @@ def render_page(analysis: Analysis, figures: Sequence[ReportFigure], pictures: P
         bands=seeds_as_bands(curves_data(analysis, "test_accuracy_percent")),
         convergence=inline[CONVERGENCE],
         confusions=inline[MISTAKES],
+        calibrations=inline[CALIBRATION],
         insides=inline[WHY],
         picture=lambda mistake: _picture(mistake, pictures),
         models=_distinct_models(analysis),

@@ -141,7 +141,7 @@ def _set_scales(axes: Axes, rows: Sequence[SeedGap]) -> None:
     low, high = float(np.concatenate(late).min()), float(np.concatenate(late).max())
     room = max(high - low, 1.0)
     axes.set_ylim(low - 0.3 * room, high + 0.05 * room)
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 5, 10]))
     margin = 0.04 * (last - first) or 0.5
     axes.set_xlim(first - margin, last + margin)
     axes.set_xticks(epoch_ticks(round(first), round(last)))

@@ -34,7 +34,7 @@ from normscope.words import number
 LOSS, CHANGE = "landscape.loss_nats", "landscape.gradient_change"
 COMPARED_STEP = "0.01"  # at which norms are compared: in the middle of those that are taken
 MOMENTS = ((1, 1.2), (4, 1.5), (6, 1.5, 1.2, 1.5), ())  # dashes, from the first to the last
-MAX_LOSS = 2.0  # nats of change that the axis shows at most: a step too far says no more
+MAX_LOSS = 1.0  # nats of change that the axis shows at most: a step too far says no more
 
 
 @dataclass(frozen=True)
@@ -79,9 +79,10 @@ def _around(found: Sequence[Surroundings], analysis: Analysis) -> ReportFigure:
     caption = (
         "Can a step be trusted? Training walks against the gradient; here it takes one step of "
         "growing size (0.01 changes the weights by 1 % of their length). Left: how the loss "
-        "changes; it should fall. Right: by how many of its own lengths the gradient has changed "
-        "then: near 0 the landscape is smooth and the old gradient still points the way, above 1 "
-        f"it is worthless. At a step of {COMPARED_STEP} after the last moment: {told} "
+        "changes; it should fall (a rise above 1 nat is cut off). Right: by how many of its own "
+        "lengths the gradient has changed then; near 0 the landscape is smooth and the old "
+        "gradient still points the way, from 1 on "
+        f"it says little. At a step of {COMPARED_STEP} after the last moment: {told} "
         f"({seeds(min(counts), max(counts))}; bands span them)."
     )
     alt = (
@@ -170,7 +171,7 @@ def draw_landscape(found: Sequence[Surroundings], norms: Sequence[str]) -> Figur
     rows = list(dict.fromkeys(each.norm for each in found))
     figure = Figure(figsize=(PANEL_INCHES, 1.15 + 1.15 * len(rows)), layout="constrained")
     grid = figure.subplots(len(rows), 2, sharex=True, sharey="col", squeeze=False)
-    add_heading(figure, "One step along the gradient")
+    add_heading(figure, "Change of loss and gradient after one step")
     epochs = sorted({each.epoch for each in found})
     for each in found:
         panels = grid[rows.index(each.norm)]
@@ -178,7 +179,7 @@ def draw_landscape(found: Sequence[Surroundings], norms: Sequence[str]) -> Figur
         for axes, band in zip(panels, (each.loss, each.gradient), strict=True):
             _draw_band(axes, each.steps, band, styles[each.norm], dashes)
     for (loss, _), norm in zip(grid, rows, strict=True):
-        loss.set_title(shorten(norm, 24), fontsize=8.5, pad=4)
+        loss.set_title(shorten(norm, 18), fontsize=8.5, pad=4)
     _set_scales(grid[0, 0], grid[0, 1], found)
     grid[-1, 0].set_xlabel("Size of the step")
     grid[-1, 1].set_xlabel("Size of the step")
@@ -204,9 +205,8 @@ def _set_scales(loss: Axes, gradient: Axes, found: Sequence[Surroundings]) -> No
     high = min(max(float(np.nanmax(each.loss.high)) for each in found), MAX_LOSS)
     room = 0.08 * (high - low) or 0.1
     loss.set_ylim(low - room, high + room)
-    loss.set_title("")
     gradient.set_ylim(bottom=0)
-    for axes, title in ((loss, "change of the loss (nats)"), (gradient, "of the gradient")):
+    for axes, title in ((loss, "loss (nats)"), (gradient, "gradient (its lengths)")):
         axes.set_title(title, loc="right", fontsize=8.5, fontweight="normal", pad=4)
         axes.yaxis.set_major_locator(MaxNLocator(nbins=4))
 
