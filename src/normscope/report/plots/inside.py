@@ -13,7 +13,7 @@ from normscope.report.plots.style import PANEL_INCHES, add_heading, shorten
 from normscope.words import counted
 
 MAX_STACKED = 4  # more norms than that stand side by side
-LAYER = "Normalization layer (1 is nearest to the image)"
+LAYER = "Norm layer, from the image on"
 BAND_ALPHA = 0.2
 
 
@@ -82,7 +82,7 @@ def norm_panels(
         axes.set_visible(place < len(names))
         axes.tick_params(labelbottom=place + columns >= len(names))
     for axes, name in zip(grid.flat, names, strict=False):
-        axes.set_title(shorten(name, 60 // columns), fontsize=8.5, pad=4)
+        axes.set_title(shorten(name, 54 // columns), fontsize=8.5, pad=4)
     return figure, list(grid.flat[: len(names)])
 
 

@@ -227,7 +227,7 @@ def draw_at_loss(rows: Sequence[AtLoss], norms: Sequence[str]) -> Figure:
     styles = norm_styles(norms)
     figure, axes = new_panel(height_inches=3.1)
     axes.set_title(f"Change of the gradient at a step of {COMPARED_STEP}")
-    axes.set_xlabel("Training loss at that moment (nats per image)")
+    axes.set_xlabel("Training loss (nats)")
     for row in rows:
         style = styles[row.norm]
         axes.plot(row.losses.ravel(), row.changes.ravel(), linestyle="", marker=style.marker,
@@ -246,6 +246,6 @@ def _name_ends(axes: Axes, rows: Sequence[AtLoss], styles: dict[str, NormStyle])
     heights = spread([change / high for _, change in starts], gap=0.075)
     for row, start, height in zip(rows, starts, heights, strict=True):
         axes.annotate(
-            row.norm, xy=start, xytext=(1.045, height), textcoords="axes fraction", va="center",
+            shorten(row.norm, 20), xy=start, xytext=(1.045, height), textcoords="axes fraction", va="center",
             fontsize=8.5, annotation_clip=False, arrowprops=leader(styles[row.norm], 0),
         )  # fmt: skip

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from normscope.analysis import Analysis
 from normscope.analysis.why import layer_mean
@@ -160,6 +161,7 @@ def _epochs_figure(analysis: Analysis) -> list[ReportFigure]:
     )
     alt = f"Mean sameness of the channels by epoch: {told}."
     drawing = draw_curves(curves, "How alike channels are, by epoch", analysis.experiment.norms)
+    drawing.axes[0].yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
     return [ReportFigure("sameness_epochs", drawing, alt, caption)]
 
 

@@ -7,7 +7,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from normscope.analysis import Analysis
 from normscope.analysis.why import layer_mean
@@ -150,9 +149,9 @@ def _fill(axes: Axes, band: Band, color: str, alpha: float) -> None:
     axes.fill_between(layers(band.mean), band.low, band.high, color=color, alpha=alpha, linewidth=0)
 
 
-def _key() -> list[Line2D | Patch]:
+def _key() -> list[Line2D]:
     return [
         Line2D([], [], color=INK, linewidth=2, marker="o", markersize=4, label="same norm"),
         Line2D([], [], color=INK, linewidth=1.3, dashes=(4, 1.5), label="another norm"),
-        Patch(color=MUTED, alpha=UNTRAINED_ALPHA, linewidth=0, label="same norm, untrained"),
+        Line2D([], [], color=MUTED, linewidth=1, label="same norm, untrained"),
     ]
