@@ -319,4 +319,12 @@ def make_everything(trial) -> Probes:
     images = tuple(map(str, range(16)))
     axes = ("norm", "image", "other image")
     series["similarity.gram"] = Series(ends, grams, axes, (LAYERS, images, images))
+    maps = np.full((4, 2, 12, 32, 32), np.nan)
+    for place, (channels, size) in enumerate(((3, 32), (12, 30), (12, 12), (10, 4))):
+        maps[place, :, :channels, :size, :size] = 255 * rng.random((2, channels, size, size))
+    views = {"maps.maps": maps, "filters.filters": rng.normal(size=(12, 3, 3, 3))}
+    for name, values in views.items():
+        names = tuple(tuple(map(str, range(length))) for length in values.shape)
+        axes = tuple(f"axis {i}" for i in range(values.ndim))
+        series[name] = Series(ends[1:], values[None], axes, names)
     return Probes(series)

@@ -13,6 +13,7 @@ from normscope.report.plots.calibration import surplus
 from normscope.report.plots.eval_gap import MAX_SEEDS, differing, gap_data, gap_figures
 from normscope.report.plots.inside import Band
 from normscope.report.plots.landscape import at_loss_data, draw_landscape, landscape_data
+from normscope.report.plots.maps import maps_data, tiles
 from normscope.report.plots.sameness import sameness_data, sameness_over_epochs
 from normscope.report.plots.shares import shares_data
 from normscope.report.plots.similarity import pairs_of, similarity_data
@@ -221,6 +222,34 @@ def test_one_network_has_no_other_to_be_compared_with():
     assert row.within.n == 1
 
 
+# -- maps ----------------------------------------------------------------------------------------
+
+
+def test_tiles_stand_in_rows_and_each_is_on_its_own_scale():
+    ramps = np.array([[[0, 1], [2, 4]], [[5, 5], [5, 5]], [[9, 7], [8, 7]], [[0, 0], [0, 1]]])
+    square = tiles(ramps)
+    assert square.shape == (8, 8)
+    np.testing.assert_array_equal(square[:2, :2], [[0, 0.25], [0.5, 1]])
+    np.testing.assert_array_equal(square[:2, 3:5], 0.5)
+    np.testing.assert_array_equal(square[:2, 6:], [[1, 0], [0.5, 0]])
+    np.testing.assert_array_equal(square[3:5, :2], [[0, 0], [0, 1]])
+    assert np.isnan(square[2]).all()
+    assert np.isnan(square[:, 2]).all()
+
+
+def test_maps_are_of_the_first_seed_without_what_fills_them_up():
+    images = maps_data(make_analysis(**FEW, seeds=2, probes=make_everything))
+    assert [[(row.norm, row.seed) for row in rows] for rows in images] == [
+        [("bn", 0), ("gn", 0), ("ln", 0)]
+    ] * 2
+    row = images[1][2]
+    assert row.picture.shape == (32, 32, 3)
+    assert row.filters is not None
+    assert row.filters.shape == (12, 3, 3, 3)
+    shapes = [each.shape for each in row.maps if each is not None]
+    assert shapes == [(12, 30, 30), (12, 12, 12), (10, 4, 4)]
+
+
 # -- how sure ------------------------------------------------------------------------------------
 
 
@@ -247,12 +276,12 @@ def test_reliability_is_of_all_seeds_of_a_norm_together():
 
 # -- all of them ---------------------------------------------------------------------------------
 
-TEN = ("bn", *(f"gn:order=similar-scale-trained:groups={i}" for i in range(9)))
+MANY = ("bn", *(f"gn:order=similar-scale-trained:groups={i}" for i in range(5)))
 CASES = {
     "three": lambda: make_analysis(**FEW, probes=make_everything),
     "one seed": lambda: make_analysis(**FEW, seeds=1, probes=make_everything),
     "one norm": lambda: make_analysis(**FEW, norms=("bn",), probes=make_everything),
-    "ten norms": lambda: make_analysis(**FEW, norms=TEN, seeds=2, probes=make_everything),
+    "many norms": lambda: make_analysis(**FEW, norms=MANY, seeds=2, probes=make_everything),
 }
 
 

@@ -15,6 +15,7 @@ from normscope.report.plots.eval_gap import gap_figures
 from normscope.report.plots.figure import ReportFigure
 from normscope.report.plots.forest import forest_figures
 from normscope.report.plots.landscape import landscape_figures
+from normscope.report.plots.maps import map_figures
 from normscope.report.plots.paired import paired_figures
 from normscope.report.plots.race import race_figures
 from normscope.report.plots.sameness import sameness_figures
@@ -55,6 +56,7 @@ FIGURES = (
     Entry((r"eval_gap_\d+",), WHY, gap_figures),
     Entry(("landscape", "landscape_at_loss"), WHY, landscape_figures),
     Entry(("similarity",), WHY, similarity_figures),
+    Entry((r"maps_\d+",), WHY, map_figures),
 )
 
 # `plots.pictures` makes files only: the page has a gallery of its own.
