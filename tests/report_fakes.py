@@ -315,3 +315,53 @@ def make_corruptions(means, adapted=(), clean=True, without=()):
         return Probes(series)
 
     return probes
+
+
+LAYERS = ("2", "5", "9")
+
+
+def make_everything(trial) -> Probes:
+    """Of a trial: readings of every measure that has a figure, in three layers."""
+    number = sum(map(ord, trial.norm))
+    rng = np.random.default_rng([9, number, trial.seed])
+    epochs = np.arange(trial.recipe.epochs + 1.0)
+    ends, four = epochs[[0, -1]], np.linspace(0, trial.recipe.epochs, 4)
+    shares = rng.dirichlet([1, 1, 2, 9], (len(epochs), len(LAYERS)))
+    percent = 70 - 60 * np.exp(-epochs) + rng.normal(0, 1, (3, len(epochs)))
+    features = rng.normal(0, 1, (2, len(LAYERS), 16, 24))
+    steps = np.array([0, 0.003, 0.01, 0.03, 0.1])
+    losses = (2.3 - 0.3 * np.arange(4))[:, None] + 30 * (steps - 0.02) ** 2 + rng.random() / 10
+
+    def of_norms(values, at=epochs) -> Series:
+        return Series(at, values, ("norm",), (LAYERS,))
+
+    series = {
+        f"redundancy.sameness_{where}": of_norms(rng.uniform(low, low + 0.2, shares.shape[:2]))
+        for where, low in (("position", 0.2), ("pooled", 0.6))
+    }
+    series["floor.sameness"] = of_norms(rng.uniform(0, 0.05, (4, len(LAYERS))), four)
+    parts = ("channel", "sample", "interaction", "spatial")
+    series |= {f"variance.{part}": of_norms(shares[:, :, i]) for i, part in enumerate(parts)}
+    series["affine-gap.affine_gap"] = of_norms(rng.uniform(0, 0.1, shares.shape[:2]))
+    if trial.norm == "bn":
+        names = ("running", "precise", "batch")
+        series |= {f"eval-gap.{n}_percent": Series(epochs, percent[i]) for i, n in enumerate(names)}
+        only = rng.integers(0, 60, (4, len(epochs)))
+        counts = ("only_running_precise", "only_precise", "only_running_batch", "only_batch")
+        series |= {f"eval-gap.{n}": Series(epochs, only[i]) for i, n in enumerate(counts)}
+    for name, values in (("loss_nats", losses), ("gradient_change", 40 * steps * losses)):
+        names = (tuple(f"{step:g}" for step in steps),)
+        series[f"landscape.{name}"] = Series(four, values, ("step",), names)
+    grams = features @ features.swapaxes(-1, -2)
+    images = tuple(map(str, range(16)))
+    axes = ("norm", "image", "other image")
+    series["similarity.gram"] = Series(ends, grams, axes, (LAYERS, images, images))
+    maps = np.full((4, 2, 12, 32, 32), np.nan)
+    for place, (channels, size) in enumerate(((3, 32), (12, 30), (12, 12), (10, 4))):
+        maps[place, :, :channels, :size, :size] = 255 * rng.random((2, channels, size, size))
+    views = {"maps.maps": maps, "filters.filters": rng.normal(size=(12, 3, 3, 3))}
+    for name, values in views.items():
+        names = tuple(tuple(map(str, range(length))) for length in values.shape)
+        axes = tuple(f"axis {i}" for i in range(values.ndim))
+        series[name] = Series(ends[1:], values[None], axes, names)
+    return Probes(series)

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from html import escape
 from html.parser import HTMLParser
 from itertools import combinations
 from statistics import mean, stdev
@@ -20,6 +21,7 @@ from report_fakes import (
     failed,
     make_analysis,
     make_costs,
+    make_everything,
     make_labels,
     make_probes,
 )
@@ -29,7 +31,7 @@ from normscope.cli.show import show_analysis
 from normscope.errors import RunError
 from normscope.report import write_report
 from normscope.report.as_json import as_json
-from normscope.report.figures import FIGURE_FILE, make_figures
+from normscope.report.figures import FIGURE_FILE, WHY, make_figures
 from normscope.report.html import render_page
 from normscope.report.markdown import render_markdown
 from normscope.report.result_table import SECONDS_NOTE, setting
@@ -363,6 +365,18 @@ def test_why_is_told_in_plain_words_before_every_number(tmp_path, capsys):
     assert 'id="why"' not in without
 
 
+def test_the_figures_of_the_probes_stand_under_why_and_say_what_to_see(tmp_path):
+    analysis = make_analysis(**FEW, seeds=2, probes=make_everything)
+    figures = make_figures(analysis)
+    html = render_page(analysis, figures, tmp_path)
+    inside = html[html.index('<section id="why"') : html.index('<section id="network"')]
+    drawn = [figure for figure in figures if figure.section == WHY]
+    assert len(drawn) == inside.count("<svg ") >= 7
+    for figure in drawn:
+        assert figure.alt
+        assert f"<figcaption>{escape(figure.caption, quote=False)}</figcaption>" in inside
+
+
 def test_the_navigation_has_the_headings_of_the_sections(plain):
     html = plain[2]
     headings = dict(re.findall(r'<h2 id="(\w+)-title">([^<]+)</h2>', html))
@@ -677,7 +691,7 @@ def test_twenty_norms_are_all_in_every_table_and_have_their_figures(twenty):
         assert f"Most confident mistakes of {norm} " in page.text
         assert f"\n| {norm} | 3 of 3 | " in markdown
     figures = list(folder.glob("figures/*.svg"))
-    assert len(figures) == 10 + 20 + 20
+    assert len(figures) == 11 + 20 + 20
     assert all(figure.stat().st_size < 300_000 for figure in figures)
 
 

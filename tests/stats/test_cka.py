@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from normscope.stats import unbiased_cka
+from normscope.stats import cka_matrix, unbiased_cka
 
 
 def features(rng, samples, width):
@@ -79,3 +79,17 @@ def test_what_it_is_given_stays_as_it_is():
     before = a.copy()
     unbiased_cka(a, a)
     assert (a == before).all()
+
+
+def test_all_pairs_at_once_are_the_pairs_one_by_one():
+    rng = np.random.default_rng(3)
+    grams = np.array([products(features(rng, 9, width)) for width in (1, 4, 30)])
+    pairs = [[unbiased_cka(a, b) for b in grams] for a in grams]
+    np.testing.assert_allclose(cka_matrix(grams), pairs, atol=1e-12)
+
+
+def test_a_network_to_which_all_images_are_alike_has_no_similarity_to_any():
+    rng = np.random.default_rng(3)
+    found = cka_matrix(np.array([np.ones((6, 6)), products(features(rng, 6, 2))]))
+    assert np.isnan(found[0]).all()
+    assert found[1, 1] == pytest.approx(1)

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import pandas as pd
 
+from normscope.analysis.calibration import reliability_of
 from normscope.analysis.contrasts import (
     Contrast,
     against_baseline,
@@ -46,7 +47,7 @@ from normscope.experiment import (
     Result,
 )
 from normscope.experiment.tuning import Search
-from normscope.stats import Estimate, VarianceSplit
+from normscope.stats import Estimate, Reliability, VarianceSplit
 from normscope.words import counted
 
 IN_A_LINE = 6  # verdicts that are named one by one
@@ -82,8 +83,9 @@ class Numbers:
     makes of the confidence, and `robustness` those on corrupted images, if the probe was taken:
     each is a family of its own. `places` are the verdicts on norms before the activation against
     the same norms after it, and `grouping` those on who shares statistics with whom. `winners` are
-    the norms that no other is shown to beat; None while that cannot be said. `ran_alike`: whether
-    the finished trials ran in the same way, so that their times may be compared.
+    the norms that no other is shown to beat; None while that cannot be said. `reliability` is how
+    sure the networks of each norm are, and how often right. `ran_alike`: whether the finished
+    trials ran in the same way, so that their times may be compared.
     """
 
     experiment: Experiment
@@ -107,6 +109,7 @@ class Numbers:
     winners: tuple[str, ...] | None
     searches: tuple[Search, ...]
     mistakes: Mistakes
+    reliability: Mapping[str, Reliability]
     scopes: tuple[Scope, ...]
     titles: Mapping[str, str]
     costs: Costs | None
@@ -224,6 +227,7 @@ def numbers_of(
         winners=winners_of(experiment, by_batch_size, trials, rules),
         searches=tuple(contents.searches),
         mistakes=find_mistakes(main, experiment.norms, facts.class_names, labels),
+        reliability=reliability_of(main, experiment.norms, labels),
         scopes=scopes_of(experiment, facts, results, whole_train_size),
         titles=titles or {},
         costs=contents.costs,

@@ -125,6 +125,21 @@ PROBES: dict[str, Probe] = {
         axes=("norm", "image", "other image"),
         default=False,
     ),
+    "filters": Probe(
+        "the filters of the first convolution, for looking at",
+        f"{_FILES}.views:filters",
+        when="end",
+        axes=("filter", "colour", "row", "column"),
+        default=False,
+    ),
+    "maps": Probe(
+        "two images, and what comes out of the first, the middle and the last norm layer",
+        f"{_FILES}.views:maps",
+        when="end",
+        axes=("place", "image", "channel", "row", "column"),
+        positions={"place": ("image", "first norm", "middle norm", "last norm")},
+        default=False,
+    ),
     "corruptions": Probe(
         "test accuracy on noisy, blurred, pale, bright, pixelated and compressed images",
         f"{_FILES}.changes:corrupted",

@@ -6,20 +6,29 @@ from dataclasses import dataclass, replace
 
 from normscope.analysis import Analysis
 from normscope.report.plots.batch_sizes import batch_figures
+from normscope.report.plots.calibration import calibration_figures
 from normscope.report.plots.confusion import confusion_figures
 from normscope.report.plots.curves import LATE, METRICS, curve_figures
 from normscope.report.plots.dots import epochs_to_level_figures, final_accuracy_figures
 from normscope.report.plots.drops import drop_figures
+from normscope.report.plots.eval_gap import gap_figures
 from normscope.report.plots.figure import ReportFigure
 from normscope.report.plots.forest import forest_figures
+from normscope.report.plots.landscape import landscape_figures
+from normscope.report.plots.maps import map_figures
 from normscope.report.plots.paired import paired_figures
 from normscope.report.plots.race import race_figures
+from normscope.report.plots.sameness import sameness_figures
+from normscope.report.plots.shares import share_figures
+from normscope.report.plots.similarity import similarity_figures
 
 ANSWER = "answer"
 BATCH = "batch"
 CURVES = "curves"
 CONVERGENCE = "convergence"
 MISTAKES = "mistakes"
+CALIBRATION = "calibration"
+WHY = "why"
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,13 @@ FIGURES = (
     Entry(("epochs_to_level",), CONVERGENCE, epochs_to_level_figures),
     Entry(("drops",), CONVERGENCE, drop_figures),
     Entry((r"confusion_\d+",), MISTAKES, confusion_figures),
+    Entry(("calibration",), CALIBRATION, calibration_figures),
+    Entry(("sameness_layers", "sameness_epochs"), WHY, sameness_figures),
+    Entry(("variance_shares",), WHY, share_figures),
+    Entry((r"eval_gap_\d+",), WHY, gap_figures),
+    Entry(("landscape", "landscape_at_loss"), WHY, landscape_figures),
+    Entry(("similarity",), WHY, similarity_figures),
+    Entry((r"maps_\d+",), WHY, map_figures),
 )
 
 # `plots.pictures` makes files only: the page has a gallery of its own.

@@ -17,9 +17,11 @@ from normscope.experiment import ModelSummary
 from normscope.report.figures import (
     ANSWER,
     BATCH,
+    CALIBRATION,
     CONVERGENCE,
     CURVES,
     MISTAKES,
+    WHY,
     ReportFigure,
 )
 from normscope.report.plots import curves_data, for_page, norm_styles, seeds_as_bands
@@ -55,7 +57,7 @@ def render_page(analysis: Analysis, figures: Sequence[ReportFigure], pictures: P
     tables = evidence_tables(analysis)
     inline = {
         section: [(f, Markup(for_page(f.svg))) for f in figures if f.section == section]
-        for section in (ANSWER, BATCH, CURVES, CONVERGENCE, MISTAKES)
+        for section in (ANSWER, BATCH, CURVES, CONVERGENCE, MISTAKES, CALIBRATION, WHY)
     }
     return _TEMPLATES.get_template("report.html.j2").render(
         analysis=analysis,
@@ -64,7 +66,9 @@ def render_page(analysis: Analysis, figures: Sequence[ReportFigure], pictures: P
         setting=setting(analysis),
         full_names=full_names(analysis),
         recipe=analysis.experiment.recipe.describe(),
-        sections=_sections(analysis, evidence=bool(tables or inline[ANSWER])),
+        sections=_sections(
+            analysis, evidence=bool(tables or inline[ANSWER]), why=bool(inline[WHY])
+        ),
         headings=headings(analysis),
         confidence=confidence(analysis.rules.alpha),
         rows=[(norm, result_row(norm, analysis.level)) for norm in analysis.norms],
@@ -81,13 +85,15 @@ def render_page(analysis: Analysis, figures: Sequence[ReportFigure], pictures: P
         bands=seeds_as_bands(curves_data(analysis, "test_accuracy_percent")),
         convergence=inline[CONVERGENCE],
         confusions=inline[MISTAKES],
+        calibrations=inline[CALIBRATION],
+        insides=inline[WHY],
         picture=lambda mistake: _picture(mistake, pictures),
         models=_distinct_models(analysis),
         environments=list(Counter(r.environment for r in analysis.all_results).items()),
     )
 
 
-def _sections(analysis: Analysis, evidence: bool) -> dict[str, str]:
+def _sections(analysis: Analysis, evidence: bool, why: bool) -> dict[str, str]:
     """The sections that there are: the id of each, and its heading, also in the navigation."""
     sections = {
         "answer": "Answer",
@@ -102,7 +108,7 @@ def _sections(analysis: Analysis, evidence: bool) -> dict[str, str]:
     }
     absent = {"evidence"} if not evidence else set()
     absent |= {"findings"} if not analysis.findings else set()
-    absent |= {"why"} if not analysis.why and not analysis.inside else set()
+    absent |= {"why"} if not (why or analysis.why or analysis.inside) else set()
     return {key: heading for key, heading in sections.items() if key not in absent}
 
 

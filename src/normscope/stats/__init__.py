@@ -1,6 +1,7 @@
 """Estimates, intervals and tests: pure functions of arrays that know nothing of trials or norms."""
 
 from normscope.stats.calibration import (
+    BINS,
     Reliability,
     Scaled,
     calibration_error,
@@ -9,7 +10,7 @@ from normscope.stats.calibration import (
     reliability,
     temperature_scaled,
 )
-from normscope.stats.cka import unbiased_cka
+from normscope.stats.cka import cka_matrix, unbiased_cka
 from normscope.stats.convergence import area_under_curve, drops, epochs_to_level
 from normscope.stats.estimates import (
     Estimate,
@@ -47,6 +48,7 @@ from normscope.stats.sequential import (
 )
 
 __all__ = [
+    "BINS",
     "Estimate",
     "Interval",
     "Reliability",
@@ -58,6 +60,7 @@ __all__ = [
     "area_under_curve",
     "bca_interval",
     "calibration_error",
+    "cka_matrix",
     "confidence_sequence",
     "confidence_sequences",
     "correlation",

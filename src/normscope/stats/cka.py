@@ -30,3 +30,23 @@ def _hsic(a: np.ndarray, b: np.ndarray) -> float:
     products = (a * b).sum()
     means = rows_a.sum() * rows_b.sum() / ((n - 1) * (n - 2))
     return float((products + means - 2 / (n - 2) * (rows_a @ rows_b)) / (n * (n - 3)))
+
+
+def cka_matrix(grams: np.ndarray) -> np.ndarray:
+    """`unbiased_cka` of each of K matrices, (K, N, N), with each: (K, K).
+
+    The unbiased estimator is an inner product of matrices whose rows and columns add up to 0
+    without their diagonals, so that all pairs are one product.
+    Source: Szekely & Rizzo 2014, arXiv:1310.2926, definition 2 and proposition 1.
+    """
+    centred = np.array([_centred(_without_diagonal(gram)).ravel() for gram in grams])
+    products = centred @ centred.T
+    squares = np.diag(products)
+    lengths = np.sqrt(np.where(squares > 0, squares, np.nan))
+    return products / np.outer(lengths, lengths)
+
+
+def _centred(a: np.ndarray) -> np.ndarray:
+    n, rows = len(a), a.sum(0)
+    centred = a - (rows[:, None] + rows) / (n - 2) + rows.sum() / ((n - 1) * (n - 2))
+    return _without_diagonal(centred)
