@@ -33,7 +33,7 @@ def accuracy_pairs(
         elif trial.status in GUESSING:
             accuracies[trial.norm, trial.seed] = chance_percent
             ordinal = True
-    pairs = _pairs(experiment, norm, baseline, batch_size, accuracies)
+    pairs = paired(experiment, norm, baseline, batch_size, accuracies)
     return replace(pairs, ordinal=ordinal)
 
 
@@ -59,10 +59,10 @@ def metric_pairs(
         elif trial.metrics and metric.level_percent is not None:
             values[trial.norm, trial.seed] = np.inf
     if not any(np.isinf(value) for value in values.values()):
-        return _pairs(experiment, norm, baseline, size, values)
+        return paired(experiment, norm, baseline, size, values)
     ranks = {value: rank for rank, value in enumerate(sorted(set(values.values())))}
     ranked = {key: float(ranks[value]) for key, value in values.items()}
-    pairs = _pairs(experiment, norm, baseline, size, ranked)
+    pairs = paired(experiment, norm, baseline, size, ranked)
     signs = tuple(float(np.sign(difference)) for difference in pairs.differences)
     return replace(pairs, differences=signs, ordinal=True)
 
@@ -74,7 +74,7 @@ def _of_pair(
     return [t for t in trials if t.batch_size == batch_size and t.norm in (norm, baseline)]
 
 
-def _pairs(
+def paired(
     experiment: Experiment,
     norm: str,
     baseline: str,

@@ -81,7 +81,7 @@ INVESTIGATIONS: dict[str, Investigation] = {
         norms=("bn", "gn", "ln", "in", "none"),
         probes=("landscape", "gradient-shift", "weights", "channels", "eval-gap"),
         claims=("landscape", "drift", "smoothness", "speed"),
-        figures=("landscape", "equal_loss", "drops", "epochs_to_level"),
+        figures=("landscape_at_loss", "landscape", "drops", "epochs_to_level"),
     ),
     "init": Investigation(
         question="Does a network before any training foretell how well its norm will do?",
@@ -96,7 +96,7 @@ INVESTIGATIONS: dict[str, Investigation] = {
         norms=("bn", "gn", "ln", "ghost-bn"),
         probes=("eval-gap",),
         claims=("regularization",),
-        figures=("differences", "train_accuracy"),
+        figures=("differences", "train_accuracy_percent"),
         parts={"as-it-is": {}, "without-dropout": {"dropout": 0.0}},
         across=("without dropout",),
     ),

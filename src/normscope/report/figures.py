@@ -14,6 +14,7 @@ from normscope.report.plots.drops import drop_figures
 from normscope.report.plots.eval_gap import gap_figures
 from normscope.report.plots.figure import ReportFigure
 from normscope.report.plots.forest import forest_figures
+from normscope.report.plots.grouping import grouping_figures
 from normscope.report.plots.landscape import landscape_figures
 from normscope.report.plots.maps import map_figures
 from normscope.report.plots.paired import paired_figures
@@ -51,6 +52,7 @@ FIGURES = (
     Entry(("drops",), CONVERGENCE, drop_figures),
     Entry((r"confusion_\d+",), MISTAKES, confusion_figures),
     Entry(("calibration",), CALIBRATION, calibration_figures),
+    Entry(("grouping",), WHY, grouping_figures),
     Entry(("sameness_layers", "sameness_epochs"), WHY, sameness_figures),
     Entry(("variance_shares",), WHY, share_figures),
     Entry((r"eval_gap_\d+",), WHY, gap_figures),

@@ -14,6 +14,7 @@ from normscope.analysis.contrasts import Contrast
 from normscope.analysis.grouping import order_of
 from normscope.analysis.metrics import DROP_SUM, Metric
 from normscope.analysis.numbers import Numbers
+from normscope.analysis.pairs import paired
 from normscope.analysis.verdicts import Judgement, Pairs, Rules, judge
 from normscope.analysis.why.reading import Outcome, Reading
 from normscope.experiment import Probes
@@ -278,17 +279,11 @@ def _by_seed(norm: str, numbers: Numbers) -> list[tuple[int, Probes]]:
 def pairs_of_seeds(
     numbers: Numbers, norm: str, own: Mapping[int, float], baseline: Mapping[int, float]
 ) -> Pairs:
-    """Of every seed that both have; all planned ones have to be there in a fixed design."""
+    """The differences of values by seed, of every seed that both have."""
     experiment = numbers.experiment
-    seeds = [seed for seed in experiment.seed_numbers if seed in own and seed in baseline]
-    differences = tuple(round(own[seed] - baseline[seed], 9) for seed in seeds)
-    return Pairs(
-        norm,
-        experiment.main_batch_size,
-        differences,
-        tuple(seeds),
-        complete=len(seeds) == experiment.seeds,
-    )
+    values = {(norm, seed): value for seed, value in own.items()}
+    values |= {(experiment.baseline, seed): value for seed, value in baseline.items()}
+    return paired(experiment, norm, experiment.baseline, experiment.main_batch_size, values)
 
 
 def without_margin(numbers: Numbers) -> Rules:

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from normscope.analysis import Analysis
-from normscope.analysis.why import layer_mean
+from normscope.analysis.why.reading import layer_mean
 from normscope.report.plots.curves import NormCurves, SeedCurve, draw_curves
 from normscope.report.plots.differences import add_key
 from normscope.report.plots.figure import ReportFigure

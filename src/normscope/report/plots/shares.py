@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from normscope.analysis import Analysis
-from normscope.analysis.why import layer_mean
+from normscope.analysis.why.reading import layer_mean
 from normscope.report.plots.differences import add_key
 from normscope.report.plots.figure import MAX_NORMS_IN_WORDS, ReportFigure
 from normscope.report.plots.inside import LAYER, Band, layers, seeds, set_layers, trained

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from normscope.analysis import Analysis
-from normscope.analysis.why import layer_mean
+from normscope.analysis.why.reading import layer_mean
 from normscope.report.plots.differences import add_key
 from normscope.report.plots.figure import MAX_NORMS_IN_WORDS, ReportFigure
 from normscope.report.plots.inside import (
