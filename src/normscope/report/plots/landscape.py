@@ -247,5 +247,6 @@ def _name_ends(axes: Axes, rows: Sequence[AtLoss], styles: dict[str, NormStyle])
     for row, start, height in zip(rows, starts, heights, strict=True):
         axes.annotate(
             shorten(row.norm, 20), xy=start, xytext=(1.045, height), va="center",
-            textcoords="axes fraction", fontsize=8.5, annotation_clip=False, arrowprops=leader(styles[row.norm], 0),
+            textcoords="axes fraction", fontsize=8.5, annotation_clip=False,
+            arrowprops=leader(styles[row.norm], 0),
         )  # fmt: skip
