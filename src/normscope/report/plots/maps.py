@@ -12,7 +12,7 @@ from normscope.report.plots.figure import ReportFigure
 from normscope.report.plots.inside import trained
 from normscope.report.plots.style import PANEL_INCHES, add_heading, shorten, styled
 
-MAX_NORMS = 6  # more would make a file too large
+MAX_NORMS = 5  # more would make a file too large
 SIDE = 3  # tiles to a side of a square of them
 GAP = 1  # pixels between two tiles
 PLACES = ("first norm", "middle norm", "last norm")
