@@ -10,8 +10,8 @@ DOCUMENT = ROOT / "docs" / "architecture.md"
 # In the order in which the work goes through them; a new package needs a line here.
 PACKAGES = (
     "cli", "study", "experiment", "norms", "models", "data", "probes", "training",
-    "training/fused", "executors", "observers", "store", "stats", "analysis", "report",
-    "report/plots",
+    "training/fused", "executors", "observers", "store", "stats", "analysis",
+    "analysis/why", "report", "report/plots",
 )  # fmt: skip
 
 
