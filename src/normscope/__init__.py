@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from normscope.study.compare import compare
     from normscope.study.comparison import Comparison
     from normscope.study.cost import cost
+    from normscope.study.explain import explain
     from normscope.study.probe import probe
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "UsageError",
     "compare",
     "cost",
+    "explain",
     "load_dataset",
     "norms",
     "probe",
@@ -51,6 +53,7 @@ _HOMES = {
     "UsageError": "normscope.errors",
     "compare": "normscope.study.compare",
     "cost": "normscope.study.cost",
+    "explain": "normscope.study.explain",
     "load_dataset": "normscope.data",
     "probe": "normscope.study.probe",
     "summarize": "normscope.models.summary",

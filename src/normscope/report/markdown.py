@@ -13,7 +13,13 @@ from normscope.report.result_table import (
     setting,
     title,
 )
-from normscope.report.tables import Table, cost_tables, evidence_tables, inside_tables
+from normscope.report.tables import (
+    Table,
+    agreement_tables,
+    cost_tables,
+    evidence_tables,
+    inside_tables,
+)
 
 
 def render_markdown(analysis: Analysis, figures: Sequence[ReportFigure]) -> str:
@@ -36,6 +42,7 @@ def render_markdown(analysis: Analysis, figures: Sequence[ReportFigure]) -> str:
         *_tables("## Evidence", evidence_tables(analysis)),
         "## Findings" if analysis.findings else "",
         _bullets(analysis.findings),
+        *_mistakes(analysis),
         *_why(analysis),
         *_tables("## Network and cost", cost_tables(analysis)),
         "## Figures" if figures else "",
@@ -44,6 +51,13 @@ def render_markdown(analysis: Analysis, figures: Sequence[ReportFigure]) -> str:
         *(_code(request.command) for request in analysis.requests),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _mistakes(analysis: Analysis) -> list[str]:
+    if analysis.agreement is None:
+        return []
+    sentences = " ".join(analysis.agreement.sentences)
+    return ["## Mistakes", _escape(sentences), *_tables("", agreement_tables(analysis))]
 
 
 def _why(analysis: Analysis) -> list[str]:

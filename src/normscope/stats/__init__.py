@@ -20,7 +20,14 @@ from normscope.stats.estimates import (
     t_p_value,
 )
 from normscope.stats.families import holm, holm_levels, winner_set
-from normscope.stats.images import VarianceSplit, multibootstrap, variance_split
+from normscope.stats.images import (
+    SharedMistakes,
+    VarianceSplit,
+    multibootstrap,
+    shared_mistakes,
+    shared_percent,
+    variance_split,
+)
 from normscope.stats.mcnemar import mcnemar
 from normscope.stats.permutation import sign_flip_p_value
 from normscope.stats.planning import (
@@ -49,6 +56,7 @@ __all__ = [
     "Estimate",
     "Interval",
     "Reliability",
+    "SharedMistakes",
     "Stopping",
     "VarianceSplit",
     "all_equal",
@@ -79,6 +87,8 @@ __all__ = [
     "running_intervals",
     "seeds_for_power",
     "seeds_to_decide",
+    "shared_mistakes",
+    "shared_percent",
     "sign_flip_p_value",
     "stopping_times",
     "t_interval",
