@@ -69,3 +69,17 @@ def test_json_is_nothing_but_json(normscope):
     ran = normscope("compare", *SMALL, "--probes", "dead", "--json", "--out", "run")
     assert json.loads(ran.stdout)
     assert "Probes took" in ran.stderr
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_run_is_explained_afterwards(normscope, tmp_path):
+    pytest.importorskip("captum")
+    ran = normscope("compare", *SMALL, "--out", "run")
+    assert ran.returncode == 0, ran.stderr
+    explained = normscope("explain", "run", "--method", "occlusion", "--seed", "0")
+    assert explained.returncode == 0, explained.stderr
+    assert "by occlusion, with the networks of bn, ln of seed 0." in explained.stdout
+    assert (tmp_path / "run/heat_maps/occlusion.npz").exists()
+    refused = normscope("explain", "run", "--seed", "7")
+    assert refused.returncode == 2
+    assert refused.stderr == ("normscope: run holds no weights of seed 7; it has those of 0\n")

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from zipfile import BadZipFile
 
 import numpy as np
@@ -115,7 +115,7 @@ def write_heat_maps(heat_maps: HeatMaps, path: Path) -> None:
         "norms": norms,
         "layers": [heat_maps.norms[norm].layer for norm in norms],
     }
-    arrays = {"indexes": heat_maps.indexes}
+    arrays: dict[str, Any] = {"indexes": heat_maps.indexes}
     for place, norm in enumerate(norms):  # the name of a norm may be no name of a file
         arrays[f"classes{place}"] = heat_maps.norms[norm].classes
         arrays[f"maps{place}"] = _as_float16(heat_maps.norms[norm].maps)
