@@ -63,7 +63,7 @@ def twenty(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def explained(tmp_path_factory):
-    """The address of a page with heat maps of every picture, without the other files of a report."""
+    """The address of a page with heat maps of every picture, and without other files."""
     analysis = make_analysis(epochs=2, test_size=100)
     pictures = tmp_path_factory.mktemp("explained")
     indexes = np.array(sorted(analysis.mistakes.pictures()))

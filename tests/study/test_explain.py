@@ -68,7 +68,7 @@ def test_a_folder_keeps_both_methods_of_every_norm(folder):
             assert heat.maps.shape == (len(shown), side, side)
             np.testing.assert_array_equal(heat.classes, of_trial.predictions.classes[shown])
     assert (cam.norms["bn"].maps >= 0).all()
-    assert cam.norms["bn"].layer == "layers.27 (BatchNorm2d)"
+    assert cam.norms["bn"].layer == "layers.34 (BatchNorm2d)"
     assert occlusion.norms["bn"].layer == ""
     assert sum(path.stat().st_size for path in folder.glob("heat_maps/*")) < 300_000
 
@@ -104,7 +104,7 @@ def test_a_report_shows_them_without_captum(copied, monkeypatch):
     )
     assert len(overlays) == 2 * 2 * len(examples) > 0
     assert {*overlays} == {(m, n) for m in ("Grad-CAM", "Occlusion") for n in ("bn", "ln")}
-    assert "layers.27 (BatchNorm2d) with bn" in html
+    assert "layers.34 (BatchNorm2d) with bn" in html
     assert "only evidence for the class is shown" in html
 
 

@@ -69,12 +69,13 @@ class Agreement:
 
     def _on_norms(self, shared: SharedMistakes) -> str:
         seeds, gap = len(self.seeds), shared.within - shared.between
+        spread = interval(shared.by_seed.min(), shared.by_seed.max(), 1)
+        by_seed = f"by seed {spread}; " if seeds > 2 else ""  # two seeds make one pair
         text = (
             f"Two seeds of the same norm have {number(shared.within, 1)} % of their mistakes in "
-            f"common, and two trials that differ in norm and seed {number(shared.between, 1)} %: "
-            f"{signed(gap, 1)} points (by seed "
-            f"{interval(shared.by_seed.min(), shared.by_seed.max(), 1)}; "
-            f"{len(self.norms)} norms, {counted(seeds, 'seed')}; "
+            f"common, and two trials that differ in norm and seed {number(shared.between, 1)} %, "
+            f"a difference of {signed(gap, 1)} points ({by_seed}{len(self.norms)} norms, "
+            f"{counted(seeds, 'seed')}; "
             f"p {_compared(shared.p_value)}, norms permuted within seeds). "
         )
         if shared.p_value > ALPHA:

@@ -132,10 +132,12 @@ def _grad_cam_note(maps: HeatMaps, analysis: Analysis) -> str:
 
 def _layers(maps: HeatMaps) -> str:
     """The layer, or by norm where they differ: ``layers.26 (BatchNorm2d) with bn, ...``."""
-    layers = {norm: heat.layer for norm, heat in maps.norms.items()}
-    if len({*layers.values()}) == 1:
-        return next(iter(layers.values()))
-    return ", ".join(f"{layer} with {norm}" for norm, layer in layers.items())
+    norms: dict[str, list[str]] = {}
+    for norm, heat in maps.norms.items():
+        norms.setdefault(heat.layer, []).append(norm)
+    if len(norms) == 1:
+        return next(iter(norms))
+    return ", ".join(f"{layer} with {' and '.join(those)}" for layer, those in norms.items())
 
 
 def _occlusion_note(maps: HeatMaps, analysis: Analysis) -> str:

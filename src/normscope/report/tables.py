@@ -65,14 +65,23 @@ def _splits(agreement: Agreement) -> Table:
     return Table(
         "Hard and easy images",
         f"Of the {agreement.test_size:,} test images, how many are right or wrong in every "
-        "finished trial. The more trials there are, the more images are mixed.",
-        ["Norm", "Trials", "Right in all", "Wrong in all", "Mixed"],
+        f"finished trial: {_trials(agreement)}. The more trials there are, the more images are "
+        "mixed.",
+        ["Norm", "Right in all", "Wrong in all", "Mixed"],
         [
-            [Cell(name), *(Cell(f"{n:,}") for n in (s.trials, s.right, s.wrong, s.mixed))]
+            [Cell(name), *(Cell(f"{n:,}") for n in (s.right, s.wrong, s.mixed))]
             for name, s in splits
         ],
         [name if name in agreement.splits else None for name, _ in splits],
     )
+
+
+def _trials(agreement: Agreement) -> str:
+    """``3 of each norm``, or ``3 of bn, 2 of gn``."""
+    counts = {norm: split.trials for norm, split in agreement.splits.items()}
+    if len({*counts.values()}) == 1 < len(counts):
+        return f"{next(iter(counts.values()))} of each norm"
+    return ", ".join(f"{count} of {norm}" for norm, count in counts.items())
 
 
 def _shared(agreement: Agreement, shared: SharedMistakes) -> Table:
