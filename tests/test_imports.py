@@ -111,6 +111,13 @@ def test_the_package_never_imports(module):
         assert not any(name.split(".")[0] == module for name in imports_of(path)), path
 
 
+def test_captum_is_an_extra_that_one_file_imports_when_it_is_needed():
+    named = [path for path in FILES if any(n.split(".")[0] == "captum" for n in imports_of(path))]
+    assert [path.relative_to(PACKAGE).as_posix() for path in named] == ["training/attribution.py"]
+    code = "import sys, normscope.study.explain; sys.exit('captum' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 @pytest.mark.parametrize("name", normscope.__all__)
 def test_every_public_name_is_there(name):
     found = getattr(normscope, name)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from normscope.study.compare import compare
     from normscope.study.comparison import Comparison
     from normscope.study.cost import cost
+    from normscope.study.explain import explain
     from normscope.study.investigate import investigate
     from normscope.study.probe import probe
 
@@ -34,6 +35,7 @@ __all__ = [
     "UsageError",
     "compare",
     "cost",
+    "explain",
     "investigate",
     "load_dataset",
     "norms",
@@ -53,6 +55,7 @@ _HOMES = {
     "UsageError": "normscope.errors",
     "compare": "normscope.study.compare",
     "cost": "normscope.study.cost",
+    "explain": "normscope.study.explain",
     "investigate": "normscope.study.investigate",
     "load_dataset": "normscope.data",
     "probe": "normscope.study.probe",

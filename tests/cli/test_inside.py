@@ -102,3 +102,17 @@ def test_the_questions_are_in_the_help(normscope):
         "normscope: unknown investigation 'colour'; known: channels, bump, batch-size, smoothness, "
         "init, regularization\n"
     )
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_run_is_explained_afterwards(normscope, tmp_path):
+    pytest.importorskip("captum")
+    ran = normscope("compare", *SMALL, "--out", "run")
+    assert ran.returncode == 0, ran.stderr
+    explained = normscope("explain", "run", "--method", "occlusion", "--seed", "0")
+    assert explained.returncode == 0, explained.stderr
+    assert "by occlusion, with the networks of bn, ln of seed 0." in explained.stdout
+    assert (tmp_path / "run/heat_maps/occlusion.npz").exists()
+    refused = normscope("explain", "run", "--seed", "7")
+    assert refused.returncode == 2
+    assert refused.stderr == ("normscope: run holds no weights of seed 7; it has those of 0\n")

@@ -298,6 +298,50 @@ def test_a_tile_says_what_was_taken_for_what_how_surely_and_how_often(plain):
     ) in Page(html).text
 
 
+def test_below_a_picture_there_is_what_every_norm_says_of_it(plain):
+    """A row for each norm: how many trials err, and its mean percent and the lowest to highest."""
+    analysis, _, html = plain
+    example = analysis.mistakes.groups[0].examples[0]
+    image, names = analysis.images[example.index], analysis.facts.class_names
+    tile = html[html.index(f"#{example.index}</span>") :]
+    page = Page(tile[: tile.index("</details>")])
+    assert image.agreement in page.text
+    assert page.rows[0] == [
+        "Norm",
+        "Wrong",
+        f"{example.true} true",
+        *(names[c] for c in image.classes[1:]),
+    ]
+    for row, norm in zip(page.rows[1:], ("bn", "gn", "ln"), strict=True):
+        kept = [r.predictions for r in analysis.results if r.trial.norm == norm]
+        wrong = sum(int(names[p.classes[example.index]] != example.true) for p in kept)
+        percent = [100 * p.probabilities()[example.index] for p in kept]
+        cells = []
+        for each in image.classes:
+            low, high = (round(f(p[each] for p in percent)) for f in (min, max))
+            spread = f"{low}–{high}" if low != high else f"{low}"
+            cells.append(f"{mean(float(p[each]) for p in percent):.1f} {spread}")
+        assert row == [norm, f"{wrong} of 3", *cells]
+
+
+def test_the_agreement_of_trials_is_on_the_page_in_markdown_and_in_json(plain):
+    analysis, folder, html = plain
+    markdown = folder.joinpath("summary.md").read_text(encoding="utf-8")
+    words, found = as_json(analysis)["agreement"], analysis.agreement
+    assert len(words["sentences"]) == 2
+    for sentence in words["sentences"]:
+        assert " ".join(typeset(sentence).split()) in Page(html).text
+        assert sentence.replace("|", r"\|") in markdown
+    shares = [f"{percent:.1f}" for percent in found.shared.percent[1]]
+    assert ["gn", *shares] in Page(html).rows
+    assert f"| gn | {' | '.join(shares)} |" in markdown
+    assert f"<b>{shares[1]}</b>" in html
+    split = found.splits["gn"]
+    counts = [f"{n:,}" for n in (split.right, split.wrong, split.mixed)]
+    assert ["gn", *counts] in Page(html).rows
+    assert words["shared_mistakes"]["percent"][1] == found.shared.percent[1].tolist()
+
+
 def test_provenance_lists_what_a_reader_needs_to_repeat_and_to_doubt(plain):
     analysis, _, html = plain
     text = Page(html).text
@@ -678,15 +722,20 @@ def twenty(tmp_path_factory):
     return analysis, path.parent, path.read_text(encoding="utf-8")
 
 
+def without_galleries(html):
+    """The page without what there is below its pictures, a table for each."""
+    return re.sub(r'<ol class="gallery">.*?</ol>', "", html, flags=re.DOTALL)
+
+
 def test_twenty_norms_are_all_in_every_table_and_have_their_figures(twenty):
     _, folder, html = twenty
-    page = Page(html)
+    page = Page(without_galleries(html))
     markdown = folder.joinpath("summary.md").read_text(encoding="utf-8")
     for norm in TWENTY:
         assert page.row(norm)[1] == "3 of 3"
         rows = [row[0] for row in page.rows].count(norm)
-        # Results, evidence, spread, cost, cost side by side, before training.
-        assert rows == (5 if norm == TWENTY[0] else 6)
+        # Results, evidence, spread, agreement twice, cost, cost side by side, before training.
+        assert rows == (7 if norm == TWENTY[0] else 8)
         assert f"Wrong only with {norm} " in page.text
         assert f"Most confident mistakes of {norm} " in page.text
         assert f"\n| {norm} | 3 of 3 | " in markdown
@@ -696,9 +745,10 @@ def test_twenty_norms_are_all_in_every_table_and_have_their_figures(twenty):
 
 
 def test_what_is_long_with_twenty_norms_is_folded(twenty, plain):
-    names = [tag for tag, _ in Page(twenty[2]).tags]
+    names = [tag for tag, _ in Page(without_galleries(twenty[2])).tags]
     assert names.count("details") == 2 * 20 + 1 + 20  # mistakes, the matrices, layers
-    assert [tag for tag, _ in Page(plain[2]).tags].count("details") == 3  # layers
+    usual = [tag for tag, _ in Page(without_galleries(plain[2])).tags]
+    assert usual.count("details") == 3  # layers
 
 
 def labels(figure):

@@ -3,6 +3,7 @@
 import re
 import shutil
 from base64 import b64encode
+from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 from report_fakes import diverged, make_analysis
 
+from normscope.experiment import HeatMaps, NormHeat
 from normscope.report import write_report
 from normscope.report.figures import make_figures
 from normscope.report.html import render_page
@@ -55,6 +57,23 @@ def twenty(tmp_path_factory):
     analysis = make_analysis(norms=norms, epochs=6, class_names=("ant", "bee", "cat"))
     page = tmp_path_factory.mktemp("twenty") / "report.html"
     html = render_page(analysis, make_figures(analysis), page.parent / "pictures")
+    page.write_text(html, encoding="utf-8")
+    return page.as_uri()
+
+
+@pytest.fixture(scope="module")
+def explained(tmp_path_factory):
+    """The address of a page with heat maps of every picture, and without other files."""
+    analysis = make_analysis(epochs=2, test_size=100)
+    pictures = tmp_path_factory.mktemp("explained")
+    indexes = np.array(sorted(analysis.mistakes.pictures()))
+    for index in indexes:
+        Image.new("RGB", (32, 32), (90, int(index) % 256, 30)).save(pictures / f"{index}.png")
+    maps = np.random.default_rng(0).random((len(indexes), 7, 7), dtype=np.float32)
+    heat = NormHeat("layers.26 (Norm)", np.zeros(len(indexes), dtype=np.int64), maps)
+    found = HeatMaps("grad-cam", 0, indexes, dict.fromkeys(("bn", "gn", "ln"), heat))
+    page = pictures / "report.html"
+    html = render_page(replace(analysis, heat_maps=(found,)), [], pictures)
     page.write_text(html, encoding="utf-8")
     return page.as_uri()
 
@@ -214,6 +233,36 @@ def test_markup_in_names_is_shown_as_text(visit):
 
 
 @pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+def test_where_networks_looked_is_seen_without_scripts_once_a_picture_is_opened(
+    browser, explained, viewport
+):
+    context = browser.new_context(viewport=viewport, java_script_enabled=False)
+    page = context.new_page()
+    page.goto(explained)
+    tile = page.locator(".gallery li", has=page.locator("> details")).first
+    looks = tile.locator(".looks img")
+    assert not looks.first.is_visible()
+    tile.locator("summary").click()
+    assert looks.count() == 3
+    for image in looks.all():
+        box = image.bounding_box()
+        assert (box["width"], box["height"]) == (96, 96)
+        assert 0 <= box["x"] <= viewport["width"] - 96
+        assert image.evaluate("e => [e.naturalWidth, e.naturalHeight]") == [32, 32]
+        assert image.evaluate("e => getComputedStyle(e).imageRendering") == "pixelated"
+    table = tile.locator("table.shares")
+    assert table.evaluate("e => e.scrollWidth <= e.parentElement.clientWidth")
+    bars = tile.locator("tbody tr").first.locator("svg")
+    for bar, cell in zip(
+        bars.all(), tile.locator("tbody tr").first.locator("td").all()[1:], strict=True
+    ):
+        percent = float(cell.inner_text().split()[0])
+        room = cell.evaluate("e => e.clientWidth - 2 * parseFloat(getComputedStyle(e).paddingLeft)")
+        assert bar.bounding_box()["width"] == pytest.approx(room * percent / 100, abs=1)
+    context.close()
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
 def test_twenty_norms_fit_and_what_is_folded_opens_without_scripts(visit, twenty, viewport):
     page = visit(address=twenty, viewport=viewport, java_script_enabled=False)
     width, height = page.evaluate(
@@ -223,7 +272,7 @@ def test_twenty_norms_fit_and_what_is_folded_opens_without_scripts(visit, twenty
     assert height < 30 * viewport["height"]
     group = page.locator("details", has_text="Wrong only with norm19")
     assert not group.locator(".gallery").is_visible()
-    group.locator("summary").click()
+    group.locator("summary").first.click()
     assert group.locator(".gallery").is_visible()
 
 

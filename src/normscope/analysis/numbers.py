@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 import pandas as pd
 
+from normscope.analysis.agreement import Agreement, agreement_of
 from normscope.analysis.calibration import reliability_of
 from normscope.analysis.contrasts import (
     Contrast,
@@ -16,6 +17,7 @@ from normscope.analysis.contrasts import (
     winners_of,
 )
 from normscope.analysis.evidence import Evidence, evidence_of, variances_of
+from normscope.analysis.gallery import ImageAnswers, image_answers
 from normscope.analysis.grouping import grouping_on
 from normscope.analysis.metrics import CALIBRATION_FAMILY, Metric, metrics_of, secondary_family
 from normscope.analysis.mistakes import Mistakes, find_mistakes
@@ -41,6 +43,7 @@ from normscope.experiment import (
     DatasetFacts,
     Design,
     Experiment,
+    HeatMaps,
     ModelSummary,
     Probes,
     Request,
@@ -59,7 +62,7 @@ class Contents:
 
     `models`: by norm. `test_labels`: int64, shape (N_test,). `searches`: how the learning rates
     were found, where they were. `costs`: what the norms cost, if it was measured. `probes`: what
-    probes measured, by the id of a trial.
+    probes measured, by the id of a trial. `heat_maps`: where networks looked, by one method each.
     """
 
     experiment: Experiment
@@ -71,6 +74,7 @@ class Contents:
     searches: Sequence[Search] = ()
     costs: Costs | None = None
     probes: Mapping[str, Probes] = field(default_factory=dict)
+    heat_maps: Sequence[HeatMaps] = ()
 
 
 @dataclass(frozen=True, repr=False)
@@ -85,7 +89,8 @@ class Numbers:
     the same norms after it, and `grouping` those on who shares statistics with whom. `winners` are
     the norms that no other is shown to beat; None while that cannot be said. `reliability` is how
     sure the networks of each norm are, and how often right. `ran_alike`: whether the finished
-    trials ran in the same way, so that their times may be compared.
+    trials ran in the same way, so that their times may be compared. `images` has what
+    norms say of each test image that is shown.
     """
 
     experiment: Experiment
@@ -110,6 +115,9 @@ class Numbers:
     searches: tuple[Search, ...]
     mistakes: Mistakes
     reliability: Mapping[str, Reliability]
+    agreement: Agreement | None
+    images: Mapping[int, ImageAnswers]
+    heat_maps: tuple[HeatMaps, ...]
     scopes: tuple[Scope, ...]
     titles: Mapping[str, str]
     costs: Costs | None
@@ -203,6 +211,7 @@ def numbers_of(
     family = secondary_family(metrics, ran_alike)
     if whole_train_size is None and experiment.train_limit is None:
         whole_train_size = facts.train_size
+    mistakes = find_mistakes(main, experiment.norms, facts.class_names, labels)
     return Numbers(
         experiment=experiment,
         requests=tuple(requests),
@@ -226,7 +235,10 @@ def numbers_of(
         variances=variances_of(experiment, main, labels),
         winners=winners_of(experiment, by_batch_size, trials, rules),
         searches=tuple(contents.searches),
-        mistakes=find_mistakes(main, experiment.norms, facts.class_names, labels),
+        mistakes=mistakes,
+        agreement=agreement_of(main, experiment.norms, labels),
+        images=image_answers(main, experiment.norms, labels, mistakes.pictures()),
+        heat_maps=tuple(contents.heat_maps),
         reliability=reliability_of(main, experiment.norms, labels),
         scopes=scopes_of(experiment, facts, results, whole_train_size),
         titles=titles or {},

@@ -9,7 +9,7 @@ import typer
 from normscope.cli.data import data_app
 from normscope.cli.experiments import compare, investigate, report
 from normscope.cli.information import check_norm, cost, norms, plan, summary
-from normscope.cli.inside import probe
+from normscope.cli.inside import explain, probe
 from normscope.cli.names import HelpWithNames
 from normscope.cli.options import figures_without_a_home
 from normscope.cli.streams import prepare_streams
@@ -21,7 +21,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Which normalization layer should your CNN use, by how much, and why.",
 )
-for command in (compare, investigate, report, probe, norms, check_norm, cost, plan, summary):
+COMMANDS = (
+    compare, investigate, report, probe, explain, norms, check_norm, cost, plan, summary,
+)  # fmt: skip
+for command in COMMANDS:
     app.command(cls=HelpWithNames)(command)
 app.add_typer(data_app, name="data")
 

@@ -9,6 +9,7 @@ from normscope.experiment.design import LEAST_SEEDS, Design, Request
 from normscope.experiment.experiment import Experiment, Protocol, default_seeds
 from normscope.experiment.facts import DatasetFacts, LayerSummary, ModelSummary
 from normscope.experiment.frozen import Frozen
+from normscope.experiment.heat_maps import HeatMaps, NormHeat
 from normscope.experiment.probes import ProbePlan, Probes, Series
 from normscope.experiment.recipe import Precision, Recipe
 from normscope.experiment.recipes import RECIPES, default_recipe
@@ -36,9 +37,11 @@ __all__ = [
     "EpochRecord",
     "Experiment",
     "Frozen",
+    "HeatMaps",
     "LayerSummary",
     "ModelSummary",
     "NormCost",
+    "NormHeat",
     "Precision",
     "Predictions",
     "Predictors",

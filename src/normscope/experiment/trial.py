@@ -98,12 +98,15 @@ class Predictions:
     classes: np.ndarray
     logits: np.ndarray
 
+    def probabilities(self, index: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Softmax of the logits of the images in `index`: float64, shape (N, num_classes)."""
+        shifted = self.logits[index].astype(np.float64)
+        shifted -= shifted.max(axis=1, keepdims=True)
+        return np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
+
     def confidences(self) -> np.ndarray:
         """Softmax probability of the predicted class: float64, shape (N,)."""
-        shifted = self.logits.astype(np.float64)
-        shifted -= shifted.max(axis=1, keepdims=True)
-        probabilities = np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
-        return probabilities[np.arange(len(self.classes)), self.classes]
+        return self.probabilities()[np.arange(len(self.classes)), self.classes]
 
 
 Status = Literal["finished", "diverged", "collapsed", "failed"]

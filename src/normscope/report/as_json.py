@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from normscope.analysis import Analysis
+from normscope.analysis.agreement import Agreement
 from normscope.analysis.contrasts import Contrast
 from normscope.analysis.prediction import Prediction
 from normscope.analysis.robustness import Robustness
@@ -40,6 +41,7 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
         "predictions": [_prediction(found) for found in analysis.predictions],
         "norms": [{key: _plain(value) for key, value in row.items()} for row in rows],
         "findings": [str(remark) for remark in analysis.findings],
+        "agreement": analysis.agreement and _agreement(analysis.agreement),
         "why": [asdict(reading) for reading in analysis.why],
         "inside": [asdict(inside) for inside in analysis.inside],
         "caveats": [str(caveat) for caveat in analysis.caveats],
@@ -99,6 +101,29 @@ def _robustness(found: Robustness) -> dict[str, Any]:
 
 def _prediction(found: Prediction) -> dict[str, Any]:
     return {**asdict(found), "metric": found.metric.name}
+
+
+def _agreement(found: Agreement) -> dict[str, Any]:
+    """`percent` has a row and a column for each of `norms`, in their order."""
+    shared = None
+    if found.shared is not None:
+        shared = {
+            "norms": list(found.norms),
+            "seeds": list(found.seeds),
+            "percent": found.shared.percent.tolist(),
+            "within_percent": found.shared.within,
+            "between_percent": found.shared.between,
+            "difference_points_by_seed": found.shared.by_seed.tolist(),
+            "by_chance_percent": found.by_chance_percent,
+            "p_permutation": found.shared.p_value,
+        }
+    return {
+        "sentences": list(found.sentences),
+        "test_images": found.test_size,
+        "every": asdict(found.every),
+        "norms": {norm: asdict(split) for norm, split in found.splits.items()},
+        "shared_mistakes": shared,
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,5 @@
 """The page: one HTML file that needs no script, no network and no other file."""
 
-import base64
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from normscope.report.figures import (
     WHY,
     ReportFigure,
 )
+from normscope.report.gallery import data_uri, heat_key, heat_notes, make_card
 from normscope.report.plots import curves_data, for_page, norm_styles, seeds_as_bands
 from normscope.report.result_table import (
     SECONDS_NOTE,
@@ -33,7 +33,7 @@ from normscope.report.result_table import (
     setting,
     title,
 )
-from normscope.report.tables import cost_tables, evidence_tables, inside_tables
+from normscope.report.tables import agreement_tables, cost_tables, evidence_tables, inside_tables
 from normscope.words import confidence, counted, last_line, moment, number, typeset
 
 _TEMPLATES = Templates(
@@ -88,6 +88,10 @@ def render_page(analysis: Analysis, figures: Sequence[ReportFigure], pictures: P
         calibrations=inline[CALIBRATION],
         insides=inline[WHY],
         picture=lambda mistake: _picture(mistake, pictures),
+        agreement=agreement_tables(analysis),
+        card=lambda mistake: make_card(analysis, mistake.index, pictures),
+        heat_notes=heat_notes(analysis),
+        heat_key=heat_key(),
         models=_distinct_models(analysis),
         environments=list(Counter(r.environment for r in analysis.all_results).items()),
     )
@@ -142,7 +146,7 @@ def _picture(mistake: Mistake, pictures: Path) -> str | None:
         png = (pictures / f"{mistake.index}.png").read_bytes()
     except OSError:
         return None
-    return "data:image/png;base64," + base64.b64encode(png).decode()
+    return data_uri(png)
 
 
 def _distinct_models(analysis: Analysis) -> list[ModelSummary]:

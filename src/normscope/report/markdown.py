@@ -13,7 +13,13 @@ from normscope.report.result_table import (
     setting,
     title,
 )
-from normscope.report.tables import Table, cost_tables, evidence_tables, inside_tables
+from normscope.report.tables import (
+    Table,
+    agreement_tables,
+    cost_tables,
+    evidence_tables,
+    inside_tables,
+)
 
 
 def render_markdown(analysis: Analysis, figures: Sequence[ReportFigure]) -> str:
@@ -35,6 +41,7 @@ def render_markdown(analysis: Analysis, figures: Sequence[ReportFigure]) -> str:
         *_tables("## Evidence", evidence_tables(analysis)),
         "## Findings" if analysis.findings else "",
         _bullets(analysis.findings),
+        *_mistakes(analysis),
         *_why(analysis),
         *_tables("## Network and cost", cost_tables(analysis)),
         "## Figures" if figures else "",
@@ -49,6 +56,13 @@ def results_table(analysis: Analysis) -> str:
     """A row per norm."""
     rows = [[str(c) for c in result_row(norm, analysis.level)] for norm in analysis.norms]
     return _table([headings(analysis), *rows])
+
+
+def _mistakes(analysis: Analysis) -> list[str]:
+    if analysis.agreement is None:
+        return []
+    sentences = " ".join(analysis.agreement.sentences)
+    return ["## Mistakes", escape(sentences), *_tables("", agreement_tables(analysis))]
 
 
 def _why(analysis: Analysis) -> list[str]:

@@ -22,7 +22,14 @@ from normscope.stats.estimates import (
     t_p_value,
 )
 from normscope.stats.families import holm, holm_levels, winner_set
-from normscope.stats.images import VarianceSplit, multibootstrap, variance_split
+from normscope.stats.images import (
+    SharedMistakes,
+    VarianceSplit,
+    multibootstrap,
+    shared_mistakes,
+    shared_percent,
+    variance_split,
+)
 from normscope.stats.mcnemar import mcnemar
 from normscope.stats.permutation import sign_flip_p_value
 from normscope.stats.planning import (
@@ -53,6 +60,7 @@ __all__ = [
     "Interval",
     "Reliability",
     "Scaled",
+    "SharedMistakes",
     "Stopping",
     "VarianceSplit",
     "all_equal",
@@ -84,6 +92,8 @@ __all__ = [
     "running_intervals",
     "seeds_for_power",
     "seeds_to_decide",
+    "shared_mistakes",
+    "shared_percent",
     "sign_flip_p_value",
     "stopping_times",
     "t_interval",

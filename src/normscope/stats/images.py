@@ -41,6 +41,83 @@ def variance_split(correct: np.ndarray) -> VarianceSplit | None:
     return VarianceSplit(total, total - between, between)
 
 
+def shared_percent(wrong: np.ndarray) -> np.ndarray:
+    """How many of their mistakes each two of T trials have in common: float64, shape (T, T).
+
+    ``100 * 2 |A and B| / (|A| + |B|)``, the coefficient of Dice (1945, Ecology 26), where A and B
+    are the images that the two trials misclassify; `wrong` marks them: bool, (T, N). NaN where
+    neither makes a mistake.
+    """
+    counts = wrong.astype(np.float64)
+    both, made = counts @ counts.T, counts.sum(axis=1)
+    total = made[:, None] + made
+    return np.divide(200 * both, total, out=np.full_like(both, np.nan), where=total > 0)
+
+
+@dataclass(frozen=True)
+class SharedMistakes:
+    """How many of their mistakes trials of k groups have in common, in percent.
+
+    `percent` (k, k) are means over the pairs of trials with different seeds: of two groups, or, in
+    the diagonal, of one. `within` is the mean of the diagonal and `between` that of the rest;
+    `by_seed` (n,) is within - between over the pairs that a seed is part of, in points. `p_value`
+    is the chance that within - between is as large as it is, or larger, if the group of a trial
+    makes no difference to what it gets wrong.
+    """
+
+    percent: np.ndarray
+    within: float
+    between: float
+    by_seed: np.ndarray
+    p_value: float
+
+
+def shared_mistakes(
+    wrong: np.ndarray, permutations: int = 1999, seed: int = 0
+) -> SharedMistakes | None:
+    """Compare the mistakes of trials of the same group with those of different groups.
+
+    `wrong` marks the mistakes: bool, (k, n, N) of k groups and the same n seeds in each. Only
+    trials of different seeds are paired, so that the two of a pair differ in their seed whether or
+    not they differ in their group. The p value is that of a permutation test: the groups are
+    permuted within each seed, at random. None for fewer than two groups or seeds, and where two
+    trials make no mistake.
+    """
+    groups, seeds, images = wrong.shape
+    if groups < 2 or seeds < 2:
+        return None
+    shared = shared_percent(wrong.reshape(-1, images)).reshape(groups, seeds, groups, seeds)
+    if np.isnan(shared).any():
+        return None
+    by_seeds = shared.transpose(0, 2, 1, 3)  # groups of the two, then seeds of the two
+    apart = ~np.eye(seeds, dtype=bool)
+    same = np.eye(groups, dtype=bool)
+    percent = by_seeds[:, :, apart].mean(axis=2)
+    of_seed = by_seeds.sum(axis=3, where=apart) / (seeds - 1)  # mean over partners; (k, k, n)
+    return SharedMistakes(
+        percent=percent,
+        within=float(percent[same].mean()),
+        between=float(percent[~same].mean()),
+        by_seed=of_seed[same].mean(axis=0) - of_seed[~same].mean(axis=0),
+        p_value=_permuted_within_seeds(shared, permutations, np.random.default_rng(seed)),
+    )
+
+
+def _permuted_within_seeds(
+    shared: np.ndarray, permutations: int, rng: np.random.Generator
+) -> float:
+    """The p value of the sum within groups, which decides, as the sum over all pairs is fixed."""
+    groups, seeds = shared.shape[:2]
+    asked = np.arange(groups)[None, None].repeat(seeds, axis=1)
+    drawn = rng.permuted(asked.repeat(permutations, axis=0), axis=2)
+    order = np.concatenate([asked, drawn])  # (permutations, seeds, groups)
+    sums = np.zeros(len(order))
+    for i in range(seeds):
+        for j in range(i):
+            sums += shared[order[:, i], i, order[:, j], j].sum(axis=1)
+    return float((sums >= sums[0] - 1e-9 * abs(sums[0])).mean())
+
+
 def multibootstrap(
     correct: np.ndarray,
     baseline: np.ndarray,

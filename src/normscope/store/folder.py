@@ -8,6 +8,7 @@
     models.json             the layer table of every norm
     costs.json              what every norm costs, if it was measured
     pictures/INDEX.png      the test images a report shows
+    heat_maps/METHOD.npz    where networks looked on these, if that was asked for
     trials/ID/record.json   a result: trial, status, history per epoch, environment
     trials/ID/predictions.npz, weights.safetensors
     trials/ID/probes.npz    what probes measured inside the network, if any were taken
@@ -84,6 +85,9 @@ class ExperimentFolder:
 
     def picture(self, index: int) -> Path:
         return self.pictures / f"{index}.png"
+
+    def heat_maps(self, method: str) -> Path:
+        return self.path / "heat_maps" / f"{method}.npz"
 
     def source(self, fingerprint: str) -> Path:
         return self.path / "sources" / fingerprint

@@ -5,14 +5,14 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 from zipfile import BadZipFile
 
 import numpy as np
 from pydantic import ValidationError
 
 from normscope.errors import RunError
-from normscope.experiment import Predictions, Probes, Result, Series
+from normscope.experiment import HeatMaps, NormHeat, Predictions, Probes, Result, Series
 from normscope.store.folder import TrialFolder
 
 # What reading a damaged file raises, numpy's and zip's many ways included.
@@ -104,6 +104,41 @@ def read_probes(folder: TrialFolder) -> Probes | None:
                 for name, each in about["series"].items()
             }
         return Probes(series, about["seconds"], about["failures"])
+
+
+def write_heat_maps(heat_maps: HeatMaps, path: Path) -> None:
+    """Write heat maps in float16, and a text that says what they are."""
+    norms = list(heat_maps.norms)
+    about = {
+        "method": heat_maps.method,
+        "seed": heat_maps.seed,
+        "norms": norms,
+        "layers": [heat_maps.norms[norm].layer for norm in norms],
+    }
+    arrays: dict[str, Any] = {"indexes": heat_maps.indexes}
+    for place, norm in enumerate(norms):  # the name of a norm may be no name of a file
+        arrays[f"classes{place}"] = heat_maps.norms[norm].classes
+        arrays[f"maps{place}"] = _as_float16(heat_maps.norms[norm].maps)
+    with path.open("wb") as file:  # a name would get an ending
+        np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
+
+
+def read_heat_maps(path: Path) -> HeatMaps:
+    """Heat maps as they were written; raises one of `DAMAGE` if they are damaged."""
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        about = json.loads(str(arrays["about"]))
+        norms = {
+            norm: NormHeat(
+                layer, arrays[f"classes{place}"], arrays[f"maps{place}"].astype(np.float32)
+            )
+            for place, (norm, layer) in enumerate(zip(about["norms"], about["layers"], strict=True))
+        }
+        return HeatMaps(about["method"], about["seed"], arrays["indexes"], norms)
+
+
+def _as_float16(values: np.ndarray) -> np.ndarray:
+    largest = np.finfo(np.float16).max
+    return values.clip(-largest, largest).astype(np.float16)
 
 
 @contextmanager

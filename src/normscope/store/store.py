@@ -4,7 +4,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,14 @@ from normscope.experiment import (
     Costs,
     DatasetFacts,
     Experiment,
+    HeatMaps,
     ModelSummary,
     Probes,
     Request,
     Result,
     Trial,
 )
+from normscope.experiment.heat_maps import METHODS
 from normscope.files import disk_errors, written
 from normscope.store import records
 from normscope.store.folder import ExperimentFolder, TrialFolder
@@ -160,8 +162,11 @@ class Store:
 
         Raises `RunError` if they cannot be read.
         """
-        folder = self.files.trial(trial.id)
-        return records.read_weights(folder) if folder.weights.exists() else None
+        return records.read_weights(self.files.trial(trial.id)) if self.has_weights(trial) else None
+
+    def has_weights(self, trial: Trial) -> bool:
+        """Whether the folder has the weights of a stored trial's network."""
+        return self.files.trial(trial.id).weights.exists()
 
     def keep_probes(self, trial: Trial, probes: Probes) -> None:
         """Keep what probes measured in a stored trial, beside what they measured before."""
@@ -271,6 +276,25 @@ class Store:
             return None
         own = [cost for cost in found.norms if cost.norm in self.experiment.norms]
         return found.model_copy(update={"norms": tuple(own)}) if own else None
+
+    def keep_heat_maps(self, heat_maps: HeatMaps) -> None:
+        """Keep where networks looked, in the place of what the same method said before."""
+        path = self.files.heat_maps(heat_maps.method)
+        with disk_errors(path, ADVICE):
+            path.parent.mkdir(exist_ok=True)
+        with written(path, ADVICE) as partial:
+            records.write_heat_maps(heat_maps, partial)
+
+    def heat_maps(self) -> tuple[HeatMaps, ...]:
+        """Where networks looked, by one method each; what cannot be read is left out.
+
+        It can be made again, as long as the folder holds the weights.
+        """
+        found = []
+        for method in METHODS:
+            with suppress(*DAMAGE):
+                found.append(records.read_heat_maps(self.files.heat_maps(method)))
+        return tuple(found)
 
     def keep_sources(self, sources: Mapping[str, Mapping[str, bytes]]) -> None:
         """Keep the files of users' norms, by fingerprint and name, that are not here already."""

@@ -58,6 +58,7 @@ class Comparison:
             searches=_searches(store),
             costs=store.costs(),
             probes=_probes(store),
+            heat_maps=store.heat_maps(),
         )
         source = DATASETS.get(experiment.dataset)
         whole_train_size = source.train_size if source else None

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from normscope.analysis.mistakes import find_mistakes
 from normscope.data import Dataset, load_dataset
-from normscope.errors import NormscopeError, RunError
+from normscope.errors import NormscopeError, RunError, UsageError
 from normscope.experiment import DatasetFacts, Experiment, ModelSummary, Request
 from normscope.models.summary import summarize
 from normscope.observers import Observer
 from normscope.store import Store
 from normscope.store.folder import GITIGNORE, RUNS, ExperimentFolder
-from normscope.study.checks import Checked, kept_header
+from normscope.study.checks import Checked, check, kept_header
 from normscope.study.own import sources_of
 from normscope.study.stored import results_stored, search_results
 
@@ -27,6 +27,21 @@ def load(experiment: Experiment, data_dir: Path | None, observer: Observer) -> D
         experiment.test_limit,
         progress=observer.downloaded,
     )
+
+
+def load_for_folder(
+    folder: Path, data_dir: Path | str | None, device: str, observer: Observer
+) -> tuple[Checked, Dataset]:
+    """What it takes to look into networks that a folder holds: the machine, and the images.
+
+    Raises `UsageError` if the folder holds no experiment.
+    """
+    if not Store.exists(folder):
+        raise UsageError(f"{folder} holds no normscope experiment")
+    experiment = Store(folder).experiment
+    # Nothing here needs worker processes, which would not see what a script has put in a table.
+    checked = check(experiment, out=folder, data_dir=data_dir, device=device, workers=1)
+    return checked, load(checked.experiment, checked.data_dir, observer)
 
 
 def open_folder(checked: Checked, dataset: Dataset, command: str) -> Store:
@@ -96,7 +111,11 @@ def pictures_kept(store: Store, dataset: Dataset) -> Iterator[None]:
 
 
 def _keep_pictures(store: Store, dataset: Dataset) -> None:
+    store.add_pictures(dataset.test_images, pictures_shown(store))
+
+
+def pictures_shown(store: Store) -> set[int]:
+    """Indexes of the test images that the report shows."""
     size, names = store.experiment.main_batch_size, store.facts().class_names
     main = [r for r in results_stored(store) if r.trial.recipe.batch_size == size]
-    mistakes = find_mistakes(main, store.experiment.norms, names, store.test_labels())
-    store.add_pictures(dataset.test_images, mistakes.pictures())
+    return find_mistakes(main, store.experiment.norms, names, store.test_labels()).pictures()

@@ -8,9 +8,9 @@ from normscope.errors import RunError, UsageError
 from normscope.files import user_path
 from normscope.observers import Observer
 from normscope.store import Store
-from normscope.study.checks import check, checked_probes
+from normscope.study.checks import checked_probes
 from normscope.study.comparison import Comparison
-from normscope.study.opening import load
+from normscope.study.opening import load_for_folder
 from normscope.study.stored import results_stored
 from normscope.training.trained import probe_trained
 from normscope.words import counted
@@ -41,14 +41,8 @@ def probe(
     names = checked_probes(probes).names
     if not names:
         raise UsageError("name a probe; `normscope probe --help` lists them")
-    folder = user_path(folder)
-    if not Store.exists(folder):
-        raise UsageError(f"{folder} holds no normscope experiment")
-    experiment = Store(folder).experiment
-    # Nothing here needs worker processes, which would not see what a script has put in a table.
-    checked = check(experiment, out=folder, data_dir=data_dir, device=device, workers=1)
-    observer = observer or Observer()
-    dataset = load(checked.experiment, checked.data_dir, observer)
+    folder, observer = user_path(folder), observer or Observer()
+    checked, dataset = load_for_folder(folder, data_dir, device, observer)
     failures: dict[str, str] = {}
     with Store.lock(folder):
         store = Store(folder)

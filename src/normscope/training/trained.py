@@ -1,4 +1,4 @@
-"""Probes of a network that was trained earlier, from the weights that it left."""
+"""A network trained earlier, from the weights that it left: its probes, and where it looks."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from normscope.data import Dataset
-from normscope.experiment import ProbePlan, Probes, Trial
+from normscope.experiment import NormHeat, ProbePlan, Probes, Trial
 from normscope.norms import GIVEN, asked
+from normscope.training.attribution import LOOKS
 from normscope.training.device import repeatable_cudnn
 from normscope.training.probing import ProbeSet, Taken, moments
 from normscope.training.schedule import rates_and_momenta
@@ -37,11 +38,40 @@ def probe_trained(
     with repeatable_cudnn():
         if asked(trial.norm).order == GIVEN:  # or the untrained network is another than was built
             taken.take(due.get(0, []), lambda: images.moment(built, trial, rates[0]), 0)
-        try:
-            state = {name: torch.from_numpy(value) for name, value in weights.items()}
-            built.model.load_state_dict(state)
-        except RuntimeError as error:
-            raise ValueError(f"the weights of {trial.id} do not fit its network") from error
+        _load(built.model, trial, weights)
         trained = due.get(last, [])
         taken.take(trained, lambda: images.moment(built, trial, rates[-1]), recipe.epochs)
     return taken.probes()
+
+
+def look_with_trained(
+    trial: Trial,
+    dataset: Dataset,
+    device: torch.device,
+    weights: Mapping[str, np.ndarray],
+    method: str,
+    indexes: np.ndarray,
+    classes: np.ndarray,
+) -> NormHeat:
+    """Where a trial's trained network looked on the test images at `indexes` (N,) int64.
+
+    It answers in evaluation mode, in float32. `classes` (N,) int64 are those that are explained,
+    `weights` its parameters and buffers. Raises `ValueError` if they are those of another network,
+    `RunError` if it has no layer that can be explained or captum is missing.
+    """
+    splits = Splits.of(dataset, device)
+    network = build(trial, splits.train, len(dataset.class_names)).model
+    _load(network, trial, weights)
+    x_NCHW, _ = splits.test.batch(torch.from_numpy(indexes).to(device))
+    targets = torch.from_numpy(classes).to(device)
+    # A layer of a user's own may draw from the global state.
+    with repeatable_cudnn(), torch.random.fork_rng([device] if device.type == "cuda" else []):
+        layer, maps = LOOKS[method](network.eval(), x_NCHW, targets)
+    return NormHeat(layer, classes, maps.numpy(force=True))
+
+
+def _load(network: torch.nn.Module, trial: Trial, weights: Mapping[str, np.ndarray]) -> None:
+    try:
+        network.load_state_dict({name: torch.from_numpy(w) for name, w in weights.items()})
+    except RuntimeError as error:
+        raise ValueError(f"the weights of {trial.id} do not fit its network") from error
