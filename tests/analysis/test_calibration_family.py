@@ -145,10 +145,10 @@ def test_what_is_said_and_shown():
     _, trusted, left = said(analysis)
     sure = "too sure" if temperature["bn"].mean() > 1 else "not sure enough"
     assert trusted == (
-        f"points by which confidence is off on average: {errors['bn'].mean():.2f} with bn, "
-        f"{errors['gn'].mean():.2f} with gn; with logits divided by a temperature from other "
-        f"images, {scaled['bn'].mean():.2f} with bn, {scaled['gn'].mean():.2f} with gn "
-        f"(temperature {temperature['bn'].mean():.2f} with bn, which is {sure})."
+        f"points by which confidence is off: {errors['bn'].mean():.2f} with bn, "
+        f"{errors['gn'].mean():.2f} with gn; with a temperature from other images, "
+        f"{scaled['bn'].mean():.2f} with bn, {scaled['gn'].mean():.2f} with gn "
+        f"({temperature['bn'].mean():.2f} with bn: {sure})."
     )
     assert left.startswith("compared with bn, the error that a temperature leaves was on average ")
     gn = table(analysis).rows[1]

@@ -1,6 +1,7 @@
 """Filters and maps are those of the network, at their places, and nothing where there are none."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from small_networks import batch, two_blocks
@@ -9,7 +10,7 @@ from torch import nn
 from normscope.probes.views import SEEN_IMAGES, filters, maps
 
 
-def moment_of(network, norms):
+def moment_of(network, norms) -> Any:
     x = batch()[0]
     pixels = np.arange(12 * 6 * 6 * 3).reshape(12, 6, 6, 3) % 256
     found = SimpleNamespace(
@@ -25,10 +26,10 @@ def moment_of(network, norms):
 
 def test_maps_are_what_the_norms_give_in_a_corner_of_their_place():
     network = two_blocks("gn").eval()
-    moment = moment_of(network, {"0.2": network[0][2], "1.2": network[1][2]})
+    moment = moment_of(network, {name: network.get_submodule(name) for name in ("0.2", "1.2")})
     found = maps(moment)["maps"]
-    first = network[0][:3](moment.test[0])
-    last = network[1][:3](first)
+    first = network.get_submodule("0")(moment.test[0])
+    last = network.get_submodule("1")(first).reshape(-1, 8, 2, 2)
     assert found.shape == (4, SEEN_IMAGES, 8, 6, 6)
     assert found.dtype == np.float16
     np.testing.assert_array_equal(found[0, 1, :3], moment.test_pixels[1].transpose(2, 0, 1))
@@ -42,7 +43,7 @@ def test_maps_are_what_the_norms_give_in_a_corner_of_their_place():
 def test_filters_are_the_weights_of_the_first_convolution():
     network = two_blocks()
     found = filters(moment_of(network, {}))["filters"]
-    np.testing.assert_allclose(found, network[0][0].weight.detach(), atol=2e-3)
+    np.testing.assert_allclose(found, network.get_parameter("0.0.weight").detach(), atol=2e-3)
     assert found.dtype == np.float16
 
 

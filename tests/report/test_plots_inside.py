@@ -1,6 +1,7 @@
 """Figures of what happens inside: their data against numbers by hand, and words that fit."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -19,8 +20,12 @@ from normscope.report.plots.shares import shares_data
 from normscope.report.plots.similarity import pairs_of, similarity_data
 from normscope.report.plots.style import norm_styles
 
-FEW = {"epochs": 3, "test_size": 50}
 NOTHING = (np.nan, np.nan)
+
+
+def few(**changes):
+    """A small experiment, quick to analyse."""
+    return make_analysis(epochs=3, test_size=50, **changes)
 
 
 def of_norms(epochs, values):
@@ -62,7 +67,7 @@ def ended_early(seed):
 
 
 def test_sameness_by_layer_is_of_the_last_epoch_over_seeds():
-    analysis = make_analysis(**FEW, seeds=2, probes=only(bn=sameness, ln=ended_early))
+    analysis = few(seeds=2, probes=only(bn=sameness, ln=ended_early))
     (row,) = sameness_data(analysis)
     assert row.norm == "bn"
     assert row.position.mean.tolist() == pytest.approx([0.3, 0.2])
@@ -73,7 +78,7 @@ def test_sameness_by_layer_is_of_the_last_epoch_over_seeds():
 
 
 def test_sameness_over_epochs_has_a_mean_where_all_seeds_have_a_reading():
-    analysis = make_analysis(**FEW, seeds=2, probes=only(bn=sameness))
+    analysis = few(seeds=2, probes=only(bn=sameness))
     (curves,) = sameness_over_epochs(analysis)
     assert [seed.values.tolist() for seed in curves.seeds] == [
         pytest.approx([0.7, 0.4, 0.3]),
@@ -88,7 +93,7 @@ def test_a_trial_that_failed_has_no_part_in_it():
     def change(results):
         return [failed(r, "no") if r.trial.seed == 1 else r for r in results]
 
-    analysis = make_analysis(**FEW, seeds=2, probes=only(bn=sameness), change=change)
+    analysis = few(seeds=2, probes=only(bn=sameness), change=change)
     (row,) = sameness_data(analysis)
     assert row.position.n == 1
     assert row.position.mean.tolist() == [0.4, 0.2]
@@ -106,7 +111,7 @@ def test_shares_are_means_over_seeds_in_the_order_of_the_bar():
             for i, (name, value) in enumerate(parts.items())
         }
 
-    (row,) = shares_data(make_analysis(**FEW, seeds=2, probes=only(gn=shares)))
+    (row,) = shares_data(few(seeds=2, probes=only(gn=shares)))
     assert row.shares.tolist() == [pytest.approx([v, v]) for v in (0.1, 0.2, 0.3, 0.4)]
     assert row.gap is None
     assert row.n == 2
@@ -135,7 +140,7 @@ def gaps(seed):
 
 
 def test_the_untrained_network_is_left_out_of_accuracies_and_tests():
-    analysis = make_analysis(**FEW, seeds=2, probes=only(bn=gaps))
+    analysis = few(seeds=2, probes=only(bn=gaps))
     rows = gap_data(analysis, "bn")
     assert [row.seed for row in rows] == [0, 1]
     assert rows[0].epochs.tolist() == [1, 2, 3]
@@ -147,8 +152,17 @@ def test_the_untrained_network_is_left_out_of_accuracies_and_tests():
     assert gap_data(analysis, "gn") == ()
 
 
+def test_marks_take_their_colour_from_where_they_stand():
+    """What a style sheet says of a figure's inks does not reach a path that is used elsewhere."""
+    (figure,) = gap_figures(few(seeds=2, probes=only(bn=gaps)))
+    marks = re.findall(r"<defs>\s*<path [^>]*>", figure.svg)
+    assert len(marks) >= 2
+    assert not any("stroke=" in mark for mark in marks)
+    assert 'fill-opacity="0" stroke="#1c1b1a"' in figure.svg
+
+
 def test_more_seeds_than_fit_are_said_to_be_left_out():
-    analysis = make_analysis(**FEW, seeds=MAX_SEEDS + 1, norms=("bn",), probes=only(bn=gaps))
+    analysis = few(seeds=MAX_SEEDS + 1, norms=("bn",), probes=only(bn=gaps))
     (figure,) = gap_figures(analysis)
     assert sum(axes.get_visible() for axes in figure.drawing.axes) == MAX_SEEDS
     assert f"The first {MAX_SEEDS} seeds are drawn." in figure.caption
@@ -170,7 +184,7 @@ def around(seed):
 
 
 def test_the_landscape_is_the_change_of_the_loss_by_step_and_moment():
-    analysis = make_analysis(**FEW, seeds=2, probes=only(ln=around))
+    analysis = few(seeds=2, probes=only(ln=around))
     first, last = landscape_data(analysis)
     assert (first.norm, first.epoch, last.epoch) == ("ln", 0, 3)
     assert first.steps.tolist() == [0.003, 0.01, 0.03, 0.1]
@@ -181,7 +195,7 @@ def test_the_landscape_is_the_change_of_the_loss_by_step_and_moment():
 
 
 def test_norms_are_compared_at_the_loss_before_the_step():
-    (row,) = at_loss_data(make_analysis(**FEW, seeds=2, probes=only(ln=around)))
+    (row,) = at_loss_data(few(seeds=2, probes=only(ln=around)))
     assert row.losses.tolist() == [[2, 1], [2, 1]]
     assert row.changes.tolist() == [[0.3, 0.5], [0.3, 1.5]]
 
@@ -213,9 +227,9 @@ def test_pairs_are_of_different_seeds_and_a_rotation_makes_no_difference():
 
 
 def test_one_network_has_no_other_to_be_compared_with():
-    alone = make_analysis(**FEW, seeds=1, norms=("bn",), probes=make_everything)
+    alone = few(seeds=1, norms=("bn",), probes=make_everything)
     assert similarity_data(alone) == ()
-    pair = make_analysis(**FEW, seeds=2, norms=("bn",), probes=make_everything)
+    pair = few(seeds=2, norms=("bn",), probes=make_everything)
     (row,) = similarity_data(pair)
     assert row.across is None
     assert row.within is not None
@@ -238,7 +252,7 @@ def test_tiles_stand_in_rows_and_each_is_on_its_own_scale():
 
 
 def test_maps_are_of_the_first_seed_without_what_fills_them_up():
-    images = maps_data(make_analysis(**FEW, seeds=2, probes=make_everything))
+    images = maps_data(few(seeds=2, probes=make_everything))
     assert [[(row.norm, row.seed) for row in rows] for rows in images] == [
         [("bn", 0), ("gn", 0), ("ln", 0)]
     ] * 2
@@ -265,7 +279,7 @@ def test_reliability_is_of_all_seeds_of_a_norm_together():
             changed.append(result.model_copy(update={"predictions": predictions}))
         return changed
 
-    analysis = make_analysis(**FEW, seeds=2, class_names=("a", "b"), change=change)
+    analysis = few(seeds=2, class_names=("a", "b"), change=change)
     bins = analysis.reliability["gn"]
     there = bins.count > 0
     assert bins.count[there].tolist() == [50, 50]
@@ -278,10 +292,10 @@ def test_reliability_is_of_all_seeds_of_a_norm_together():
 
 MANY = ("bn", *(f"gn:order=similar-scale-trained:groups={i}" for i in range(5)))
 CASES = {
-    "three": lambda: make_analysis(**FEW, probes=make_everything),
-    "one seed": lambda: make_analysis(**FEW, seeds=1, probes=make_everything),
-    "one norm": lambda: make_analysis(**FEW, norms=("bn",), probes=make_everything),
-    "many norms": lambda: make_analysis(**FEW, norms=MANY, seeds=2, probes=make_everything),
+    "three": lambda: few(probes=make_everything),
+    "one seed": lambda: few(seeds=1, probes=make_everything),
+    "one norm": lambda: few(norms=("bn",), probes=make_everything),
+    "many norms": lambda: few(norms=MANY, seeds=2, probes=make_everything),
 }
 
 
@@ -300,11 +314,11 @@ def test_words_fit_and_files_stay_small(case):
 @pytest.mark.parametrize("entry", [entry for entry in FIGURES if entry.section == WHY],
                          ids=lambda entry: entry.names[0])  # fmt: skip
 def test_nothing_is_drawn_without_probes(entry):
-    assert entry.make(make_analysis(**FEW)) == []
+    assert entry.make(few()) == []
 
 
 def test_norms_keep_their_colours_where_others_have_no_readings():
-    analysis = make_analysis(**FEW, seeds=2, probes=only(ln=around))
+    analysis = few(seeds=2, probes=only(ln=around))
     figure = draw_landscape(landscape_data(analysis), analysis.experiment.norms)
     color = norm_styles(analysis.experiment.norms)["ln"].color
     assert {line.get_color() for line in figure.axes[0].lines} == {color}

@@ -212,11 +212,12 @@ def test_trials_csv_has_a_row_per_trial_whatever_became_of_it(tmp_path):
     assert list(table.columns[:7]) == [
         *("trial", "dataset", "model", "norm", "batch_size", "seed", "status")
     ]
-    assert table.columns[7:21].tolist() == [
+    assert table.columns[7:24].tolist() == [
         *("test_accuracy_percent", "train_accuracy_percent", "gap_points"),
         *("epochs_to_75.5_percent", "epochs_to_1_percent"),
         *("drop_sum_points", "largest_drop_points", "largest_drop_epoch", "area_percent"),
-        *("test_loss_nats", "calibration_error_points", "seconds_per_epoch"),
+        *("test_loss_nats", "calibration_error_points", "temperature"),
+        *("scaled_test_loss_nats", "scaled_calibration_error_points", "seconds_per_epoch"),
         *("inference_us_per_image", "peak_memory_mib"),
     ]
     assert table["epochs_to_1_percent"].tolist()[2:] == [1.0] * 6

@@ -19,21 +19,21 @@ def calibration_remarks(numbers: Numbers) -> list[Remark]:
     if not scaled:
         return []
     text = (
-        f"points by which confidence is off on average: {plain}; with logits divided by a "
-        f"temperature from other images, {scaled}{_too_sure(numbers)}."
+        f"points by which confidence is off: {plain}; with a temperature from other images, "
+        f"{scaled}{_too_sure(numbers)}."
     )
     left = compared(SCALED_CALIBRATION, numbers.calibration, numbers)
     return [Remark(CALIBRATION.topic, text), *left]
 
 
 def _too_sure(numbers: Numbers) -> str:
-    """`` (temperature 1.12 with bn, which is too sure)``."""
+    """`` (1.12 with bn: too sure)``."""
     first = numbers.norms[0]
     mean = first.estimates[TEMPERATURE.name].mean
     if mean is None:
         return ""
     sure = "too sure" if mean > 1 else "not sure enough"
-    return f" (temperature {number(mean, TEMPERATURE.decimals)} with {first.norm}, which is {sure})"
+    return f" ({number(mean, TEMPERATURE.decimals)} with {first.norm}: {sure})"
 
 
 def robustness_remarks(numbers: Numbers) -> list[Remark]:

@@ -45,7 +45,7 @@ def _padded(parts: list[np.ndarray | None]) -> np.ndarray:
     """Arrays of four axes as one, in a corner of their place; NaN elsewhere, float16."""
     shapes = [part.shape for part in parts if part is not None]
     padded = np.full((len(parts), *np.max(shapes, axis=0)), np.nan, np.float16)
-    for place, part in zip(padded, parts, strict=True):
+    for place, part in enumerate(parts):
         if part is not None:
-            place[tuple(map(slice, part.shape))] = part
+            padded[(place, *map(slice, part.shape))] = part
     return padded

@@ -78,7 +78,8 @@ def fitted_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         sharpness = np.exp(-log)
         return float(np.log(np.exp(sharpness * wide).sum(axis=1)).mean() - sharpness * of_label)
 
-    return float(np.exp(minimize_scalar(loss, bounds=(-end, end), method="bounded").x))
+    found = minimize_scalar(loss, bounds=(-end, end), method="bounded")
+    return float(np.exp(found.x))
 
 
 @dataclass(frozen=True)

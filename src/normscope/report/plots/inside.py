@@ -36,8 +36,11 @@ class Band:
         known = np.ma.masked_invalid(values)
         if not known.count():
             return None
-        parts = known.mean(axis=0), known.min(axis=0), known.max(axis=0)
-        return cls(*(np.ma.filled(np.ma.asarray(part), np.nan) for part in parts), len(values))
+        mean, low, high = (
+            np.ma.filled(np.ma.asarray(part), np.nan)
+            for part in (known.mean(axis=0), known.min(axis=0), known.max(axis=0))
+        )
+        return cls(mean, low, high, len(values))
 
 
 def series_of(analysis: Analysis, norm: str, name: str) -> dict[int, Series]:

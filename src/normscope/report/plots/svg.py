@@ -33,6 +33,7 @@ def to_svg(figure: Figure, name: str, alt: str) -> str:
     svg = re.sub(r"<!--.*?-->\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<[^>]+>", lambda tag: _shorten_numbers(_without_style(tag[0])), svg)
+    svg = _plain_marks(svg)
     svg = _unique_ids(svg, name)
     start = f'<svg role="img" aria-label="{escape(alt)}" stroke-linejoin="round" '
     return svg.replace("<svg ", start, 1)
@@ -77,6 +78,14 @@ def _shorten_numbers(tag: str) -> str:
         lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."),
         tag,
     )
+
+
+def _plain_marks(svg: str) -> str:
+    """Take the looks away from marks that are defined once: each use of one gives them again.
+
+    A rule of the page's style sheet reaches a use, but not what is drawn inside of it.
+    """
+    return re.sub(r'(<defs>\s*<path id="[^"]*" d="[^"]*")[^>]*/>', r"\1/>", svg)
 
 
 def _unique_ids(svg: str, name: str) -> str:
