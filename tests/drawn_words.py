@@ -15,7 +15,8 @@ def extents(figure):
         if axes.get_visible():
             texts += [*axes.texts, axes._left_title, axes._right_title, axes.xaxis.label]
             for axis, shown in ((axes.xaxis, "labelbottom"), (axes.yaxis, "labelleft")):
-                ticks = axis.get_major_ticks() if axis.get_tick_params().get(shown, True) else []
+                labelled = axes.axison and axis.get_tick_params().get(shown, True)
+                ticks = axis.get_major_ticks() if labelled else []
                 low, high = sorted(axis.get_view_interval())
                 texts += [tick.label1 for tick in ticks if low <= tick.get_loc() <= high]
     shown = [text for text in texts if text.get_text() and text.get_visible()]

@@ -42,8 +42,8 @@ def map_figures(analysis: Analysis) -> list[ReportFigure]:
             "in the colours that they answer to. Then one grey tile per channel, white where it "
             "answers most, after the first, the middle and the last norm: edges and colours first, "
             "then ever coarser places. Tiles that look alike are channels that say the same. The "
-            f"first {SIDE * SIDE} channels of {seen}; each tile has its own scale. Networks of "
-            "one seed begin with the same filters, so the first tiles may still show the same."
+            f"first {SIDE * SIDE} channels of {seen}; each tile has a scale of its own. Networks "
+            "of one seed begin with the same filters, so the first tiles may still show the same."
         )
         alt = f"A test image, first filters, and channels after three norms, of {seen}."
         figures.append(ReportFigure(f"maps_{image}", draw_maps(rows), alt, caption))
