@@ -18,7 +18,8 @@ def probe_table(results: Sequence[Result], probes: Mapping[str, Probes]) -> pd.D
     """One row per number, of every trial whose id is among the probes.
 
     `layer` is the name of the layer, and `position` the one along whatever other axis a measure
-    has, such as a channel or the size of a step; either is empty where there is none.
+    has, such as a channel or the size of a step, with a comma between several (``3,7``); either is
+    empty where there is none.
     """
     frames = []
     for result in results:
@@ -44,6 +45,8 @@ def _frame(series: Series) -> pd.DataFrame:
         "value": series.readings.ravel().astype(float),
     }
     for axis, names, places in zip(series.axes, series.names, index[1:], strict=True):
-        columns["layer" if axis in LAYERS else "position"] = np.array(names)[places.ravel()]
+        column, found = "layer" if axis in LAYERS else "position", np.array(names)[places.ravel()]
+        before = columns[column]
+        columns[column] = found if isinstance(before, str) else np.char.add(before + ",", found)
     frame = pd.DataFrame(columns)
     return frame.dropna(subset=["value"]) if len(series.axes) > 1 else frame
