@@ -146,6 +146,23 @@ def test_running_statistics_are_at_fault_if_precise_ones_do_not_fall(
     assert f"In {share} seeds" in found.plain
 
 
+def test_it_is_said_on_how_many_images():
+    def probes(count):
+        found = accuracies([10, 50, 60, 57, 63], [10, 50, 60, 60, 63])
+        if count:
+            images = Series(np.arange(5.0), np.full(5, float(count)))
+            found.series["eval-gap.images"] = images
+        return found
+
+    def limits(counts):
+        analysis = make_analysis(seeds=5, probes=lambda trial: probes(counts[trial.seed]))
+        return reading(analysis, "running statistics").limits
+
+    assert limits([10_000] * 5) == "On 10,000 of the test images."
+    assert limits([10_000] * 4 + [2000]) == "On 2,000 of the test images."
+    assert limits([10_000] * 4 + [0]) == "On 1,000 of the test images."  # of before it was kept
+
+
 def test_seeds_that_disagree_decide_nothing():
     def probes(trial):
         precise = 60 if trial.seed else 57

@@ -16,6 +16,7 @@ from normscope.norms.table import PACKAGED_NORMS
 from normscope.probes import DEFAULT_PROBES, PROBES, probes_named
 from normscope.probes.corruptions import CORRUPTIONS, STRENGTHS
 from normscope.probes.landscape import EPS
+from normscope.study.checks import checked_probes
 from normscope.training import probing
 from normscope.training.trained import probe_trained
 from normscope.training.trial import build_model, run_fleet, run_trial
@@ -262,9 +263,25 @@ def test_every_probe_says_what_it_measures():
 
 def test_the_images_of_probes_are_the_same_in_every_trial_and_no_block_of_the_split(few):
     splits = probing.Splits.of(few, CPU)
-    sets = [probing.ProbeSet.of(splits, trial_of(norm, seed).recipe)
+    sets = [probing.ProbeSet.of(splits, trial_of(norm, seed).recipe, ProbePlan())
             for norm, seed in (("bn", 0), ("gn", 5))]  # fmt: skip
     assert sets[0].index.equal(sets[1].index)
     some = probing._some(splits.train, 10)
     assert len(some.unique()) == 10
     assert some.tolist() != list(range(10))
+
+
+def test_more_images_begin_with_those_of_fewer(few, monkeypatch):
+    monkeypatch.setattr(probing, "TEST_IMAGES", 10)
+    splits = probing.Splits.of(few, CPU)
+    recipe = trial_of("bn", 0).recipe
+    usual, more, all_of = (
+        probing.ProbeSet.of(splits, recipe, ProbePlan(images=count)).index
+        for count in (10, 25, 10**6)
+    )
+    assert more[:10].equal(usual)
+    assert all_of[:10].equal(usual)
+    assert len(more.unique()) == 25
+    assert all_of.sort().values.tolist() == list(range(len(splits.test)))
+    with pytest.raises(UsageError, match="1 test image or more, not 0"):
+        checked_probes(ProbePlan(("dead",), images=0))

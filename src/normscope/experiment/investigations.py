@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from normscope.experiment.experiment import Experiment
+from normscope.experiment.probes import TEST_IMAGES
 
 SEEDS = 5  # the least that a claim on the inside of networks is decided by
 WHOLE = ""  # the name of the one part of an investigation that has no others
@@ -15,7 +16,8 @@ class Investigation:
     """A question and what is done to answer it.
 
     `norms`, the first of which is the baseline, `batch_sizes` (none: the recipe's) and `probes`
-    make the trials; `parts` are experiments that differ in these values of the recipe, by name.
+    make the trials; `images` is how many test images probes take accuracies by;
+    `parts` are experiments that differ in these values of the recipe, by name.
     `claims` are those that are read from each of them, and `figures` those of its report that show
     it; `across` are claims on all parts together.
     """
@@ -25,6 +27,7 @@ class Investigation:
     probes: tuple[str, ...]
     claims: tuple[str, ...]
     figures: tuple[str, ...]
+    images: int = TEST_IMAGES
     batch_sizes: tuple[int, ...] = ()
     parts: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {WHOLE: {}})
     across: tuple[str, ...] = ()
@@ -67,6 +70,7 @@ INVESTIGATIONS: dict[str, Investigation] = {
         probes=("eval-gap",),
         claims=("bump", "smoothness"),
         figures=("eval_gap_0", "drops"),
+        images=10_000,  # a drop of a point is too small for 1,000
     ),
     "batch-size": Investigation(
         question="How small may a batch be before bn falls behind norms that look at one image?",

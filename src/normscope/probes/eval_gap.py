@@ -12,8 +12,8 @@ def eval_gap(moment: Moment) -> dict[str, np.ndarray]:
 
     Of the same test images, and how many of them one is right on and the other wrong:
     `only_running_precise` and `only_precise`, `only_running_batch` and `only_batch`, from which
-    McNemar's test follows. Batches are of the recipe's size. Source of precise statistics:
-    Wu & Johnson 2021, arXiv:2105.07576.
+    McNemar's test follows; `images` says of how many. Batches are of the recipe's size. Source of
+    precise statistics: Wu & Johnson 2021, arXiv:2105.07576.
     """
     x, labels = moment.test
     size = len(moment.train[0][0])
@@ -29,6 +29,7 @@ def eval_gap(moment: Moment) -> dict[str, np.ndarray]:
         "only_precise": _count(precise & ~running),
         "only_running_batch": _count(running & ~batch),
         "only_batch": _count(batch & ~running),
+        "images": np.array(float(len(labels))),
     }
 
 

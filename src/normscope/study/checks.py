@@ -136,6 +136,8 @@ def checked_probes(probes: ProbePlan | Sequence[str]) -> ProbePlan:
     plan = probes if isinstance(probes, ProbePlan) else ProbePlan(tuple(probes))
     if plan.epochs is not None and not all(epoch >= 0 for epoch in plan.epochs):
         raise UsageError("probes are taken from epoch 0 on, which is the untrained network")
+    if plan.images < 1:
+        raise UsageError(f"probes need 1 test image or more, not {plan.images}")
     return replace(plan, names=probes_named(plan.names))
 
 

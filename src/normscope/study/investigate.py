@@ -6,7 +6,7 @@ from pathlib import Path
 
 from normscope.analysis.why import ACROSS, READINGS, Reading
 from normscope.errors import lookup
-from normscope.experiment import Design, Experiment
+from normscope.experiment import Design, Experiment, ProbePlan
 from normscope.experiment.investigations import INVESTIGATIONS, WHOLE, Investigation
 from normscope.files import user_path
 from normscope.observers import Observer, PlainLines
@@ -98,7 +98,7 @@ def plan(
             device=device,
             workers=workers,
             design=design,
-            probes=investigation.probes,
+            probes=ProbePlan(investigation.probes, images=investigation.images),
         )
         for part, each in experiments.items()
     }

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from normscope.experiment import Precision, ProbePlan, Probes, Recipe, Series, Trial
+from normscope.experiment.probes import TEST_IMAGES
 from normscope.probes import PROBES, Probe
 from normscope.probes.moment import Batch, Moment, copied
 from normscope.training.forward import with_fastest_forward
@@ -20,7 +21,6 @@ from normscope.training.seeds import generator
 from normscope.training.split import Split, Splits
 from normscope.training.steps import Steps, generators_of
 
-TEST_IMAGES = 1000
 TRAIN_IMAGES = 1024  # for precise statistics, whose error is then below that of 1,000 test images
 IMAGES_SEED = 0  # of which images these are: the same in every trial
 
@@ -49,7 +49,7 @@ class Probing:
         give_back: Callable[[], None],
     ):
         self.trials, self.built, self.give_back = trials, built, give_back
-        self._set = ProbeSet.of(splits, trials[0].recipe) if plan.names else None
+        self._set = ProbeSet.of(splits, trials[0].recipe, plan) if plan.names else None
         self._taken = [Taken(splits.train.device) for _ in trials]
         recipe, images = trials[0].recipe, len(splits.train)
         self._per_epoch = recipe.steps_per_epoch(images)
@@ -109,12 +109,12 @@ class ProbeSet:
     train: Sequence[Batch]
 
     @classmethod
-    def of(cls, splits: Splits, recipe: Recipe) -> "ProbeSet":
+    def of(cls, splits: Splits, recipe: Recipe, plan: ProbePlan) -> "ProbeSet":
         count = max(TRAIN_IMAGES // recipe.batch_size, 1)
         index = _some(splits.train, count * recipe.batch_size)
         batches = [splits.train.batch(some) for some in index.split(recipe.batch_size)]
         whole = [batch for batch in batches if len(batch[1]) == len(batches[0][1])]
-        return cls(splits.test, _some(splits.test, TEST_IMAGES), whole)
+        return cls(splits.test, _some(splits.test, plan.images), whole)
 
     def moment(self, built: Built, trial: Trial, rate: float) -> Moment:
         """A copy of the network, at a learning rate, whose layers draw from streams of its own."""
@@ -145,9 +145,13 @@ def _fastest(device: torch.device, network: nn.Module, precision: Precision) -> 
 
 
 def _some(split: Split, count: int) -> torch.Tensor:
-    """The index of so many images, or of all: the same ones whenever the split is the same."""
+    """The index of so many images, or of all: the same ones whenever the split is the same.
+
+    Those that are taken by default come first, so that probes of fewer images see the same ones.
+    """
     order = torch.randperm(len(split), generator=generator(IMAGES_SEED, "probes"))
-    return order[:count].sort().values.to(split.device)
+    parts = order[:count].tensor_split([TEST_IMAGES])
+    return torch.cat([part.sort().values for part in parts]).to(split.device)
 
 
 class Taken:

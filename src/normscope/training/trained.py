@@ -30,10 +30,10 @@ def probe_trained(
     """
     splits, recipe = Splits.of(dataset, device), trial.recipe
     built = build(trial, splits.train, len(dataset.class_names))
-    images, taken = ProbeSet.of(splits, recipe), Taken(device)
     rates, _ = rates_and_momenta(recipe, len(splits.train))
     per_epoch = recipe.steps_per_epoch(len(splits.train))
     plan = ProbePlan(tuple(names), (0, recipe.epochs))
+    images, taken = ProbeSet.of(splits, recipe, plan), Taken(device)
     due, last = moments(plan, recipe, per_epoch), recipe.epochs * per_epoch
     with repeatable_cudnn():
         if asked(trial.norm).order == GIVEN:  # or the untrained network is another than was built

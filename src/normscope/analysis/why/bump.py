@@ -1,5 +1,6 @@
 """Whether a drop of the test accuracy is one of the running statistics."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from normscope.analysis.numbers import Numbers
 from normscope.analysis.why.reading import LEAST_SEEDS, Outcome, Reading, probes_of
 from normscope.experiment import Probes
+from normscope.experiment.probes import TEST_IMAGES
 from normscope.stats import holm, mcnemar
 from normscope.words import counted, number
 
@@ -89,5 +91,11 @@ def bump(numbers: Numbers) -> Reading | None:
         "precise ones get more images right in that epoch (McNemar's exact test, with Holm's "
         "correction over seeds) and fall by less than half as much, and are not if these fall by "
         "half as much or more.",
-        "On 1,000 of the test images.",
+        f"On {looked_at(own):,} of the test images.",
     )
+
+
+def looked_at(own: Sequence[Probes]) -> int:
+    """How many test images accuracies are of: the fewest; 1,000 before it was recorded."""
+    found = [each.series.get("eval-gap.images") for each in own]
+    return min(TEST_IMAGES if one is None else int(one.last) for one in found)

@@ -10,6 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from normscope.analysis import Analysis
+from normscope.analysis.why.bump import looked_at
+from normscope.analysis.why.reading import probes_of
 from normscope.report.plots.differences import add_key
 from normscope.report.plots.figure import ReportFigure
 from normscope.report.plots.inside import norm_panels, series_of
@@ -59,8 +61,9 @@ def _figure(name: str, norm: str, rows: Sequence[SeedGap], analysis: Analysis) -
         "themselves. Where the solid line falls and the others do not, the averages were at fault. "
         f"Triangles mark epochs where precise (▲) or batch statistics (△) get "
         "demonstrably more or fewer images right (McNemar's test, corrected by Holm over epochs): "
-        f"{counts} of {looked} in {counted(len(rows), 'seed')}. On 1,000 test images at most; "
-        "the first epochs may lie below the axis."
+        f"{counts} of {looked} in {counted(len(rows), 'seed')}. On "
+        f"{looked_at(probes_of(norm, analysis)):,} test images; the first epochs may lie below the "
+        "axis."
     )
     if len(rows) > MAX_SEEDS:
         caption += f" The first {MAX_SEEDS} seeds are drawn."
