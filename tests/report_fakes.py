@@ -273,6 +273,8 @@ def make_probes(value, spread=0.02):
             "floor.sameness": (0.1, 0.12),
             "features.mean_channel": (0.2, here),
             "features.log_sd_channel": (0.2, here),
+            "features.mean_image": (0.3, 0.1),
+            "features.mean_interaction": (0.5, 0.25),
             "variance.channel": (0.1, 0.25),
         }
         return Probes({name: of_layers(*both) for name, both in ends.items()})

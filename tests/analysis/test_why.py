@@ -49,7 +49,9 @@ def test_channels_are_alike_if_all_three_intervals_say_so(value, outcome):
     assert "before the activation 0.70" in found.limits
     assert "pooled over pixels 0.65" in found.limits
     assert "per position" in found.limits
-    assert reading(analysis, "one feature").outcome == outcome
+    feature = reading(analysis, "one feature")
+    assert feature.outcome == outcome
+    assert "image 0.10 (0.10 to 0.10), both 0.25 (0.25 to 0.25)." in feature.text
 
 
 def test_one_of_three_that_is_open_leaves_it_open():

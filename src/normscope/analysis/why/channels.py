@@ -70,6 +70,10 @@ FEATURE = {
 }
 
 
+# What else there is in a map's mean.
+REST = {"features.mean_image": "image", "features.mean_interaction": "both"}
+
+
 def one_feature(numbers: Numbers) -> Reading | None:
     """R1, of the baseline's trained networks."""
     norm, rules = numbers.experiment.baseline, numbers.rules
@@ -77,10 +81,12 @@ def one_feature(numbers: Numbers) -> Reading | None:
     scales = scales_of(own, FEATURE, rules, last)
     if scales is None:
         return None
+    rest = scales_of(own, REST, rules, last)
     outcome = decided([scale.estimate for scale in scales])
     plain = {
         "supported": f"Which channel it is says more of a map of {norm} than which image it is of.",
-        "contradicted": f"Which channel it is says little of a map of {norm}: the image counts.",
+        "contradicted": f"A channel of {norm} is not the same in all images: how strong its map is "
+        "depends on the image more than on the channel alone.",
         "not decided": f"Whether the channel or the image says more of a map of {norm} is open.",
     }[outcome]
     return Reading(
@@ -88,7 +94,8 @@ def one_feature(numbers: Numbers) -> Reading | None:
         plain,
         outcome,
         f"The channel's share {listed(scales)} ({scope_of(scales, rules)}); both must lie above "
-        f"{HALF}, or both below. The rest is the image's and of both together.",
+        f"{HALF}, or both below. The rest of the former is the image's and of both together"
+        + (f": {listed(rest)}." if rest else "."),
         "A channel may be one feature and still be strong in some images and weak in others.",
     )
 
