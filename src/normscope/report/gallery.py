@@ -16,6 +16,9 @@ from normscope.report.plots.pictures import read_picture
 from normscope.words import number
 
 
+BARS = 8  # norms whose shares are drawn
+
+
 @dataclass(frozen=True)
 class Share:
     """A class's probability in percent: its mean, the lowest to the highest if they differ."""
@@ -55,6 +58,11 @@ class Card:
     classes: tuple[str, ...]
     rows: tuple[Row, ...]
     looks: dict[str, tuple[Look, ...]]
+
+    @property
+    def bars(self) -> bool:
+        """Whether shares are drawn as well: with many norms a page would hold tens of thousands."""
+        return len(self.rows) <= BARS
 
 
 def data_uri(png: bytes) -> str:
