@@ -160,9 +160,10 @@ def test_it_is_said_on_how_many_images():
         analysis = make_analysis(seeds=5, probes=lambda trial: probes(counts[trial.seed]))
         return reading(analysis, "running statistics").limits
 
-    assert limits([10_000] * 5) == "On 10,000 of the test images."
-    assert limits([10_000] * 4 + [2000]) == "On 2,000 of the test images."
-    assert limits([10_000] * 4 + [0]) == "On 1,000 of the test images."  # of before it was kept
+    assert limits([10_000] * 5).startswith("On 10,000 of the test images.")
+    assert limits([10_000] * 4 + [2000]).startswith("On 2,000 of the test images.")
+    # What was measured before the number was kept is of 1,000.
+    assert limits([10_000] * 4 + [0]).startswith("On 1,000 of the test images.")
 
 
 def test_seeds_that_disagree_decide_nothing():

@@ -88,13 +88,13 @@ def test_the_curve_falls_more_or_less(bn, ln, outcome):
 # -- the landscape ---------------------------------------------------------------------------------
 
 
-def surroundings(norms, epochs=(0, 5, 10, 15)):
-    """`norms`: loss and gradient change at the trained moments, by norm; seeds differ a little."""
+def surroundings(of, epochs=(0, 5, 10, 15), norms=("bn", "ln"), seeds=5):
+    """`of`: loss and gradient change at the trained moments, by norm; seeds differ a little."""
 
     def probes(trial):
-        if trial.norm not in norms:
+        if trial.norm not in of:
             return None
-        losses, changes = norms[trial.norm]
+        losses, changes = of[trial.norm]
         loss = np.full((len(epochs), len(STEPS)), 9.0)
         change = np.full((len(epochs), len(STEPS)), 7.0)
         loss[1:, 0] = losses
@@ -105,7 +105,7 @@ def surroundings(norms, epochs=(0, 5, 10, 15)):
             for name, values in made.items()
         })  # fmt: skip
 
-    return make_analysis(("bn", "ln"), 5, probes=probes)
+    return make_analysis(norms, seeds, probes=probes)
 
 
 def test_gradients_are_compared_where_losses_are_equal():
@@ -141,11 +141,14 @@ def test_drift_by_hand():
     """Two moments of a layer of three channels, the last of them dead, and one of a pad."""
     means = np.array([[[1.0, 2.0, 0.0, np.nan]], [[1.5, 1.0, 9.0, np.nan]]])
     deviations = np.array([[[2.0, 0.5, 0.0, np.nan]], [[4.0, 0.25, 0.0, np.nan]]])
-    assert drift_of(means, deviations, as_logarithm=False) == pytest.approx((0.25 + 2) / 2)
-    assert drift_of(deviations, deviations, as_logarithm=True) == pytest.approx(np.log(2))
+    epochs = np.array([1.0])
+    assert drift_of(means, deviations, epochs, as_logarithm=False) == pytest.approx((0.25 + 2) / 2)
+    assert drift_of(deviations, deviations, epochs, as_logarithm=True) == pytest.approx(np.log(2))
+    assert drift_of(means, deviations, 2 * epochs, as_logarithm=False) == pytest.approx(2.25 / 4)
+    assert np.isnan(drift_of(means, np.zeros((2, 1, 4)), epochs, as_logarithm=False))
 
 
-def drifting(rates):
+def drifting(rates, seeds=5):
     """`rates`: of mean and log deviation per epoch, by norm."""
 
     def probes(trial):
@@ -163,7 +166,7 @@ def drifting(rates):
             for name, values in made.items()
         })  # fmt: skip
 
-    return make_analysis(("bn", "ln"), 5, probes=probes)
+    return make_analysis(("bn", "ln"), seeds, probes=probes)
 
 
 @pytest.mark.parametrize(
@@ -179,3 +182,44 @@ def test_inputs_shift_less_if_both_measures_say_so(ln, outcome):
         size = f"{mean:+.2f} (95 %".replace("-", "−")
         told = found.text.split("; ")
         assert any(f"with ln {size}" in part and f"({words}" in part for part in told)
+
+
+def test_networks_are_looked_at_at_the_same_moments():
+    """ln was looked at more rarely: between the moments that both have, it shifts as bn does."""
+
+    def probes(trial):
+        epochs = np.array([0.0, 1, 2, 3, 4]) if trial.norm == "bn" else np.array([0.0, 2, 4])
+        noise = (1 + trial.seed / 100) * (2 if trial.norm == "bn" else 1) / 100
+        means = ((0.2 + noise) * epochs)[:, None, None] * np.ones((len(epochs), 1, 2))
+        both = {"mean": means, "sd": np.ones_like(means)}
+        axes, names = ("norm", "channel"), (("a",), ("0", "1"))
+        return Probes({f"channels.output_{n}": Series(epochs, v, axes, names)
+                       for n, v in both.items()})  # fmt: skip
+
+    found = READINGS["drift"](make_analysis(("bn", "ln"), 5, probes=probes))
+    own = np.array([-(1 + seed / 100) / 100 for seed in range(5)])
+    assert f"with ln {own.mean():+.2f} (95 %".replace("-", "−") in found.text
+
+
+# -- few seeds, and norms that are missing ---------------------------------------------------------
+
+
+def test_a_norm_that_cannot_be_compared_is_named():
+    bn, ln = ([1.0, 0.8, 0.2], [1.0, 1.2, 1.8]), ([1.4, 1.0, 0.8], [1.1, 1.5, 1.7])
+    none = ([2.3, 2.2, 2.1], [1.0, 1.0, 1.0])
+    made = surroundings({"bn": bn, "ln": ln, "none": none}, norms=("bn", "ln", "none"))
+    found = READINGS["landscape"](made)
+    assert found.outcome == "supported"
+    assert "less than that of ln." in found.plain
+    assert found.limits.endswith("Not compared: none.")
+
+
+def test_four_seeds_decide_nothing_of_the_inside():
+    bn, ln = ([1.0, 0.8, 0.2], [1.0, 1.2, 1.8]), ([1.4, 1.0, 0.8], [1.1, 1.5, 1.7])
+    made = surroundings({"bn": bn, "ln": ln}, seeds=4)
+    found = READINGS["landscape"](made)
+    assert found.outcome == "not decided"
+    assert "5 seeds are the least to decide by." in found.text
+    assert READINGS["drift"](drifting({"bn": (0.2, 0.1), "ln": (0.5, 0.4)}, 4)).outcome == (
+        "not decided"
+    )

@@ -58,7 +58,9 @@ INVESTIGATIONS: dict[str, Investigation] = {
             "in", "bn-scale", "bn-center",
         ),
         probes=_LOOKED_INTO,
-        claims=("alike", "one feature", "which channels", "edge"),
+        claims=(
+            "similar channels", "one feature per channel", "who shares a group", "the edge",
+        ),
         figures=(
             "grouping", "sameness_layers", "sameness_epochs", "variance_shares", "differences",
         ),
@@ -68,7 +70,7 @@ INVESTIGATIONS: dict[str, Investigation] = {
         "that it is tested with?",
         norms=("bn", "gn", "ln"),
         probes=("eval-gap",),
-        claims=("bump", "smoothness"),
+        claims=("the bump", "smoothness"),
         figures=("eval_gap_0", "drops"),
         images=10_000,  # a drop of a point is too small for 1,000
     ),
@@ -91,7 +93,7 @@ INVESTIGATIONS: dict[str, Investigation] = {
         question="Does a network before any training foretell how well its norm will do?",
         norms=("bn", "gn", "ln", "in", "ln-channel", "rms", "frn", "bn-scale"),
         probes=("samples", "redundancy", "variance"),
-        claims=("foreseen", "speed"),
+        claims=("forecast", "speed"),
         figures=("differences", "final_accuracy"),
     ),
     "regularization": Investigation(

@@ -29,18 +29,18 @@ __all__ = [
 
 # Each says nothing, None, of an experiment that does not have what it needs.
 READINGS: dict[str, Callable[[Numbers], Reading | None]] = {
-    "alike": alike,
-    "one feature": one_feature,
-    "which channels": which_channels,
-    "edge": edge,
-    "bump": bump,
+    "similar channels": alike,
+    "one feature per channel": one_feature,
+    "who shares a group": which_channels,
+    "the edge": edge,
+    "the bump": bump,
     "speed": speed,
     "smoothness": smoothness,
     "landscape": landscape,
     "drift": drift,
     "regularization": regularization,
     "small batches": small_batches,
-    "foreseen": foreseen,
+    "forecast": foreseen,
 }
 
 

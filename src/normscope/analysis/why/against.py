@@ -1,7 +1,7 @@
 """How the baseline trains against every other norm: speed, smoothness, landscape and drift.
 
-A claim that the baseline is ahead is supported if it is decided against every other norm, and
-contradicted if the opposite is against one.
+A claim that the baseline is ahead is supported if it is decided against every norm that it can be
+compared with, and contradicted if the opposite is decided against one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,8 +16,9 @@ from normscope.analysis.metrics import DROP_SUM, Metric
 from normscope.analysis.numbers import Numbers
 from normscope.analysis.pairs import paired
 from normscope.analysis.verdicts import Judgement, Pairs, Rules, judge
-from normscope.analysis.why.reading import Outcome, Reading
-from normscope.experiment import Probes
+from normscope.analysis.why.reading import LEAST_SEEDS, Outcome, Reading, probes_by_seed
+from normscope.experiment import Series
+from normscope.norms import running_momentum
 from normscope.words import confidence, counted, interval, number, signed
 
 STEP = "0.01"  # of the weights' length: far enough to matter, near enough for one gradient
@@ -29,7 +30,7 @@ Direction = Literal["higher", "lower"]
 def speed(numbers: Numbers) -> Reading | None:
     """Whether the baseline reaches the level of accuracy first."""
     baseline, level = numbers.experiment.baseline, f"{numbers.level_percent:g} %"
-    found = contrasts_on(numbers, numbers.level)
+    found = on_metric(numbers, numbers.level)
     if not found:
         return None
     outcome = ahead([each.judgement for each in found], "higher")
@@ -50,7 +51,7 @@ def speed(numbers: Numbers) -> Reading | None:
 def smoothness(numbers: Numbers) -> Reading | None:
     """Whether the baseline's accuracy falls more than that of every other norm."""
     baseline = numbers.experiment.baseline
-    found = contrasts_on(numbers, DROP_SUM)
+    found = on_metric(numbers, DROP_SUM)
     if not found:
         return None
     outcome = ahead([each.judgement for each in found], "lower")
@@ -67,7 +68,7 @@ def smoothness(numbers: Numbers) -> Reading | None:
         outcome,
         "All falls of the test accuracy from one epoch to the next together, compared with "
         f"{baseline}: {told(found, numbers.rules)}.",
-        "A fall may be one of the statistics that bn is tested with, and not of the network.",
+        "A fall may be one of the statistics that a norm is tested with, and not of the network.",
     )
 
 
@@ -85,23 +86,20 @@ def landscape(numbers: Numbers) -> Reading | None:
         if level is None or not around[norm] or not around[baseline]:
             continue
         levels[norm] = level
-        family.append(
-            pairs_of_seeds(
-                numbers,
-                norm,
-                {seed: each.at(level) for seed, each in around[norm].items()},
-                {seed: each.at(level) for seed, each in around[baseline].items()},
-            )
+        both = (
+            {seed: each.at(level) for seed, each in around[n].items()} for n in (norm, baseline)
         )
+        family.append(pairs_of_seeds(numbers, norm, *both))
         ends = [np.mean([each.change[-1] for each in around[n].values()]) for n in (norm, baseline)]
         at_the_end.append(f"{norm} {signed(float(ends[0] - ends[1]))}")
     if not family:
         return None
     judged = judge(family, without_margin(numbers))
-    outcome = ahead(judged, "higher")
+    outcome = ahead_inside(judged, "higher")
+    compared = _and(list(levels))
     plain = {
         "supported": f"Where networks are equally far in training, {baseline} walks on smoother "
-        "ground: a small step changes its gradient less than that of any other norm.",
+        f"ground: a small step changes its gradient less than that of {compared}.",
         "contradicted": f"Where networks are equally far in training, the ground of {baseline} is "
         "not the smoothest: a small step changes another norm's gradient less.",
         "not decided": f"Whether {baseline} walks on smoother ground is open.",
@@ -116,9 +114,10 @@ def landscape(numbers: Numbers) -> Reading | None:
         plain,
         outcome,
         f"By what share of its length the gradient changes in a step of {STEP} of the weights' "
-        f"length, compared with {baseline}: {'; '.join(words_of)}.",
+        f"length, compared with {baseline}: {'; '.join(words_of)}.{_too_few(judged)}",
         "At equal loss, between the moments that were looked at; at the end of training, where "
-        f"losses differ, {', '.join(at_the_end)}. Along the gradient on one training batch.",
+        f"losses differ, {', '.join(at_the_end)}. Along the gradient on one training batch."
+        f"{_left_out(numbers, levels)}",
     )
 
 
@@ -138,7 +137,7 @@ class Surroundings:
 def _surroundings(norm: str, numbers: Numbers) -> dict[int, Surroundings]:
     """By seed, of trials whose landscape was looked at when they were trained."""
     found = {}
-    for seed, probes in _by_seed(norm, numbers):
+    for seed, probes in probes_by_seed(norm, numbers).items():
         loss = probes.series.get("landscape.loss_nats")
         change = probes.series.get("landscape.gradient_change")
         if loss is None or change is None or STEP not in loss.names[0]:
@@ -167,26 +166,22 @@ DRIFTS = {"mean": "means, in deviations", "sd": "deviations, as logarithms"}
 
 def drift(numbers: Numbers) -> Reading | None:
     """Whether what the baseline's norms hand on shifts less from epoch to epoch."""
-    baseline, compared = numbers.experiment.baseline, others(numbers)
+    baseline, taken = numbers.experiment.baseline, _outputs(numbers)
+    moments = _shared_epochs(taken)
+    compared = [norm for norm in others(numbers) if norm in taken]
+    if baseline not in taken or not compared or len(moments) < 2:
+        return None
     family, parts = [], []
     for measure, words in DRIFTS.items():
-        own = _drifts(baseline, f"output_{measure}", numbers)
+        shifts = {norm: _drifts(taken[norm], measure, moments) for norm in (baseline, *compared)}
         for norm in compared:
-            if (other := _drifts(norm, f"output_{measure}", numbers)) and own:
-                family.append(pairs_of_seeds(numbers, norm, other, own))
-                parts.append(words)
-    if not family:
-        return None
+            family.append(pairs_of_seeds(numbers, norm, shifts[norm], shifts[baseline]))
+            parts.append(words)
     judged = judge(family, without_margin(numbers))
-    claims = [each.claim for each in judged]
-    outcome: Outcome = "not decided"
-    if all(claim == "higher" for claim in claims):
-        outcome = "supported"
-    elif any(_all_lower(judged, norm) for norm in compared):
-        outcome = "contradicted"
+    outcome = _drift_outcome(judged, compared)
     plain = {
         "supported": f"What a layer gets to see shifts less from epoch to epoch with {baseline} "
-        "than with any other norm.",
+        f"than with {_and(compared)}.",
         "contradicted": f"What a layer gets to see does not shift least with {baseline}.",
         "not decided": f"Whether what a layer gets to see shifts least with {baseline} is open.",
     }[outcome]
@@ -194,45 +189,71 @@ def drift(numbers: Numbers) -> Reading | None:
         f"{in_words(each, 'with', numbers.rules)} ({words})"
         for each, words in zip(judged, parts, strict=True)
     ]
+    over_the_batch = running_momentum(baseline) is not None
     return Reading(
         f"The inputs of layers shift less in a network of {baseline}",
         plain,
         outcome,
         "By how much mean and deviation of a channel change per epoch as it leaves a norm, "
         f"compared with {baseline}: {'; '.join(words_of)}. Contradicted if both shift less with "
-        "another norm.",
-        "A norm over the batch fixes mean and deviation of a channel but for two weights, so that "
-        "less shift is its definition; whether that helps is another question.",
+        f"another norm.{_too_few(judged)}",
+        (
+            "A norm over the batch fixes mean and deviation of a channel but for two weights, so "
+            "that less shift is its definition; whether that helps is another question."
+            if over_the_batch
+            else "Whether less shift helps is another question."
+        )
+        + _left_out(numbers, compared),
     )
 
 
-def _all_lower(judged: Sequence[Judgement], norm: str) -> bool:
-    own = [each.claim for each in judged if each.pairs.norm == norm]
-    return bool(own) and all(claim == "lower" for claim in own)
+def _drift_outcome(judged: Sequence[Judgement], compared: Sequence[str]) -> Outcome:
+    if any(each.difference.n < LEAST_SEEDS for each in judged):
+        return "not decided"
+    if all(each.claim == "higher" for each in judged):
+        return "supported"
+    lower = [{e.claim for e in judged if e.pairs.norm == norm} == {"lower"} for norm in compared]
+    return "contradicted" if any(lower) else "not decided"
 
 
-def _drifts(norm: str, measure: str, numbers: Numbers) -> dict[int, float]:
-    """By seed, the mean over channels, layers and epochs of `drift_of`."""
-    found = {}
-    for seed, probes in _by_seed(norm, numbers):
-        series = probes.series.get(f"channels.{measure}")
-        deviations = probes.series.get("channels.output_sd")
-        if series is None or deviations is None:
-            continue
-        trained = series.epochs > 0
-        if trained.sum() >= 2:
-            found[seed] = drift_of(
-                series.readings[trained],
-                deviations.readings[trained],
-                as_logarithm=measure.endswith("sd"),
-            )
+Outputs = tuple[Series, Series]  # means and deviations of channels as they leave the norms
+
+
+def _outputs(numbers: Numbers) -> dict[str, dict[int, Outputs]]:
+    """By norm and seed, where they were measured; no norm without any."""
+    found: dict[str, dict[int, Outputs]] = {}
+    for norm in (numbers.experiment.baseline, *others(numbers)):
+        for seed, probes in probes_by_seed(norm, numbers).items():
+            both = [probes.series.get(f"channels.output_{name}") for name in DRIFTS]
+            if both[0] is not None and both[1] is not None:
+                found.setdefault(norm, {})[seed] = (both[0], both[1])
     return found
 
 
-def drift_of(values: np.ndarray, deviations: np.ndarray, as_logarithm: bool) -> float:
-    """By how much values (T, L, C) of live channels change from moment to moment, on average.
+def _shared_epochs(taken: Mapping[str, Mapping[int, Outputs]]) -> list[float]:
+    """The moments after the start of training at which every network was looked at."""
+    all_of = [{*mean.epochs} for by_seed in taken.values() for mean, _ in by_seed.values()]
+    return sorted(float(e) for e in set.intersection(*all_of) if e > 0) if all_of else []
 
-    As differences of logarithms, or else in deviations (T, L, C) before the change.
+
+def _drifts(
+    by_seed: Mapping[int, Outputs], measure: str, moments: Sequence[float]
+) -> dict[int, float]:
+    found = {}
+    for seed, (mean, sd) in by_seed.items():
+        at = np.isin(mean.epochs, moments)
+        values = (mean if measure == "mean" else sd).readings[at]
+        found[seed] = drift_of(values, sd.readings[at], np.diff(moments), measure == "sd")
+    return {seed: value for seed, value in found.items() if not np.isnan(value)}
+
+
+def drift_of(
+    values: np.ndarray, deviations: np.ndarray, epochs: np.ndarray, as_logarithm: bool
+) -> float:
+    """By how much values (T, L, C) of live channels change per epoch, on average.
+
+    As differences of logarithms, or else in deviations (T, L, C) before the change. `epochs`
+    (T - 1,) lie between the moments. NaN if no channel is live.
     """
     live = deviations > LIVE * np.nanmax(deviations, axis=2, keepdims=True)
     both = live[1:] & live[:-1]
@@ -240,7 +261,8 @@ def drift_of(values: np.ndarray, deviations: np.ndarray, as_logarithm: bool) -> 
         changes = np.abs(np.diff(np.log(np.where(live, values, 1.0)), axis=0))
     else:
         changes = np.abs(np.diff(values, axis=0)) / np.where(live, deviations, 1.0)[:-1]
-    return float(changes[both].mean()) if both.any() else float("nan")
+    per_epoch = changes / epochs[:, None, None]
+    return float(per_epoch[both].mean()) if both.any() else float("nan")
 
 
 # -- what they share -------------------------------------------------------------------------------
@@ -255,25 +277,21 @@ def ahead(judged: Iterable[Judgement], claim: Direction) -> Outcome:
     return "contradicted" if other in claims else "not decided"
 
 
+def ahead_inside(judged: Sequence[Judgement], claim: Direction) -> Outcome:
+    """The same of what was measured inside networks, which takes `LEAST_SEEDS` seeds."""
+    few = any(each.difference.n < LEAST_SEEDS for each in judged)
+    return "not decided" if few else ahead(judged, claim)
+
+
 def others(numbers: Numbers) -> list[str]:
     """All norms but the baseline, and but those whose channels were put into other groups."""
     return [norm for norm in numbers.experiment.norms[1:] if order_of(norm) is None]
 
 
-def contrasts_on(numbers: Numbers, metric: Metric) -> list[Contrast]:
-    """On a secondary metric, judged in the family of all of them."""
+def on_metric(numbers: Numbers, metric: Metric) -> list[Contrast]:
+    """The contrasts on a secondary metric, judged in the family of all of them."""
     compared = others(numbers)
     return [each for each in numbers.secondary if each.metric == metric and each.norm in compared]
-
-
-def _by_seed(norm: str, numbers: Numbers) -> list[tuple[int, Probes]]:
-    return [
-        (result.trial.seed, numbers.probes[result.trial.id])
-        for result in numbers.results
-        if result.trial.norm == norm
-        and result.status == "finished"
-        and result.trial.id in numbers.probes
-    ]
 
 
 def pairs_of_seeds(
@@ -291,12 +309,14 @@ def without_margin(numbers: Numbers) -> Rules:
 
 
 def told(found: Sequence[Contrast], rules: Rules) -> str:
+    """Each norm with its difference, interval and seeds."""
     parts = []
     for each in found:
         judgement, metric = each.judgement, each.metric
         if judgement.pairs.ordinal:
-            decided = "undecided" if judgement.claim == "undecided" else judgement.claim
-            parts.append(f"{each.norm} {decided} (by rank: the level was not always reached)")
+            words = {"higher": metric.greater, "lower": metric.smaller}
+            claim = words.get(judgement.claim, "undecided")
+            parts.append(f"{each.norm} {claim} (by rank: not every trial got there)")
         else:
             parts.append(in_words(judgement, "", rules, metric.decimals, f" {metric.unit}"))
     return "; ".join(parts)
@@ -307,8 +327,26 @@ def in_words(
 ) -> str:
     """``with ln +0.12 (95 % +0.02 to +0.22, 5 seeds)``."""
     found = judgement.difference
+    name = f"{before} {judgement.pairs.norm}".strip()
+    if found.mean is None:
+        return f"{name} in no seed"
     spans = ""
     if found.low is not None:
         spans = f"{confidence(rules.alpha)} {interval(found.low, found.high, digits)}, "
-    name = f"{before} {judgement.pairs.norm}".strip()
     return f"{name} {signed(found.mean, digits)}{unit} ({spans}{counted(found.n, 'seed')})"
+
+
+def _and(names: Sequence[str]) -> str:
+    """``gn``, ``gn and ln``, ``gn, ln and in``."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _too_few(judged: Sequence[Judgement]) -> str:
+    least = min(each.difference.n for each in judged)
+    return f" {LEAST_SEEDS} seeds are the least to decide by." if least < LEAST_SEEDS else ""
+
+
+def _left_out(numbers: Numbers, compared: Iterable[str]) -> str:
+    """Which norms could not be compared."""
+    missing = [norm for norm in others(numbers) if norm not in compared]
+    return f" Not compared: {_and(missing)}." if missing else ""

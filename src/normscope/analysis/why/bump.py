@@ -35,9 +35,11 @@ def drop_of(probes: Probes) -> Drop | None:
     running, precise = (
         probes.series.get(f"eval-gap.{name}_percent") for name in ("running", "precise")
     )
-    if running is None or precise is None or len(running.epochs) < 3:
+    if running is None or precise is None:
         return None
     trained = running.epochs > 0
+    if trained.sum() < 2:
+        return None
     fell = -np.diff(running.readings[trained])
     deepest = int(fell.argmax())
     place = int(np.flatnonzero(trained)[deepest + 1])
@@ -91,11 +93,13 @@ def bump(numbers: Numbers) -> Reading | None:
         "precise ones get more images right in that epoch (McNemar's exact test, with Holm's "
         "correction over seeds) and fall by less than half as much, and are not if these fall by "
         "half as much or more.",
-        f"On {looked_at(own):,} of the test images.",
+        f"On {looked_at(own):,} of the test images. The epoch is that of the deepest fall on the "
+        "same images, which favours a difference in it.",
     )
 
 
 def looked_at(own: Sequence[Probes]) -> int:
     """How many test images accuracies are of: the fewest; 1,000 before it was recorded."""
-    found = [each.series.get("eval-gap.images") for each in own]
+    with_it = [each.series for each in own if "eval-gap.running_percent" in each.series]
+    found = [series.get("eval-gap.images") for series in with_it]
     return min(TEST_IMAGES if one is None else int(one.last) for one in found)

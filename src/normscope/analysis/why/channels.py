@@ -14,7 +14,7 @@ from normscope.analysis.why.reading import (
     Outcome,
     Reading,
     first,
-    last,
+    last_of,
     listed,
     probes_of,
     scales_of,
@@ -39,14 +39,15 @@ BESIDE = {
 def alike(numbers: Numbers) -> Reading | None:
     """R2, of the baseline's trained networks."""
     norm, rules = numbers.experiment.baseline, numbers.rules
-    own = probes_of(norm, numbers)
+    own, last = probes_of(norm, numbers), last_of(numbers)
     scales = scales_of(own, ALIKE, rules, last)
     if scales is None:
         return None
     outcome = decided([scale.estimate for scale in scales])
     plain = {
         "supported": f"In a trained network of {norm} the channels of a layer say much the same.",
-        "contradicted": f"In a trained network of {norm} most of what a channel says is its own.",
+        "contradicted": f"In a trained network of {norm} no other channel of the layer says "
+        "most of what a channel says.",
         "not decided": f"Whether channels of {norm} say much the same is open.",
     }[outcome]
     beside = scales_of(own, BESIDE, rules, last) or []
@@ -77,7 +78,7 @@ REST = {"features.mean_image": "image", "features.mean_interaction": "both"}
 def one_feature(numbers: Numbers) -> Reading | None:
     """R1, of the baseline's trained networks."""
     norm, rules = numbers.experiment.baseline, numbers.rules
-    own = probes_of(norm, numbers)
+    own, last = probes_of(norm, numbers), last_of(numbers)
     scales = scales_of(own, FEATURE, rules, last)
     if scales is None:
         return None

@@ -24,7 +24,10 @@ def foreseen(numbers: Numbers) -> Reading | None:
         p for p in numbers.predictions if (p.predictor, p.metric) == (SIMILARITY, TEST_ACCURACY)
     ]
     outcome: Outcome = "not decided"
-    told = f"fewer than {LEAST_NORMS} norms have too few orders for one to be more than chance"
+    told = (
+        f"fewer than {LEAST_NORMS} norms, all of whose trials finished, have too few orders for "
+        "one to be more than chance"
+    )
     for found in tested:
         tau = f"Kendall's tau {number(found.tau, 2)}"
         told = f"{tau} over {found.norms} norms, p {p_value(found.p_value)}"

@@ -24,24 +24,30 @@ def which_channels(numbers: Numbers) -> Reading | None:
     itself = _of(numbers, "random")
     outcome = _which(found, itself)
     plain = {
-        "supported": "A norm that shares its statistics among channels does better if these are of "
-        "similar scale: mixing them costs accuracy.",
+        "supported": "A norm that shares its statistics among channels does better if these are "
+        "similar: mixing them costs accuracy.",
         "contradicted": "It makes no difference which channels share their statistics, similar or "
         "dissimilar ones.",
         "not decided": "Whether it matters which channels share their statistics is open.",
     }[outcome]
+    if outcome == "contradicted" and any(practical(verdict) == "worse" for verdict in found):
+        plain = (
+            "It matters which channels share their statistics, but the other way: dissimilar ones "
+            "do better together."
+        )
     beside = (
         f" A norm against itself: {verdicts_in_words(itself, numbers.rules)}." if itself else ""
     )
+    margin = f"{numbers.rules.margin or 0:g} points"
     return Reading(
-        "It matters which channels share their statistics",
+        "A norm does better if similar channels share their statistics",
         plain,
         outcome,
         f"{verdicts_in_words(found, numbers.rules)}.{beside} Supported if similar groups are "
-        f"better in one order or more and worse in none; contradicted if in none they differ by "
-        f"{numbers.rules.margin or 0:g} points or more.",
+        f"better by some order and worse by none; contradicted if by all orders they are worse, or "
+        f"surely differ by less than {margin}; not decided if a norm differs from itself.",
         "The same channels, convolutions and images; only who shares a group with whom changes. "
-        + ("" if itself else "The test of a norm against itself is missing: add gn:order=random. ")
+        + ("" if itself else "A norm was not tested against itself (gn and gn:order=random). ")
         + "Grouped once, at the start: filters that change in training may leave their group.",
     )
 
@@ -68,11 +74,13 @@ def edge(numbers: Numbers) -> Reading | None:
         and order_of(verdict.norm) is None
     ]
     scale, center = (_of_norm(numbers, name) for name in ("bn-scale", "bn-center"))
-    which, halves = which_channels(numbers), [v for v in (scale, center) if v]
-    if not behind or (which is None and not halves):
+    halves = [verdict for verdict in (scale, center) if verdict]
+    if not behind or not (halves or _of(numbers, SIMILAR)):
         return None
+    by_scale = [v for v in _of(numbers, SIMILAR) if "-scale-" in (order_of(v.norm) or "")]
+    grouped = _which(by_scale, _of(numbers, "random")) if by_scale else "not decided"
     ahead = any(verdict.outcome == "worse" for verdict in behind)
-    outcome = _edge(ahead, which.outcome if which else "not decided", scale, center)
+    outcome = _edge(ahead, grouped, scale, center)
     plain = {
         "supported": "bn is ahead because it treats channels of different scale each by itself.",
         "contradicted": "That channels differ in scale is not why bn is ahead.",
@@ -81,29 +89,29 @@ def edge(numbers: Numbers) -> Reading | None:
         else "bn is not shown to be ahead of norms that share statistics, so there is no edge to "
         "explain.",
     }[outcome]
-    grouped = f"That it matters who shares a group: {which.outcome}. " if which else ""
-    halved = f"Half of bn: {verdicts_in_words(halves, numbers.rules)}. " if halves else ""
+    halved = f" Half of bn: {verdicts_in_words(halves, numbers.rules)}." if halves else ""
     return Reading(
         "bn's edge comes from channels of different scale",
         plain,
         outcome,
-        f"The edge: {verdicts_in_words(behind, numbers.rules)}. {grouped}{halved}".rstrip(),
-        "Supported only if bn is ahead, similar groups are better than dissimilar ones, bn that "
-        "only subtracts is behind bn, and bn that only divides is not. A "
-        f"difference that surely is below {numbers.rules.margin or 0:g} points counts as none.",
+        f"The edge: {verdicts_in_words(behind, numbers.rules)}. That groups of similar scale are "
+        f"better: {grouped}.{halved}",
+        "Supported if bn is ahead, groups of similar scale are better, bn that only subtracts is "
+        "behind bn, and bn that only divides is equivalent to it or better; contradicted if "
+        "they are not better, or bn that only subtracts is not behind. A difference that surely is "
+        f"below {numbers.rules.margin or 0:g} points counts as none.",
     )
 
 
-def _edge(ahead: bool, which: Outcome, scale: Verdict | None, center: Verdict | None) -> Outcome:
+def _edge(ahead: bool, grouped: Outcome, scale: Verdict | None, center: Verdict | None) -> Outcome:
+    """By whether bn is ahead, what the groups say, and what bn's halves do beside bn."""
     if not ahead:
         return "not decided"
-    no_harm = center is not None and practical(center) in ("equivalent", "better")
-    no_help = scale is not None and practical(scale) == "worse"
-    if which == "contradicted" or no_harm or no_help:
+    said = [practical(verdict) if verdict else "undecided" for verdict in (scale, center)]
+    if grouped == "contradicted" or said[1] in ("equivalent", "better"):
         return "contradicted"
-    helps = scale is not None and not no_help
-    harms = center is not None and practical(center) == "worse"
-    return "supported" if which == "supported" and helps and harms else "not decided"
+    helps, harms = said[0] in ("equivalent", "better"), said[1] == "worse"
+    return "supported" if grouped == "supported" and helps and harms else "not decided"
 
 
 def practical(verdict: Verdict) -> Said:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from normscope.analysis.numbers import Numbers
-from normscope.analysis.why.reading import first, last, probes_of, values_of
+from normscope.analysis.why.reading import first, last_of, probes_of, values_of
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def inside_of(numbers: Numbers) -> tuple[Inside, ...]:
         own = probes_of(norm, numbers)
         measures = {}
         for heading, (name, trained) in SHOWN.items():
-            values = values_of(own, name, last if trained else first)
+            values = values_of(own, name, last_of(numbers) if trained else first)
             measures[heading] = float(np.mean(values)) if values else None
         if any(value is not None for value in measures.values()):
             rows.append(Inside(norm, len(own), measures))

@@ -9,10 +9,11 @@ import numpy as np
 from normscope.analysis.numbers import Numbers
 from normscope.analysis.verdicts import Rules, Verdict
 from normscope.experiment import Probes, Series
+from normscope.experiment.investigations import SEEDS
 from normscope.stats import Estimate, confidence_sequence, t_interval
 from normscope.words import confidence, counted, interval, number, signed
 
-LEAST_SEEDS = 5  # below, an interval over seeds is wider than the scales it is on
+LEAST_SEEDS = SEEDS  # below, an interval over seeds is wider than the scales it is on
 
 Outcome = Literal["supported", "contradicted", "not decided"]
 
@@ -43,25 +44,27 @@ class Scale:
 
     @property
     def words(self) -> str:
-        mean, low, high = (
-            number(each, 2) for each in (self.estimate.mean, self.estimate.low, self.estimate.high)
-        )
-        return (
-            f"{self.name} {mean} ({low} to {high})"
-            if self.estimate.n > 1
-            else f"{self.name} {mean}"
-        )
+        mean = f"{self.name} {number(self.estimate.mean, 2)}"
+        low, high = self.estimate.low, self.estimate.high
+        if low is None or high is None or not np.isfinite([low, high]).all():
+            return mean  # of a single seed, or of so few that a sequence is infinite
+        return f"{mean} ({number(low, 2)} to {number(high, 2)})"
 
 
 def probes_of(norm: str, numbers: Numbers) -> list[Probes]:
     """Of each finished trial of a norm that was looked into, at the main batch size."""
-    return [
-        numbers.probes[result.trial.id]
+    return [*probes_by_seed(norm, numbers).values()]
+
+
+def probes_by_seed(norm: str, numbers: Numbers) -> dict[int, Probes]:
+    """The same, by seed."""
+    return {
+        result.trial.seed: numbers.probes[result.trial.id]
         for result in numbers.results
         if result.trial.norm == norm
         and result.status == "finished"
         and result.trial.id in numbers.probes
-    ]
+    }
 
 
 def first(series: Series) -> np.ndarray:
@@ -69,8 +72,15 @@ def first(series: Series) -> np.ndarray:
     return series.first if series.epochs[0] == 0 else np.full_like(series.first, np.nan)
 
 
-def last(series: Series) -> np.ndarray:
-    return series.last
+def last_of(numbers: Numbers) -> Callable[[Series], np.ndarray]:
+    """What gives the readings of the trained network; NaN if it was not looked at in the end."""
+    epochs = numbers.experiment.recipe.epochs
+
+    def last(series: Series) -> np.ndarray:
+        there = series.epochs[-1] == epochs
+        return series.last if there else np.full_like(series.last, np.nan)
+
+    return last
 
 
 def scales_of(

@@ -6,11 +6,11 @@ import numpy as np
 
 from normscope.analysis.metrics import GAP, TEST_ACCURACY, TRAIN_ACCURACY
 from normscope.analysis.numbers import Numbers
-from normscope.analysis.verdicts import judge
+from normscope.analysis.pairs import metric_pairs
+from normscope.analysis.verdicts import Judgement, Rules, judge
 from normscope.analysis.why.against import (
-    ahead,
-    contrasts_on,
     in_words,
+    on_metric,
     others,
     pairs_of_seeds,
     told,
@@ -24,80 +24,98 @@ def regularization(numbers: Numbers) -> Reading | None:
     """Whether the baseline's edge over the norms behind it lies in the gap to training accuracy.
 
     Test accuracy is training accuracy less the gap, so what is ahead has more of the one, or less
-    of the other.
+    of the other, or both.
     """
-    baseline = numbers.experiment.baseline
-    size = numbers.experiment.main_batch_size
-    behind = {v.norm for v in numbers.verdicts if v.outcome == "worse" and v.batch_size == size}
-    found = contrasts_on(numbers, GAP)
-    if not found:
+    experiment, baseline = numbers.experiment, numbers.experiment.baseline
+    gaps = {each.norm: each.judgement for each in on_metric(numbers, GAP)}
+    if not gaps:
         return None
-    claims = [each.judgement.claim for each in found if each.norm in behind]
-    outcome: Outcome = "not decided"
-    if claims and all(claim == "higher" for claim in claims):
-        outcome = "supported"
-    elif "lower" in claims:
-        outcome = "contradicted"
+    family = [
+        metric_pairs(experiment, numbers.trials, norm, baseline, TRAIN_ACCURACY) for norm in gaps
+    ]
+    fits = dict(zip(gaps, judge(family, without_margin(numbers)), strict=True))
+    behind = [v.norm for v in numbers.verdicts if v.outcome == "worse" and v.norm in gaps]
+    behind = list(dict.fromkeys(behind))
+    outcome = _where([(gaps[norm], fits[norm]) for norm in behind])
+    names = ", ".join(behind)
     plain = {
-        "supported": f"{baseline} is ahead because it loses less from training images to new ones.",
-        "contradicted": f"{baseline} is ahead because it fits the training images better: it loses "
-        "more from them to new ones, not less.",
-        "not decided": f"Whether {baseline} is ahead because it loses less on new images is open."
-        if claims
+        "supported": f"{baseline} is ahead of {names} because it loses less from training images "
+        "to new ones: it does not fit them better.",
+        "contradicted": f"{baseline} is ahead of {names} because it fits the training images "
+        "better, not because it loses less on new ones.",
+        "not decided": f"Whether {baseline} is ahead of {names} because it loses less on new "
+        "images is open."
+        if behind
         else f"{baseline} is not shown to be ahead of another norm: there is no edge to explain.",
     }[outcome]
-    means = [
-        f"{norm.norm} {number(norm.estimates[TRAIN_ACCURACY.name].mean, 1)}"
-        for norm in numbers.norms
-        if norm.finished
-    ]
+    dropout = experiment.recipe.dropout
     return Reading(
         f"{baseline} is ahead because it regularizes",
         plain,
         outcome,
-        f"The gap between train and test accuracy, compared with {baseline}: "
-        f"{told(found, numbers.rules)}. Train accuracy in percent: {', '.join(means)}. It counts "
-        f"for norms that {baseline} is shown to be ahead of"
-        f"{': ' + ', '.join(sorted(behind)) if behind else ', of which there is none'}.",
-        "Train accuracy is a running mean over the last epoch, with dropout on.",
+        f"Compared with {baseline}, the gap between train and test accuracy: "
+        f"{told(on_metric(numbers, GAP), numbers.rules)}; train accuracy: "
+        f"{'; '.join(in_words(each, '', numbers.rules, unit=' points') for each in fits.values())}."
+        " Supported if the gap of every norm behind is wider, and its train accuracy not lower; "
+        "contradicted if its train accuracy is lower, and the gap not wider.",
+        "Train accuracy is a running mean over the last epoch, with the recipe's augmentation"
+        + (" and with dropout on." if dropout != 0 else "."),
     )
 
 
-def without_dropout(parts: Mapping[str, Numbers]) -> Reading | None:
-    """Whether the baseline misses another regularizer less than other norms do.
+def _where(behind: list[tuple[Judgement, Judgement]]) -> Outcome:
+    """By the gap and the train accuracy of every norm behind the baseline."""
+    if behind and all(gap.claim == "higher" and fit.claim != "lower" for gap, fit in behind):
+        return "supported"
+    if behind and all(fit.claim == "lower" and gap.claim != "higher" for gap, fit in behind):
+        return "contradicted"
+    return "not decided"
 
-    Of the parts "as-it-is" and "without-dropout": what a norm loses without dropout, in points of
-    test accuracy, less what the baseline loses, by seed.
+
+def without_dropout(parts: Mapping[str, Numbers]) -> Reading | None:
+    """Whether the baseline can do without dropout, and the other norms cannot.
+
+    Of the parts "as-it-is" and "without-dropout": what each norm gains without dropout, in points
+    of test accuracy by seed, and that less what the baseline gains.
     """
     whole, without = parts["as-it-is"], parts["without-dropout"]
-    baseline = whole.experiment.baseline
-    own = _gains(baseline, whole, without)
-    family = [
-        pairs_of_seeds(whole, norm, _gains(norm, whole, without), own)
-        for norm in others(whole)
-        if norm in without.experiment.norms
-    ]
-    if not family or not own:
+    baseline, rules = whole.experiment.baseline, _of_both(whole, without)
+    gains = {norm: _gains(norm, whole, without) for norm in (baseline, *others(whole))}
+    compared = [norm for norm in others(whole) if gains[norm]]
+    if not compared or not gains[baseline]:
         return None
-    judged = judge(family, without_margin(whole))
-    outcome = ahead(judged, "lower")
+    nothing = dict.fromkeys(whole.experiment.seed_numbers, 0.0)
+    own = judge([pairs_of_seeds(whole, n, gains[n], nothing) for n in compared], rules)
+    pairs = [pairs_of_seeds(whole, norm, gains[norm], gains[baseline]) for norm in compared]
+    judged = judge(pairs, rules)
+    outcome: Outcome = "not decided"
+    if all(each.claim == "lower" for each in [*own, *judged]):
+        outcome = "supported"
+    elif any(each.claim == "higher" for each in judged):
+        outcome = "contradicted"
     plain = {
-        "supported": f"{baseline} can do without dropout better than every other norm here: it is "
-        "a regularizer itself.",
+        "supported": f"Without dropout every other norm loses, and loses more than {baseline}.",
         "contradicted": f"{baseline} does not do without dropout best: another norm misses it "
         "less.",
         "not decided": f"Whether {baseline} can do without dropout better than others is open.",
     }[outcome]
-    told_of = "; ".join(in_words(each, "", whole.rules, unit=" points") for each in judged)
-    mean = number(float(np.mean([*own.values()])), 2, signed=True)
+    told_of = "; ".join(in_words(each, "", rules, unit=" points") for each in judged)
+    alone = "; ".join(in_words(each, "", rules, unit=" points") for each in own)
+    mean = number(float(np.mean([*gains[baseline].values()])), 2, signed=True)
     return Reading(
         f"{baseline} takes the place of another regularizer",
         plain,
         outcome,
-        f"Test accuracy without dropout less that with it: {baseline} {mean} points; compared with "
-        f"{baseline}: {told_of}.",
+        f"Test accuracy without dropout less that with it: {baseline} {mean} points; {alone}. "
+        f"Compared with {baseline}: {told_of}.",
         "A network with little dropout has little to lose by it.",
     )
+
+
+def _of_both(whole: Numbers, without: Numbers) -> Rules:
+    """Valid at every look if seeds were added to one of them after a look."""
+    sequential = whole.rules.sequential or without.rules.sequential
+    return Rules(sequential, whole.rules.alpha, None)
 
 
 def _gains(norm: str, whole: Numbers, without: Numbers) -> dict[int, float]:
