@@ -91,6 +91,11 @@ def test_an_investigation_is_planned_run_and_told(normscope, tmp_path):
     found = json.loads(again.stdout)
     assert found["finding"] == "run/finding-bump.md"
     assert found["readings"][0]["outcome"] == "not decided"
+    assert found["readings"][0]["part"] is None
+    parts = normscope(
+        "investigate", "regularization", *SMALL, "--out", "two", "--dry-run", "--json"
+    )
+    assert {*json.loads(parts.stdout)} == {"as-it-is", "without-dropout"}
 
 
 def test_the_questions_are_in_the_help(normscope):

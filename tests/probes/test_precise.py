@@ -79,3 +79,30 @@ def test_a_network_without_running_statistics_is_only_put_into_evaluation():
     expected = layers.eval()(x)
     use_precise_statistics(layers, [x])
     torch.testing.assert_close(layers(x), expected)
+
+
+class Twice(nn.Module):
+    """Calls its norm twice, and has one that it never calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.never = nn.BatchNorm2d(3), nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        return self.norm(3 * self.norm(x) + 1)
+
+
+def test_a_layer_that_is_called_twice_has_the_moments_of_both_calls():
+    layers, x = Twice().double(), normal(8, 3, 2, 2)
+    both = torch.cat([x, 3 * Twice().double().train().norm(x) + 1])
+    use_precise_statistics(layers, [x])
+    torch.testing.assert_close(layers.norm.running_mean, both.mean((0, 2, 3)))
+    torch.testing.assert_close(layers.norm.running_var, both.var((0, 2, 3), correction=0))
+    assert layers.never.running_var.eq(1).all()
+
+
+def test_batches_of_one_image_have_statistics_too():
+    layers, batches = nn.Sequential(nn.BatchNorm2d(3)).double(), normal(2, 3, 2, 2).split(1)
+    use_precise_statistics(layers, batches)
+    expected = torch.cat(batches).var((0, 2, 3), correction=0)
+    torch.testing.assert_close(layers[0].running_var, expected)

@@ -75,8 +75,8 @@ def test_the_finding_says_the_question_the_answer_and_how(bump):
     text = bump.path.read_text(encoding="utf-8")
     assert bump.path.name == "finding-bump.md"
     assert text.startswith(f"# {INVESTIGATIONS['bump'].question}\n\n**Synthetic data.**")
-    assert bump.readings[0].claim in text
-    for reading in bump.readings:
+    assert bump.readings[""][0].claim in text
+    for reading in bump.readings[""]:
         assert f": {reading.outcome}." in text
     assert "[report.html](report.html)" in text
     assert text.endswith("    the command\n")
@@ -95,7 +95,7 @@ def test_another_question_in_the_same_folder_trains_what_is_missing_alone(bump):
     assert {*trained} == {"bn", "ln", "in"}
     # bn and ln were trained without a look at their landscape and their channels.
     assert again.unread == ("landscape", "drift")
-    assert len(again.readings) == 2
+    assert len(again.readings[""]) == 2
     assert "Nothing can be said on landscape, drift" in again.path.read_text(encoding="utf-8")
 
 
@@ -107,7 +107,12 @@ def test_parts_have_folders_and_are_read_together(tmp_path):
     assert {part: each.folder.name for part, each in found.comparisons.items()} == {
         "as-it-is": "as-it-is", "without-dropout": "without-dropout"
     }  # fmt: skip
-    assert found.readings[0].claim == "bn takes the place of another regularizer"
+    assert found.across[0].claim == "bn takes the place of another regularizer"
+    assert {part: len(each) for part, each in found.readings.items()} == {
+        "as-it-is": 1, "without-dropout": 1
+    }  # fmt: skip
+    assert "with dropout on" in found.readings["as-it-is"][0].limits
+    assert "with dropout on" not in found.readings["without-dropout"][0].limits
     text = found.path.read_text(encoding="utf-8")
     assert "### Without dropout" in text
     links = re.findall(r"\]\((.+?)\)", text)
@@ -121,6 +126,11 @@ def test_nothing_is_begun_that_cannot_be_done(tmp_path):
         investigate("colour", out=tmp_path / "out")
     with pytest.raises(UsageError, match="unknown norm 'foo'"):
         investigate("regularization", Experiment(norms=("bn", "foo")), out=tmp_path / "out")
+    dropless = Experiment(recipe={"base": "quick", "dropout": 0.0})
+    with pytest.raises(UsageError, match="which are the same with this recipe"):
+        investigate("regularization", dropless, out=tmp_path / "out")
+    with pytest.raises(UsageError, match="name two or more in --batch-sizes"):
+        investigate("batch-size", Experiment(batch_sizes=(64,)), out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert package.investigate is investigate
 
@@ -145,20 +155,27 @@ def accuracies(by_norm):
 
 
 @pytest.mark.parametrize(
-    ("ln_gains", "outcome"), [(-1.0, "supported"), (1.5, "contradicted"), (0.2, "not decided")]
+    ("bn_gains", "ln_gains", "outcome"),
+    [
+        (0.2, -1.0, "supported"),
+        (0.2, 1.5, "contradicted"),
+        (0.2, 0.2, "not decided"),
+        (2.0, 1.0, "not decided"),  # nobody loses anything
+    ],
 )
-def test_who_misses_dropout_less(ln_gains, outcome):
-    """bn gains 0.2 points without dropout."""
+def test_who_misses_dropout_less(bn_gains, ln_gains, outcome):
     whole = {"bn": 75 + 3 * NOISE, "ln": 74 - NOISE}
-    without = {"bn": whole["bn"] + 0.2, "ln": whole["ln"] + ln_gains + NOISE - NOISE.mean()}
+    without = {"bn": whole["bn"] + bn_gains, "ln": whole["ln"] + ln_gains + NOISE - NOISE.mean()}
     found = ACROSS["without dropout"](
         {"as-it-is": accuracies(whole), "without-dropout": accuracies(without)}
     )
     assert found.outcome == outcome
-    differences = ln_gains + NOISE - NOISE.mean() - 0.2
+    differences = ln_gains + NOISE - NOISE.mean() - bn_gains
     low, high = scipy_stats.ttest_1samp(differences, 0).confidence_interval()
     size = f"{differences.mean() + 0.0:+.2f} points (95 % {low:+.2f} to {high:+.2f}, 5 seeds)"
-    assert "bn +0.20 points; compared with bn: ln " in found.text
+    assert f"bn {bn_gains:+.2f} points; ln {ln_gains:+.2f} points (95 %".replace("-", "−") in (
+        found.text
+    )
     assert size.replace("-0.00", "+0.00").replace("-", "−") in found.text
 
 

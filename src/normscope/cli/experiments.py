@@ -3,7 +3,7 @@
 import json
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -240,7 +240,7 @@ def investigate(
     with errors_in_one_line(debug):
         from normscope.experiment.reading import read_design, read_experiment
         from normscope.study.checks import kept_design
-        from normscope.study.investigate import carry_on, folder_of, plan
+        from normscope.study.investigate import carry_on, plan
 
         experiment = read_experiment(
             None,
@@ -258,7 +258,6 @@ def investigate(
             train_limit=train_limit,
             test_limit=test_limit,
         )
-        kept = kept_design(folder_of(name, experiment, out))
         planned = plan(
             name,
             experiment,
@@ -266,13 +265,15 @@ def investigate(
             data_dir=data_dir,
             device=device,
             workers=workers,
-            design=read_design(kept, margin_points=margin, alpha=alpha),
+            design_of=lambda folder: read_design(
+                kept_design(folder), margin_points=margin, alpha=alpha
+            ),
         )
         if dry_run:
-            for checked in planned.parts.values():
-                _foresee(checked, as_json)
+            _foresee_parts(planned.parts, as_json)
             return
-        _show_finding(_watched(planned.folder, as_json, partial(carry_on, planned)), as_json)
+        folders = [part.folder for part in planned.parts.values()]
+        _show_finding(_watched(folders, as_json, partial(carry_on, planned)), as_json)
 
 
 def report(
@@ -308,14 +309,16 @@ def _run(checked: Any, as_json: bool) -> None:
     from normscope.study.comparison import EveryTrialFailed
 
     try:
-        comparison = _watched(checked.folder, as_json, partial(carry_out, checked))
+        comparison = _watched([checked.folder], as_json, partial(carry_out, checked))
     except EveryTrialFailed as failure:
         comparison = failure.comparison
     _show(comparison, as_json, comparison.page)
 
 
-def _watched(folder: Path, as_json: bool, work: Callable[[Any, str], Outcome]) -> Outcome:
-    """Do `work` with an observer and the command that repeats it; Ctrl-C stops it."""
+def _watched(
+    folders: Sequence[Path], as_json: bool, work: Callable[[Any, str], Outcome]
+) -> Outcome:
+    """Do `work` in folders, with an observer and the command that repeats it; Ctrl-C stops it."""
     from normscope.cli.interrupt import exit_code, stop_noticed
     from normscope.observers import observer_for
     from normscope.study.stored import has_results
@@ -325,9 +328,11 @@ def _watched(folder: Path, as_json: bool, work: Callable[[Any, str], Outcome]) -
         with stop_noticed() as check, closing(observer_for(stream, check)) as observer:
             return work(observer, _repeatable(sys.argv[1:]))
     except KeyboardInterrupt as stop:
-        if not has_results(folder):
+        kept = [folder for folder in folders if has_results(folder)]
+        if not kept:
             raise
-        _say_how_to_go_on(folder)
+        for folder in kept:
+            _say_how_to_go_on(folder)
         raise typer.Exit(exit_code(stop)) from None
 
 
@@ -338,6 +343,21 @@ def _show_finding(finding: Any, as_json: bool) -> None:
         print(json.dumps(finding_as_dict(finding), indent=2))
     else:
         show_finding(finding)
+    for comparison in finding.comparisons.values():
+        _raise_if_failed(comparison, comparison.page)
+
+
+def _foresee_parts(parts: Mapping[str, Any], as_json: bool) -> None:
+    from normscope.cli.show import forecast_as_dict
+    from normscope.study.forecast import forecast
+
+    if not as_json:
+        for part, checked in parts.items():
+            print(f"\n{part}" if part else "", end="\n" if part else "")
+            _foresee(checked, as_json)
+        return
+    foreseen = {part or "whole": forecast_as_dict(forecast(each)) for part, each in parts.items()}
+    print(json.dumps(foreseen, indent=2))
 
 
 def _foresee(checked: Any, as_json: bool) -> None:
@@ -381,6 +401,10 @@ def _show(comparison: Any, as_json: bool, page: Path) -> None:
     else:
         show_analysis(comparison.analysis)
         print(f"Report: {page}")
+    _raise_if_failed(comparison, page)
+
+
+def _raise_if_failed(comparison: Any, page: Path) -> None:
     failed = [trial.id for trial in comparison.analysis.trials if trial.status == "failed"]
     if failed:
         trials = f"{len(failed)} trial{'s' if len(failed) > 1 else ''}"

@@ -11,8 +11,9 @@ from rich.table import Table
 from normscope.analysis import Analysis
 from normscope.analysis.metrics import DROP_SUM, SECONDS_PER_EPOCH, Metric
 from normscope.analysis.summaries import NormSummary
+from normscope.analysis.why import Reading
 from normscope.experiment import ModelSummary
-from normscope.report.finding import not_read
+from normscope.report.finding import not_read, part_heading
 from normscope.report.result_table import full_names, setting, title
 from normscope.stats import Estimate
 from normscope.study.forecast import Forecast
@@ -48,11 +49,14 @@ def show_finding(finding: Finding) -> None:
     """Print the question, what is read of it, each with its numbers, and where it is written."""
     screen = console()
     _say(finding.question, screen.width)
-    for reading in finding.readings:
-        print()
-        _say(f"{reading.claim}: {reading.outcome}.", screen.width)
-        _say(reading.plain, screen.width, indent="  ")
-        _say(f"{reading.text} {reading.limits}", screen.width, indent="  ")
+    for part, readings in {"": finding.across, **_parts(finding)}.items():
+        if part:
+            screen.print(f"\n[bold]{part}[/bold]")
+        for reading in readings:
+            print()
+            _say(f"{reading.claim}: {reading.outcome}.", screen.width)
+            _say(reading.plain, screen.width, indent="  ")
+            _say(f"{reading.text} {reading.limits}", screen.width, indent="  ")
     if finding.unread:
         print()
         _say(not_read(finding.unread), screen.width)
@@ -61,11 +65,22 @@ def show_finding(finding: Finding) -> None:
         print(f"Report: {comparison.page}")
 
 
+def _parts(finding: Finding) -> dict[str, Sequence[Reading]]:
+    """The readings by the heading of their part, in which the only one has none."""
+    if len(finding.readings) == 1:
+        return {"": [*finding.across, *next(iter(finding.readings.values()))]}
+    return {part_heading(part): readings for part, readings in finding.readings.items()}
+
+
 def finding_as_dict(finding: Finding) -> dict[str, Any]:
     """The same as plain values."""
     return {
         "question": finding.question,
-        "readings": [asdict(reading) for reading in finding.readings],
+        "readings": [
+            {"part": part or None, **asdict(reading)}
+            for part, readings in (("", finding.across), *finding.readings.items())
+            for reading in readings
+        ],
         "unread": list(finding.unread),
         "finding": str(finding.path),
         "reports": {part: str(each.page) for part, each in finding.comparisons.items()},

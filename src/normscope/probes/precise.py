@@ -33,12 +33,15 @@ def use_precise_statistics(
     """
     layers = [layer for layer in network.modules() if has_running_statistics(layer)]
     network.train()
-    if all(type(layer) in STANDARD for layer in layers):
-        moments = _from_running(network, layers, batches, forward or network)
+    pixels = _pixels(network, layers, batches[0])
+    if pixels and all(type(layer) in STANDARD for layer in layers):
+        moments = _from_running(pixels, batches, forward or network)
     else:
         moments = _from_inputs(network, layers, batches)
     network.eval()
     for layer, each in moments.items():
+        if not each:  # of a layer that is never called
+            continue
         means, squares = (torch.stack(some).mean(0) for some in zip(*each, strict=True))
         var = (squares - means.square()).clamp_min(0)
         buffers = dict(layer.named_buffers(recurse=False))
@@ -69,32 +72,39 @@ def _from_inputs(
     return moments
 
 
+def _pixels(
+    network: nn.Module, layers: Sequence[nn.Module], batch: torch.Tensor
+) -> dict[nn.Module, int]:
+    """The values of a channel in an image at each layer; {} unless each is called exactly once."""
+    called: list[tuple[nn.Module, int]] = []
+
+    def count(layer: nn.Module, inputs: tuple) -> None:
+        called.append((layer, inputs[0][0, 0].numel()))
+
+    with _before(layers, count):
+        network(batch[:2])  # two, since one may be too few for statistics
+    pixels = dict(called)
+    return pixels if len(pixels) == len(called) == len(layers) else {}
+
+
 def _from_running(
-    network: nn.Module,
-    layers: Sequence[nn.Module],
+    pixels: Mapping[nn.Module, int],
     batches: Sequence[torch.Tensor],
     forward: Callable[[torch.Tensor], object],
 ) -> Moments:
-    """From the running statistics of layers that remember nothing but the last batch.
+    """From the running statistics of layers that from now on remember nothing but the last batch.
 
     Their variance has the divisor n - 1, for n values of a channel.
     """
-    values: dict[nn.Module, int] = {}
-
-    def count(layer: nn.Module, inputs: tuple) -> None:
-        values[layer] = inputs[0][:, 0].numel()
-
-    with _before(layers, count):
-        network(batches[0][:2])  # two images, since a batch of one may have no variance
-    moments: dict[nn.Module, list[tuple[torch.Tensor, torch.Tensor]]] = {la: [] for la in layers}
-    for layer in layers:
+    moments: dict[nn.Module, list[tuple[torch.Tensor, torch.Tensor]]] = {la: [] for la in pixels}
+    for layer in pixels:
         layer.momentum = 1.0  # pyright: ignore[reportArgumentType]  # of a module it knows tensors
     for x_NCHW in batches:
         forward(x_NCHW)
-        for layer in layers:
+        for layer in pixels:
             buffers = (layer.get_buffer(f"running_{each}") for each in ("mean", "var"))
             mean, var = (each.to(torch.float64, copy=True) for each in buffers)
-            n = values[layer] * len(x_NCHW) / 2
+            n = pixels[layer] * len(x_NCHW)
             moments[layer].append((mean, var * (n - 1) / n + mean.square()))
     return moments
 

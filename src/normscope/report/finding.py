@@ -52,19 +52,19 @@ def render_finding(
         sections.append("**Synthetic data.**")
     sections += ["## Answer", *_answers(across)] if across else ["## Answer"]
     for part, found in readings.items():
-        sections += [f"### {_heading(part)}"] if part else []
+        sections += [f"### {part_heading(part)}"] if part else []
         sections += _answers(found)
     sections.append(not_read(unread))
     sections.append("## By which numbers")
     sections += _numbers(across)
     for part, found in readings.items():
-        sections += [f"### {_heading(part)}"] if part else []
+        sections += [f"### {part_heading(part)}"] if part else []
         sections += [*_numbers(found), results_table(parts[part]), escape(full_names(parts[part]))]
         sections += [_figure(part, figure) for figure in figures[part]]
     sections.append("## How it was done")
     for part, analysis in parts.items():
         done = f"{title(analysis)}. {setting(analysis)} {analysis.facts.description}."
-        about = f"{_heading(part)}: {done}" if part else done
+        about = f"{part_heading(part)}: {done}" if part else done
         where = f"{part}/report.html" if part else "report.html"
         sections += [f"{escape(about)} The whole report: [{where}]({where})."]
         sections.append(escape(analysis.method))
@@ -76,12 +76,13 @@ def not_read(claims: Sequence[str]) -> str:
     if not claims:
         return ""
     return (
-        f"Nothing can be said on {', '.join(claims)}: what it takes is not there. Trials that were "
-        "trained before without these probes are not trained again; another folder trains them."
+        f"Nothing can be said on {', '.join(claims)}: too few trials finished, or what it takes "
+        "was not measured in them. Trials that were trained before without these probes are not "
+        "trained again; another folder trains them."
     )
 
 
-def _heading(part: str) -> str:
+def part_heading(part: str) -> str:
     """``Without dropout`` of ``without-dropout``."""
     return part.replace("-", " ").capitalize()
 
@@ -90,7 +91,7 @@ def _answers(readings: Sequence[Reading]) -> list[str]:
     bullets = [
         f"- **{escape(each.plain)}** {escape(each.claim)}: {each.outcome}." for each in readings
     ]
-    return ["\n".join(bullets)] if bullets else ["Nothing could be read: no trial finished."]
+    return ["\n".join(bullets)] if bullets else ["Nothing can be said."]
 
 
 def _numbers(readings: Sequence[Reading]) -> list[str]:

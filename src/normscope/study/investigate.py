@@ -1,11 +1,11 @@
 """Ready experiments: the trials that a question takes, and a written finding."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from normscope.analysis.why import ACROSS, READINGS, Reading
-from normscope.errors import lookup
+from normscope.errors import UsageError, lookup
 from normscope.experiment import Design, Experiment, ProbePlan
 from normscope.experiment.investigations import INVESTIGATIONS, WHOLE, Investigation
 from normscope.files import user_path
@@ -29,13 +29,15 @@ class Planned:
 
 @dataclass(frozen=True)
 class Finding:
-    """What an investigation came to: its `readings`, also in the file `path`, and its parts.
+    """What an investigation came to, also in the file `path`.
 
-    `unread` names the claims of which nothing can be said, because what they need was not measured.
+    `across` is read from all parts together, `readings` from each of them, by its name. `unread`
+    names the claims of which nothing can be said in any part.
     """
 
     question: str
-    readings: tuple[Reading, ...]
+    across: tuple[Reading, ...]
+    readings: Mapping[str, tuple[Reading, ...]]
     unread: tuple[str, ...]
     path: Path
     comparisons: Mapping[str, Comparison]
@@ -69,7 +71,7 @@ def investigate(
         data_dir=data_dir,
         device=device,
         workers=workers,
-        design=design,
+        design_of=lambda folder: design,
     )
     command = command or f"normscope.investigate({name!r}, {experiment!r})"
     return carry_on(planned, observer or PlainLines(), command)
@@ -83,26 +85,43 @@ def plan(
     data_dir: Path | str | None = None,
     device: str = "auto",
     workers: int | None = None,
-    design: Design | None = None,
+    design_of: Callable[[Path], Design | None] = lambda folder: None,
 ) -> Planned:
-    """Check every part before any work; see `investigate`."""
+    """Check every part before any work; see `investigate`.
+
+    `design_of` gives the design of the part in a folder; None for that which it was last asked for.
+    """
     check_types(experiment)
     investigation = lookup(INVESTIGATIONS, "investigation", name)
     experiments = investigation.experiments(experiment)
+    _check_sense(name, investigation, experiments)
     folder = folder_of(name, experiment, out)
+    folders = {part: folder / part if part != WHOLE else folder for part in experiments}
     parts = {
         part: check(
             each,
-            out=folder / part if part != WHOLE else folder,
+            out=folders[part],
             data_dir=data_dir,
             device=device,
             workers=workers,
-            design=design,
+            design=design_of(folders[part]),
             probes=ProbePlan(investigation.probes, images=investigation.images),
         )
         for part, each in experiments.items()
     }
     return Planned(name, investigation, folder, parts)
+
+
+def _check_sense(
+    name: str, investigation: Investigation, experiments: Mapping[str, Experiment]
+) -> None:
+    """Raise `UsageError` if what was asked for leaves nothing to compare."""
+    first = next(iter(experiments.values()))
+    if len({*(each.recipe for each in experiments.values())}) < len(experiments):
+        parts = " and ".join(experiments)
+        raise UsageError(f"{name} compares {parts}, which are the same with this recipe")
+    if investigation.batch_sizes and len(first.batch_sizes) < 2:
+        raise UsageError(f"{name} compares batch sizes; name two or more in --batch-sizes")
 
 
 def folder_of(name: str, experiment: Experiment, out: Path | str | None) -> Path:
@@ -129,10 +148,10 @@ def conclude(planned: Planned, comparisons: Mapping[str, Comparison], command: s
         for part, analysis in analyses.items()
     }
     read_across = {claim: ACROSS[claim](analyses) for claim in investigation.across}
-    every = [*read_across.items(), *(each for found in read.values() for each in found.items())]
-    unread = tuple(dict.fromkeys(claim for claim, found in every if found is None))
-    across = [found for found in read_across.values() if found]
-    by_part = {part: [each for each in found.values() if each] for part, found in read.items()}
+    said = {claim for found in (read_across, *read.values()) for claim in found if found[claim]}
+    unread = tuple(c for c in (*investigation.claims, *investigation.across) if c not in said)
+    across = tuple(found for found in read_across.values() if found)
+    by_part = {part: tuple(each for each in found.values() if each) for part, found in read.items()}
     path = write_finding(
         planned.folder / f"finding-{planned.name}.md",
         investigation.question,
@@ -143,5 +162,4 @@ def conclude(planned: Planned, comparisons: Mapping[str, Comparison], command: s
         investigation.figures,
         command,
     )
-    readings = tuple(found for _, found in every if found)
-    return Finding(investigation.question, readings, unread, path, comparisons)
+    return Finding(investigation.question, across, by_part, unread, path, comparisons)
