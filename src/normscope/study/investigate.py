@@ -117,7 +117,7 @@ def _check_sense(
 ) -> None:
     """Raise `UsageError` if what was asked for leaves nothing to compare."""
     first = next(iter(experiments.values()))
-    if len({*(each.recipe for each in experiments.values())}) < len(experiments):
+    if len({each.recipe.model_dump_json() for each in experiments.values()}) < len(experiments):
         parts = " and ".join(experiments)
         raise UsageError(f"{name} compares {parts}, which are the same with this recipe")
     if investigation.batch_sizes and len(first.batch_sizes) < 2:
