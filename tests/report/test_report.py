@@ -322,6 +322,16 @@ def test_below_a_picture_there_is_what_every_norm_says_of_it(plain):
         assert row == [norm, f"{wrong} of 3", *cells]
 
 
+@pytest.mark.parametrize(("count", "bars"), [(8, 8 * 3), (9, 0)])
+def test_with_many_norms_shares_are_numbers_without_bars(tmp_path, count, bars):
+    norms = tuple(f"norm{i}" for i in range(count))
+    html = page_without_figures(tmp_path, make_analysis(**{**FEW, "norms": norms}, seeds=2))
+    gallery = html[html.index('<ol class="gallery">') :]
+    tile = gallery[: gallery.index("</li>")]
+    assert tile.count("<svg ") == bars  # three classes
+    assert tile.count("<small>") == (1 + bars if bars else 1)  # "true", and the spreads
+
+
 def test_the_agreement_of_trials_is_on_the_page_in_markdown_and_in_json(plain):
     analysis, folder, html = plain
     markdown = folder.joinpath("summary.md").read_text(encoding="utf-8")

@@ -15,7 +15,6 @@ from normscope.report.overlays import key, overlay
 from normscope.report.plots.pictures import read_picture
 from normscope.words import number
 
-
 BARS = 8  # norms whose shares are drawn
 
 
