@@ -742,7 +742,7 @@ def test_twenty_norms_are_all_in_every_table_and_have_their_figures(twenty):
 
 def test_what_is_long_with_twenty_norms_is_folded(twenty, plain):
     names = [tag for tag, _ in Page(without_galleries(twenty[2])).tags]
-    assert names.count("details") == 2 * 20 + 1 + 20  # mistakes, the matrices, layers
+    assert names.count("details") == 2 * 20 + 1 + 1 + 20  # mistakes, agreement, matrices, layers
     usual = [tag for tag, _ in Page(without_galleries(plain[2])).tags]
     assert usual.count("details") == 3  # layers
 
