@@ -325,6 +325,16 @@ def test_below_a_picture_there_is_what_every_norm_says_of_it(plain):
         assert row == [norm, f"{wrong} of 3", *cells]
 
 
+@pytest.mark.parametrize(("count", "bars"), [(8, 8 * 3), (9, 0)])
+def test_with_many_norms_shares_are_numbers_without_bars(tmp_path, count, bars):
+    norms = tuple(f"norm{i}" for i in range(count))
+    html = page_without_figures(tmp_path, make_analysis(**{**FEW, "norms": norms}, seeds=2))
+    gallery = html[html.index('<ol class="gallery">') :]
+    tile = gallery[: gallery.index("</li>")]
+    assert tile.count("<svg ") == bars  # three classes
+    assert tile.count("<small>") == (1 + bars if bars else 1)  # "true", and the spreads
+
+
 def test_the_agreement_of_trials_is_on_the_page_in_markdown_and_in_json(plain):
     analysis, folder, html = plain
     markdown = folder.joinpath("summary.md").read_text(encoding="utf-8")
@@ -749,7 +759,7 @@ def test_twenty_norms_are_all_in_every_table_and_have_their_figures(twenty):
 
 def test_what_is_long_with_twenty_norms_is_folded(twenty, plain):
     names = [tag for tag, _ in Page(without_galleries(twenty[2])).tags]
-    assert names.count("details") == 2 * 20 + 1 + 20  # mistakes, the matrices, layers
+    assert names.count("details") == 2 * 20 + 1 + 1 + 20  # mistakes, agreement, matrices, layers
     usual = [tag for tag, _ in Page(without_galleries(plain[2])).tags]
     assert usual.count("details") == 3  # layers
 
