@@ -253,10 +253,10 @@ def make_analysis(
     return analyse(contents, levels_percent, titles, WHOLE_TRAIN_SIZE)
 
 
-def of_layers(start, end):
+def of_layers(start, end, epochs):
     """A measure of two layers whose mean goes from `start` to `end`."""
     both = np.array([[start - 0.01, start + 0.01], [end - 0.02, end + 0.02]])
-    return Series(np.array([0.0, 15.0]), both, ("norm",), (("a", "b"),))
+    return Series(np.array([0.0, epochs]), both, ("norm",), (("a", "b"),))
 
 
 def make_probes(value, spread=0.02):
@@ -277,7 +277,8 @@ def make_probes(value, spread=0.02):
             "features.mean_interaction": (0.5, 0.25),
             "variance.channel": (0.1, 0.25),
         }
-        return Probes({name: of_layers(*both) for name, both in ends.items()})
+        epochs = trial.recipe.epochs
+        return Probes({name: of_layers(*both, epochs) for name, both in ends.items()})
 
     return probes
 

@@ -639,7 +639,9 @@ CASES = {
 EVERY_FIGURE = (
     CASES["three"],
     CASES["explained"],
-    lambda: make_analysis(test_size=50, epochs=3, probes=make_everything),
+    lambda: make_analysis(
+        ("bn", "gn", "gn:order=random"), test_size=50, epochs=3, probes=make_everything
+    ),
 )
 
 

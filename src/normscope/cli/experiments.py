@@ -39,7 +39,6 @@ from normscope.cli.options import (
     errors_in_one_line,
 )
 from normscope.errors import RunError
-from normscope.experiment.probes import TEST_IMAGES
 
 # torch, pandas and matplotlib take seconds to import: each command imports what it needs.
 # typer reads annotations at run time, on Python 3.10 too, hence Optional.
@@ -114,8 +113,9 @@ def compare(
         ),
     ] = None,
     probe_images: Annotated[
-        int, typer.Option(help="Test images for the accuracies that probes read.", min=1)
-    ] = TEST_IMAGES,
+        Optional[int],
+        typer.Option(help="Test images for the accuracies that probes read. Default: 1000.", min=1),
+    ] = None,
     device: DeviceName = "auto",
     workers: Workers = None,
     out: Out = None,
@@ -180,7 +180,9 @@ def compare(
             workers=workers,
             design=design,
             budget_s=budget,
-            probes=ProbePlan(tuple(probes.split(",")), probe_epochs, probe_images),
+            probes=ProbePlan(
+                tuple(probes.split(",")), probe_epochs, probe_images or ProbePlan.images
+            ),
         )
         (_foresee if dry_run else _run)(checked, as_json)
 

@@ -9,6 +9,7 @@ from normscope.probes.moment import Moment
 
 SEEN_IMAGES = 2
 COLORS = 3
+LARGEST = float(np.finfo(np.float16).max)
 
 
 def filters(moment: Moment) -> dict[str, np.ndarray]:
@@ -47,5 +48,5 @@ def _padded(parts: list[np.ndarray | None]) -> np.ndarray:
     padded = np.full((len(parts), *np.max(shapes, axis=0)), np.nan, np.float16)
     for place, part in enumerate(parts):
         if part is not None:
-            padded[(place, *map(slice, part.shape))] = part
+            padded[(place, *map(slice, part.shape))] = part.clip(-LARGEST, LARGEST)
     return padded
