@@ -11,7 +11,7 @@ DOCUMENT = ROOT / "docs" / "architecture.md"
 PACKAGES = (
     "cli", "study", "experiment", "norms", "models", "data", "probes", "training",
     "training/fused", "executors", "observers", "store", "stats", "analysis",
-    "analysis/why", "report", "report/plots",
+    "analysis/why", "report", "report/plots", "report/tables",
 )  # fmt: skip
 
 

@@ -1,11 +1,14 @@
 """What norms say of the images that are shown, and how far trials agree: recomputed by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from report_fakes import make_analysis, make_labels
 from scipy.special import softmax
 
 from normscope.analysis.agreement import Split
+from normscope.experiment import Design
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +75,15 @@ def test_the_sentences_carry_the_counts(analysis):
     shared = analysis.agreement.shared
     assert f"have {shared.within:.1f} % of their mistakes" in second
     assert f"norm and seed {shared.between:.1f} %" in second
+
+
+def test_whether_norms_make_other_mistakes_is_said_at_the_alpha_asked_for(analysis):
+    p = analysis.agreement.shared.p_value
+    shown, open_ = (replace(analysis.agreement, alpha=alpha) for alpha in (p, p - 1e-6))
+    assert "So norms make other mistakes than seeds alone do" in shown.sentences[1]
+    assert "This does not show that norms make other mistakes" in open_.sentences[1]
+    strict = make_analysis(seeds=2, epochs=1, test_size=100, design=Design(alpha=0.01))
+    assert strict.agreement.alpha == 0.01
 
 
 def test_what_there_is_too_little_of_is_not_said():

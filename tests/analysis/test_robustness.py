@@ -175,6 +175,8 @@ def test_a_norm_that_was_not_looked_into_has_no_row():
     analysis = analysed(without=[("ln", seed) for seed in range(SEEDS)])
     assert [row[0].text for row in table(analysis).rows] == ["bn", "bn, adapted", "gn"]
     assert analysis.robustness.contrast("corrupted_percent", "ln", "bn") is None
+    found = analysis.robustness.contrast("corrupted_percent", "gn", "bn")
+    assert found.judgement.family == len(analysis.robustness.contrasts) == 16  # gn, and bn adapted
     assert "with ln" not in " ".join(said(analysis))
 
 

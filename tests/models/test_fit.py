@@ -29,13 +29,19 @@ def small(monkeypatch):
     monkeypatch.setitem(MODELS, "small", Small)
 
 
-def fit(norm, model="small", least_batch=16):
-    check_fit(model, norm, 8, IMAGE, least_batch)
+def fit(norm, model="small", least_batch=16, dropout=None):
+    check_fit(model, norm, 8, IMAGE, least_batch, dropout)
 
 
 @pytest.mark.parametrize("norm", PACKAGED_NORMS)
 def test_every_norm_fits_into_s8(norm):
     fit(norm, "s8", least_batch=1)
+
+
+def test_a_dropout_that_has_nothing_to_change_is_refused():
+    fit("bn", "s8", dropout=0.0)
+    with pytest.raises(UsageError, match=r"no dropout layer; leave dropout=0\.1 out of the recipe"):
+        fit("bn", dropout=0.1)
 
 
 def test_a_statistic_over_a_single_value_is_refused_by_name():

@@ -14,7 +14,7 @@ from normscope.models.layers import Dropout, conv2d
 from normscope.models.s8 import DROPOUT
 from normscope.norms import NORMS
 from normscope.store import Store
-from normscope.training import Splits
+from normscope.training import Splits, estimate
 from normscope.training.device import check_precision, choose_device
 from normscope.training.environment import environment
 from normscope.training.estimate import DataSize, _scaled, estimate_trial
@@ -261,7 +261,7 @@ def test_cuda_repeats_itself_and_agrees_with_the_cpu(shapes):
 # -- estimates -----------------------------------------------------------------------------------
 
 
-def test_an_estimate_is_the_time_per_image_times_the_images():
+def sample_of(trial):
     """On 192 images training took 6 s and testing 1.5 s: 31.25 ms and 7.8125 ms per image."""
     record = EpochRecord(
         epoch=1,
@@ -273,8 +273,8 @@ def test_an_estimate_is_the_time_per_image_times_the_images():
         train_seconds=6.0,
         test_seconds=1.5,
     )
-    sample = Result(
-        trial=trial(),
+    return Result(
+        trial=trial,
         status="finished",
         history=(record,),
         started="2026-01-01T00:00:00+00:00",
@@ -283,6 +283,10 @@ def test_an_estimate_is_the_time_per_image_times_the_images():
         predictions=_predictions(torch.zeros(192, 10)),
         weights={"a": np.zeros(31_000, np.float32), "b": np.zeros(216, np.float32)},
     )
+
+
+def test_an_estimate_is_the_time_per_image_times_the_images():
+    sample = sample_of(trial())
     cost = _scaled(sample, 15, DataSize(50_000, 10_000, 10, (32, 32, 3)))
     assert cost.seconds == pytest.approx(15 * (50_000 * 0.03125 + 10_000 * 0.0078125))
     assert cost.disk_bytes == 31_216 * 4 + 10_000 * (10 * 2 + 1) + 4_000 + 15 * 300
@@ -299,6 +303,19 @@ def test_the_disk_space_foreseen_is_what_a_stored_trial_takes(tmp_path):
     foreseen = estimate_trial(done, DataSize(256, 2000, 10, (32, 32, 3)), CPU, threads=1)
     assert foreseen.disk_bytes == pytest.approx(stored, rel=0.1)
     assert foreseen.seconds > 0
+
+
+def test_an_estimate_counts_the_twin_that_is_trained_first(monkeypatch):
+    monkeypatch.setattr(estimate, "run_trial", lambda short, sample, device: sample_of(short))
+    size = DataSize(1000, 100, 10, (32, 32, 3))
+    seconds = {
+        order: estimate_trial(trial(f"gn:order={order}"), size, CPU, threads=1).seconds
+        for order in ("given", "similar-scale-initial", "similar-scale-trained")
+    }
+    once = trial().recipe.epochs * (1000 * 0.03125 + 100 * 0.0078125)
+    assert seconds == {
+        "given": once, "similar-scale-initial": once, "similar-scale-trained": 2 * once
+    }  # fmt: skip
 
 
 def test_a_trial_that_diverges_on_a_sample_has_no_estimate():

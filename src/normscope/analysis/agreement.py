@@ -10,8 +10,6 @@ from normscope.experiment import Result
 from normscope.stats import SharedMistakes, shared_mistakes
 from normscope.words import counted, interval, number, p_value, signed
 
-ALPHA = 0.05  # of the one test, of whether norms make other mistakes than seeds do
-
 
 @dataclass(frozen=True)
 class Split:
@@ -37,7 +35,8 @@ class Agreement:
     `splits` are by norm, of those with a finished trial, and `every` is over all of their trials.
     `shared` compares the `norms` with two finished trials or more, over the `seeds` in which all of
     these finished; None where two norms or two seeds are lacking. `by_chance_percent` is what two
-    of these trials would share if each erred on images at random.
+    of these trials would share if each erred on images at random. `alpha` is that of the one test:
+    whether norms make other mistakes than seeds do.
     """
 
     test_size: int
@@ -47,6 +46,7 @@ class Agreement:
     seeds: tuple[int, ...]
     shared: SharedMistakes | None
     by_chance_percent: float | None
+    alpha: float
 
     @property
     def sentences(self) -> tuple[str, ...]:
@@ -78,7 +78,7 @@ class Agreement:
             f"{counted(seeds, 'seed')}; "
             f"p {_compared(shared.p_value)}, norms permuted within seeds). "
         )
-        if shared.p_value > ALPHA:
+        if shared.p_value > self.alpha:
             return text + "This does not show that norms make other mistakes than seeds do."
         part = 100 * (100 - shared.within) / (100 - shared.between)
         return text + (
@@ -92,7 +92,7 @@ def _compared(p: float) -> str:
 
 
 def agreement_of(
-    results: Sequence[Result], norms: Sequence[str], test_labels: np.ndarray
+    results: Sequence[Result], norms: Sequence[str], test_labels: np.ndarray, alpha: float
 ) -> Agreement | None:
     """From the results of one batch size; None if no trial of `norms` has finished."""
     found = correct_by_norm(results, test_labels)
@@ -111,6 +111,7 @@ def agreement_of(
         seeds=tuple(seeds),
         shared=shared,
         by_chance_percent=_by_chance(wrong) if shared else None,
+        alpha=alpha,
     )
 
 

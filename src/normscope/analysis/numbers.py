@@ -236,7 +236,7 @@ def numbers_of(
         winners=winners_of(experiment, by_batch_size, trials, rules),
         searches=tuple(contents.searches),
         mistakes=mistakes,
-        agreement=agreement_of(main, experiment.norms, labels),
+        agreement=agreement_of(main, experiment.norms, labels, rules.alpha),
         images=image_answers(main, experiment.norms, labels, mistakes.pictures()),
         heat_maps=tuple(contents.heat_maps),
         reliability=reliability_of(main, experiment.norms, labels),

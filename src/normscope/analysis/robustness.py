@@ -223,9 +223,13 @@ def _arms(
 def _asked(
     experiment: Experiment, arms: Sequence[Arm], tested: Sequence[Metric]
 ) -> list[tuple[Metric, str, str]]:
-    """Every metric of every arm but the baseline; and what adaptation does for the other norms."""
+    """Every metric of every arm but the baseline; and what adaptation does for the other norms.
+
+    A norm that was not looked into is no arm, and takes nothing from the others by being counted.
+    """
     baseline = experiment.baseline
-    names = [*experiment.norms[1:], *(arm.name for arm in arms if arm.adapted)]
+    others = sorted((arm for arm in arms if arm.name != baseline), key=lambda arm: arm.adapted)
+    names = [arm.name for arm in others]
     against = [(metric, name, baseline) for metric in tested for name in names]
     total = next(metric for metric in tested if metric.name == ALL)
     themselves = [

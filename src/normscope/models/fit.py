@@ -9,6 +9,7 @@ from torch import nn
 
 from normscope.errors import UsageError, lookup
 from normscope.models import MODELS
+from normscope.models.layers import set_dropout
 from normscope.norms import Asked, asked
 from normscope.norms.by_layer import norm_layers
 
@@ -37,13 +38,19 @@ class Recorded:
 
 
 def check_fit(
-    model: str, norm: str, num_classes: int, image_shape: tuple[int, int, int], least_batch: int
+    model: str,
+    norm: str,
+    num_classes: int,
+    image_shape: tuple[int, int, int],
+    least_batch: int,
+    dropout: float | None = None,
 ) -> None:
     """Raise `UsageError`, naming norm, network and layer, if the norm cannot be used there.
 
     A norm must take the network's widths, leave shape and type of its input as they are, and have
     more than one value for each of its statistics when it trains on `least_batch` images.
-    `image_shape` is (H, W, C).
+    `image_shape` is (H, W, C). `dropout` is what the recipe sets the network's dropout to, which
+    must then have some.
     """
     recorded = Recorded(asked(norm), [])
     make_model = lookup(MODELS, "model", model)
@@ -52,6 +59,8 @@ def check_fit(
         f"{norm} cannot be put into {model}",
         lambda: make_model(recorded, num_classes, *generators).eval(),
     )
+    if dropout is not None:
+        set_dropout(network, dropout)
     if recorded.placement == "pre" and any(
         getattr(layer, "replaces_activation", False) for layer in recorded.layers
     ):

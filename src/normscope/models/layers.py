@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn.utils import skip_init
 
+from normscope.errors import UsageError
 from normscope.norms import MakeNorm
 from normscope.norms.weight import ScaledConv2d
 
@@ -71,11 +72,14 @@ class Dropout(nn.Module):
 def set_dropout(network: nn.Module, p: float) -> None:
     """Let every dropout layer of a network zero elements with probability `p`.
 
-    That is every layer whose class has "Dropout" in its name, so torch's are among them.
+    That is every layer whose class has "Dropout" in its name, so torch's are among them. Raises
+    `UsageError` if there is none, since the recipe then says what does not happen.
     """
-    for layer in network.modules():
-        if "Dropout" in type(layer).__name__:
-            layer.p = p  # pyright: ignore[reportArgumentType]  # of a module it knows tensors only
+    layers = [layer for layer in network.modules() if "Dropout" in type(layer).__name__]
+    if not layers:
+        raise UsageError(f"the network has no dropout layer; leave dropout={p:g} out of the recipe")
+    for layer in layers:
+        layer.p = p  # pyright: ignore[reportArgumentType]  # of a module it knows tensors only
 
 
 def dropout(x: torch.Tensor, p: float, generators: Sequence[torch.Generator]) -> torch.Tensor:

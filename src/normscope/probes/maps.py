@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from normscope.probes.affine_gap import affine_gap_of
-from normscope.probes.sums import Sums
+from normscope.probes.sums import Rows, Sums
 
 ACTIVATIONS = (nn.ReLU,)
 Seen = TypeVar("Seen")
@@ -42,12 +42,13 @@ def look(
     with activations_kept(network) as before:
 
         def see(x: torch.Tensor, y: torch.Tensor) -> LayerLook:
-            sums_x, sums_y, earlier = Sums.of(x), Sums.of(y), before.get(id(x))
+            rows_x, rows_y, earlier = Rows.of(x), Rows.of(y), before.get(id(x))
+            sums_x, sums_y = Sums.of_rows(rows_x), Sums.of_rows(rows_y)
             return LayerLook(
                 input=sums_x,
                 output=sums_y,
                 before=None if earlier is None else Sums.of(earlier),
-                affine_gap=affine_gap_of(sums_x, sums_y, x, y),
+                affine_gap=affine_gap_of(rows_x, rows_y, sums_x, sums_y),
             )
 
         return seen(network, norms, x_NCHW, see)

@@ -265,7 +265,14 @@ def check_fits(experiment: Experiment, source: DatasetSource) -> None:
     images = experiment.train_limit or source.train_size
     least_batch = min(images % size or size for size in experiment.batch_sizes)
     for norm in experiment.norms:
-        check_fit(experiment.model, norm, source.num_classes, source.image_shape, least_batch)
+        check_fit(
+            experiment.model,
+            norm,
+            source.num_classes,
+            source.image_shape,
+            least_batch,
+            experiment.recipe.dropout,
+        )
 
 
 def own_names(experiment: Experiment) -> list[str]:

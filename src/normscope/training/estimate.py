@@ -1,6 +1,6 @@
 """What a trial will take, foreseen from a few steps of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ from normscope.data import Dataset
 from normscope.errors import RunError
 from normscope.experiment import Result, Trial
 from normscope.training.device import torch_threads
+from normscope.training.regroup import trains_twin
 from normscope.training.trial import run_trial
 
 
@@ -40,7 +41,8 @@ def estimate_trial(trial: Trial, size: DataSize, device: torch.device, threads: 
     with torch_threads(threads):
         run_trial(short, sample, device)  # set-up: what is compiled or loaded once
         result = run_trial(short, sample, device)
-    return _scaled(result, trial.recipe.epochs, size)
+    cost = _scaled(result, trial.recipe.epochs, size)
+    return replace(cost, seconds=2 * cost.seconds) if trains_twin(trial) else cost
 
 
 def _random_images(count: int, size: DataSize) -> Dataset:

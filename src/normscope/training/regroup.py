@@ -23,6 +23,11 @@ LOOKED_AT = 500  # training images
 Make = Callable[[Sequence[Trial], bool], Sequence[Built]]
 
 
+def trains_twin(trial: Trial) -> bool:
+    """Whether a trial trains another network first, by which it orders its channels."""
+    return asked(trial.norm).order.endswith("trained")
+
+
 def regrouped(trials: Sequence[Trial], train: Split, make: Make) -> Sequence[Built]:
     """The untrained networks of trials, with their channels in the order that their norm asks for.
 
@@ -32,7 +37,7 @@ def regrouped(trials: Sequence[Trial], train: Split, make: Make) -> Sequence[Bui
     order = asked(trials[0].norm).order
     plain = [_with_given_order(trial) for trial in trials]
     networks = make(plain, False)
-    looked_at = make(plain, True) if order.endswith("trained") else networks
+    looked_at = make(plain, True) if trains_twin(trials[0]) else networks
     for trial, network, twin in zip(trials, networks, looked_at, strict=True):
         orders = orders_of(order, twin, train, generator(trial.seed, "regroup"))
         relabel(network.model, dict(zip(network.norms, orders, strict=True)))
