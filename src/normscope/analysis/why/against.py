@@ -96,7 +96,7 @@ def landscape(numbers: Numbers) -> Reading | None:
         return None
     judged = judge(family, without_margin(numbers))
     outcome = ahead_inside(judged, "higher")
-    compared = _and(list(levels))
+    compared = enumerated(list(levels))
     plain = {
         "supported": f"Where networks are equally far in training, {baseline} walks on smoother "
         f"ground: a small step changes its gradient less than that of {compared}.",
@@ -181,7 +181,7 @@ def drift(numbers: Numbers) -> Reading | None:
     outcome = _drift_outcome(judged, compared)
     plain = {
         "supported": f"What a layer gets to see shifts less from epoch to epoch with {baseline} "
-        f"than with {_and(compared)}.",
+        f"than with {enumerated(compared)}.",
         "contradicted": f"What a layer gets to see does not shift least with {baseline}.",
         "not decided": f"Whether what a layer gets to see shifts least with {baseline} is open.",
     }[outcome]
@@ -336,7 +336,7 @@ def in_words(
     return f"{name} {signed(found.mean, digits)}{unit} ({spans}{counted(found.n, 'seed')})"
 
 
-def _and(names: Sequence[str]) -> str:
+def enumerated(names: Sequence[str]) -> str:
     """``gn``, ``gn and ln``, ``gn, ln and in``."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
@@ -349,4 +349,4 @@ def _too_few(judged: Sequence[Judgement]) -> str:
 def _left_out(numbers: Numbers, compared: Iterable[str]) -> str:
     """Which norms could not be compared."""
     missing = [norm for norm in others(numbers) if norm not in compared]
-    return f" Not compared: {_and(missing)}." if missing else ""
+    return f" Not compared: {enumerated(missing)}." if missing else ""

@@ -1,6 +1,7 @@
 """Whether a norm is ahead because it fits the training images better, or loses less on new ones."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,12 +10,11 @@ from normscope.analysis.numbers import Numbers
 from normscope.analysis.pairs import metric_pairs
 from normscope.analysis.verdicts import Judgement, Rules, judge
 from normscope.analysis.why.against import (
+    enumerated,
     in_words,
     on_metric,
     others,
     pairs_of_seeds,
-    told,
-    without_margin,
 )
 from normscope.analysis.why.reading import Outcome, Reading
 from normscope.words import number
@@ -27,49 +27,84 @@ def regularization(numbers: Numbers) -> Reading | None:
     of the other, or both.
     """
     experiment, baseline = numbers.experiment, numbers.experiment.baseline
-    gaps = {each.norm: each.judgement for each in on_metric(numbers, GAP)}
-    if not gaps:
+    norms = [each.norm for each in on_metric(numbers, GAP)]
+    if not norms:
         return None
     family = [
-        metric_pairs(experiment, numbers.trials, norm, baseline, TRAIN_ACCURACY) for norm in gaps
+        metric_pairs(experiment, numbers.trials, norm, baseline, metric)
+        for metric in (GAP, TRAIN_ACCURACY)
+        for norm in norms
     ]
-    fits = dict(zip(gaps, judge(family, without_margin(numbers)), strict=True))
-    behind = [v.norm for v in numbers.verdicts if v.outcome == "worse" and v.norm in gaps]
-    behind = list(dict.fromkeys(behind))
-    outcome = _where([(gaps[norm], fits[norm]) for norm in behind])
-    names = ", ".join(behind)
-    plain = {
-        "supported": f"{baseline} is ahead of {names} because it loses less from training images "
-        "to new ones: it does not fit them better.",
-        "contradicted": f"{baseline} is ahead of {names} because it fits the training images "
-        "better, not because it loses less on new ones.",
-        "not decided": f"Whether {baseline} is ahead of {names} because it loses less on new "
-        "images is open."
-        if behind
-        else f"{baseline} is not shown to be ahead of another norm: there is no edge to explain.",
-    }[outcome]
-    dropout = experiment.recipe.dropout
+    judged = judge(family, numbers.rules)  # both are in points, so the margin is that of verdicts
+    gaps, fits = judged[: len(norms)], judged[len(norms) :]
+    lost = {v.norm for v in numbers.verdicts if v.outcome == "worse"}
+    behind = [
+        _Behind(norm, gap, fit)
+        for norm, gap, fit in zip(norms, gaps, fits, strict=True)
+        if norm in lost
+    ]
+    outcome = _where(behind)
+    gap, fit = (
+        "; ".join(in_words(each, "", numbers.rules, unit=" points") for each in found)
+        for found in (gaps, fits)
+    )
     return Reading(
         f"{baseline} is ahead because it regularizes",
-        plain,
+        _in_plain_words(baseline, behind, outcome),
         outcome,
-        f"Compared with {baseline}, the gap between train and test accuracy: "
-        f"{told(on_metric(numbers, GAP), numbers.rules)}; train accuracy: "
-        f"{'; '.join(in_words(each, '', numbers.rules, unit=' points') for each in fits.values())}."
-        " Supported if the gap of every norm behind is wider, and its train accuracy not lower; "
-        "contradicted if its train accuracy is lower, and the gap not wider.",
+        f"Compared with {baseline}, the gap between train and test accuracy: {gap}; train "
+        f"accuracy: {fit}. Supported if the gap of every norm behind is wider, and its train "
+        "accuracy not lower; contradicted if its train accuracy is lower, and the gap narrower or "
+        "surely as wide.",
         "Train accuracy is a running mean over the last epoch, with the recipe's augmentation"
-        + (" and with dropout on." if dropout != 0 else "."),
+        + (" and with dropout on." if experiment.recipe.dropout != 0 else "."),
     )
 
 
-def _where(behind: list[tuple[Judgement, Judgement]]) -> Outcome:
+@dataclass(frozen=True)
+class _Behind:
+    """A norm that the baseline is ahead of: its gap and its train accuracy against those of it."""
+
+    norm: str
+    gap: Judgement
+    fit: Judgement
+
+    @property
+    def fits_worse(self) -> bool:
+        return self.fit.claim == "lower"
+
+
+def _where(behind: Sequence[_Behind]) -> Outcome:
     """By the gap and the train accuracy of every norm behind the baseline."""
-    if behind and all(gap.claim == "higher" and fit.claim != "lower" for gap, fit in behind):
+    if behind and all(each.gap.claim == "higher" and not each.fits_worse for each in behind):
         return "supported"
-    if behind and all(fit.claim == "lower" and gap.claim != "higher" for gap, fit in behind):
+    if behind and all(
+        each.fits_worse and each.gap.claim in ("lower", "equivalent") for each in behind
+    ):
         return "contradicted"
     return "not decided"
+
+
+def _in_plain_words(baseline: str, behind: Sequence[_Behind], outcome: Outcome) -> str:
+    if not behind:
+        return f"{baseline} is not shown to be ahead of another norm: there is no edge to explain."
+    names = enumerated([each.norm for each in behind])
+    if outcome == "supported":
+        return (
+            f"{baseline} is ahead of {names} because it loses less from training images to new "
+            "ones; that it fits them better is not shown."
+        )
+    if outcome == "contradicted":
+        return (
+            f"{baseline} is ahead of {names} because it fits the training images better, not "
+            "because it loses less on new ones."
+        )
+    if all(each.fits_worse for each in behind):
+        return (
+            f"{baseline} fits the training images better than {names}; whether it also loses less "
+            "on new ones is open."
+        )
+    return f"Whether {baseline} is ahead of {names} because it loses less on new images is open."
 
 
 def without_dropout(parts: Mapping[str, Numbers]) -> Reading | None:
