@@ -13,6 +13,7 @@ from normscope.report.plots.style import PANEL_INCHES, add_heading, shorten
 from normscope.words import counted
 
 MAX_STACKED = 4  # more norms than that stand side by side
+NORMS_IN_CAPTIONS = 3  # the table of the section has the means of every norm
 LAYER = "Norm layer, from the image on"
 BAND_ALPHA = 0.2
 

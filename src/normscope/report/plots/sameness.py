@@ -18,6 +18,7 @@ from normscope.report.plots.figure import ReportFigure
 from normscope.report.plots.inside import (
     BAND_ALPHA,
     LAYER,
+    NORMS_IN_CAPTIONS,
     Band,
     layers,
     norm_panels,
@@ -59,7 +60,9 @@ def _layers_figure(analysis: Analysis) -> list[ReportFigure]:
     rows = sameness_data(analysis)
     if not rows:
         return []
-    means = ", ".join(f"{row.norm} {number(layer_mean(row.position.mean), 2)}" for row in rows)
+    means = ", ".join(
+        f"{row.norm} {number(layer_mean(row.position.mean), 2)}" for row in rows[:NORMS_IN_CAPTIONS]
+    )
     counts = [row.position.n for row in rows]
     caption = (
         "Do the channels of a layer say the same? At 0 every channel says something of its own, "
@@ -152,7 +155,7 @@ def _epochs_figure(analysis: Analysis) -> list[ReportFigure]:
         return []
     told = ", ".join(
         f"{norm.norm} from {number(norm.mean.values[0], 2)} to {number(norm.mean.values[-1], 2)}"
-        for norm in curves
+        for norm in curves[:NORMS_IN_CAPTIONS]
         if norm.mean is not None
     )
     caption = (

@@ -12,8 +12,16 @@ from matplotlib.ticker import MaxNLocator
 from normscope.analysis import Analysis
 from normscope.analysis.why.reading import layer_mean
 from normscope.report.plots.differences import add_key
-from normscope.report.plots.figure import MAX_NORMS_IN_WORDS, ReportFigure
-from normscope.report.plots.inside import LAYER, Band, layers, seeds, set_layers, trained
+from normscope.report.plots.figure import ReportFigure
+from normscope.report.plots.inside import (
+    LAYER,
+    NORMS_IN_CAPTIONS,
+    Band,
+    layers,
+    seeds,
+    set_layers,
+    trained,
+)
 from normscope.report.plots.style import (
     COLORS,
     GRID,
@@ -54,7 +62,7 @@ def share_figures(analysis: Analysis) -> list[ReportFigure]:
     rows = shares_data(analysis)
     if not rows:
         return []
-    told = "; ".join(map(_told, rows[:MAX_NORMS_IN_WORDS]))
+    told = "; ".join(map(_told, rows[:NORMS_IN_CAPTIONS]))
     counts = [row.n for row in rows]
     caption = (
         "Why do the numbers that enter a normalization layer differ? Because they belong to "
