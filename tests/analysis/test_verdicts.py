@@ -278,7 +278,7 @@ def test_what_was_changed_or_added_after_a_look_is_a_caveat():
     assert caveat.text == "The alpha and the margin were changed after a look at results."
     assert _changed_rules([first, wider]) == []
     (caveat,) = _added([first, wider])
-    assert caveat.text.startswith("Added after a look at results, which enlarged the family: in.")
+    assert caveat.text.startswith("Added after a look at results, which enlarged their family: in.")
     assert _added([first, first]) == []
 
 
@@ -287,7 +287,7 @@ def test_batch_sizes_that_were_added_after_a_look_are_a_caveat():
         return request(3, before).model_copy(update={"batch_sizes": sizes})
 
     (caveat,) = _added([sized(32, 64, before=0), sized(16, 64)])
-    assert "enlarged the family: batch size 16." in caveat.text
+    assert "enlarged their family: batch size 16." in caveat.text
     assert _added([sized(32, before=0), sized(32, 64, before=0)]) == []  # nothing was seen
     assert _added([sized(before=0), sized(32), sized(32)]) == []  # the first did not record them
     (caveat,) = _added([sized(before=0), sized(32), sized(32, 64)])

@@ -158,6 +158,30 @@ def test_half_of_bn_that_collapsed_is_told_and_decides_nothing():
     assert "bn-center against bn (5 collapsed; 5 seeds), undecided" in found.text
 
 
+def test_regrouped_norms_take_nothing_from_those_that_one_chooses_between():
+    finals = {"bn": BN, "gn": BN - 1.5 + NOISE, "in": BN - 5 + NOISE}
+    regrouped = {SIMILAR: BN - 1 + NOISE, RANDOM: BN - 1.2 + NOISE}
+    alone, beside = analysed(finals), analysed({**finals, **regrouped})
+    assert [v for v in beside.verdicts if v.norm in finals] == list(alone.verdicts)
+    assert [(v.norm, v.judgement.family) for v in beside.verdicts] == [
+        ("gn", 2), ("in", 2), (SIMILAR, 2), (RANDOM, 2)
+    ]  # fmt: skip
+    assert beside.secondary == alone.secondary
+    assert beside.calibration == alone.calibration
+    assert beside.winners == alone.winners == ("bn",)
+    assert [answer.norm for answer in beside.answers] == ["in", "gn", RANDOM, SIMILAR]
+    assert "In this family of 2 comparisons" in beside.method
+    assert "are a family of their own, of 2 comparisons" in beside.method
+    assert "order" not in alone.method
+
+
+def test_regrouped_norms_alone_are_those_that_are_compared():
+    analysis = analysed({"gn": BN, RANDOM: BN - 1 + NOISE})
+    assert [(v.norm, v.judgement.family) for v in analysis.verdicts] == [(RANDOM, 1)]
+    assert {contrast.norm for contrast in analysis.secondary} == {RANDOM}
+    assert "family of their own" not in analysis.method
+
+
 # -- regularization --------------------------------------------------------------------------------
 
 

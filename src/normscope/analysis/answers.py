@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from normscope.analysis.contrasts import candidates
 from normscope.analysis.numbers import Numbers
 from normscope.analysis.sentences import Answer
 from normscope.analysis.summaries import NormSummary
@@ -16,13 +17,17 @@ MANY_SEEDS = 1000  # what `stats.seeds_to_decide` looks at
 def answers_of(numbers: Numbers) -> tuple[Answer, ...]:
     """One sentence per comparison with the baseline.
 
-    The decided ones first, then by the size of the difference; or by batch size, as they come.
+    The candidates first, of these the decided ones, then by the size of the difference; or by batch
+    size, as they come.
     """
     verdicts = list(numbers.verdicts)
     if not verdicts:
         return tuple(Answer(norm.norm, _alone(norm, numbers)) for norm in numbers.by_batch_size)
     if not numbers.several_sizes:
-        verdicts.sort(key=lambda v: (not v.decided, -abs(v.difference.mean or 0)))
+        chosen = candidates(numbers.experiment)
+        verdicts.sort(
+            key=lambda v: (v.norm not in chosen, not v.decided, -abs(v.difference.mean or 0))
+        )
     return tuple(
         Answer(
             v.norm,
@@ -172,7 +177,8 @@ def method_of(numbers: Numbers) -> str:
         "tuned": "Protocol tuned: for every norm the learning rate that was best for it on images "
         "held out from the training set",
     }[experiment.protocol]
-    family = counted(len(numbers.verdicts), "comparison")
+    regrouped = [v for v in numbers.verdicts if v.norm not in candidates(experiment)]
+    family = counted(len(numbers.verdicts) - len(regrouped), "comparison")
     equal = ""
     if rules.margin:
         equal = f", and so has a false claim of equivalence within {rules.margin:g} points"
@@ -180,7 +186,13 @@ def method_of(numbers: Numbers) -> str:
     if numbers.places and numbers.places != numbers.verdicts:
         family_of_places = counted(len(numbers.places), "comparison")
         places = f" The findings on placement are a family of their own, of {family_of_places}."
+    causes = ""
+    if regrouped:
+        causes = (
+            " Regrouped norms (order=...), which look for a cause, are a family of their own, of "
+            f"{counted(len(regrouped), 'comparison')}."
+        )
     return (
         f"{design}. In this family of {family} a false claim of a difference has a chance of at "
-        f"most {100 * rules.alpha:g} % (Holm){equal}.{places} {protocol}."
+        f"most {100 * rules.alpha:g} % (Holm){equal}.{places}{causes} {protocol}."
     )

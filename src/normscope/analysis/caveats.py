@@ -136,7 +136,7 @@ def _added(requests: Sequence[Request]) -> list[Caveat]:
     if not added:
         return []
     text = (
-        f"Added after a look at results, which enlarged the family: {', '.join(added)}. No "
+        f"Added after a look at results, which enlarged their family: {', '.join(added)}. No "
         "correction covers adding to it until something is found better."
     )
     return [Caveat("enlarged family", text)]

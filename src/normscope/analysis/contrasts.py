@@ -11,6 +11,7 @@ from normscope.analysis.pairs import accuracy_pairs, metric_pairs
 from normscope.analysis.summaries import NormSummary, TrialSummary
 from normscope.analysis.verdicts import Judgement, Rules, Verdict, judge, verdict_of
 from normscope.experiment import Experiment, Status
+from normscope.norms import order_of
 from normscope.stats import (
     all_equal,
     anytime_p_value,
@@ -40,18 +41,30 @@ class Contrast:
 def verdicts_on(
     experiment: Experiment, trials: Sequence[TrialSummary], rules: Rules, chance_percent: float
 ) -> dict[tuple[str, int], Verdict]:
-    """The verdict on every norm but the baseline at every batch size: one family.
+    """The verdict on every norm but the baseline at every batch size.
 
-    `chance_percent` is the accuracy of guessing, which stands in for that of a trial that
-    diverged or collapsed.
+    The `candidates` are one family, and the other norms, if any, another. `chance_percent` is the
+    accuracy of guessing, which stands in for that of a trial that diverged or collapsed.
     """
-    compared = [
-        (norm, experiment.baseline, size)
-        for size in experiment.batch_sizes
-        for norm in experiment.norms[1:]
-    ]
-    verdicts = accuracy_verdicts(experiment, trials, compared, rules, chance_percent)
-    return {(verdict.norm, verdict.batch_size): verdict for verdict in verdicts}
+    chosen = candidates(experiment)
+    found = {}
+    for norms in (chosen, [norm for norm in experiment.norms[1:] if norm not in chosen]):
+        compared = [
+            (norm, experiment.baseline, size) for size in experiment.batch_sizes for norm in norms
+        ]
+        verdicts = accuracy_verdicts(experiment, trials, compared, rules, chance_percent)
+        found |= {(verdict.norm, verdict.batch_size): verdict for verdict in verdicts}
+    return found
+
+
+def candidates(experiment: Experiment) -> list[str]:
+    """The norms beside the baseline between which one chooses.
+
+    A norm whose channels are regrouped is there to look for a cause, and takes nothing from the
+    others by being counted among them. Where there are no others they are the candidates.
+    """
+    others = list(experiment.norms[1:])
+    return [norm for norm in others if order_of(norm) is None] or others
 
 
 def accuracy_verdicts(
@@ -110,9 +123,10 @@ def contrasts_on(
 def against_baseline(
     experiment: Experiment, metrics: Sequence[Metric]
 ) -> list[tuple[Metric, str, str]]:
-    """Every metric of every norm but the baseline."""
-    baseline, *others = experiment.norms
-    return [(metric, norm, baseline) for metric in metrics for norm in others]
+    """Every metric of every candidate."""
+    return [
+        (metric, norm, experiment.baseline) for metric in metrics for norm in candidates(experiment)
+    ]
 
 
 def winners_of(
@@ -123,23 +137,24 @@ def winners_of(
 ) -> tuple[str, ...] | None:
     """The norms that no other is shown to beat at the main batch size, all pairs tested together.
 
-    None where a trial diverged or collapsed, a norm has fewer than two finished trials, or a fixed
-    design lacks some.
+    Of the baseline and the candidates. None where one of their trials diverged or collapsed, a norm
+    has fewer than two finished trials, or a fixed design lacks some.
     """
     size = experiment.main_batch_size
-    norms = [norm for norm in norms if norm.batch_size == size]
+    names = [experiment.baseline, *candidates(experiment)]
+    norms = [norm for norm in norms if norm.batch_size == size and norm.norm in names]
     incomplete = any(norm.finished < norm.trials for norm in norms) and not rules.sequential
     if incomplete or any(norm.guessing.total or norm.finished < 2 for norm in norms):
         return None
     values = np.full((len(norms), experiment.seeds), np.nan)
     places = {seed: place for place, seed in enumerate(experiment.seed_numbers)}
     for trial in trials:
-        if trial.metrics and trial.batch_size == size and trial.norm in experiment.norms:
+        if trial.metrics and trial.batch_size == size and trial.norm in names:
             accuracy = trial.metrics[TEST_ACCURACY.name]
-            values[experiment.norms.index(trial.norm), places[trial.seed]] = accuracy
+            values[names.index(trial.norm), places[trial.seed]] = accuracy
     p_value = _sequential_p_value if rules.sequential else _fixed_p_value
     found = winner_set(values, rules.alpha, p_value)
-    return tuple(experiment.norms[index] for index in found)
+    return tuple(names[index] for index in found)
 
 
 def _fixed_p_value(differences: Sequence[float]) -> float:

@@ -6,7 +6,7 @@ from normscope.analysis.contrasts import accuracy_verdicts
 from normscope.analysis.summaries import TrialSummary
 from normscope.analysis.verdicts import Rules, Verdict
 from normscope.experiment import Experiment
-from normscope.norms import in_given_order, parse, renamed
+from normscope.norms import in_given_order, order_of, parse, renamed
 
 SIMILAR, DISSIMILAR = "similar-", "dissimilar-"
 HALVES = ("bn-scale", "bn-center")  # bn that only divides, and bn that only subtracts
@@ -32,11 +32,6 @@ def planned(norms: Sequence[str]) -> list[tuple[str, str]]:
     """
     pairs = [(norm, other) for norm in norms if (other := _counterpart(norm))]
     return [(norm, other) for norm, other in pairs if other in norms]
-
-
-def order_of(norm: str) -> str | None:
-    """The order in which the norm's channels were put into groups; None for that given."""
-    return parse(norm).options.get("order")
 
 
 def _counterpart(norm: str) -> str | None:

@@ -76,6 +76,11 @@ def in_given_order(text: str) -> str:
     return written(spec.name, values, spec.placement or "post")
 
 
+def order_of(text: str) -> str | None:
+    """The order in which a norm's channels are put into groups; None for that given."""
+    return parse(text).options.get("order")
+
+
 def renamed(text: str, name: str) -> str:
     """The same options and place for a norm of another name."""
     spec = parse(text)

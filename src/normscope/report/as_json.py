@@ -22,7 +22,7 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
             "sequential": analysis.rules.sequential,
             "alpha": analysis.rules.alpha,
             "margin_points": analysis.rules.margin,
-            "comparisons": len(analysis.verdicts),
+            "comparisons": len(analysis.verdicts),  # of which each says how large its family is
             "protocol": analysis.experiment.protocol,
             "method": analysis.method,
         },

@@ -11,14 +11,13 @@ from typing import Literal
 import numpy as np
 
 from normscope.analysis.contrasts import Contrast
-from normscope.analysis.grouping import order_of
 from normscope.analysis.metrics import DROP_SUM, Metric
 from normscope.analysis.numbers import Numbers
 from normscope.analysis.pairs import paired
 from normscope.analysis.verdicts import Judgement, Pairs, Rules, judge
 from normscope.analysis.why.reading import LEAST_SEEDS, Outcome, Reading, probes_by_seed
 from normscope.experiment import Series
-from normscope.norms import running_momentum
+from normscope.norms import order_of, running_momentum
 from normscope.words import confidence, counted, interval, number, signed
 
 STEP = "0.01"  # of the weights' length: far enough to matter, near enough for one gradient

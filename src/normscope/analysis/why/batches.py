@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping
 
-from normscope.analysis.grouping import order_of
 from normscope.analysis.metrics import TEST_ACCURACY
 from normscope.analysis.numbers import Numbers
 from normscope.analysis.verdicts import judge
 from normscope.analysis.why.against import in_words, pairs_of_seeds
 from normscope.analysis.why.reading import Outcome, Reading, verdicts_in_words
-from normscope.norms import is_packaged, running_momentum
+from normscope.norms import is_packaged, order_of, running_momentum
 
 
 def small_batches(numbers: Numbers) -> Reading | None:

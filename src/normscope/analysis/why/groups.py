@@ -6,12 +6,12 @@ differ in nothing but who shares statistics with whom can.
 
 from collections.abc import Sequence
 
-from normscope.analysis.grouping import SIMILAR, order_of
+from normscope.analysis.grouping import SIMILAR
 from normscope.analysis.numbers import Numbers
 from normscope.analysis.verdicts import Outcome as Said
 from normscope.analysis.verdicts import Verdict
 from normscope.analysis.why.reading import Outcome, Reading, verdicts_in_words
-from normscope.norms import parse
+from normscope.norms import order_of, parse
 
 SHARING = ("ln", "gn")  # whose statistics are shared by channels
 

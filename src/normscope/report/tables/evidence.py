@@ -81,8 +81,8 @@ def _beside(analysis: Analysis) -> Table:
         "Beside the verdicts",
         "Other views of the same differences in points, over the seeds in which both finished. "
         "They decide nothing, and all but the simultaneous intervals and the p values by Holm "
-        f"assume a single look. The simultaneous intervals hold for all norms at once ({level}). "
-        "The bootstrap interval (BCa) and the one over seeds and images hold for one comparison "
+        f"assume a single look. The simultaneous intervals hold for all of a family ({level}). The "
+        "bootstrap interval (BCa) and the one over seeds and images hold for one comparison "
         "(95 %), the latter also for new images of this kind. P(norm > baseline): how often one "
         "run of the norm beats one run of the baseline. Correlation: between the two accuracies "
         "of a seed.",

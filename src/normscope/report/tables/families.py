@@ -17,8 +17,8 @@ from normscope.report.tables.table import Table, compared, contrast_cell
 
 def secondary(analysis: Analysis) -> Table:
     """What else differs from the baseline, a row per metric."""
-    norms = analysis.experiment.norms[1:]
     found = {(c.metric, c.norm): c for c in analysis.secondary if c.judgement.pairs.seeds}
+    norms = list(dict.fromkeys(contrast.norm for contrast in analysis.secondary))
     metrics = list(dict.fromkeys(metric for metric, _ in found))
     rows = [
         [Cell(metric.heading), *(contrast_cell(found.get((metric, norm))) for norm in norms)]
