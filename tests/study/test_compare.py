@@ -279,4 +279,4 @@ def test_a_batch_size_that_was_added_after_a_look_is_a_caveat(tmp_path, undrawn)
     same, _ = run(small(seeds=2), tmp_path)  # nobody named a size: those of the folder
     assert not any(caveat.kind == "enlarged family" for caveat in same.analysis.caveats)
     more, _ = run(small(seeds=2, batch_sizes=[48]), tmp_path)
-    assert any("enlarged the family: batch size 48." in c.text for c in more.analysis.caveats)
+    assert any("enlarged their family: batch size 48." in c.text for c in more.analysis.caveats)
