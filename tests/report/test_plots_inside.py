@@ -117,6 +117,13 @@ def test_shares_are_means_over_seeds_in_the_order_of_the_bar():
     assert row.n == 2
 
 
+def test_shares_of_regrouped_norms_are_not_drawn_beside_others():
+    drawn = few(norms=("bn", "gn", "gn:order=random"), seeds=2, probes=make_everything)
+    assert [row.norm for row in shares_data(drawn)] == ["bn", "gn"]
+    alone = few(norms=("gn", "gn:order=random"), seeds=2, probes=make_everything)
+    assert [row.norm for row in shares_data(alone)] == ["gn", "gn:order=random"]
+
+
 # -- accuracy by statistics ----------------------------------------------------------------------
 
 

@@ -436,12 +436,22 @@ def test_a_mean_far_beyond_the_others_is_an_arrow():
 
 def test_a_row_without_mean_says_why():
     axes = draw(compared(change=ends_early(("ln", 0)), gn=(1, 2), ln=(1, 2)))["forest"].axes[0]
-    assert "1 trial diverged: signs compared" in words(axes)
+    assert "1 diverged" in words(axes)
+    by_sign = "Where trials diverged or collapsed, only which of the two is ahead counts."
+    found, every = (
+        " ".join(figure.caption for figure in make_figures(analysis))
+        for analysis in (
+            compared(change=ends_early(("ln", 0)), gn=(1, 2), ln=(1, 2)),
+            compared(gn=(1, 2), ln=(1, 2)),
+        )
+    )
+    assert by_sign in found
+    assert by_sign not in every
     assert not marks(axes, "^")
     assert "–" in words(axes)
     both = draw(compared(change=breaks_down, gn=(1, 2), ln=(1, 2), x=(1, 2)))["forest"].axes[0]
-    assert "2 trials diverged or collapsed: signs compared" in words(both)
-    assert "1 trial collapsed: signs compared" in words(both)
+    assert "2 diverged or collapsed" in words(both)
+    assert "1 collapsed" in words(both)
 
 
 # -- drawing: the race ---------------------------------------------------------------------------

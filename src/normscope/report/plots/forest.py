@@ -27,7 +27,7 @@ from normscope.report.plots.style import (
     set_rows,
     styled,
 )
-from normscope.words import confidence, counted, interval, signed
+from normscope.words import confidence, interval, signed
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,15 @@ def _caption(rows: Sequence[ForestRow], baseline: str, rules: Rules) -> str:
     sentences.append(f"Decided: {decided or 'none'} of {len(rows)}.")
     if any(row.mean is not None and row.interval is None for row in rows):
         sentences.append("A mark without a line has no interval.")
+    sentences += by_sign(rows)
     return " ".join(sentences)
+
+
+def by_sign(rows: Sequence[ForestRow]) -> list[str]:
+    """What a row without a mark means, if there is one."""
+    if all(row.mean is not None for row in rows):
+        return []
+    return ["Where trials diverged or collapsed, only which of the two is ahead counts."]
 
 
 def forest_data(analysis: Analysis) -> tuple[ForestRow, ...]:
@@ -134,9 +142,8 @@ def _range(rows: Sequence[ForestRow], margin: float) -> Range:
 
 def _draw_row(axes: Axes, row: ForestRow, height: float, style: NormStyle) -> None:
     if row.mean is None:
-        trials = counted(row.guessing.total, "trial")
         axes.text(
-            0.5, height, f"{trials} {row.guessing.how}: signs compared", fontsize=8,
+            0.5, height, f"{row.guessing.total} {row.guessing.how}", fontsize=8,
             color=MUTED, ha="center", va="center", transform=axes.get_yaxis_transform(),
             bbox={**BEHIND, "pad": 1},
         )  # fmt: skip

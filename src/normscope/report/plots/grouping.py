@@ -7,7 +7,7 @@ from normscope.analysis.grouping import DISSIMILAR, SIMILAR
 from normscope.analysis.verdicts import Verdict
 from normscope.norms import order_of
 from normscope.report.plots.figure import ReportFigure
-from normscope.report.plots.forest import ForestRow, draw_forest, forest_row
+from normscope.report.plots.forest import ForestRow, by_sign, draw_forest, forest_row
 from normscope.words import confidence, interval, signed
 
 
@@ -31,8 +31,9 @@ def grouping_figures(analysis: Analysis) -> list[ReportFigure]:
         "it better. If channels that differ in scale are what matters, groups of similar channels "
         "are better than groups of dissimilar ones; random against the order given is a norm "
         "against itself and must show nothing. Lines are "
-        f"{confidence(analysis.rules.alpha)} intervals; the band is what counts as no difference."
-    )
+        f"{confidence(analysis.rules.alpha)} intervals; the band is what counts as no difference. "
+        + "".join(by_sign(rows))
+    ).strip()
     return [ReportFigure("grouping", drawing, f"Differences in test accuracy: {told}.", caption)]
 
 

@@ -10,6 +10,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from normscope.analysis import Analysis
+from normscope.analysis.contrasts import candidates
 from normscope.analysis.why.reading import layer_mean
 from normscope.report.plots.differences import add_key
 from normscope.report.plots.figure import ReportFigure
@@ -89,9 +90,12 @@ def _told(row: NormShares) -> str:
 
 
 def shares_data(analysis: Analysis) -> tuple[NormShares, ...]:
-    """Of every norm of which the shares were measured in a trained network."""
+    """Of every norm of which the shares were measured in a trained network.
+
+    But not of regrouped ones beside others: who shares a group changes little of it.
+    """
     rows = []
-    for norm in analysis.experiment.norms:
+    for norm in (analysis.experiment.baseline, *candidates(analysis.experiment)):
         bands = [
             Band.of(trained(analysis, norm, f"variance.{measure}").values())
             for measure, *_ in PARTS
