@@ -177,13 +177,15 @@ def method_of(numbers: Numbers) -> str:
         "tuned": "Protocol tuned: for every norm the learning rate that was best for it on images "
         "held out from the training set",
     }[experiment.protocol]
-    regrouped = [v for v in numbers.verdicts if v.norm not in candidates(experiment)]
-    family = counted(len(numbers.verdicts) - len(regrouped), "comparison")
+    chosen = candidates(experiment)
+    answered = [v for v in numbers.verdicts if v.norm in chosen]
+    regrouped = [v for v in numbers.verdicts if v.norm not in chosen]
+    family = counted(len(answered), "comparison")
     equal = ""
     if rules.margin:
         equal = f", and so has a false claim of equivalence within {rules.margin:g} points"
     places = ""
-    if numbers.places and numbers.places != numbers.verdicts:
+    if numbers.places and list(numbers.places) != answered:
         family_of_places = counted(len(numbers.places), "comparison")
         places = f" The findings on placement are a family of their own, of {family_of_places}."
     causes = ""

@@ -67,6 +67,11 @@ def candidates(experiment: Experiment) -> list[str]:
     return [norm for norm in others if order_of(norm) is None] or others
 
 
+def to_choose(experiment: Experiment) -> tuple[str, ...]:
+    """The norms between which one chooses: the baseline and the candidates."""
+    return (experiment.baseline, *candidates(experiment))
+
+
 def accuracy_verdicts(
     experiment: Experiment,
     trials: Sequence[TrialSummary],
@@ -141,7 +146,7 @@ def winners_of(
     has fewer than two finished trials, or a fixed design lacks some.
     """
     size = experiment.main_batch_size
-    names = [experiment.baseline, *candidates(experiment)]
+    names = to_choose(experiment)
     norms = [norm for norm in norms if norm.batch_size == size and norm.norm in names]
     incomplete = any(norm.finished < norm.trials for norm in norms) and not rules.sequential
     if incomplete or any(norm.guessing.total or norm.finished < 2 for norm in norms):

@@ -13,6 +13,7 @@ from normscope.analysis.answers import (
     verdict_sentence,
 )
 from normscope.analysis.compared import compared, listed, means
+from normscope.analysis.contrasts import to_choose
 from normscope.analysis.metrics import (
     CALIBRATION,
     DROP_SUM,
@@ -120,13 +121,16 @@ def _many_places(verdicts: Sequence[Verdict], scope: str, rules: Rules) -> Remar
 
 def _winners(numbers: Numbers) -> list[Remark]:
     """The norms that no other beats, of three or more, and why that may differ from the answers."""
-    winners, norms = numbers.winners, numbers.norms
+    compared = to_choose(numbers.experiment)
+    winners, norms = numbers.winners, [norm for norm in numbers.norms if norm.norm in compared]
     if winners is None or len(norms) < 3:
         return []
     text = f"{', '.join(winners)}; every other norm is beaten by some norm"
     if len(winners) == len(norms):
         text = "all norms, as none is shown to beat another"
     pairs = f"all {len(norms) * (len(norms) - 1) // 2} pairs are tested together"
+    if len(norms) < len(numbers.norms):
+        pairs = f"{pairs}, without regrouped norms"
     apart = [norm.norm for norm in norms if norm.norm in winners and _told_apart(norm)]
     baseline = numbers.experiment.baseline
     if not apart or baseline not in winners:

@@ -13,6 +13,7 @@ from normscope.analysis.contrasts import (
     Contrast,
     against_baseline,
     contrasts_on,
+    to_choose,
     verdicts_on,
     winners_of,
 )
@@ -245,7 +246,8 @@ def numbers_of(
         costs=contents.costs,
         probes=probes,
         predictions=predictions_of(
-            contents.costs, [norm for norm in by_batch_size if norm.batch_size == size]
+            contents.costs,
+            [n for n in by_batch_size if n.batch_size == size and n.norm in to_choose(experiment)],
         ),
     )
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from normscope.analysis.contrasts import Contrast, contrasts_on
+from normscope.analysis.contrasts import Contrast, contrasts_on, to_choose
 from normscope.analysis.metrics import FinishedTrial, Metric, test_accuracy
 from normscope.analysis.summaries import TrialSummary
 from normscope.analysis.verdicts import Rules
@@ -228,8 +228,9 @@ def _asked(
     A norm that was not looked into is no arm, and takes nothing from the others by being counted.
     """
     baseline = experiment.baseline
-    others = sorted((arm for arm in arms if arm.name != baseline), key=lambda arm: arm.adapted)
-    names = [arm.name for arm in others]
+    chosen = to_choose(experiment)
+    others = [arm for arm in arms if arm.name != baseline and arm.norm in chosen]
+    names = [arm.name for arm in sorted(others, key=lambda arm: arm.adapted)]
     against = [(metric, name, baseline) for metric in tested for name in names]
     total = next(metric for metric in tested if metric.name == ALL)
     themselves = [

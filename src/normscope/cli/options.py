@@ -197,7 +197,7 @@ Margin = Annotated[
 
 Alpha = Annotated[
     Optional[float],
-    typer.Option(help="Chance of a false claim, over all comparisons. Default: 0.05."),
+    typer.Option(help="Chance of a false claim, over a family of comparisons. Default: 0.05."),
 ]
 
 PrecisionName = Annotated[

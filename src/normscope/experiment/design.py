@@ -12,7 +12,7 @@ LEAST_SEEDS = 6  # before a design until decided may stop
 class Design(Frozen):
     """How verdicts are reached; to be chosen before anything is seen.
 
-    `alpha` is the chance of a false claim that is accepted for the family of all comparisons. Two
+    `alpha` is the chance of a false claim that is accepted for a family of comparisons. Two
     norms are equivalent when they differ by less than `margin_points` percentage points.
     `until_decided` makes the design sequential: seeds are added until every comparison is decided,
     or there are `max_seeds`. `levels_percent` are the test accuracies whose first reaching measures

@@ -9,7 +9,7 @@ from torch import nn
 
 from normscope.errors import UsageError, lookup
 from normscope.models import MODELS
-from normscope.models.layers import set_dropout
+from normscope.models.layers import dropout_layers
 from normscope.norms import Asked, asked
 from normscope.norms.by_layer import norm_layers
 
@@ -59,8 +59,11 @@ def check_fit(
         f"{norm} cannot be put into {model}",
         lambda: make_model(recorded, num_classes, *generators).eval(),
     )
-    if dropout is not None:
-        set_dropout(network, dropout)
+    if dropout is not None and not dropout_layers(network):
+        raise UsageError(
+            f"{model} has no dropout layer, so that a recipe with dropout={dropout:g} would say "
+            "what does not happen"
+        )
     if recorded.placement == "pre" and any(
         getattr(layer, "replaces_activation", False) for layer in recorded.layers
     ):

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 from torch.nn.utils import skip_init
 
-from normscope.errors import UsageError
 from normscope.norms import MakeNorm
 from normscope.norms.weight import ScaledConv2d
 
@@ -72,14 +71,14 @@ class Dropout(nn.Module):
 def set_dropout(network: nn.Module, p: float) -> None:
     """Let every dropout layer of a network zero elements with probability `p`.
 
-    That is every layer whose class has "Dropout" in its name, so torch's are among them. Raises
-    `UsageError` if there is none, since the recipe then says what does not happen.
+    That is every layer whose class has "Dropout" in its name, so torch's are among them.
     """
-    layers = [layer for layer in network.modules() if "Dropout" in type(layer).__name__]
-    if not layers:
-        raise UsageError(f"the network has no dropout layer; leave dropout={p:g} out of the recipe")
-    for layer in layers:
+    for layer in dropout_layers(network):
         layer.p = p  # pyright: ignore[reportArgumentType]  # of a module it knows tensors only
+
+
+def dropout_layers(network: nn.Module) -> list[nn.Module]:
+    return [layer for layer in network.modules() if "Dropout" in type(layer).__name__]
 
 
 def dropout(x: torch.Tensor, p: float, generators: Sequence[torch.Generator]) -> torch.Tensor:

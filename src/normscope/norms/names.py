@@ -77,8 +77,15 @@ def in_given_order(text: str) -> str:
 
 
 def order_of(text: str) -> str | None:
-    """The order in which a norm's channels are put into groups; None for that given."""
-    return parse(text).options.get("order")
+    """The order in which a norm's channels are put into groups; None for that given.
+
+    Of a norm that has such a choice: an option of that name of a user's own is something else.
+    """
+    return parse(text).options.get("order") if is_packaged(text) and _has_order(text) else None
+
+
+def _has_order(text: str) -> bool:
+    return "order" in PACKAGED_NORMS[parse(text).name].choices
 
 
 def renamed(text: str, name: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from normscope.analysis import Analysis
 from normscope.analysis.agreement import Agreement
-from normscope.analysis.contrasts import Contrast
+from normscope.analysis.contrasts import Contrast, candidates
 from normscope.analysis.prediction import Prediction
 from normscope.analysis.robustness import Robustness
 from normscope.analysis.verdicts import Verdict
@@ -15,6 +15,7 @@ from normscope.analysis.verdicts import Verdict
 def as_json(analysis: Analysis) -> dict[str, Any]:
     """Experiment, design, verdicts, metrics, and the sentences as strings."""
     rows = analysis.table().to_dict(orient="records")
+    chosen = candidates(analysis.experiment)
     return {
         "experiment": analysis.experiment.model_dump(mode="json"),
         "synthetic": analysis.facts.synthetic,
@@ -22,7 +23,8 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
             "sequential": analysis.rules.sequential,
             "alpha": analysis.rules.alpha,
             "margin_points": analysis.rules.margin,
-            "comparisons": len(analysis.verdicts),  # of which each says how large its family is
+            "comparisons": sum(v.norm in chosen for v in analysis.verdicts),
+            "comparisons_of_regrouped": sum(v.norm not in chosen for v in analysis.verdicts),
             "protocol": analysis.experiment.protocol,
             "method": analysis.method,
         },

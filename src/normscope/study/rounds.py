@@ -5,7 +5,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 
 from normscope.analysis.answers import standing
-from normscope.analysis.contrasts import verdicts_on
+from normscope.analysis.contrasts import candidates, verdicts_on
 from normscope.analysis.metrics import TEST_ACCURACY
 from normscope.analysis.summaries import summarize_trial
 from normscope.analysis.verdicts import Rules, Verdict
@@ -164,7 +164,8 @@ def _reason_to_stop(store: Store, design: Design) -> str | None:
         return "a trial failed"
     verdicts = standing_verdicts(store, design, results)
     complete = complete_seeds(experiment, results)
-    if complete >= LEAST_SEEDS and all(verdict.decided for verdict in verdicts):
+    chosen = [verdict for verdict in verdicts if verdict.norm in candidates(experiment)]
+    if complete >= LEAST_SEEDS and all(verdict.decided for verdict in chosen):
         return "every comparison is decided"
     if experiment.seeds > design.max_seeds:
         return f"they are stored already, and no more than {design.max_seeds} were asked for"

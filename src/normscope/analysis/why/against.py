@@ -10,14 +10,14 @@ from typing import Literal
 
 import numpy as np
 
-from normscope.analysis.contrasts import Contrast
+from normscope.analysis.contrasts import Contrast, candidates, to_choose
 from normscope.analysis.metrics import DROP_SUM, Metric
 from normscope.analysis.numbers import Numbers
 from normscope.analysis.pairs import paired
 from normscope.analysis.verdicts import Judgement, Pairs, Rules, judge
 from normscope.analysis.why.reading import LEAST_SEEDS, Outcome, Reading, probes_by_seed
 from normscope.experiment import Series
-from normscope.norms import order_of, running_momentum
+from normscope.norms import running_momentum
 from normscope.words import confidence, counted, interval, number, signed
 
 STEP = "0.01"  # of the weights' length: far enough to matter, near enough for one gradient
@@ -77,10 +77,10 @@ def smoothness(numbers: Numbers) -> Reading | None:
 def landscape(numbers: Numbers) -> Reading | None:
     """Whether a step changes the baseline's gradient less, where losses are equal."""
     baseline = numbers.experiment.baseline
-    around = {norm: _surroundings(norm, numbers) for norm in (baseline, *others(numbers))}
+    around = {norm: _surroundings(norm, numbers) for norm in to_choose(numbers.experiment)}
     levels: dict[str, float] = {}
     family, at_the_end = [], []
-    for norm in others(numbers):
+    for norm in candidates(numbers.experiment):
         level = _common_level([*around[norm].values(), *around[baseline].values()])
         if level is None or not around[norm] or not around[baseline]:
             continue
@@ -167,7 +167,7 @@ def drift(numbers: Numbers) -> Reading | None:
     """Whether what the baseline's norms hand on shifts less from epoch to epoch."""
     baseline, taken = numbers.experiment.baseline, _outputs(numbers)
     moments = _shared_epochs(taken)
-    compared = [norm for norm in others(numbers) if norm in taken]
+    compared = [norm for norm in candidates(numbers.experiment) if norm in taken]
     if baseline not in taken or not compared or len(moments) < 2:
         return None
     family, parts = [], []
@@ -221,7 +221,7 @@ Outputs = tuple[Series, Series]  # means and deviations of channels as they leav
 def _outputs(numbers: Numbers) -> dict[str, dict[int, Outputs]]:
     """By norm and seed, where they were measured; no norm without any."""
     found: dict[str, dict[int, Outputs]] = {}
-    for norm in (numbers.experiment.baseline, *others(numbers)):
+    for norm in to_choose(numbers.experiment):
         for seed, probes in probes_by_seed(norm, numbers).items():
             both = [probes.series.get(f"channels.output_{name}") for name in DRIFTS]
             if both[0] is not None and both[1] is not None:
@@ -282,14 +282,9 @@ def ahead_inside(judged: Sequence[Judgement], claim: Direction) -> Outcome:
     return "not decided" if few else ahead(judged, claim)
 
 
-def others(numbers: Numbers) -> list[str]:
-    """All norms but the baseline, and but those whose channels were put into other groups."""
-    return [norm for norm in numbers.experiment.norms[1:] if order_of(norm) is None]
-
-
 def on_metric(numbers: Numbers, metric: Metric) -> list[Contrast]:
     """The contrasts on a secondary metric, judged in the family of all of them."""
-    compared = others(numbers)
+    compared = candidates(numbers.experiment)
     return [each for each in numbers.secondary if each.metric == metric and each.norm in compared]
 
 
@@ -347,5 +342,5 @@ def _too_few(judged: Sequence[Judgement]) -> str:
 
 def _left_out(numbers: Numbers, compared: Iterable[str]) -> str:
     """Which norms could not be compared."""
-    missing = [norm for norm in others(numbers) if norm not in compared]
+    missing = [norm for norm in candidates(numbers.experiment) if norm not in compared]
     return f" Not compared: {enumerated(missing)}." if missing else ""

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 
+from normscope.analysis.contrasts import candidates
 from normscope.analysis.metrics import TEST_ACCURACY
 from normscope.analysis.numbers import Numbers
 from normscope.analysis.verdicts import judge
 from normscope.analysis.why.against import in_words, pairs_of_seeds
 from normscope.analysis.why.reading import Outcome, Reading, verdicts_in_words
-from normscope.norms import is_packaged, order_of, running_momentum
+from normscope.norms import is_packaged, running_momentum
 
 
 def small_batches(numbers: Numbers) -> Reading | None:
@@ -19,8 +20,8 @@ def small_batches(numbers: Numbers) -> Reading | None:
     experiment, name = numbers.experiment, numbers.experiment.baseline
     free = [
         norm
-        for norm in experiment.norms[1:]
-        if is_packaged(norm) and running_momentum(norm) is None and order_of(norm) is None
+        for norm in candidates(experiment)
+        if is_packaged(norm) and running_momentum(norm) is None
     ]
     if not numbers.several_sizes or running_momentum(name) is None or not free:
         return None

@@ -1,5 +1,6 @@
 """Whether untrained networks know in which order the norms will come."""
 
+from normscope.analysis.contrasts import to_choose
 from normscope.analysis.metrics import TEST_ACCURACY
 from normscope.analysis.numbers import Numbers
 from normscope.analysis.prediction import LEAST_NORMS, SIMILARITY
@@ -9,7 +10,9 @@ from normscope.words import number, p_value
 
 def foreseen(numbers: Numbers) -> Reading | None:
     """By how alike samples look to the classifier of an untrained network: less alike is better."""
-    known = {each.norm: each.predictors for each in numbers.costs.norms} if numbers.costs else {}
+    measured = numbers.costs.norms if numbers.costs else ()
+    chosen = to_choose(numbers.experiment)
+    known = {each.norm: each.predictors for each in measured if each.norm in chosen}
     accuracy = {norm.norm: norm.estimates[TEST_ACCURACY.name].mean for norm in numbers.norms}
     both = [
         (found.last_similarity, norm, mean)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from normscope.analysis.contrasts import candidates, to_choose
 from normscope.analysis.metrics import GAP, TEST_ACCURACY, TRAIN_ACCURACY
 from normscope.analysis.numbers import Numbers
 from normscope.analysis.pairs import metric_pairs
@@ -13,8 +14,8 @@ from normscope.analysis.why.against import (
     enumerated,
     in_words,
     on_metric,
-    others,
     pairs_of_seeds,
+    without_margin,
 )
 from normscope.analysis.why.reading import Outcome, Reading
 from normscope.words import number
@@ -35,9 +36,10 @@ def regularization(numbers: Numbers) -> Reading | None:
         for metric in (GAP, TRAIN_ACCURACY)
         for norm in norms
     ]
-    judged = judge(family, numbers.rules)  # both are in points, so the margin is that of verdicts
+    judged = judge(family, without_margin(numbers))
     gaps, fits = judged[: len(norms)], judged[len(norms) :]
-    lost = {v.norm for v in numbers.verdicts if v.outcome == "worse"}
+    size = experiment.main_batch_size
+    lost = {v.norm for v in numbers.verdicts if v.outcome == "worse" and v.batch_size == size}
     behind = [
         _Behind(norm, gap, fit)
         for norm, gap, fit in zip(norms, gaps, fits, strict=True)
@@ -53,9 +55,9 @@ def regularization(numbers: Numbers) -> Reading | None:
         _in_plain_words(baseline, behind, outcome),
         outcome,
         f"Compared with {baseline}, the gap between train and test accuracy: {gap}; train "
-        f"accuracy: {fit}. Supported if the gap of every norm behind is wider, and its train "
-        "accuracy not lower; contradicted if its train accuracy is lower, and the gap narrower or "
-        "surely as wide.",
+        f"accuracy: {fit}. Both are one family, of this claim. Supported if the gap of every norm "
+        "behind is wider, and its train accuracy not lower; contradicted if its train accuracy is "
+        "lower, and the gap narrower.",
         "Train accuracy is a running mean over the last epoch, with the recipe's augmentation"
         + (" and with dropout on." if experiment.recipe.dropout != 0 else "."),
     )
@@ -73,14 +75,17 @@ class _Behind:
     def fits_worse(self) -> bool:
         return self.fit.claim == "lower"
 
+    @property
+    def loses_more(self) -> bool:
+        """From training images to new ones."""
+        return self.gap.claim == "higher"
+
 
 def _where(behind: Sequence[_Behind]) -> Outcome:
     """By the gap and the train accuracy of every norm behind the baseline."""
-    if behind and all(each.gap.claim == "higher" and not each.fits_worse for each in behind):
+    if behind and all(each.loses_more and not each.fits_worse for each in behind):
         return "supported"
-    if behind and all(
-        each.fits_worse and each.gap.claim in ("lower", "equivalent") for each in behind
-    ):
+    if behind and all(each.fits_worse and each.gap.claim == "lower" for each in behind):
         return "contradicted"
     return "not decided"
 
@@ -99,6 +104,11 @@ def _in_plain_words(baseline: str, behind: Sequence[_Behind], outcome: Outcome) 
             f"{baseline} is ahead of {names} because it fits the training images better, not "
             "because it loses less on new ones."
         )
+    if all(each.fits_worse and each.loses_more for each in behind):
+        return (
+            f"{baseline} is ahead of {names} for both reasons: it fits the training images better, "
+            "and it loses less on new ones."
+        )
     if all(each.fits_worse for each in behind):
         return (
             f"{baseline} fits the training images better than {names}; whether it also loses less "
@@ -115,8 +125,8 @@ def without_dropout(parts: Mapping[str, Numbers]) -> Reading | None:
     """
     whole, without = parts["as-it-is"], parts["without-dropout"]
     baseline, rules = whole.experiment.baseline, _of_both(whole, without)
-    gains = {norm: _gains(norm, whole, without) for norm in (baseline, *others(whole))}
-    compared = [norm for norm in others(whole) if gains[norm]]
+    gains = {norm: _gains(norm, whole, without) for norm in to_choose(whole.experiment)}
+    compared = [norm for norm in candidates(whole.experiment) if gains[norm]]
     if not compared or not gains[baseline]:
         return None
     nothing = dict.fromkeys(whole.experiment.seed_numbers, 0.0)

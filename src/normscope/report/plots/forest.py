@@ -34,7 +34,7 @@ from normscope.words import confidence, interval, signed
 class ForestRow:
     """One norm against the baseline: differences of test accuracy, in points, over `n` seeds.
 
-    `interval` is that of the verdict, `simultaneous` the one that holds for all comparisons at
+    `interval` is that of the verdict, `simultaneous` the one that holds for all of its family at
     once; None where there is none. `mean` is None where trials count as guessing, and only signs
     are known; `guessing`: such trials of the norm and of the baseline together.
     """

@@ -68,6 +68,12 @@ def seeds(least: int, most: int) -> str:
     return counted(most, "seed") if least == most else f"{least} to {counted(most, 'seed')}"
 
 
+def first_few(parts: Sequence[str], between: str = "; ") -> str:
+    """What a caption tells of the first norms, and where the others are."""
+    told = between.join(parts[:NORMS_IN_CAPTIONS])
+    return f"{told}{between}more in the table" if len(parts) > NORMS_IN_CAPTIONS else told
+
+
 def norm_panels(
     names: Sequence[str],
     title: str,

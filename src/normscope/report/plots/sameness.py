@@ -18,8 +18,8 @@ from normscope.report.plots.figure import ReportFigure
 from normscope.report.plots.inside import (
     BAND_ALPHA,
     LAYER,
-    NORMS_IN_CAPTIONS,
     Band,
+    first_few,
     layers,
     norm_panels,
     seeds,
@@ -60,8 +60,8 @@ def _layers_figure(analysis: Analysis) -> list[ReportFigure]:
     rows = sameness_data(analysis)
     if not rows:
         return []
-    means = ", ".join(
-        f"{row.norm} {number(layer_mean(row.position.mean), 2)}" for row in rows[:NORMS_IN_CAPTIONS]
+    means = first_few(
+        [f"{row.norm} {number(layer_mean(row.position.mean), 2)}" for row in rows], ", "
     )
     counts = [row.position.n for row in rows]
     caption = (
@@ -153,10 +153,14 @@ def _epochs_figure(analysis: Analysis) -> list[ReportFigure]:
     curves = sameness_over_epochs(analysis)
     if not curves:
         return []
-    told = ", ".join(
-        f"{norm.norm} from {number(norm.mean.values[0], 2)} to {number(norm.mean.values[-1], 2)}"
-        for norm in curves[:NORMS_IN_CAPTIONS]
-        if norm.mean is not None
+    told = first_few(
+        [
+            f"{norm.norm} from {number(norm.mean.values[0], 2)} to "
+            f"{number(norm.mean.values[-1], 2)}"
+            for norm in curves
+            if norm.mean is not None
+        ],
+        ", ",
     )
     caption = (
         "The same over the training, pixel by pixel, averaged over layers. A falling line: the "

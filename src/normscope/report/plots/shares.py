@@ -10,14 +10,14 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from normscope.analysis import Analysis
-from normscope.analysis.contrasts import candidates
+from normscope.analysis.contrasts import to_choose
 from normscope.analysis.why.reading import layer_mean
 from normscope.report.plots.differences import add_key
 from normscope.report.plots.figure import ReportFigure
 from normscope.report.plots.inside import (
     LAYER,
-    NORMS_IN_CAPTIONS,
     Band,
+    first_few,
     layers,
     seeds,
     set_layers,
@@ -63,7 +63,7 @@ def share_figures(analysis: Analysis) -> list[ReportFigure]:
     rows = shares_data(analysis)
     if not rows:
         return []
-    told = "; ".join(map(_told, rows[:NORMS_IN_CAPTIONS]))
+    told = first_few([_told(row) for row in rows])
     counts = [row.n for row in rows]
     caption = (
         "Why do the numbers that enter a normalization layer differ? Because they belong to "
@@ -92,10 +92,10 @@ def _told(row: NormShares) -> str:
 def shares_data(analysis: Analysis) -> tuple[NormShares, ...]:
     """Of every norm of which the shares were measured in a trained network.
 
-    But not of regrouped ones beside others: who shares a group changes little of it.
+    But not of regrouped ones beside others, which would be a row each: the table has them.
     """
     rows = []
-    for norm in (analysis.experiment.baseline, *candidates(analysis.experiment)):
+    for norm in to_choose(analysis.experiment):
         bands = [
             Band.of(trained(analysis, norm, f"variance.{measure}").values())
             for measure, *_ in PARTS

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from normscope.analysis import Analysis
+from normscope.analysis.contrasts import to_choose
 from normscope.analysis.metrics import (
     CALIBRATION,
     CALIBRATION_FAMILY,
@@ -29,7 +30,7 @@ def secondary(analysis: Analysis) -> Table:
         f"Mean difference to {analysis.experiment.baseline} within seeds. All "
         f"{len(analysis.secondary)} comparisons are one family of their own, corrected by Holm at "
         f"{100 * analysis.rules.alpha:g} %; bold where decided. Where a level was not always "
-        f"reached, only the order counts.{_directions(metrics)}",
+        f"reached, only the order counts.{_directions(metrics)}{_left_out(analysis)}",
         ["Metric", *norms],
         rows,
         [None] * len(rows),
@@ -43,6 +44,12 @@ def _directions(metrics: Sequence[Metric]) -> str:
         *(f"{metric.title} (neither)" for metric in metrics if metric.better is None),
     ]
     return f" Lower is better, except for {' and '.join(exceptions)}."
+
+
+def _left_out(analysis: Analysis) -> str:
+    """That regrouped norms are no members of these families, where there are any beside others."""
+    chosen = to_choose(analysis.experiment)
+    return "" if len(chosen) == len(analysis.experiment.norms) else " Regrouped norms are left out."
 
 
 def robustness(found: Robustness, analysis: Analysis) -> Table:
@@ -90,6 +97,7 @@ def calibration(analysis: Analysis) -> Table:
             Cell(str(norm.estimates[TEMPERATURE.name].n)),
         ]
         for norm in (analysis.norms if found else ())
+        if norm.norm in to_choose(analysis.experiment)
     ]
     return Table(
         "Calibration",
@@ -100,7 +108,7 @@ def calibration(analysis: Analysis) -> Table:
         f"seeds; behind the last three the difference to {analysis.experiment.baseline} within "
         f"seeds, bold where decided. These {len(analysis.calibration)} comparisons are one family "
         f"of their own, corrected by Holm at {100 * analysis.rules.alpha:g} %; the others are "
-        "among the secondary metrics.",
+        f"among the secondary metrics.{_left_out(analysis)}",
         [
             "Norm",
             *(metric.heading for metric in (*plain, *CALIBRATION_FAMILY)),

@@ -42,7 +42,7 @@ def contrast_cell(contrast: Contrast | None) -> Cell:
 
 
 def compared(estimate: Estimate, contrast: Contrast | None, digits: int = 1) -> Cell:
-    """The mean with the difference to the baseline and its interval; of the baseline, its sd."""
+    """The mean with the difference to the baseline and its interval; without one, its sd."""
     if contrast is None:
         return mean_sd(estimate, digits)
     found = contrast_cell(contrast)
