@@ -177,7 +177,7 @@ def test_inputs_shift_less_if_both_measures_say_so(ln, outcome):
     found = READINGS["drift"](drifting({"bn": (0.2, 0.1), "ln": ln}))
     assert found.outcome == outcome
     mean, log_sd = ln[0] - 0.2, ln[1] - 0.1
-    for difference, words in ((mean, "means"), (log_sd, "deviations")):
+    for difference, words in ((mean, "means"), (log_sd, "logarithms")):
         mean = np.mean(difference - 0.1 * NOISE)
         size = f"{mean:+.2f} (95 %".replace("-", "−")
         told = found.text.split("; ")

@@ -77,7 +77,7 @@ def test_the_finding_says_the_question_the_answer_and_how(bump):
     assert text.startswith(f"# {INVESTIGATIONS['bump'].question}\n\n**Synthetic data.**")
     assert bump.readings[""][0].claim in text
     for reading in bump.readings[""]:
-        assert f": {reading.outcome}." in text
+        assert f'The claim "{reading.claim}" is {reading.outcome}.' in text
     assert "[report.html](report.html)" in text
     assert text.endswith("    the command\n")
     for link in re.findall(r"!\[[^]]*\]\((.+?)\)", text):

@@ -49,8 +49,8 @@ _LOOKED_INTO = ("redundancy", "floor", "variance", "features", "affine-gap", "su
 
 INVESTIGATIONS: dict[str, Investigation] = {
     "channels": Investigation(
-        question="Is bn ahead because each channel of a layer extracts a feature of its own, or "
-        "the same one as the others?",
+        question="Do the channels of a layer extract the same feature, and is bn ahead because of "
+        "it?",
         norms=(
             "bn", "gn", "ln", "gn:order=random",
             "gn:order=similar-scale-initial", "gn:order=dissimilar-scale-initial",

@@ -89,7 +89,8 @@ def part_heading(part: str) -> str:
 
 def _answers(readings: Sequence[Reading]) -> list[str]:
     bullets = [
-        f"- **{escape(each.plain)}** {escape(each.claim)}: {each.outcome}." for each in readings
+        f'- **{escape(each.plain)}** The claim "{escape(each.claim)}" is {each.outcome}.'
+        for each in readings
     ]
     return ["\n".join(bullets)] if bullets else ["Nothing can be said."]
 

@@ -98,7 +98,8 @@ def landscape(numbers: Numbers) -> Reading | None:
     compared = enumerated(list(levels))
     plain = {
         "supported": f"Where networks are equally far in training, {baseline} walks on smoother "
-        f"ground: a small step changes its gradient less than that of {compared}.",
+        f"ground: a step of 1 % of the weights' length changes its gradient less than that of "
+        f"{compared}.",
         "contradicted": f"Where networks are equally far in training, the ground of {baseline} is "
         "not the smoothest: a small step changes another norm's gradient less.",
         "not decided": f"Whether {baseline} walks on smoother ground is open.",
@@ -160,7 +161,7 @@ def _common_level(all_of: Sequence[Surroundings]) -> float | None:
 
 # -- drift -----------------------------------------------------------------------------------------
 
-DRIFTS = {"mean": "means, in deviations", "sd": "deviations, as logarithms"}
+DRIFTS = {"mean": "means, in standard deviations", "sd": "logarithms of the deviations"}
 
 
 def drift(numbers: Numbers) -> Reading | None:

@@ -13,6 +13,7 @@ from normscope.analysis.why.reading import (
     LEAST_SEEDS,
     Outcome,
     Reading,
+    by_layer,
     first,
     last_of,
     listed,
@@ -45,9 +46,10 @@ def alike(numbers: Numbers) -> Reading | None:
         return None
     outcome = decided([scale.estimate for scale in scales])
     plain = {
-        "supported": f"In a trained network of {norm} the channels of a layer say much the same.",
-        "contradicted": f"In a trained network of {norm} no other channel of the layer says "
-        "most of what a channel says.",
+        "supported": f"In a trained network of {norm} the channels of a layer say much the same, "
+        "on average over layers.",
+        "contradicted": f"In a trained network of {norm} no single other channel of the layer says "
+        "most of what a channel says, on average over layers.",
         "not decided": f"Whether channels of {norm} say much the same is open.",
     }[outcome]
     beside = scales_of(own, BESIDE, rules, last) or []
@@ -59,20 +61,24 @@ def alike(numbers: Numbers) -> Reading | None:
         plain,
         outcome,
         f"At each position, on a scale from 0 (nothing in common) to 1 (alike), {listed(scales)} "
-        f"({scope_of(scales, rules)}); all three must lie above {HALF}, or all below.",
+        f"({scope_of(scales, rules)}); all three must lie above {HALF}, or all below. By layer: "
+        f"{by_layer(own, ALIKE, last)}.",
         "This is per position after the activation. "
         + (f"Sameness {context}." if context else "Other ways of looking were not taken."),
     )
 
 
 FEATURE = {
-    "features.mean_channel": "of a map's mean",
-    "features.log_sd_channel": "of its log deviation",
+    "features.mean_channel": "of the means",
+    "features.log_sd_channel": "of the logarithms of the deviations",
 }
 
 
 # What else there is in a map's mean.
-REST = {"features.mean_image": "image", "features.mean_interaction": "both"}
+REST = {
+    "features.mean_image": "which image",
+    "features.mean_interaction": "which channel meets which image",
+}
 
 
 def one_feature(numbers: Numbers) -> Reading | None:
@@ -85,19 +91,23 @@ def one_feature(numbers: Numbers) -> Reading | None:
     rest = scales_of(own, REST, rules, last)
     outcome = decided([scale.estimate for scale in scales])
     plain = {
-        "supported": f"Which channel it is says more of a map of {norm} than which image it is of.",
-        "contradicted": f"A channel of {norm} is not the same in all images: how strong its map is "
-        "depends on the image more than on the channel alone.",
-        "not decided": f"Whether the channel or the image says more of a map of {norm} is open.",
+        "supported": f"How strongly a channel of {norm} responds is mostly a fixed property of the "
+        "channel, on average over layers.",
+        "contradicted": f"How strongly a channel of {norm} responds is mostly not a fixed property "
+        "of the channel: it depends on the image, on average over layers.",
+        "not decided": f"Whether how strongly a channel of {norm} responds is a fixed property of "
+        "the channel is open.",
     }[outcome]
     return Reading(
-        "One channel is one feature, in all images",
+        "One channel is one feature, equally strong in all images",
         plain,
         outcome,
-        f"The channel's share {listed(scales)} ({scope_of(scales, rules)}); both must lie above "
-        f"{HALF}, or both below. The rest of the former is the image's and of both together"
-        + (f": {listed(rest)}." if rest else "."),
-        "A channel may be one feature and still be strong in some images and weak in others.",
+        "Every map has a mean and a standard deviation. Which channel it is of accounts for this "
+        f"share of their variance over channels and images: {listed(scales)} "
+        f"({scope_of(scales, rules)}); both must lie above {HALF}, or both below. By layer: "
+        f"{by_layer(own, FEATURE, last)}."
+        + (f" Of the means, the rest: {listed(rest)}." if rest else ""),
+        "A filter is the same in all images; this is of how strongly it responds to them.",
     )
 
 

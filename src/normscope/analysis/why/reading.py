@@ -99,6 +99,19 @@ def scales_of(
     return scales
 
 
+def by_layer(
+    own: Sequence[Probes], names: Mapping[str, str], moment: Callable[[Series], np.ndarray]
+) -> str:
+    """Of each measure the least and the greatest mean over seeds of a layer."""
+    parts = []
+    for name, words in names.items():
+        rows = [np.atleast_1d(moment(each.series[name])) for each in own if name in each.series]
+        layers = np.ma.masked_invalid(np.array(rows)).mean(axis=0).compressed()
+        if layers.size:
+            parts.append(f"{words} {number(layers.min(), 2)} to {number(layers.max(), 2)}")
+    return ", ".join(parts)
+
+
 def values_of(
     own: Sequence[Probes], name: str, moment: Callable[[Series], np.ndarray]
 ) -> list[float]:

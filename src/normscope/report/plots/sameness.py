@@ -68,8 +68,8 @@ def _layers_figure(analysis: Analysis) -> list[ReportFigure]:
         "Do the channels of a layer say the same? At 0 every channel says something of its own, "
         "at 1 all say the same thing. Thick: pixel by pixel, after training. Dashed: when each "
         "channel's map is first averaged to a single number, which lets the brightness of whole "
-        "images count. What lies above the dotted line is there because channels see the same "
-        "image. "
+        "images count. Grey: pixel by pixel, before training. What lies above the dotted line is "
+        "there because channels see the same image. "
         f"Means over layers, pixel by pixel: {means} ({seeds(min(counts), max(counts))}; bands "
         "span them)."
     )
@@ -136,10 +136,10 @@ def _fill(axes: Axes, band: Band, color: str, alpha: float) -> None:
 
 def _key(rows: Sequence[NormSameness]) -> list[Line2D | Patch]:
     handles: list[Line2D | Patch] = [
-        Line2D([], [], color=INK, linewidth=2, marker="o", markersize=4, label="trained")
+        Line2D([], [], color=INK, linewidth=2, marker="o", markersize=4, label="per pixel")
     ]
     if any(row.pooled for row in rows):
-        handles.append(Line2D([], [], color=INK, linewidth=1.3, dashes=(4, 1.5), label="averaged"))
+        handles.append(Line2D([], [], color=INK, linewidth=1.3, dashes=(4, 1.5), label="map means"))
     if any(row.untrained for row in rows):
         handles.append(Patch(color=MUTED, alpha=UNTRAINED_ALPHA, linewidth=0, label="untrained"))
     if any(row.floor for row in rows):
@@ -163,8 +163,9 @@ def _epochs_figure(analysis: Analysis) -> list[ReportFigure]:
         ", ",
     )
     caption = (
-        "The same over the training, pixel by pixel, averaged over layers. A falling line: the "
-        f"channels learn to say different things. From the first moment to the last: {told}."
+        "The same over the training, pixel by pixel, averaged over layers. Where a line "
+        "falls, channels come to say different things; the first epoch often makes them more "
+        f"alike. From the first moment to the last: {told}."
     )
     alt = f"Mean sameness of the channels by epoch: {told}."
     drawing = draw_curves(curves, "How alike channels are, by epoch", analysis.experiment.norms)

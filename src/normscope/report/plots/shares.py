@@ -69,9 +69,10 @@ def share_figures(analysis: Analysis) -> list[ReportFigure]:
         "Why do the numbers that enter a normalization layer differ? Because they belong to "
         "different channels, to different images, to a channel that this image excites "
         "(both together), or to different pixels of one map. Each bar is the whole of a layer. "
-        "Of means, bn takes the channel's part away, ln the image's, and in both of these and "
-        "both together. On the right: how far the layer is from treating every image alike, one "
-        "fixed scale and shift per channel (the affine gap); 0 for bn. "
+        "By subtracting its mean a bn layer removes the channel's part, an ln layer the image's, "
+        "and a layer of in all but that of the pixels. On the right: how far the layer is from "
+        "treating every image alike, one fixed scale and shift per channel (the affine gap); 0 for "
+        "bn. "
         f"Means over layers: {told} ({seeds(min(counts), max(counts))})."
     )
     alt = f"Shares of the variance by layer and norm after training. Means over layers: {told}."
@@ -118,9 +119,11 @@ def draw_shares(rows: Sequence[NormShares], norms: Sequence[str]) -> Figure:
         len(rows), 2, sharex=True, sharey="col", squeeze=False, width_ratios=(1.6, 1)
     )
     add_heading(figure, "Where the variance of a layer comes from")
+    most = max(row.n for row in rows)
     for (bars, gaps), row in zip(grid, rows, strict=True):
         _draw_bars(bars, row)
-        bars.set_title(shorten(row.norm, 36), fontsize=8.5, pad=4)
+        fewer = f" (n={row.n})" if row.n < most else ""
+        bars.set_title(f"{shorten(row.norm, 30)}{fewer}", fontsize=8.5, pad=4)
         if row.gap is not None:
             gaps.bar(layers(row.gap), row.gap, width=0.8, color=styles[row.norm].color)
     grid[0, 1].set_title("affine gap", fontsize=8.5, pad=4, fontweight="normal")

@@ -22,9 +22,11 @@ def inside_tables(analysis: Analysis) -> list[Table]:
             "for not at all, 1 if all are alike. Shuffled: the same when each channel's maps are "
             "dealt out anew among the images, below which it cannot fall; pooled: of means over "
             "all positions, where brightness counts. Best r²: what a channel shares with the one "
-            "that is most like it. S1: 1 if a channel can be replaced by a copy of another. Shares "
-            "are of the variance at the norm's input; what is left lies between pixels. Affine "
-            "gap: how far the norm is from one fixed scale and shift per channel.",
+            "that is most like it. S1: each channel is replaced by a scaled and shifted copy of "
+            "the one that is most like it, and by its own mean; 1 if the copies do no harm, 0 if "
+            "they do as much as the means. Shares are of the variance at the norm's input; what is "
+            "left lies between pixels. Affine gap: how far the norm is from one fixed scale and "
+            "shift per channel.",
             ["Norm", *analysis.inside[0].measures, "n"],
             rows,
             [each.norm for each in analysis.inside],
