@@ -69,6 +69,13 @@ def test_layers_that_differ_from_their_mean_are_told():
     assert "By layer: sameness 0.20 to 0.70, best r² 0." in found.text
 
 
+def test_where_nothing_falls_there_is_nothing_to_explain():
+    flat = make_analysis(seeds=3, probes=lambda trial: accuracies([50, 60, 60], [50, 61, 62]))
+    found = reading(flat, "sudden drop")
+    assert found.plain.startswith("In none of 3 seeds does the accuracy fall by a point")
+    assert found.outcome == "not decided"
+
+
 def test_exactly_a_point_is_a_drop_as_it_is_stored():
     """64.7 and 63.7 % of 1,000 images, in float32, are 0.999996 apart."""
     stored = np.array([50.0, 64.7, 63.7], np.float32)
@@ -165,7 +172,7 @@ def test_the_untrained_network_falls_from_nowhere():
         ([10, 50, 60, 57, 63], [10, 52, 63, 60, 65], (20, 90), "contradicted", "0 of 5"),
         # So few images differ that chance would do.
         ([10, 50, 60, 57, 63], [10, 50, 60, 60, 63], (3, 9), "not decided", "0 of 5"),
-        ([10, 50, 60, 59.5, 63], [10, 50, 60, 60, 63], (20, 90), "not decided", "0 of 5"),
+        ([10, 50, 60, 59.5, 63], [10, 50, 60, 60, 63], (20, 90), "not decided", "none of 5"),
     ],
 )
 def test_running_statistics_are_at_fault_if_precise_ones_do_not_fall(

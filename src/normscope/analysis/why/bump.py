@@ -86,6 +86,11 @@ def bump(numbers: Numbers) -> Reading | None:
         "tested with are to blame for the deepest fall of its accuracy, and not the network"
         + (f"; in {none} nothing fell by a point." if none else ".")
     )
+    if not drops:
+        plain = (
+            f"In none of {counted(len(found), 'seed')} does the accuracy fall by a point from one "
+            "epoch to the next, so there is no sudden drop to explain."
+        )
     return Reading(
         "A sudden drop of the test accuracy comes from the running statistics",
         plain,
