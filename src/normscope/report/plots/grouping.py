@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 
 from normscope.analysis import Analysis
-from normscope.analysis.grouping import DISSIMILAR, SIMILAR
+from normscope.analysis.grouping import DISSIMILAR, SIMILAR, order_of
 from normscope.analysis.verdicts import Verdict
-from normscope.norms import order_of
 from normscope.report.plots.figure import ReportFigure
 from normscope.report.plots.forest import ForestRow, by_sign, draw_forest, forest_row
 from normscope.words import confidence, interval, signed
