@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from normscope.data import load_dataset
     from normscope.errors import NormscopeError, RunError, UsageError
     from normscope.experiment import RECIPES, Design, Experiment, Recipe
+    from normscope.models.convert import Conversion, convert
     from normscope.models.summary import summarize
     from normscope.probes import PROBES
     from normscope.study.compare import compare
@@ -27,6 +28,7 @@ __all__ = [
     "PROBES",
     "RECIPES",
     "Comparison",
+    "Conversion",
     "Design",
     "Experiment",
     "NormscopeError",
@@ -34,6 +36,7 @@ __all__ = [
     "RunError",
     "UsageError",
     "compare",
+    "convert",
     "cost",
     "explain",
     "investigate",
@@ -45,6 +48,7 @@ __all__ = [
 
 _HOMES = {
     "Comparison": "normscope.study.comparison",
+    "Conversion": "normscope.models.convert",
     "Design": "normscope.experiment",
     "Experiment": "normscope.experiment",
     "PROBES": "normscope.probes",
@@ -54,6 +58,7 @@ _HOMES = {
     "RunError": "normscope.errors",
     "UsageError": "normscope.errors",
     "compare": "normscope.study.compare",
+    "convert": "normscope.models.convert",
     "cost": "normscope.study.cost",
     "explain": "normscope.study.explain",
     "investigate": "normscope.study.investigate",

@@ -28,6 +28,8 @@ from normscope.norms.table import ALIASES
     [
         ("gn:groups=4", "gn"),
         ("gn:size=4", "gn:size=4"),
+        ("gn:auto", "gn:groups=auto"),
+        ("GroupNorm:auto:pre", "gn:groups=auto:pre"),
         ("gn:eps=1e-3:groups=2", "gn:groups=2:eps=0.001"),
         ("ghost-bn:size=32", "ghost-bn"),
         ("bn:post", "bn"),
@@ -63,7 +65,7 @@ def test_every_other_name_leads_to_a_norm():
     [
         ("gn:group=2", "gn has no option 'group'; it has: groups, size, eps"),
         ("none:eps=1", "none has no option 'eps'; it has: none"),
-        ("gn:groups=two", "gn: groups must be a whole number, not 'two'"),
+        ("gn:groups=two", "gn: groups must be a whole number or auto, not 'two'"),
         ("gn:groups=2.5", "gn: groups must be a whole number"),
         ("bn:eps=small", "bn: eps must be a number, not 'small'"),
         ("gn:groups=2:groups=4", "the option groups comes twice"),

@@ -15,14 +15,14 @@ GROUPS = 4  # of the published S8 experiment, whose widths have no divisor 32
 
 
 def group_norm(
-    num_channels: int, groups: int = GROUPS, size: int | None = None, eps: float = 1e-5
+    num_channels: int, groups: int | str = GROUPS, size: int | None = None, eps: float = 1e-5
 ) -> nn.GroupNorm:
     """Group normalization of x (N, C, H, W); gamma and beta have shape (C,).
 
     y = gamma * (x - mean) / sqrt(var + eps) + beta, with mean and biased variance over H, W and the
     channels of a group, for each sample, in training and evaluation alike. There are `groups` of
-    them, or as many as come out at `size` channels each. The paper uses 32 groups.
-    Source: Wu & He 2018, arXiv:1803.08494.
+    them, or as many as come out at `size` channels each, or `auto_groups` if `groups` is "auto".
+    The paper uses 32 groups. Source: Wu & He 2018, arXiv:1803.08494.
 
     Raises `ValueError` naming what would work, if groups do not divide C, or if both are given.
     """
@@ -31,8 +31,15 @@ def group_norm(
             raise ValueError("give groups or the size of a group, not both")
         check_divides(size, num_channels, "channels per group")
         groups = num_channels // size
+    groups = auto_groups(num_channels) if groups == "auto" else int(groups)
     check_divides(groups, num_channels)
     return nn.GroupNorm(groups, num_channels, eps=eps)
+
+
+def auto_groups(num_channels: int) -> int:
+    """The most groups, 32 at most, that divide the channels and have 4 of them or more; or 1."""
+    fitting = [n for n in range(1, 33) if num_channels % n == 0 and num_channels >= 4 * n]
+    return max(fitting, default=1)
 
 
 def layer_norm(num_channels: int, eps: float = 1e-5) -> nn.GroupNorm:

@@ -1,6 +1,6 @@
 """A norm of the table, and a norm as it is asked for: ``gn:groups=2:pre``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
@@ -43,7 +43,8 @@ class Norm:
     as the class at `convolution_home` where there is one. A norm that is not `placed` does the same
     before and after an activation. `running_statistics` are averages over past batches that a
     network is tested with. `choices` are options that whoever builds a network sees to, and not the
-    layer, each with the words that it may be; the first is the default.
+    layer, each with the words that it may be; the first is the default. `words` are what an option
+    may be besides a number.
     """
 
     title: str
@@ -59,6 +60,7 @@ class Norm:
     placed: bool = True
     running_statistics: bool = False
     choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __call__(self, num_channels: int, **options: Any) -> "nn.Module":
         """A layer for x (N, num_channels, H, W); `options` are those of the object at `home`."""
@@ -146,11 +148,7 @@ def checked_options(name: str, norm: Norm, options: Mapping[str, str]) -> dict[s
     found = {}
     for key, usual in norm.options.items():
         if key in options:
-            value = value_of(options[key])
-            wanted = "a number" if isinstance(usual, float) else "a whole number"
-            kinds = (int, float) if isinstance(usual, float) else (int,)
-            if not isinstance(value, kinds) or isinstance(value, bool):
-                raise UsageError(f"{name}: {key} must be {wanted}, not {options[key]!r}")
+            value = _checked_value(name, key, options[key], usual, norm.words.get(key, ()))
             if value != usual:
                 found[key] = value
     for key, words in norm.choices.items():
@@ -159,6 +157,16 @@ def checked_options(name: str, norm: Norm, options: Mapping[str, str]) -> dict[s
                 raise UsageError(f"{name}: {key} is one of {', '.join(words)}")
             found[key] = options[key]
     return found
+
+
+def _checked_value(name: str, key: str, text: str, usual: Value, words: Sequence[str]) -> Value:
+    """An option's value, of the kind of its default or one of the words."""
+    value = value_of(text)
+    kinds = (int, float) if isinstance(usual, float) else (int,)
+    if value in words or (isinstance(value, kinds) and not isinstance(value, bool)):
+        return value
+    wanted = " or ".join(["a number" if isinstance(usual, float) else "a whole number", *words])
+    raise UsageError(f"{name}: {key} must be {wanted}, not {text!r}")
 
 
 def written(name: str, options: Mapping[str, Value], placement: Placement) -> str:

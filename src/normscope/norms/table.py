@@ -29,6 +29,7 @@ PACKAGED_NORMS: dict[str, Norm] = {
         source="arXiv:1803.08494",
         options={"groups": 4, "size": None, "eps": 1e-5},
         choices={"order": ORDERS},
+        words={"groups": ("auto",)},
     ),
     "ln": Norm(
         title="LayerNorm (over C, H, W)",
@@ -296,6 +297,8 @@ ALIASES: dict[str, str] = {
     "syncbatchnorm": "bn",
     "groupnorm": "gn",
     "groupnorm1": "ln",
+    "gn:auto": "gn:groups=auto",
+    "groupnorm:auto": "gn:groups=auto",
     "groupnorm32": "gn:groups=32",
     "layernorm2d": "ln-channel",
     "instancenorm": "in",
