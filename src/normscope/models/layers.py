@@ -47,6 +47,17 @@ def relu_and_norm(make_norm: MakeNorm, num_channels: int) -> list[nn.Module]:
     return [nn.ReLU(), norm]
 
 
+class Residual(nn.Module):
+    """x + inner(x), for an inner network that leaves the shape of x as it is."""
+
+    def __init__(self, inner: nn.Module):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + self.inner(x)
+
+
 class Dropout(nn.Module):
     """Zeroes each element with probability `p` and scales the rest by 1/(1-p), in training only.
 

@@ -19,7 +19,7 @@ from torch import nn
 from torch.nn.utils import skip_init
 
 from normscope.errors import UsageError
-from normscope.models.layers import Dropout
+from normscope.models.layers import Dropout, Residual
 from normscope.norms.by_layer import norm_layers
 
 Layers = Sequence[nn.Module]  # one and the same layer of every member
@@ -151,6 +151,10 @@ def _unchanged(layers: Layers) -> nn.Module:
     return copy.deepcopy(layers[0])
 
 
+def _residual(members: Layers) -> Residual:
+    return Residual(fold([cast(Residual, member).inner for member in members]))
+
+
 FOLDS: dict[type[nn.Module], Callable[[Layers], nn.Module]] = {
     nn.Conv2d: _convolution,
     Dropout: _dropout,
@@ -161,4 +165,5 @@ FOLDS: dict[type[nn.Module], Callable[[Layers], nn.Module]] = {
     nn.AdaptiveAvgPool2d: _unchanged,
     nn.Flatten: _unchanged,
     nn.Sequential: _sequence,
+    Residual: _residual,
 }
