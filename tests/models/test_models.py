@@ -10,6 +10,7 @@ from torch import nn
 from normscope.errors import UsageError
 from normscope.models import MODELS
 from normscope.models.layers import Dropout, Residual, bernoulli_positions, conv2d, drop_by_mask
+from normscope.models.receptive import Field, Following
 from normscope.models.summary import summarize
 from normscope.norms import NORMS
 from normscope.training.seeds import generator
@@ -205,6 +206,69 @@ def test_summary_counts_as_torchinfo_counts():
     assert summary.multiply_adds == madds == 6_231_448
     shapes = [tuple(layer.output_size[1:]) for layer in leaves]
     assert [layer.output_shape for layer in summary.layers] == shapes
+
+
+def seen_of_the_image(network, layer_index, size):
+    """The side of the square of pixels that a gradient from the middle of a layer's map reaches."""
+    x = torch.rand(1, 3, size, size, requires_grad=True)
+    kept = []
+    layer = [each for each in network.modules() if not list(each.children())][layer_index]
+    layer.register_forward_hook(lambda layer, inputs, output: kept.append(output))
+    network(x)
+    if kept[0].dim() == 2:
+        value = kept[0].sum()
+    else:
+        middle = kept[0].shape[-1] // 2
+        value = kept[0][0, :, middle, middle].sum()
+    value.backward()
+    rows = (x.grad.abs().sum((0, 1, 3)) > 0).nonzero()
+    return int(rows.max() - rows.min()) + 1
+
+
+@pytest.mark.parametrize("model", ["s8", "s8-gap", "s8-res"])
+def test_the_receptive_field_is_what_gradients_reach(model):
+    size = 160  # no gradient from the middle comes to the border, but behind a pooling of all
+    summary = summarize(model, "none", image_shape=(size, size, 3))
+    for place, row in enumerate(summary.layers[:-1]):
+        if row.type == "AdaptiveAvgPool2d":
+            break
+        network = build(model, "none").eval()
+        for each in convolutions(network):
+            nn.init.constant_(each.weight, 0.01)  # nothing cancels, and ReLU passes all of it
+        if row.type != "MaxPool2d":  # which passes a single one of its inputs
+            for each in network.modules():
+                if isinstance(each, nn.MaxPool2d):
+                    each.forward = lambda x: nn.functional.avg_pool2d(x, 2)
+            assert seen_of_the_image(network, place, size) == row.receptive_field, row
+
+
+def test_the_receptive_field_of_the_published_network_by_hand():
+    rows = summarize("s8", "bn").layers
+    kinds = "Conv2d", "MaxPool2d", "AvgPool2d"
+    found = [row.receptive_field for row in rows if row.type in kinds]
+    assert found == [3, 5, 5, 6, 10, 14, 18, 18, 20, 28, 36, 44, 56, 56]
+    assert summarize("s8-gap", "bn").layers[-3].receptive_field == 44 + 6 * 4
+
+
+def test_strided_and_dilated_windows_and_branches_are_followed():
+    class Branches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.wide = nn.Conv2d(3, 4, 3, stride=2, dilation=2, padding=2)
+            self.next = nn.Conv2d(4, 4, 5, padding=2)
+
+        def forward(self, x):
+            x = self.wide(x)
+            return (x + self.next(x))[:, :, ::2, ::2]
+
+    x = torch.rand(1, 3, 32, 32)
+    with Following(x) as following:
+        y = Branches()(x)
+        assert following.field(y) == Field(5 + 4 * 2, 4)
+        assert following.field(y.mean((2, 3))) == Field(13 + 7 * 4, 4)
+        assert following.field(nn.functional.max_pool2d(y, 2)) == Field(13 + 4, 8)
+        assert following.field(y.flatten(1)).size == 13 + 7 * 4
+        assert following.field(torch.rand(2)) is None
 
 
 def test_summary_sizes_are_those_of_torchsummary():

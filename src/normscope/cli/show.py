@@ -265,7 +265,7 @@ def show_summary(summary: ModelSummary) -> None:
         pad_edge=False,
     )
     table.add_column("layer")
-    for heading in ("output shape", "parameters", "multiply-adds"):
+    for heading in ("output shape", "parameters", "multiply-adds", "sees (pixels)"):
         table.add_column(heading, justify="right")
     for layer in summary.layers:
         table.add_row(
@@ -273,9 +273,10 @@ def show_summary(summary: ModelSummary) -> None:
             _shape(layer.output_shape),
             f"{layer.parameters:,}",
             f"{layer.multiply_adds:,}",
+            "" if layer.receptive_field is None else str(layer.receptive_field),
         )
     table.add_section()
-    table.add_row("total", "", f"{summary.parameters:,}", f"{summary.multiply_adds:,}")
+    table.add_row("total", "", f"{summary.parameters:,}", f"{summary.multiply_adds:,}", "")
     console().print(table)
     print("\nEstimated size for one image in float32:")
     for part, mib in summary.size_mib().items():

@@ -24,13 +24,18 @@ class DatasetFacts(Frozen):
 
 
 class LayerSummary(Frozen):
-    """One layer: its type, output shape without the batch, trainable parameters, multiply-adds."""
+    """One layer: its type, output shape without the batch, trainable parameters, multiply-adds.
+
+    `receptive_field` is the side, in pixels, of what one value of its output sees of the image,
+    without the statistics of norms; None where that is not known.
+    """
 
     name: str
     type: str
     output_shape: tuple[int, ...]
     parameters: int
     multiply_adds: int
+    receptive_field: int | None = None
 
 
 class ModelSummary(Frozen):

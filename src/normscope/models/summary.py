@@ -6,6 +6,7 @@ from torch import nn
 from normscope.errors import lookup
 from normscope.experiment import LayerSummary, ModelSummary
 from normscope.models import MODELS
+from normscope.models.receptive import Following
 from normscope.norms import asked
 
 
@@ -29,6 +30,7 @@ def summarize(
 
 def _run_layers(network: nn.Module, x_NCHW: torch.Tensor) -> list[LayerSummary]:
     rows: list[LayerSummary] = []
+    following = Following(x_NCHW)
 
     def record(layer: nn.Module, inputs: tuple, output: torch.Tensor) -> None:
         kind = type(layer).__name__
@@ -39,13 +41,14 @@ def _run_layers(network: nn.Module, x_NCHW: torch.Tensor) -> list[LayerSummary]:
                 output_shape=tuple(output.shape[1:]),
                 parameters=sum(p.numel() for p in layer.parameters() if p.requires_grad),
                 multiply_adds=_multiply_adds(layer, output),
+                receptive_field=field.size if (field := following.field(output)) else None,
             )
         )
 
     for layer in network.modules():
         if not list(layer.children()):
             layer.register_forward_hook(record)
-    with torch.inference_mode():
+    with torch.inference_mode(), following:
         network(x_NCHW)
     return rows
 
