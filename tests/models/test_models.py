@@ -45,7 +45,7 @@ IN_NORMS = dict.fromkeys(NORMS, 2 * 180) | {
 
 
 @pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["s8", "s8-gap", "s8-res"])
 def test_parameters_and_output_shape(model, norm):
     network = build(model, norm)
     assert network(torch.zeros(2, 3, 32, 32)).shape == (2, 10)

@@ -53,7 +53,7 @@ def wide(batches):
     return torch.cat(batches, dim=1)
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["s8", "s8-gap", "s8-res"])
 @pytest.mark.parametrize("norm", SOME_NORMS)
 def test_a_folded_network_computes_what_its_members_compute(norm, model):
     """Outputs, gradients, running statistics, and the elements that dropout hits; in float64."""

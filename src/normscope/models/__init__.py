@@ -49,6 +49,8 @@ PACKAGED_MODELS: dict[str, Model] = {
     "s8": Model("S8", "normscope.models.s8:s8"),
     "s8-gap": Model("S8 with global average pooling", "normscope.models.s8:s8_gap"),
     "s8-res": Model("S8 with a residual block", "normscope.models.s8:s8_res"),
+    "resnet20": Model("ResNet-20 for CIFAR", "normscope.models.resnet:resnet20"),
+    "resnet56": Model("ResNet-56 for CIFAR", "normscope.models.resnet:resnet56"),
 }
 
 # What can be trained. A script may add any function that takes what a `Model` takes.

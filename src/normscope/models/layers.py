@@ -1,7 +1,8 @@
 """Layers that draw from a generator they are given, where torch's own use the global state."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import nn
@@ -10,6 +11,9 @@ from torch.nn.utils import skip_init
 from normscope.norms import MakeNorm
 from normscope.norms.weight import ScaledConv2d
 
+# Uniform within +-1/sqrt(fan_in), which is torch's default for convolutions and linear layers.
+as_torch_does = partial(nn.init.kaiming_uniform_, a=math.sqrt(5))
+
 
 def conv2d(
     in_channels: int,
@@ -17,20 +21,22 @@ def conv2d(
     kernel_size: int,
     *,
     padding: int = 0,
+    stride: int = 1,
     generator: torch.Generator,
     make_norm: "MakeNorm | None" = None,
     after_relu: bool = False,
+    initialize: Callable[..., torch.Tensor] = as_torch_does,
 ) -> nn.Conv2d:
-    """`torch.nn.Conv2d` without bias, with torch's default initialization drawn from `generator`.
+    """`torch.nn.Conv2d` without bias, with weights that `initialize` draws from `generator`.
 
-    The default is uniform within +-1/sqrt(fan_in), which torch writes as Kaiming with a = sqrt(5).
     It is of the class that `make_norm` asks for, if it is given and asks for one; `after_relu`
     says whether the input is the output of a ReLU.
     """
     kind = getattr(make_norm, "convolution", None) or nn.Conv2d
-    layer = skip_init(kind, in_channels, out_channels, kernel_size, padding=padding, bias=False)
+    shape = {"padding": padding, "stride": stride, "bias": False}
+    layer = skip_init(kind, in_channels, out_channels, kernel_size, **shape)
     assert isinstance(layer, nn.Conv2d)  # skip_init is typed as returning any module
-    nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
+    initialize(layer.weight, generator=generator)
     if isinstance(layer, ScaledConv2d):
         nn.init.ones_(layer.gain)
         layer.after_relu = after_relu

@@ -1,0 +1,103 @@
+"""The residual networks of the CIFAR experiments: 20, 56 or more layers deep."""
+
+from functools import partial
+
+import torch
+from torch import nn
+from torch.nn.functional import pad
+from torch.nn.utils import skip_init
+
+from normscope.errors import UsageError
+from normscope.models.layers import as_torch_does, conv2d
+from normscope.norms import MakeNorm
+
+WIDTHS = (16, 32, 64)  # of the three stages, on maps of 32, 16 and 8 pixels
+
+# Normal with variance 2 / fan_out: He et al. 2015, arXiv:1502.01852.
+he_normal = partial(nn.init.kaiming_normal_, mode="fan_out", nonlinearity="relu")
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut: ReLU(inner(x) + shortcut(x)).
+
+    The shortcut has no parameters (option A): where the block is wider than its input and strides,
+    it takes every second pixel and fills the new channels with zeros. A norm that replaces the
+    activation stands in its place inside, and then there is none behind the sum.
+    """
+
+    def __init__(
+        self, make_norm: MakeNorm, channels: int, widened: int, stride: int, init: torch.Generator
+    ):
+        super().__init__()
+        self.stride, self.added = stride, widened - channels
+        norms = make_norm(widened), make_norm(widened)
+        bent = getattr(norms[0], "replaces_activation", False)
+        conv = partial(
+            conv2d, padding=1, generator=init, make_norm=make_norm, after_relu=True,
+            initialize=he_normal,
+        )  # fmt: skip
+        self.inner = nn.Sequential(
+            conv(channels, widened, 3, stride=stride),
+            norms[0],
+            *([] if bent else [nn.ReLU()]),
+            conv(widened, widened, 3),
+            norms[1],
+        )
+        self.activation = nn.Identity() if bent else nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        shortcut = x[:, :, :: self.stride, :: self.stride]
+        if self.added:
+            shortcut = pad(shortcut, (0, 0, 0, 0, self.added // 2, self.added - self.added // 2))
+        return self.activation(self.inner(x) + shortcut)
+
+
+def resnet(
+    make_norm: MakeNorm,
+    num_classes: int,
+    init: torch.Generator,
+    dropout: torch.Generator,
+    depth: int,
+) -> nn.Sequential:
+    """A residual network for images (N, 3, H, W), 32x32 in the paper; logits (N, num_classes).
+
+    A convolution, three stages of (depth - 2) / 6 blocks each, the mean over the map, a linear
+    layer. Norms stand between convolution and activation, as in the paper, and draw nothing from
+    `dropout`, since there is none. With bn and 10 classes 269,722 parameters at depth 20, 853,018
+    at 56. Source: He et al. 2016, arXiv:1512.03385, section 4.2.
+
+    Raises `UsageError` for a norm that is asked for at another place.
+    """
+    if getattr(make_norm, "placement", "post") == "pre":
+        raise UsageError("the norms of a resnet are before the activation; leave the place out")
+    first = make_norm(WIDTHS[0])
+    bent = getattr(first, "replaces_activation", False)
+    stem = conv2d(
+        3, WIDTHS[0], 3, padding=1, generator=init, make_norm=make_norm, initialize=he_normal
+    )
+    blocks: list[nn.Module] = []
+    channels = WIDTHS[0]
+    for width in WIDTHS:
+        for _ in range((depth - 2) // 6):
+            stride = 2 if width > channels else 1
+            blocks.append(BasicBlock(make_norm, channels, width, stride, init))
+            channels = width
+    head = skip_init(nn.Linear, channels, num_classes)
+    assert isinstance(head, nn.Linear)  # skip_init is typed as returning any module
+    as_torch_does(head.weight, generator=init)
+    nn.init.zeros_(head.bias)
+    return nn.Sequential(
+        nn.Sequential(stem, first, *([] if bent else [nn.ReLU()])),
+        *blocks,
+        nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), head),
+    )
+
+
+def resnet20(*arguments) -> nn.Sequential:
+    """`resnet` of 20 layers."""
+    return resnet(*arguments, depth=20)
+
+
+def resnet56(*arguments) -> nn.Sequential:
+    """`resnet` of 56 layers."""
+    return resnet(*arguments, depth=56)
