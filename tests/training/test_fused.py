@@ -289,6 +289,42 @@ def test_what_is_unknown_is_called_as_it_is():
     assert calls == [x.shape]
 
 
+def around(norm, before=(), after=()):
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 8, 3), *before, norm, *after, nn.Conv2d(8, 4, 1))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [((), ()), ((), (nn.ReLU(inplace=True),)), ((nn.ReLU(),), ())]
+)
+def test_a_norm_without_dropout_is_fused_too(before, after, monkeypatch):
+    layers = around(nn.GroupNorm(2, 8), before, after)
+    x = torch.randn(2, 3, 8, 8)
+    expected = layers(x)
+    gradients = torch.autograd.grad(expected.square().sum(), list(layers.parameters()))
+    for kind in (nn.ReLU, nn.GroupNorm):
+        monkeypatch.setattr(kind, "forward", lambda self, x: pytest.fail("was called"))
+    found = Fused(layers)(x)
+    torch.testing.assert_close(found, expected)
+    for one, other in zip(
+        torch.autograd.grad(found.square().sum(), list(layers.parameters())), gradients, strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_norm_with_a_hook_is_called():
+    layers, seen = around(nn.BatchNorm2d(8)), []
+    layers[1].register_forward_hook(lambda layer, inputs, y: seen.append(y.shape))
+    Fused(layers)(torch.randn(2, 3, 8, 8))
+    assert seen == [(2, 8, 6, 6)]
+
+
+def test_a_norm_of_vectors_is_called_as_it_is():
+    layers = nn.Sequential(nn.Flatten(), nn.Linear(12, 8), nn.GroupNorm(2, 8), nn.ReLU())
+    x = torch.randn(4, 3, 2, 2)
+    torch.testing.assert_close(Fused(layers)(x), layers(x))
+
+
 @pytest.mark.parametrize("name", ORDERS)
 def test_every_block_of_the_network_is_fused(name, monkeypatch):
     model = network(name)

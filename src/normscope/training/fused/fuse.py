@@ -13,17 +13,18 @@ from normscope.training.fused.operation import FusedNorm, NormOfSums
 
 Step = Callable[[torch.Tensor], torch.Tensor]
 
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
 
 class Fused(nn.Module):
     """A model that computes what `model` does, for x (N, C, H, W) in float32 or bfloat16 on a CPU.
 
-    Wherever in the model a plain `nn.Sequential` has a norm that `coefficients_of` knows and
-    `Dropout` follow each other, with a ReLU before or after the norm or without one, these are one
-    operation, which goes over the activations twice forward and twice backward where the layers one
-    by one go over them a dozen times. A norm that `from_sums_of` knows gets its sums from such a
-    pass. Whatever else the model does is left to it. Parameters,
-    buffers, modes and dropped elements are the model's own. Raises `TypeError` for another type of
-    x.
+    Wherever in the model a plain `nn.Sequential` has a norm that `coefficients_of` knows, with a
+    ReLU before or after it and a `Dropout` behind, or without them, these are one operation, unless
+    the norm has hooks. It goes over the activations twice forward and twice backward, where the
+    layers one by one go over them up to a dozen times. A norm that `from_sums_of` knows gets its
+    sums from such a pass. Whatever else the model does is left to it. Parameters, buffers, modes
+    and dropped elements are the model's own. Raises `TypeError` for another type of x.
     """
 
     def __init__(self, model: nn.Module):
@@ -55,15 +56,24 @@ def steps_of(layers: nn.Sequential) -> list[Step]:
     rest = list(layers)
     while rest:
         match rest:
-            case [nn.ReLU(), norm, Dropout(generators=[_]) as dropout, *_] if coefficients_of(norm):
+            case [nn.ReLU(), norm, Dropout(generators=[_]) as dropout, *_] if _is_known(norm):
                 steps.append(FusedNorm(norm, dropout, relu_before=True))
                 del rest[:3]
-            case [norm, nn.ReLU(), Dropout(generators=[_]) as dropout, *_] if coefficients_of(norm):
+            case [norm, nn.ReLU(), Dropout(generators=[_]) as dropout, *_] if _is_known(norm):
                 steps.append(FusedNorm(norm, dropout, relu_after=True))
                 del rest[:3]
-            case [norm, Dropout(generators=[_]) as dropout, *_] if coefficients_of(norm):
+            case [norm, Dropout(generators=[_]) as dropout, *_] if _is_known(norm):
                 steps.append(FusedNorm(norm, dropout))
                 del rest[:2]
+            case [nn.ReLU(), norm, *_] if _is_known(norm):
+                steps.append(FusedNorm(norm, relu_before=True))
+                del rest[:2]
+            case [norm, nn.ReLU(), *_] if _is_known(norm):
+                steps.append(FusedNorm(norm, relu_after=True))
+                del rest[:2]
+            case [norm, *_] if _is_known(norm):
+                steps.append(FusedNorm(norm))
+                del rest[:1]
             case [norm, *_] if from_sums_of(norm):
                 steps.append(NormOfSums(norm))
                 del rest[:1]
@@ -71,6 +81,12 @@ def steps_of(layers: nn.Sequential) -> list[Step]:
                 steps.append(layer)
                 del rest[:1]
     return steps
+
+
+def _is_known(norm: nn.Module) -> bool:
+    """Whether a norm may be computed otherwise: nobody else waits for it to be called."""
+    hooked = any(hooks for name, hooks in vars(norm).items() if name in HOOKS)
+    return coefficients_of(norm) is not None and not hooked
 
 
 def _one_by_one(steps: list[Step], x: torch.Tensor) -> torch.Tensor:

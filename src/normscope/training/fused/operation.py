@@ -16,26 +16,33 @@ class FusedNorm:
     """``dropout(after(norm(before(x))))`` for x (N, C, H, W), float32 or bfloat16.
 
     before is ReLU if `relu_before`, after is ReLU if `relu_after`; else they are nothing. The norm
-    is one that `coefficients_of` knows, and dropout draws from one generator. Raises `TypeError`
-    for another type of x.
+    is one that `coefficients_of` knows, and dropout, if there is any, draws from one generator. For
+    x of other axes the layers are called one by one. Raises `TypeError` for another type of x.
     """
 
     norm: nn.Module
-    dropout: Dropout
+    dropout: Dropout | None = None
     relu_before: bool = False
     relu_after: bool = False
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        if x.dim() != 4:
+            return self._one_by_one(x)
         x = x.contiguous(memory_format=torch.channels_last)
         dropped, keep_scale = torch.empty(0, dtype=torch.long), 1.0
         dropout = self.dropout
-        if dropout.training and dropout.p > 0:
+        if dropout is not None and dropout.training and dropout.p > 0:
             dropped = bernoulli_positions(x.numel(), dropout.p, dropout.generators[0])
             keep_scale = 1 / (1 - dropout.p)
         if torch.is_grad_enabled():
             return _FusedNorm.apply(x, self, keep_scale, dropped, *self.norm.parameters())
         factors = self.factors(self.passes.channel_sums(x), x, keep_scale)
         return self.passes.affine(x, factors, dropped)
+
+    def _one_by_one(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.norm(x.relu() if self.relu_before else x)
+        y = y.relu() if self.relu_after else y
+        return y if self.dropout is None else self.dropout(y)
 
     @property
     def passes(self) -> FusedPasses:
