@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
+from torch.nn.utils import prune
 from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.parametrize import register_parametrization
 
 import normscope
 from normscope.errors import UsageError
@@ -350,6 +352,107 @@ def test_a_forward_of_its_own_is_said_to_be_gone():
     assert swap.notes == ("MeanOnly has a forward of its own, which is not called any more.",)
 
 
+class Conditional(nn.BatchNorm2d):
+    def forward(self, x, y):
+        return super().forward(x) * y
+
+
+def _pruned():
+    layer = nn.BatchNorm2d(8)
+    prune.l1_unstructured(layer, "weight", 0.5)
+    return layer
+
+
+class Exp(nn.Module):
+    def forward(self, x):
+        return x.exp()
+
+
+def _parametrized():
+    layer = nn.BatchNorm2d(8)
+    register_parametrization(layer, "weight", Exp())
+    return layer
+
+
+@pytest.mark.parametrize(
+    ("made", "reason"),
+    [
+        (_pruned, "parameters of its own or a parametrization: weight_orig"),
+        (_parametrized, "parameters of its own or a parametrization: parametrizations.weight"),
+        (lambda: Conditional(8), "its forward takes more than an input"),
+        (lambda: nn.RMSNorm(8), "features and no maps"),
+    ],
+)
+def test_a_layer_that_is_more_than_a_norm_is_left(made, reason):
+    (left,) = convert(nn.Sequential(made()), "gn").left
+    assert reason in left.reason
+
+
+def test_options_that_are_not_asked_for_do_not_hinder_the_way_back():
+    x = images()
+    for made, there in (
+        (lambda c: nn.BatchNorm2d(c, momentum=None), "gn:groups=2"),
+        (nn.BatchNorm2d, "gn:groups=2:eps=0.001"),
+    ):
+        network = used(small(made), x)
+        before = network(x)
+        convert(network, there)
+        convert(network, "bn")
+        torch.testing.assert_close(network(x), before, rtol=0, atol=0)
+
+
+def test_a_layer_of_no_type_takes_that_of_the_network():
+    network = convert(small(), "none").module.double()
+    convert(network, "gn:groups=2")
+    assert network(images().double()).dtype == torch.float64
+
+
+def test_axes_without_inputs():
+    line = nn.Sequential(nn.Linear(4, 8), nn.GroupNorm(2, 8))
+    assert isinstance(convert(line, "bn").module[1], nn.BatchNorm1d)
+    assert isinstance(convert(nn.Sequential(nn.LayerNorm((4, 2, 3, 3))), "bn").module[0],
+                      nn.BatchNorm3d)  # fmt: skip
+
+
+def test_what_is_frozen_stays_frozen_and_parameters_that_are_new_are_told():
+    frozen = nn.LayerNorm((8, 6, 6)).requires_grad_(False)
+    assert not any(
+        p.requires_grad for p in convert(nn.Sequential(frozen), "gn").module.parameters()
+    )
+    (swap,) = convert(nn.Sequential(nn.BatchNorm2d(8, affine=False)), "ghost-bn").swapped
+    assert swap.notes == ("It has parameters now, which the layer before had not.",)
+
+
+def test_of_a_norm_that_is_used_twice_the_smallest_map_counts():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm2d(3)
+
+        def forward(self, x):
+            return self.norm(input=x.mean((2, 3), keepdim=True)) + self.norm(x)
+
+    with pytest.raises(UsageError, match="at norm: in would take a statistic over a single value"):
+        convert(Twice(), "in", images())
+
+
+def test_a_norm_is_given_by_its_name():
+    with pytest.raises(UsageError, match='such as "gn:groups=8", not <class'):
+        convert(small(), nn.GroupNorm)
+
+
+class Deeper(nn.Module):
+    """Calls a layer of a part of its own that is called like a function."""
+
+    def __init__(self):
+        super().__init__()
+        self.part = nn.Module()
+        self.part.batch_norm = nn.BatchNorm2d(3)
+
+    def forward(self, x):
+        return self.part.batch_norm(x)
+
+
 class Functional(nn.Module):
     def __init__(self):
         super().__init__()
@@ -401,6 +504,15 @@ def test_what_is_refused_is_refused_by_name_and_changes_nothing(made, norm, mess
 
 def test_a_layer_that_is_called_like_a_function_is_none():
     assert len(convert(NamedLikeIt(), "ln").swapped) == 1
+    assert len(convert(Deeper(), "ln").swapped) == 1
+
+
+def test_a_function_that_a_class_above_calls_is_found():
+    class Heir(Functional):
+        pass
+
+    with pytest.raises(UsageError, match=r"Heir calls instance_norm\(\)"):
+        convert(Heir(), "gn")
 
 
 def test_a_statistic_over_a_single_value_is_refused_where_inputs_tell():

@@ -14,10 +14,17 @@ from normscope.models.convert.layers import (
 )
 
 
-def carry(old: nn.Module, new: nn.Module) -> list[str]:
-    """Give the new layer what the old one has; returns the names of what means the same."""
+def carry(old: nn.Module, new: nn.Module, like: torch.Tensor | None) -> list[str]:
+    """Give the new layer what the old one has; returns the names of what means the same.
+
+    A layer that has nothing of a dtype and a device takes those of `like`.
+    """
     carried = [*_carry_parameters(old, new), *_carry_running(old, new)]
-    like = next((p for p in (*old.parameters(), *old.buffers()) if p.is_floating_point()), None)
+    own = [each for each in (*old.parameters(), *old.buffers()) if each.is_floating_point()]
+    like = own[0] if own else like
+    frozen = [parameter for parameter in old.parameters() if not parameter.requires_grad]
+    if frozen and len(frozen) == len(list(old.parameters())):
+        new.requires_grad_(False)
     if like is not None:
         new.to(device=like.device, dtype=like.dtype)
     new.train(old.training)

@@ -1,6 +1,7 @@
 """The norm layers of a network: which there are, what kind they are, and what is in the way."""
 
 from collections.abc import Iterator, Mapping
+from inspect import signature
 from pkgutil import resolve_name
 from types import CodeType
 from typing import Any
@@ -51,7 +52,7 @@ def norms_in(module: nn.Module) -> dict[nn.Module, tuple[str, ...]]:
 
 
 def is_norm(layer: nn.Module) -> bool:
-    torchs = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm)
+    torchs = (_BatchNorm, _InstanceNorm, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
     ours = type(layer) in norm_layers() and not isinstance(layer, nn.Conv2d | nn.Identity)
     return isinstance(layer, torchs) or ours or hasattr(layer, ORIGINAL)
 
@@ -72,7 +73,9 @@ def refuse(module: nn.Module, found: Mapping[nn.Module, tuple[str, ...]]) -> Non
         if layer in found or _inside_norm(name, found):
             continue
         called = [
-            each for each in _called(type(layer)) if each in FUNCTIONAL and not hasattr(layer, each)
+            each
+            for each in _called(type(layer))
+            if each in FUNCTIONAL and not any(hasattr(part, each) for part in layer.modules())
         ]
         if called:
             raise UsageError(
@@ -101,7 +104,7 @@ def _called(kind: type[nn.Module]) -> Iterator[str]:
             continue
         seen.add(name)
         yield from code.co_names
-        names += [each for each in code.co_names if each in vars(kind)]
+        names += [each for each in code.co_names if callable(getattr(kind, each, None))]
 
 
 def of_torch(kind: type[nn.Module], method: str) -> bool:
@@ -119,10 +122,13 @@ def shapes_of(
     arguments = (inputs,) if isinstance(inputs, torch.Tensor) else tuple(inputs)
     shapes: dict[nn.Module, torch.Size] = {}
 
-    def keep(layer: nn.Module, received: tuple[torch.Tensor, ...]) -> None:
-        shapes[layer] = received[0].shape
+    def keep(layer: nn.Module, received: tuple, named_ones: dict) -> None:
+        (x, *_) = (*received, *named_ones.values())
+        known = shapes.get(layer)  # of several uses the smallest map decides
+        if known is None or x.shape[2:].numel() < known[2:].numel():
+            shapes[layer] = x.shape
 
-    hooks = [layer.register_forward_pre_hook(keep) for layer in found]
+    hooks = [layer.register_forward_pre_hook(keep, with_kwargs=True) for layer in found]
     modes = {layer: layer.training for layer in module.modules()}
     try:
         module.eval()(*arguments)
@@ -141,6 +147,8 @@ def channels_of(layer: nn.Module) -> int | None:
         # Over (C, H, W) it is torch's own; those for maps (N, C, H, W) go by this name everywhere.
         spatial = len(shape) >= 3 or type(layer).__name__.startswith("LayerNorm2d")
         return next(iter(shape)) if spatial else None
+    if isinstance(layer, nn.RMSNorm):
+        return None
     if isinstance(layer, nn.Identity):
         original = original_of(layer)
         return channels_of(original) if original is not None else None
@@ -148,10 +156,26 @@ def channels_of(layer: nn.Module) -> int | None:
     return next((getattr(layer, name) for name in names if hasattr(layer, name)), None)
 
 
+def why_kept(layer: nn.Module) -> str | None:
+    """Why a layer of torch's, or a subclass of one, is more than a norm that could be swapped."""
+    if type(layer) in norm_layers() and type(layer).__module__.startswith("normscope."):
+        return None
+    own = [name for name, _ in layer.named_parameters(recurse=False)]
+    own += [f"parametrizations.{name}" for name in getattr(layer, "parametrizations", ())]
+    others = [name for name in own if name not in ("weight", "bias")]
+    if others:
+        return f"it has parameters of its own or a parametrization: {', '.join(others)}"
+    if not of_torch(type(layer), "forward") and len(signature(type(layer).forward).parameters) > 2:
+        return "its forward takes more than an input"
+    return None
+
+
 def axes_of(layer: nn.Module, shape: torch.Size | None, usual: int) -> int:
     """How many axes there are behind the channels: 1 for (N, C) and (N, C, L), 2 for maps, 3."""
     if shape is not None:
         return max(1, len(shape) - 2)
+    if isinstance(layer, nn.LayerNorm) and len(layer.normalized_shape) > 1:
+        return len(layer.normalized_shape) - 1
     known = [each for each in (layer, original_of(layer)) if each is not None]
     for axes in (1, 2, 3):
         kinds = tuple(by_axes[axes] for by_axes in BY_AXES.values())
@@ -161,10 +185,12 @@ def axes_of(layer: nn.Module, shape: torch.Size | None, usual: int) -> int:
 
 
 def usual_axes(module: nn.Module) -> int:
-    """Those of the network's convolutions, if all have the same; else 2."""
+    """Those of the network's convolutions, if all have the same; 1 with linear layers alone."""
     kinds = {nn.Conv1d: 1, nn.Conv2d: 2, nn.Conv3d: 3}
     found = {axes for layer in module.modules() for kind, axes in kinds.items()
              if isinstance(layer, kind)}  # fmt: skip
+    if not found and any(isinstance(layer, nn.Linear) for layer in module.modules()):
+        return 1
     return found.pop() if len(found) == 1 else 2
 
 

@@ -26,6 +26,7 @@ from normscope.models.convert.layers import (
     running_statistics,
     shapes_of,
     usual_axes,
+    why_kept,
 )
 from normscope.norms import GIVEN, PACKAGED_NORMS, asked, canonical, parse
 from normscope.norms.by_layer import norm_layers
@@ -64,6 +65,8 @@ def convert(
     and for norms that need another network around them: those that replace the activation or change
     the convolutions, and ``order=...``.
     """
+    if not isinstance(norm, str):
+        raise UsageError(f'the norm is a name such as "gn:groups=8", not {norm!r}')
     target = Target.of(norm)
     found = norms_in(module)
     refuse(module, found)
@@ -74,10 +77,11 @@ def convert(
     ]
     plans = [_kept_by_its_reader(module, plan) for plan in plans]
     optimized = _optimized(module)
+    like = next((p for p in module.parameters() if p.is_floating_point()), None)
     swapped = []
     for plan in plans:
         if isinstance(plan, New):
-            carried = (*plan.carried, *carry(plan.old, plan.new))
+            carried = (*plan.carried, *carry(plan.old, plan.new, like))
             module = _put(module, plan)
             swapped.append(Swap(plan.names, plan.before, told(plan.new), carried, plan.notes))
     return Conversion(
@@ -153,6 +157,8 @@ def _plan(
     before, channels, axes = told(old), channels_of(old), axes_of(old, shape, usual)
     if channels is None:
         return Left(names, before, "it normalizes the last axes, features and no maps")
+    if reason := why_kept(old):
+        return Left(names, before, reason)
     if not target.takes(axes):
         known = ", ".join([*BY_AXES, *ANY_AXES])
         reason = f"{target.name} is for maps of two axes; of others there are {known}"
@@ -175,14 +181,14 @@ def _plan(
         notes = (note,) if running_statistics(original) else ()
         return New(old, original, names, before, (), notes)
     carried = tuple(name for name in options if name not in target.options)
-    return New(old, new, names, before, carried, tuple(_notes(old)))
+    return New(old, new, names, before, carried, tuple(_notes(old, new)))
 
 
 def _is_again(original: nn.Module, new: nn.Module, target: Target) -> bool:
     """Whether the layer that was there first is of the norm that is asked for, options included."""
     if kind_of(original) != kind_of(new):
         return False
-    names = ("eps", "momentum", "num_groups", *target.options)
+    names = ("num_groups", *target.options)
     both = [name for name in names if hasattr(original, name) and hasattr(new, name)]
     return all(getattr(original, name) == getattr(new, name) for name in both)
 
@@ -198,7 +204,9 @@ def _carried_options(old: nn.Module, target: Target) -> dict[str, Any]:
     return found
 
 
-def _notes(old: nn.Module) -> Iterator[str]:
+def _notes(old: nn.Module, new: nn.Module) -> Iterator[str]:
+    if list(new.parameters()) and not list(old.parameters()):
+        yield "It has parameters now, which the layer before had not."
     if of_torch(type(old), "forward") or type(old) in norm_layers():
         return
     if acts(old):
@@ -272,7 +280,7 @@ def _optimized(module: nn.Module) -> set[int]:
         id(parameter)
         for each in gc.get_objects()
         if issubclass(type(each), torch.optim.Optimizer)
-        for group in each.param_groups
+        for group in getattr(each, "param_groups", ())
         for parameter in group["params"]
     }
     return own & held
