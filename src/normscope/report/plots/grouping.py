@@ -28,9 +28,9 @@ def grouping_figures(analysis: Analysis) -> list[ReportFigure]:
     caption = (
         "Each row is one change to a network, everything else equal: to its right the change made "
         "it better. If channels that differ in scale are what matters, groups of similar channels "
-        "are better than groups of dissimilar ones; by the scale of "
-        "channels in the untrained network (initial), or in its trained twin (trained). Random "
-        "against the order given is a norm against itself and should show no difference. Lines are "
+        "are better than groups of dissimilar ones. What is similar is told by the untrained "
+        "network (initial), or by its trained twin (trained). Random against the order given is a "
+        "norm against itself and should show no difference. Lines are "
         f"{confidence(analysis.rules.alpha)} intervals; the band is what counts as no difference. "
         + "".join(by_sign(rows))
     ).strip()
