@@ -11,7 +11,7 @@ import normscope
 from normscope.errors import RunError, UsageError
 from normscope.experiment.reading import read_experiment
 from normscope.norms import NORMS, asked, register
-from normscope.norms.own import OwnNorm, find
+from normscope.own import OwnCode, find
 from normscope.study.checks import check
 from normscope.study.comparison import Comparison
 
@@ -264,7 +264,7 @@ def test_what_has_no_file_is_registered_for_this_process_alone():
         return torch.nn.Identity()
 
     assert NORMS["mine"] is mine
-    assert not isinstance(NORMS["mine"], OwnNorm)
+    assert not isinstance(NORMS["mine"], OwnCode)
 
 
 @pytest.mark.parametrize("name", ["bn", "batchnorm2d", "a:b", "gn:groups=2", ""])

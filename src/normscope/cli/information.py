@@ -57,7 +57,9 @@ def cost(
     norms: Annotated[
         Optional[str], typer.Option(help="Some of {norms}. Default: bn,gn,ln.")
     ] = None,
-    model: Annotated[Optional[str], typer.Option(help="One of {models}. Default: s8.")] = None,
+    model: Annotated[
+        Optional[str], typer.Option(help="One of {models}, or yours: net.py:build. Default: s8.")
+    ] = None,
     dataset: Annotated[
         Optional[str], typer.Option(help="One of {datasets}. Default: shapes.")
     ] = None,
@@ -125,8 +127,8 @@ def cost(
 
 
 def summary(
-    model: Annotated[str, typer.Option(help="One of {models}.")] = "s8",
-    norm: Annotated[str, typer.Option(help="One of {norms}.")] = "bn",
+    model: Annotated[str, typer.Option(help="One of {models}, or yours: net.py:build.")] = "s8",
+    norm: Annotated[str, typer.Option(help="One of {norms}, or yours: my.py:Norm.")] = "bn",
     classes: Annotated[int, typer.Option(help="Number of classes.", min=1, max=100_000)] = 10,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -135,8 +137,9 @@ def summary(
     with errors_in_one_line(debug):
         from normscope.cli.show import show_summary
         from normscope.models.summary import summarize
+        from normscope.study.own import known_model, known_norm
 
-        found = summarize(model, norm, classes)
+        found = summarize(known_model(model), known_norm(norm), classes)
         if as_json:
             totals = {name: getattr(found, name) for name in ("parameters", "multiply_adds")}
             values = {**found.model_dump(), **totals, "size_mib": found.size_mib()}

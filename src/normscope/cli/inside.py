@@ -1,6 +1,8 @@
 """The commands that look inside networks."""
 
+import json
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Optional
@@ -8,8 +10,8 @@ from typing import Annotated, Optional
 import typer
 
 from normscope.cli import options
-from normscope.cli.options import DataDir, Debug, errors_in_one_line
-from normscope.errors import RunError
+from normscope.cli.options import AsJson, DataDir, Debug, errors_in_one_line
+from normscope.errors import RunError, UsageError
 from normscope.words import counted
 
 # typer reads annotations at run time, on Python 3.10 too, hence Optional.
@@ -23,34 +25,84 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 
 
 def probe(
-    folder: Folder,
+    what: Annotated[
+        Path,
+        typer.Argument(
+            parser=options.folder,
+            metavar="FOLDER|FILE",
+            help="The folder of an experiment, or a file of weights of a network trained "
+            "elsewhere: model.pt, model.safetensors.",
+        ),
+    ],
     probes: Annotated[
         str,
         typer.Option(
             metavar="NAME,...", help="What is measured: default, all, or some of {probes}."
         ),
     ] = "default",
+    model: Annotated[
+        Optional[str],
+        typer.Option(help="Of a file: net.py:build, which makes its network, or one of {models}."),
+    ] = None,
+    norm: Annotated[
+        Optional[str],
+        typer.Option(help="Of a file: its norm, for a network that is made with one."),
+    ] = None,
+    dataset: Annotated[
+        Optional[str], typer.Option(help="Of a file: one of {datasets}. Default: shapes.")
+    ] = None,
     data_dir: DataDir = None,
+    test_limit: options.TestLimit = None,
     device: Device = "auto",
+    as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Look into the networks that a folder holds, before and after their training.
+    """Look into networks that were trained: those in a folder, or one from a file of weights.
 
     Nothing is trained. `normscope compare --probes` also looks into them while they train.
     """
     with errors_in_one_line(debug):
-        from normscope.observers import observer_for
-        from normscope.study.probe import probe as run
+        if what.is_dir() or not what.suffix:
+            given = {"model": model, "norm": norm, "dataset": dataset, "test-limit": test_limit}
+            named = [f"--{key}" for key, value in given.items() if value is not None]
+            if named:
+                raise UsageError(f"{what} says what is looked into; leave out {', '.join(named)}")
+            _probe_folder(what, probes.split(","), data_dir, device)
+            return
+        if model is None:
+            raise UsageError(f"say with --model what {what} holds the weights of: net.py:build")
+        from normscope.cli.looks import looked_as_dict, show_looked
+        from normscope.experiment.reading import read_experiment
+        from normscope.study.elsewhere import probe_weights
 
-        with closing(observer_for(sys.stdout, lambda: None)) as observer:
-            probed = run(
-                folder, probes.split(","), data_dir=data_dir, device=device, observer=observer
-            )
-        print(f"Looked into {counted(probed.trials, 'network')}.")
-        print(f"Report: {probed.comparison.page}")
-        if probed.failures:
-            where, why = next(iter(probed.failures.items()))
-            raise RunError(f"{counted(len(probed.failures), 'probe')} failed, first {where}: {why}")
+        experiment = read_experiment(
+            model=model, dataset=dataset, norms=[norm or "bn"], test_limit=test_limit
+        )
+        looked = probe_weights(
+            what, experiment, probes.split(","), as_it_is=norm is None, data_dir=data_dir,
+            device=device,
+        )  # fmt: skip
+        if as_json:
+            print(json.dumps(looked_as_dict(looked), indent=2))
+        else:
+            show_looked(looked)
+        if looked.probes.failures:
+            name, why = next(iter(looked.probes.failures.items()))
+            failed = counted(len(looked.probes.failures), "probe")
+            raise RunError(f"{failed} failed, first {name}: {why}")
+
+
+def _probe_folder(folder: Path, probes: Sequence[str], data_dir: Path | None, device: str) -> None:
+    from normscope.observers import observer_for
+    from normscope.study.probe import probe as run
+
+    with closing(observer_for(sys.stdout, lambda: None)) as observer:
+        probed = run(folder, probes, data_dir=data_dir, device=device, observer=observer)
+    print(f"Looked into {counted(probed.trials, 'network')}.")
+    print(f"Report: {probed.comparison.page}")
+    if probed.failures:
+        where, why = next(iter(probed.failures.items()))
+        raise RunError(f"{counted(len(probed.failures), 'probe')} failed, first {where}: {why}")
 
 
 def explain(

@@ -129,7 +129,13 @@ DatasetName = Annotated[
     Optional[str], typer.Option(help="One of {datasets}. Default: shapes, which is embedded.")
 ]
 
-ModelName = Annotated[Optional[str], typer.Option(help="One of {models}. Default: s8.")]
+ModelName = Annotated[
+    Optional[str],
+    typer.Option(
+        help="One of {models}, or your own as net.py:build, whose norm layers are swapped. "
+        "Default: s8."
+    ),
+]
 
 Norms = Annotated[
     Optional[str],

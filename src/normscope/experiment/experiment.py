@@ -68,7 +68,8 @@ class Experiment(Frozen):
     one name, that of `normscope.norms.canonical`. The first norm is the baseline that the others
     are compared with. The limits keep the first N images of a split. With
     several `batch_sizes` everything is trained with each of them, the learning rate scaled with it.
-    `sources` tells of norms of the user's own by name; `compare` fills it in.
+    `model` is a name, or ``net.py:build`` for a network of the user's own. `sources` tells of norms
+    of the user's own by name, `model_source` of the network; `compare` fills them in.
     The protocol "drop-in" trains every norm by the recipe, "tuned" with the learning rate that is
     best for it on images held out from the training set.
 
@@ -90,6 +91,7 @@ class Experiment(Frozen):
     protocol: Protocol = "drop-in"
     own_seeds: tuple[Seed, ...] = ()  # none: 0, 1, 2, ...
     sources: dict[str, Source] = Field(default_factory=dict)
+    model_source: Source | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -108,12 +110,11 @@ class Experiment(Frozen):
 
     @model_serializer(mode="wrap")
     def _without_what_is_usual(self, write: Any) -> dict[str, Any]:
-        """Folders were written before there were own seeds and own norms."""
+        """Folders were written before there were own seeds, own norms and own networks."""
         values = write(self)
-        if not self.own_seeds:
-            values.pop("own_seeds", None)
-        if not self.sources:
-            values.pop("sources", None)
+        for since in ("own_seeds", "sources", "model_source"):
+            if not getattr(self, since):
+                values.pop(since, None)
         return values
 
     @model_validator(mode="wrap")
@@ -198,7 +199,10 @@ class Experiment(Frozen):
     @property
     def slug(self) -> str:
         """A folder name such as ``cifar10-s8-s8`` or ``shapes-s8-quick-epochs2-train1000``."""
-        parts = [self.dataset, self.model, self.recipe.name, *self._changes_to_recipe()]
+        model = self.model
+        if self.model_source is not None:  # what is edited is another network
+            model += "-" + self.model_source.fingerprint.replace(" ", "-")
+        parts = [self.dataset, model, self.recipe.name, *self._changes_to_recipe()]
         if self.train_limit:
             parts.append(f"train{self.train_limit}")
         if self.test_limit:

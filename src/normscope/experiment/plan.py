@@ -37,6 +37,7 @@ def make_trial(
         train_limit=experiment.train_limit,
         test_limit=experiment.test_limit,
         model=experiment.model,
+        model_source=experiment.model_source.fingerprint if experiment.model_source else None,
         norm=norm,
         source=source.fingerprint if source else None,
         recipe=recipe,

@@ -1,10 +1,10 @@
-"""Where a norm of a user's own comes from."""
+"""Where a norm or a network of a user's own comes from."""
 
 from normscope.experiment.frozen import Frozen
 
 
 class Source(Frozen):
-    """`home` is how its user named a norm; `fingerprint` changes when its source is edited."""
+    """`home` is how its user named it; `fingerprint` changes when its source is edited."""
 
     home: str
     fingerprint: str

@@ -29,12 +29,13 @@ class Trial(Frozen):
     seed: int
     validation: bool = False  # trained on nine tenths of the training images, tested on the rest
     source: str | None = None  # the fingerprint of a norm of the user's own
+    model_source: str | None = None  # that of a network of the user's own
 
     @model_serializer(mode="wrap")
     def _without_what_is_usual(self, write: Any) -> dict[str, Any]:
-        """Ids and records were made before there were own norms."""
-        values = write(self)
-        return values if self.source else {k: v for k, v in values.items() if k != "source"}
+        """Ids and records were made before there were own norms and networks."""
+        since = ("source", "model_source")
+        return {k: v for k, v in write(self).items() if k not in since or v is not None}
 
     @property
     def id(self) -> str:

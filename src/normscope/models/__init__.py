@@ -9,6 +9,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, TypeAlias
 
 from normscope.norms import MakeNorm
+from normscope.own import OwnCode
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +52,12 @@ PACKAGED_MODELS: dict[str, Model] = {
     "s8-res": Model("S8 with a residual block", "normscope.models.s8:s8_res"),
     "resnet20": Model("ResNet-20 for CIFAR", "normscope.models.resnet:resnet20"),
     "resnet56": Model("ResNet-56 for CIFAR", "normscope.models.resnet:resnet56"),
+    "resnet9": Model("ResNet-9 for CIFAR", "normscope.models.resnet9:resnet9"),
+    "mobilenetv2": Model(
+        "MobileNetV2 for small images", "normscope.models.mobilenetv2:mobilenetv2"
+    ),
 }
 
-# What can be trained. A script may add any function that takes what a `Model` takes.
-MODELS: dict[str, MakeModel] = {**PACKAGED_MODELS}
+# What can be trained. A script may add any function that takes what a `Model` takes; `OwnCode` is a
+# function of the number of classes alone, whose network has norm layers of its own to be swapped.
+MODELS: "dict[str, MakeModel | OwnCode]" = {**PACKAGED_MODELS}

@@ -1,40 +1,18 @@
-"""Whether a norm fits into a network: found with one image, before anything is trained."""
+"""Whether a norm fits into a network: found with an image or two, before anything is trained."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
-from normscope.errors import UsageError, lookup
-from normscope.models import MODELS
+from normscope.errors import UsageError
 from normscope.models.layers import dropout_layers
-from normscope.norms import Asked, asked
+from normscope.models.making import Made, make_network
+from normscope.norms import asked
 from normscope.norms.by_layer import norm_layers
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """Makes the layers that `norm` makes, and remembers them in `layers`."""
-
-    norm: Asked
-    layers: list[nn.Module]
-
-    def __call__(self, num_channels: int) -> nn.Module:
-        layer = self.norm(num_channels)
-        if not isinstance(layer, nn.Module):
-            raise TypeError(f"it returns a {type(layer).__name__}, and not an nn.Module")
-        self.layers.append(layer)
-        return layer
-
-    @property
-    def placement(self) -> str:
-        return self.norm.placement
-
-    @property
-    def convolution(self) -> type[nn.Conv2d] | None:
-        return self.norm.convolution
 
 
 def check_fit(
@@ -44,42 +22,54 @@ def check_fit(
     image_shape: tuple[int, int, int],
     least_batch: int,
     dropout: float | None = None,
-) -> None:
-    """Raise `UsageError`, naming norm, network and layer, if the norm cannot be used there.
+) -> Made:
+    """The network with the norm in it, which was called in evaluation mode.
 
-    A norm must take the network's widths, leave shape and type of its input as they are, and have
-    more than one value for each of its statistics when it trains on `least_batch` images.
-    `image_shape` is (H, W, C). `dropout` is what the recipe sets the network's dropout to, which
-    must then have some.
+    Raises `UsageError`, naming norm, network and layer, if the norm cannot be used there. A norm
+    must take the network's widths, leave shape and type of its input as they are, and have more
+    than one value for each of its statistics when it trains on `least_batch` images. The network
+    must answer images with logits, a user's own in training mode, too. `image_shape` is (H, W, C).
+    `dropout` is what the recipe sets the network's dropout to, which must then have some.
     """
-    recorded = Recorded(asked(norm), [])
-    make_model = lookup(MODELS, "model", model)
-    generators = torch.Generator(), torch.Generator()
-    network = _tried(
+    init, drawn = torch.Generator(), torch.Generator()
+    made = _tried(
         f"{norm} cannot be put into {model}",
-        lambda: make_model(recorded, num_classes, *generators).eval(),
+        lambda: make_network(model, norm, num_classes, init, drawn),
     )
+    network = made.network.eval()
     if dropout is not None and not dropout_layers(network):
         raise UsageError(
             f"{model} has no dropout layer, so that a recipe with dropout={dropout:g} would say "
             "what does not happen"
         )
-    if recorded.placement == "pre" and any(
-        getattr(layer, "replaces_activation", False) for layer in recorded.layers
+    if asked(norm).placement == "pre" and any(
+        getattr(layer, "replaces_activation", False) for layer in made.norms
     ):
         raise UsageError(
             f"{norm}: it replaces the activation, so it is not before one; write "
             f"{norm.removesuffix(':pre')}:post"
         )
-    names = {layer: name for name, layer in network.named_modules()}
-    for layer in recorded.layers:
-        where = f"{norm} does not fit into {model}: at {names.get(layer, type(layer).__name__)}"
-        layer.register_forward_pre_hook(partial(_check_values, where, least_batch))
-        layer.register_forward_hook(partial(_check_output, where))
+    hooks = list(_watched(made, f"{norm} does not fit into {model}: at", least_batch))
     height, width, channels = image_shape
-    image = torch.rand(1, channels, height, width, generator=generators[0])
+    images = torch.rand(2, channels, height, width, generator=init)
+    images = images.contiguous(memory_format=torch.channels_last)
+    what = f"{norm} cannot be used in {model}"
     with torch.inference_mode():
-        _tried(f"{norm} cannot be used in {model}", lambda: network(image))
+        _check_answer(model, num_classes, _tried(what, lambda: network(images[:1])))
+        if made.conversion is not None:  # a user's network may answer otherwise while it trains
+            _check_answer(model, num_classes, _tried(what, lambda: network.train()(images)))
+    for hook in hooks:
+        hook.remove()
+    return made
+
+
+def _watched(made: Made, what: str, least_batch: int) -> Iterator[RemovableHandle]:
+    """Let every norm layer check what it is given and what it returns."""
+    names = {layer: name for name, layer in made.network.named_modules()}
+    for layer in made.norms:
+        where = f"{what} {names.get(layer, type(layer).__name__)}"
+        yield layer.register_forward_pre_hook(partial(_check_values, where, least_batch))
+        yield layer.register_forward_hook(partial(_check_output, where))
 
 
 def _tried(what: str, step: Callable):
@@ -92,18 +82,32 @@ def _tried(what: str, step: Callable):
         raise UsageError(f"{what}: {type(error).__name__}: {error}") from error
 
 
+def _check_answer(model: str, num_classes: int, answer: object) -> None:
+    shape = getattr(answer, "shape", None)
+    if shape is None:
+        raise UsageError(
+            f"{model} answers images with a {type(answer).__name__}, and not with one tensor of "
+            "logits; return that alone"
+        )
+    if len(shape) != 2 or shape[1] != num_classes:
+        raise UsageError(
+            f"{model} answers {shape[0]} images with a tensor {tuple(shape)}, and not with logits "
+            f"({shape[0]}, {num_classes}); let it return as many as the classes that it is given"
+        )
+
+
 def _check_values(where: str, least_batch: int, layer: nn.Module, inputs: tuple) -> None:
     """Before the layer is called: torch's own refuse some of this, without saying where."""
     known = norm_layers().get(type(layer))
     if known is None or known.values_per_statistic is None:
         return
-    shape = torch.Size((least_batch, *inputs[0].shape[1:]))
+    _, channels, *sizes = inputs[0].shape
+    shape = torch.Size((least_batch, channels, math.prod(sizes), 1))  # the map's shape is nothing
     if known.values_per_statistic(layer, shape) == 1:
-        _, channels, height, width = shape
+        size = "x".join(map(str, sizes)) or "a single value"
         raise UsageError(
             f"{where} a statistic would be taken over a single value, which leaves nothing of the "
-            f"signal ({channels} channels of {height}x{width}, {least_batch} images in the "
-            "smallest batch)"
+            f"signal ({channels} channels of {size}, {least_batch} images in the smallest batch)"
         )
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn.utils import skip_init
 
+from normscope.errors import UsageError
 from normscope.norms import MakeNorm
 from normscope.norms.weight import ScaledConv2d
 
@@ -22,6 +23,7 @@ def conv2d(
     *,
     padding: int = 0,
     stride: int = 1,
+    groups: int = 1,
     generator: torch.Generator,
     make_norm: "MakeNorm | None" = None,
     after_relu: bool = False,
@@ -33,13 +35,25 @@ def conv2d(
     says whether the input is the output of a ReLU.
     """
     kind = getattr(make_norm, "convolution", None) or nn.Conv2d
-    shape = {"padding": padding, "stride": stride, "bias": False}
+    shape = {"padding": padding, "stride": stride, "groups": groups, "bias": False}
     layer = skip_init(kind, in_channels, out_channels, kernel_size, **shape)
     assert isinstance(layer, nn.Conv2d)  # skip_init is typed as returning any module
     initialize(layer.weight, generator=generator)
     if isinstance(layer, ScaledConv2d):
         nn.init.ones_(layer.gain)
         layer.after_relu = after_relu
+    return layer
+
+
+def linear(
+    in_features: int, out_features: int, *, generator: torch.Generator, bias: bool = True
+) -> nn.Linear:
+    """`torch.nn.Linear` with weights as torch draws them, from `generator`, and a bias of 0."""
+    layer = skip_init(nn.Linear, in_features, out_features, bias=bias)
+    assert isinstance(layer, nn.Linear)  # skip_init is typed as returning any module
+    as_torch_does(layer.weight, generator=generator)
+    if bias:
+        nn.init.zeros_(layer.bias)
     return layer
 
 
@@ -51,6 +65,23 @@ def relu_and_norm(make_norm: MakeNorm, num_channels: int) -> list[nn.Module]:
     if getattr(make_norm, "placement", "post") == "pre":
         return [norm, nn.ReLU()]
     return [nn.ReLU(), norm]
+
+
+def norm_and_activation(
+    make_norm: MakeNorm, num_channels: int, activation: Callable[[], nn.Module] = nn.ReLU
+) -> list[nn.Module]:
+    """The norm and the activation behind it; no activation if the norm replaces it."""
+    norm = make_norm(num_channels)
+    return [norm] if getattr(norm, "replaces_activation", False) else [norm, activation()]
+
+
+def check_place(make_norm: MakeNorm, network: str) -> None:
+    """Raise `UsageError` if norms are asked for at a place, in a network that has one for them.
+
+    `network` is its name with an article. The place is between convolution and activation.
+    """
+    if getattr(make_norm, "placement", "post") == "pre":
+        raise UsageError(f"the norms of {network} are before the activation; leave the place out")
 
 
 class Residual(nn.Module):

@@ -5,10 +5,8 @@ from functools import partial
 import torch
 from torch import nn
 from torch.nn.functional import pad
-from torch.nn.utils import skip_init
 
-from normscope.errors import UsageError
-from normscope.models.layers import as_torch_does, conv2d
+from normscope.models.layers import check_place, conv2d, linear, norm_and_activation
 from normscope.norms import MakeNorm
 
 WIDTHS = (16, 32, 64)  # of the three stages, on maps of 32, 16 and 8 pixels
@@ -68,13 +66,11 @@ def resnet(
 
     Raises `UsageError` for a norm that is asked for at another place.
     """
-    if getattr(make_norm, "placement", "post") == "pre":
-        raise UsageError("the norms of a resnet are before the activation; leave the place out")
-    first = make_norm(WIDTHS[0])
-    bent = getattr(first, "replaces_activation", False)
-    stem = conv2d(
+    check_place(make_norm, "a resnet")
+    first = conv2d(
         3, WIDTHS[0], 3, padding=1, generator=init, make_norm=make_norm, initialize=he_normal
     )
+    stem = nn.Sequential(first, *norm_and_activation(make_norm, WIDTHS[0]))
     blocks: list[nn.Module] = []
     channels = WIDTHS[0]
     for width in WIDTHS:
@@ -82,12 +78,9 @@ def resnet(
             stride = 2 if width > channels else 1
             blocks.append(BasicBlock(make_norm, channels, width, stride, init))
             channels = width
-    head = skip_init(nn.Linear, channels, num_classes)
-    assert isinstance(head, nn.Linear)  # skip_init is typed as returning any module
-    as_torch_does(head.weight, generator=init)
-    nn.init.zeros_(head.bias)
+    head = linear(channels, num_classes, generator=init)
     return nn.Sequential(
-        nn.Sequential(stem, first, *([] if bent else [nn.ReLU()])),
+        stem,
         *blocks,
         nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), head),
     )

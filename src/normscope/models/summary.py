@@ -3,11 +3,9 @@
 import torch
 from torch import nn
 
-from normscope.errors import lookup
 from normscope.experiment import LayerSummary, ModelSummary
-from normscope.models import MODELS
+from normscope.models.making import make_network
 from normscope.models.receptive import Following
-from normscope.norms import asked
 
 
 def summarize(
@@ -20,8 +18,8 @@ def summarize(
 
     `image_shape` is (H, W, C). Raises `UsageError` if either name is unknown.
     """
-    make_model, make_norm = lookup(MODELS, "model", model), asked(norm)
-    network = make_model(make_norm, num_classes, torch.Generator(), torch.Generator()).eval()
+    network = make_network(model, norm, num_classes, torch.Generator(), torch.Generator()).network
+    network.eval()
     height, width, channels = image_shape
     shape_CHW = channels, height, width
     layers = _run_layers(network, torch.zeros(1, *shape_CHW))

@@ -33,7 +33,7 @@ def maps(moment: Moment) -> dict[str, np.ndarray]:
     pixels = moment.test_pixels[:SEEN_IMAGES].transpose(0, 3, 1, 2)
     precise, x = moment.precise, moment.test[0][:SEEN_IMAGES]
     with torch.no_grad():
-        outputs = seen(precise.network, precise.norms, x, lambda before, after: after)
+        outputs = seen(precise.network, precise.norms, x, lambda before, after: after.clone())
     layers = [0, len(outputs) // 2, len(outputs) - 1]
     shown = [
         None if layer in layers[:place] else outputs[layer].numpy(force=True)

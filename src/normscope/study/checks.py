@@ -4,7 +4,7 @@ torch takes seconds to import. It is imported when all that can be told without 
 so that a wrong name is told at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,15 +16,16 @@ from normscope.files import user_path
 from normscope.models import MODELS, PACKAGED_MODELS
 from normscope.norms import NORMS, is_packaged, parse
 from normscope.norms import asked as norm_asked_for
-from normscope.norms.own import OwnNorm, loading
+from normscope.own import OwnCode, loading
 from normscope.probes import probes_named
 from normscope.store import Store
 from normscope.store.folder import RUNS, ExperimentFolder
 from normscope.store.header import Header
-from normscope.study.own import with_own_norms
+from normscope.study.own import know_model, with_own_model, with_own_norms
 from normscope.words import counted
 
 if TYPE_CHECKING:
+    from normscope.models.making import Made
     from normscope.study.placement import Machine
 
 NO_PROBES = ProbePlan()
@@ -68,9 +69,11 @@ def check(
     """
     check_types(experiment, design, budget_s)
     probes = checked_probes(probes)
-    folder, data_dir = folder_of(experiment, out), user_path(data_dir) if data_dir else None
     check_no_import()
+    experiment = with_own_model(experiment)
+    folder, data_dir = folder_of(experiment, out), user_path(data_dir) if data_dir else None
     kept = kept_header(folder)
+    know_model(experiment, folder)
     experiment, edits = with_own_norms(experiment, folder, kept)
     check_names(experiment)
     check_data_dir(experiment, data_dir)
@@ -84,8 +87,13 @@ def check(
     check_own_results(folder, merged, own)
     machine = machine_for(device, workers)
     machine.check(merged, own)
-    check_fits(merged, DATASETS[merged.dataset])
-    notices = (*edits, *notices_on(merged, experiment, kept), *notices_on_probes(folder, probes))
+    made = check_fits(merged, DATASETS[merged.dataset])
+    notices = (
+        *edits,
+        *notices_on(merged, experiment, kept),
+        *notices_on_model(merged.model, made, machine),
+        *notices_on_probes(folder, probes),
+    )
     return Checked(
         folder, asked, merged, kept, design, budget_s, machine, data_dir, notices, probes
     )
@@ -109,7 +117,7 @@ def folder_of(experiment: Experiment, out: Path | str | None) -> Path:
     if out:
         return user_path(out)
     check_types(experiment)
-    return RUNS / experiment.slug
+    return RUNS / with_own_model(experiment).slug
 
 
 def check_types(
@@ -145,7 +153,7 @@ def check_no_import() -> None:
     """Raise `UsageError` if a file that is run to find a norm in it would train in turn."""
     if home := loading():
         raise UsageError(
-            f"{home} is run again to find the norm in it, and would compare again: put what it "
+            f"{home} is run again to find what is in it, and would compare again: put what it "
             'does beyond definitions below `if __name__ == "__main__":`'
         )
 
@@ -210,6 +218,12 @@ def merge(folder: Path, kept: Header | None, asked: Experiment) -> Experiment:
     if kept is None:
         return asked
     mine = kept.experiment
+    sources = mine.model_source, asked.model_source
+    if mine.model == asked.model and sources[0] != sources[1]:
+        raise UsageError(
+            f"{folder} holds trials of {mine.model} as it was before it was edited; choose another "
+            "folder with --out"
+        )
     if difference := mine.difference_to(asked):
         raise UsageError(
             f"{folder} holds another experiment ({difference}); choose another folder with --out"
@@ -258,14 +272,14 @@ def check_sizes(experiment: Experiment, source: DatasetSource) -> None:
         raise UsageError(f"a batch of {batch} is larger than the training set of {images} images")
 
 
-def check_fits(experiment: Experiment, source: DatasetSource) -> None:
-    """Raise `UsageError` if one of the norms cannot be used in the network."""
+def check_fits(experiment: Experiment, source: DatasetSource) -> "dict[str, Made]":
+    """The network with each of the norms; raises `UsageError` if one cannot be used in it."""
     from normscope.models.fit import check_fit
 
     images = experiment.train_limit or source.train_size
     least_batch = min(images % size or size for size in experiment.batch_sizes)
-    for norm in experiment.norms:
-        check_fit(
+    return {
+        norm: check_fit(
             experiment.model,
             norm,
             source.num_classes,
@@ -273,6 +287,8 @@ def check_fits(experiment: Experiment, source: DatasetSource) -> None:
             least_batch,
             experiment.recipe.dropout,
         )
+        for norm in experiment.norms
+    }
 
 
 def own_names(experiment: Experiment) -> list[str]:
@@ -280,9 +296,10 @@ def own_names(experiment: Experiment) -> list[str]:
     own = [
         norm
         for norm in experiment.norms
-        if not is_packaged(norm) and not isinstance(NORMS[parse(norm).name], OwnNorm)
+        if not is_packaged(norm) and not isinstance(NORMS[parse(norm).name], OwnCode)
     ]
-    if MODELS[experiment.model] is not PACKAGED_MODELS.get(experiment.model):
+    model = MODELS[experiment.model]
+    if model is not PACKAGED_MODELS.get(experiment.model) and not isinstance(model, OwnCode):
         own.insert(0, experiment.model)
     return own
 
@@ -302,6 +319,27 @@ def check_own_results(folder: Path, experiment: Experiment, own: list[str]) -> N
                 "still what was trained cannot be told, so they are not used again; give it "
                 "another name, or choose another folder with --out"
             )
+
+
+def notices_on_model(model: str, made: "Mapping[str, Made]", machine: "Machine") -> tuple[str, ...]:
+    """Of a user's network: what becomes of its norm layers, and which run in fused passes."""
+    swaps = {norm: each.conversion for norm, each in made.items() if each.conversion}
+    notices = []
+    for norm, conversion in swaps.items():
+        left = [one for one in conversion.left if one not in conversion.kept]
+        if left:
+            names = ", ".join(name for one in left for name in one.names)
+            notices.append(f"{model} keeps {names} with {norm}: {left[0].reason}.")
+    fused = {norm: machine.fused_norms(made[norm].network) for norm in swaps}
+    counts = [
+        f"{norm} {n} of {len(made[norm].norms)}" for norm, n in fused.items() if n is not None
+    ]
+    if counts:
+        notices.append(
+            f"Norm layers of {model} in fused passes: {', '.join(counts)}; those outside of a "
+            "plain nn.Sequential run by themselves."
+        )
+    return tuple(notices)
 
 
 def notices_on_probes(folder: Path, probes: ProbePlan) -> tuple[str, ...]:

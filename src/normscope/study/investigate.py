@@ -15,6 +15,7 @@ from normscope.store.folder import RUNS
 from normscope.study.checks import Checked, check, check_types
 from normscope.study.compare import carry_out
 from normscope.study.comparison import Comparison
+from normscope.study.own import with_own_model
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def _check_sense(
 
 def folder_of(name: str, experiment: Experiment, out: Path | str | None) -> Path:
     """Where an investigation is kept: `out`, or a folder named after it in ``runs/``."""
-    return user_path(out) if out else RUNS / f"{name}-{experiment.slug}"
+    return user_path(out) if out else RUNS / f"{name}-{with_own_model(experiment).slug}"
 
 
 def carry_on(planned: Planned, observer: Observer, command: str) -> Finding:

@@ -1,13 +1,75 @@
-"""Norms of a user's own in an experiment: their names, told apart by their source."""
+"""Norms and networks of a user's own in an experiment: their names, told apart by their source."""
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from normscope.errors import UsageError
-from normscope.experiment import Experiment, Source
+from normscope.experiment import Experiment, Source, Trial
+from normscope.models import MODELS
 from normscope.norms import NORMS, asked, means_another, parse, renamed
-from normscope.norms.own import REGISTERED, OwnNorm, at, find, is_home
+from normscope.norms.own import REGISTERED, own_norms
+from normscope.own import OwnCode, at, find, is_home
 from normscope.store.folder import ExperimentFolder
 from normscope.store.header import Header
+
+
+@dataclass(frozen=True)
+class Knowing:
+    """Does its `work` where a user's norms and networks are in the tables, in whatever process.
+
+    Of these another process knows nothing by itself.
+    """
+
+    norms: Mapping[str, OwnCode]
+    models: Mapping[str, OwnCode]
+    work: Callable
+
+    @classmethod
+    def of(cls, trials: Sequence[Trial], work: Callable) -> "Knowing":
+        """What the trials need."""
+        models = {trial.model: MODELS[trial.model] for trial in trials}
+        return cls(
+            own_norms([parse(trial.norm).name for trial in trials]),
+            {name: model for name, model in models.items() if isinstance(model, OwnCode)},
+            work,
+        )
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        NORMS.update(self.norms)
+        MODELS.update(self.models)
+        return self.work(*arguments, **options)
+
+
+def with_own_model(experiment: Experiment) -> Experiment:
+    """The experiment with its user's network by name: ``net.build`` for ``net.py:build``.
+
+    Raises `UsageError` if the network cannot be found.
+    """
+    if not is_home(experiment.model):
+        return experiment
+    code = find(experiment.model)
+    source = Source(home=code.home, fingerprint=code.fingerprint)
+    name = f"{code.module.rpartition('.')[2]}.{code.attribute}"
+    MODELS[name] = code
+    return experiment.model_copy(update={"model": name, "model_source": source})
+
+
+def know_model(experiment: Experiment, folder: Path) -> None:
+    """Put the user's network that an experiment was trained with into the table `MODELS`.
+
+    Raises `UsageError` if its source is not here any more.
+    """
+    source, known = experiment.model_source, MODELS.get(experiment.model)
+    if source is None or (isinstance(known, OwnCode) and known.fingerprint == source.fingerprint):
+        return
+    MODELS[experiment.model] = _kept(folder, source)
+
+
+def known_model(written: str) -> str:
+    """The name under which the table has a network, which is found first if it is a user's own."""
+    return with_own_model(Experiment(model=written)).model
 
 
 def with_own_norms(
@@ -25,7 +87,7 @@ def with_own_norms(
     names, sources, notices = [], {}, []
     for written in experiment.norms:
         name = parse(written).name
-        norm = find(name) if is_home(name) else REGISTERED.get(name)
+        norm = find(name) if _is_own_home(name) else REGISTERED.get(name)
         if norm is None:
             names.append(written)
             continue
@@ -53,43 +115,45 @@ def known_norm(written: str) -> str:
     return experiment.norms[0]
 
 
-def _name(norm: OwnNorm, asked: str, known: dict[str, Source], source: Source) -> str:
+def _name(norm: OwnCode, asked: str, known: dict[str, Source], source: Source) -> str:
     """The name that the source has already, or the first that is free."""
     for name, other in known.items():
         if other == source:
             return name
-    plain = norm.attribute if is_home(asked) else asked
+    plain = norm.attribute if _is_own_home(asked) else asked
     # One of another folder gives its name away; those of the package and of a script do not.
     names = [plain, *(f"{plain}-{i}" for i in range(2, len(known) + len(NORMS) + 3))]
     free = (n for n in names if _is_free(n) or REGISTERED.get(n) == norm)
     return next(n for n in free if n not in known)
 
 
+def _is_own_home(name: str) -> bool:
+    """Whether a norm is named by where it is, and not by its name in the table."""
+    return name not in NORMS and is_home(name)
+
+
 def _is_free(name: str) -> bool:
     entry = NORMS.get(name)
     known = name in REGISTERED or means_another(name)
-    return not known and (entry is None or isinstance(entry, OwnNorm))
+    return not known and (entry is None or isinstance(entry, OwnCode))
 
 
-def _kept(folder: Path, source: Source) -> OwnNorm:
-    """A norm that the folder has and nobody named now: from the copy that is kept of its source."""
+def _kept(folder: Path, source: Source) -> OwnCode:
+    """What the folder has and nobody named now: from the copy that is kept of its source."""
     copied = ExperimentFolder(folder).source(source.fingerprint)
     if copied.is_dir():
         return at(copied, source.home, source.fingerprint)
     norm = find(source.home)
     if norm.fingerprint != source.fingerprint:
         raise UsageError(
-            f"{folder} holds a norm of {source.home} in {source.fingerprint}; here it is "
+            f"{folder} holds trials of {source.home} in {source.fingerprint}; here it is "
             f"{norm.fingerprint}: install that one, or choose another folder with --out"
         )
     return norm
 
 
 def sources_of(experiment: Experiment) -> dict[str, dict[str, bytes]]:
-    """The files of each user's norm, by fingerprint and by name, for the folder to keep."""
-    norms = [norm for name in experiment.sources if isinstance(norm := NORMS.get(name), OwnNorm)]
-    return {
-        norm.fingerprint: {file: (norm.root / file).read_bytes() for file in norm.files}
-        for norm in norms
-        if norm.files
-    }
+    """The files of what is the user's own, by fingerprint and by name, for the folder to keep."""
+    used = [*map(NORMS.get, experiment.sources), MODELS.get(experiment.model)]
+    codes = [code for code in used if isinstance(code, OwnCode) and code.files]
+    return {code.fingerprint: code.content() for code in codes}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
+from torch import nn
 
 from normscope.data import Dataset
 from normscope.errors import UsageError
@@ -12,11 +13,10 @@ from normscope.executors import EXECUTORS
 from normscope.executors.cores import available_cores
 from normscope.executors.fleets import fleets
 from normscope.experiment import Experiment, ProbePlan, Result, Trial
-from normscope.norms import parse
-from normscope.norms.own import Knowing, own_norms
 from normscope.observers import Observer
-from normscope.training import kernels_for
+from normscope.study.own import Knowing
 from normscope.training.device import check_precision, torch_threads
+from normscope.training.forward import fused_norms, kernels_for
 from normscope.training.trial import lost_trial, run_fleet
 
 FLEET = 32  # trials at once on a GPU, unless said otherwise; by estimate 20 GB of its memory
@@ -37,6 +37,10 @@ class Machine:
     @property
     def on_gpu(self) -> bool:
         return self.device.type == "cuda"
+
+    def fused_norms(self, network: nn.Module) -> int | None:
+        """How many of its norm layers run in fused passes; None if none ever do here."""
+        return fused_norms(network, self.device)
 
     @property
     def executor(self) -> str:
@@ -77,8 +81,8 @@ class Placement:
         executor = EXECUTORS[self.machine.executor](
             at_once=self.at_once, threads=self.threads, when_lost=partial(lost_trial, device)
         )
-        own = own_norms([parse(trial.norm).name for trial in todo])
-        work = Knowing(own, partial(run_fleet, dataset=dataset, device=device, probes=probes))
+        run = partial(run_fleet, dataset=dataset, device=device, probes=probes)
+        work = Knowing.of(todo, run)
         with torch_threads(self.threads if self.machine.executor == "inline" else _own_threads()):
             yield from executor.run(work, todo, observer)
 

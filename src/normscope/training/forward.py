@@ -22,6 +22,15 @@ def with_fastest_forward(
     return InBfloat16(model) if precision == "bf16" else model
 
 
+def fused_norms(model: nn.Module, device: torch.device) -> int | None:
+    """How many norm layers are computed in fused passes on a device; None if none ever are."""
+    if kernels_for(device) != "numba":
+        return None
+    from normscope.training.fused.fuse import fused_norms as count
+
+    return count(model)
+
+
 class InBfloat16(nn.Module):
     """A model with activations and convolutions in bfloat16; its answers are float32."""
 

@@ -27,7 +27,7 @@ IMAGES_SEED = 0  # of which images these are: the same in every trial
 
 @dataclass(frozen=True)
 class Built:
-    """A network, and the norm layers that were made for it, in the order in which they were."""
+    """A network, and its norm layers that normalize maps, in the order of the forward pass."""
 
     model: nn.Module
     norms: Sequence[nn.Module]

@@ -16,6 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from normscope.experiment import Recipe
 from normscope.models.layers import Dropout
+from normscope.models.own import lent_generator
 from normscope.training.augment import Augment
 from normscope.training.average import Average
 from normscope.training.graph import Graphed, GraphRoom
@@ -167,11 +168,13 @@ class DeviceSteps(Steps):
 
 
 def generators_of(model: nn.Module) -> list[torch.Generator]:
-    """The generators from which the layers of a model draw: dropout's, and those of norms."""
+    """The generators from which a model draws: dropout's, those of norms, and a lent one."""
     dropouts = [layer for layer in model.modules() if isinstance(layer, Dropout)]
     drawn = [each for dropout in dropouts for each in dropout.generators]
     norms = [getattr(layer, "generator", None) for layer in model.modules()]
-    return list(dict.fromkeys([*drawn, *(each for each in norms if each is not None)]))
+    lent = [lent_generator(layer) for layer in model.modules()]
+    others = [each for each in (*norms, *lent) if isinstance(each, torch.Generator)]
+    return list(dict.fromkeys([*drawn, *others]))
 
 
 def by_member(logits: torch.Tensor, members: int) -> torch.Tensor:

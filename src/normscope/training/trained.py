@@ -1,19 +1,23 @@
 """A network trained earlier, from the weights that it left: its probes, and where it looks."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from normscope.data import Dataset
+from normscope.errors import UsageError
 from normscope.experiment import NormHeat, ProbePlan, Probes, Trial
 from normscope.norms import GIVEN, asked
+from normscope.probes import PROBES
 from normscope.training.attribution import LOOKS
 from normscope.training.device import repeatable_cudnn
+from normscope.training.loop import evaluate
 from normscope.training.probing import ProbeSet, Taken, moments
 from normscope.training.schedule import rates_and_momenta
 from normscope.training.split import Splits
-from normscope.training.trial import build
+from normscope.training.trial import build, build_as_it_is
 
 
 def probe_trained(
@@ -42,6 +46,67 @@ def probe_trained(
         trained = due.get(last, [])
         taken.take(trained, lambda: images.moment(built, trial, rates[-1]), recipe.epochs)
     return taken.probes()
+
+
+@dataclass(frozen=True)
+class LookedInto:
+    """What is seen of a network that was trained elsewhere, and its accuracy on the test images."""
+
+    test_accuracy_percent: float
+    test_images: int
+    probes: Probes
+
+
+def probe_elsewhere(
+    trial: Trial,
+    dataset: Dataset,
+    device: torch.device,
+    weights: Mapping[str, torch.Tensor],
+    plan: ProbePlan,
+    as_it_is: bool,
+) -> LookedInto:
+    """Take probes of a network whose weights come from another training than normscope's.
+
+    `trial` says which network, with which norm unless it is taken `as_it_is`, and the batch size
+    and the learning rate for those probes that need one. Probes of the beginning of a training are
+    left out. Raises `UsageError` if the weights do not fit the network.
+    """
+    splits, recipe = Splits.of(dataset, device), trial.recipe
+    make = build_as_it_is if as_it_is else build
+    built = make(trial, splits.train, len(dataset.class_names))
+    _fill(built.model, weights)
+    names = [name for name in plan.names if PROBES[name].when != "start"]
+    images, taken = ProbeSet.of(splits, recipe, plan), Taken(device)
+    with repeatable_cudnn():
+        right = evaluate(built.model, splits.test).argmax(dim=1) == splits.test.labels
+        taken.take(names, lambda: images.moment(built, trial, recipe.max_lr), 0)
+    share = int(right.sum()) / len(right)
+    return LookedInto(100 * share, len(right), taken.probes())
+
+
+def _fill(network: torch.nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Load weights, or say in one line which do not fit."""
+    own = network.state_dict()
+    # Some files hold a single number as a list of one.
+    weights = {
+        name: value.reshape(())
+        if name in own and own[name].dim() == 0 == value.numel() - 1
+        else value
+        for name, value in weights.items()
+    }
+    faults = [
+        *(f"{name} is missing" for name in own if name not in weights),
+        *(f"{name} is not in the network" for name in weights if name not in own),
+        *(
+            f"{name} is {tuple(value.shape)}, not {tuple(own[name].shape)}"
+            for name, value in weights.items()
+            if name in own and value.shape != own[name].shape
+        ),
+    ]
+    if faults:
+        more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
+        raise UsageError(f"the weights do not fit the network: {', '.join(faults[:3])}{more}")
+    network.load_state_dict(dict(weights))
 
 
 def look_with_trained(

@@ -21,9 +21,8 @@ from normscope.experiment import (
     Status,
     Trial,
 )
-from normscope.models import MODELS
-from normscope.models.fit import Recorded
 from normscope.models.layers import set_dropout
+from normscope.models.making import Made, make_network, original_of
 from normscope.norms import GIVEN, asked
 from normscope.training.collapse import why_collapsed
 from normscope.training.device import repeatable_cudnn
@@ -232,20 +231,51 @@ def build(trial: Trial, train: Split, num_classes: int) -> Built:
     dropout = generator(trial.seed, "dropout", device)
     with torch.random.fork_rng(devices=[]):  # a norm of a user's own may draw its first values
         torch.manual_seed(generator(trial.seed, "own").initial_seed())
-        norm = Recorded(asked(trial.norm), [])
-        model = MODELS[trial.model](norm, num_classes, init, dropout).to(device)
-    with torch.no_grad():
-        model.eval()(train.batch(torch.zeros(1, dtype=torch.long, device=device))[0])
+        made = make_network(trial.model, trial.norm, num_classes, init, dropout)
+    built = _ready(made, train)
     if trial.recipe.dropout is not None:
-        set_dropout(model, trial.recipe.dropout)
+        set_dropout(built.model, trial.recipe.dropout)
     noise = generator(trial.seed, "noise", device)
-    for layer in model.modules():
+    for layer in (layer for norm in made.norms for layer in norm.modules()):
         if hasattr(layer, "run_steps"):
             steps = trial.recipe.epochs * trial.recipe.steps_per_epoch(len(train))
             layer.run_steps = steps  # pyright: ignore
         if hasattr(layer, "generator"):
             layer.generator = noise  # pyright: ignore
-    return Built(in_channels_last(model.train()), norm.layers)
+    return built
+
+
+def build_as_it_is(trial: Trial, train: Split, num_classes: int) -> Built:
+    """The network of a trial likewise, if it is a user's own, with the norm layers that it has."""
+    init, device = generator(trial.seed, "init"), train.device
+    dropout = generator(trial.seed, "dropout", device)
+    return _ready(original_of(trial.model, num_classes, init, dropout), train)
+
+
+def _ready(made: Made, train: Split) -> Built:
+    """The network where it will train, after a first image."""
+    model = made.network.to(train.device).eval()
+    image, _ = train.batch(torch.zeros(1, dtype=torch.long, device=train.device))
+    norms = norms_of_maps(model, made.norms, image)
+    return Built(in_channels_last(model.train()), norms)
+
+
+@torch.no_grad()
+def norms_of_maps(
+    model: torch.nn.Module, norms: Sequence[torch.nn.Module], image: torch.Tensor
+) -> list[torch.nn.Module]:
+    """The norm layers of maps (N, C, H, W), in the order in which the model reaches them."""
+    reached: dict[torch.nn.Module, None] = {}
+
+    def note(layer: torch.nn.Module, inputs: tuple) -> None:
+        if inputs[0].dim() == 4:
+            reached[layer] = None
+
+    hooks = [layer.register_forward_pre_hook(note) for layer in norms]
+    model(image)
+    for hook in hooks:
+        hook.remove()
+    return list(reached)
 
 
 def in_channels_last(network: Network) -> Network:

@@ -21,6 +21,9 @@ class Swap:
     notes: tuple[str, ...] = ()
 
 
+ALREADY = "it is that already"
+
+
 @dataclass(frozen=True)
 class Left:
     """A norm layer that stayed as it is, and the `reason`."""
@@ -43,6 +46,15 @@ class Conversion:
     swapped: tuple[Swap, ...]
     left: tuple[Left, ...]
     warnings: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> tuple[Left, ...]:
+        """The layers that were of the norm that was asked for before."""
+        return tuple(left for left in self.left if left.reason == ALREADY)
+
+    def layers(self) -> list[nn.Module]:
+        """The layers of the norm that was asked for, in no particular order."""
+        return [self.module.get_submodule(one.names[0]) for one in (*self.swapped, *self.kept)]
 
     def __str__(self) -> str:
         """A line for every layer, and the warnings."""

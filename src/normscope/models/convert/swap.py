@@ -11,7 +11,7 @@ from torch.nn.modules.instancenorm import _InstanceNorm
 
 from normscope.errors import UsageError
 from normscope.models.convert.carry import carry
-from normscope.models.convert.conversion import Conversion, Left, Swap, named, told
+from normscope.models.convert.conversion import ALREADY, Conversion, Left, Swap, named, told
 from normscope.models.convert.layers import (
     BY_AXES,
     FUSED,
@@ -174,7 +174,7 @@ def _plan(
         new.register_parameter("bias", None)
     _check_values(new, names, target, shape)
     if type(new) is type(old) and new.extra_repr() == old.extra_repr():
-        return Left(names, before, "it is that already")
+        return Left(names, before, ALREADY)
     original = original_of(old)
     if original is not None and _is_again(original, new, target):
         note = "The layer that was there before, with the running statistics of that time."

@@ -50,6 +50,13 @@ class Fused(nn.Module):
                 del vars(layers)["forward"]
 
 
+def fused_norms(model: nn.Module) -> int:
+    """How many norm layers of a model `Fused` computes in passes of its own."""
+    sequences = [layers for layers in model.modules() if type(layers) is nn.Sequential]
+    steps = [step for layers in sequences for step in steps_of(layers)]
+    return len({step.norm for step in steps if isinstance(step, FusedNorm | NormOfSums)})
+
+
 def steps_of(layers: nn.Sequential) -> list[Step]:
     """What to call one after the other to compute `layers`."""
     steps: list[Step] = []

@@ -1,0 +1,191 @@
+"""Networks of a user's own: built from their source, with their norm layers swapped."""
+
+import random
+from collections.abc import Callable
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from inspect import Parameter, signature
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from normscope.errors import UsageError
+from normscope.models.convert import Conversion, convert
+from normscope.models.layers import Dropout
+from normscope.own import OwnCode
+
+LENDING = "_normscope_lending"  # of a user's network: the `Lending` that its layers draw through
+
+
+def converted_network(
+    code: OwnCode, norm: str, num_classes: int, init: torch.Generator, dropout: torch.Generator
+) -> Conversion:
+    """A user's network with `norm` in the place of each of its norm layers.
+
+    All that draws while it is built, from the global states of torch, numpy and Python, follows
+    from the seed of `init`, so that networks with other norms start from the same weights. Its
+    `nn.Dropout` layers draw from `dropout`, and whatever else draws in a forward pass from a stream
+    of its own that follows from that. The global states stay as they were.
+
+    Raises `UsageError` if what is returned is no network or has no norm layer, or as `convert`.
+    """
+    network = original_network(code, num_classes, init)
+    with _global_states_from(init.initial_seed() + 1):  # a norm may draw its first values
+        conversion = convert(network, norm)
+    if not conversion.swapped and not conversion.kept:
+        raise UsageError(
+            f"{code.home} has no norm layer that {norm} could take the place of; put "
+            "nn.BatchNorm2d where norms belong"
+        )
+    _with_dropout_from(conversion.module, dropout)
+    Lending(dropout).to(conversion.module)
+    return conversion
+
+
+def original_network(code: OwnCode, num_classes: int, init: torch.Generator) -> nn.Module:
+    """A user's network as it is, its weights drawn from the seed of `init`."""
+    make = code.load()
+    with _global_states_from(init.initial_seed()):
+        network = _called(make, num_classes)
+    if not isinstance(network, nn.Module):
+        raise UsageError(f"{code.home} returns a {type(network).__name__}, and not an nn.Module")
+    return network
+
+
+def _called(make: Callable, num_classes: int) -> Any:
+    """The outcome of a user's function, which takes the number of classes by name or first."""
+    parameters = signature(make).parameters
+    names = [name for name in parameters if "classes" in name]
+    if any(each.kind is Parameter.VAR_KEYWORD for each in parameters.values()):
+        names = names or ["num_classes"]
+    return make(**{names[0]: num_classes}) if names else make(num_classes)
+
+
+def _with_dropout_from(network: nn.Module, generator: torch.Generator) -> None:
+    """Put this package's dropout, which draws from a generator, in the place of torch's own."""
+    made: dict[nn.Module, Dropout] = {}
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if type(child) is nn.Dropout:  # what a subclass does, only itself knows
+                ours = made.setdefault(child, Dropout(child.p, generator))
+                setattr(parent, name, ours.train(child.training))
+
+
+# -- global random states, and those that a network has instead ------------------------------------
+
+
+@contextmanager
+def _global_states_from(seed: int):
+    """Within it, torch (on the CPU), numpy and Python draw what follows from a seed."""
+    before = _GlobalStates.now()
+    try:
+        _GlobalStates.of(seed).put()
+        yield
+    finally:
+        before.put()
+
+
+@dataclass(frozen=True)
+class _GlobalStates:
+    """The states of the generators that belong to nobody: torch's on the CPU, numpy's, Python's."""
+
+    torchs: torch.Tensor
+    numpys: dict[str, Any]
+    pythons: tuple
+
+    @classmethod
+    def now(cls) -> "_GlobalStates":
+        return cls(
+            torch.default_generator.get_state(),
+            np.random.get_state(legacy=False),  # noqa: NPY002
+            random.getstate(),
+        )
+
+    @classmethod
+    def of(cls, seed: int) -> "_GlobalStates":
+        """States that follow from a seed of 63 bits."""
+        drawn = np.random.RandomState(seed % 2**32)
+        return cls(
+            torch.Generator().manual_seed(seed).get_state(),
+            drawn.get_state(legacy=False),  # pyright: ignore[reportArgumentType]
+            random.Random(seed).getstate(),
+        )
+
+    def put(self) -> None:
+        torch.default_generator.set_state(self.torchs)
+        np.random.set_state(self.numpys)  # noqa: NPY002 - what a user's network may draw from
+        random.setstate(self.pythons)
+
+
+class Lending:
+    """Lends random states of a network's own to whatever draws from the global ones in it.
+
+    Before each forward pass the global states are put aside, and put back after it. On a GPU its
+    `generator` takes the place of the default one, in a way that a CUDA graph can replay.
+
+    It also lets a `view` of a map be one whatever the layout: images come in channels_last, in
+    which `x.view(len(x), -1)`, written for the usual layout, would raise.
+    """
+
+    def __init__(self, dropout: torch.Generator):
+        seed = (dropout.initial_seed() + 1) % 2**63
+        self.generator = torch.Generator(dropout.device).manual_seed(seed)
+        self._states = _GlobalStates.of(seed)
+        self._lent = ExitStack()
+
+    def to(self, network: nn.Module) -> None:
+        """Lend from now on to a network."""
+        setattr(network, LENDING, self)
+        network.register_forward_pre_hook(self._before)
+        network.register_forward_hook(self._after, always_call=True)
+
+    def _before(self, network: nn.Module, inputs: tuple) -> None:
+        self._lent.enter_context(self._states_lent())
+        self._lent.enter_context(_ViewsOfAnyLayout())
+
+    def _after(self, network: nn.Module, inputs: tuple, output: Any) -> None:
+        self._lent.close()
+
+    @contextmanager
+    def _states_lent(self):
+        before = _GlobalStates.now()
+        self._states.put()
+        with _default_generator(self.generator):
+            try:
+                yield
+            finally:
+                self._states = _GlobalStates.now()
+                before.put()
+
+
+@contextmanager
+def _default_generator(generator: torch.Generator):
+    """Within it, `generator` is what is drawn from by default on its device, if that is a GPU."""
+    if generator.device.type != "cuda":
+        yield
+        return
+    usual = torch.cuda.default_generators[generator.device.index or 0]
+    before = usual.graphsafe_get_state()
+    usual.graphsafe_set_state(generator)
+    try:
+        yield
+    finally:
+        usual.graphsafe_set_state(before)
+
+
+def lent_generator(layer: nn.Module) -> torch.Generator | None:
+    """What a layer's `Lending` draws from on a GPU; None if it is no user's network."""
+    lending = vars(layer).get(LENDING)
+    return lending.generator if lending is not None else None
+
+
+class _ViewsOfAnyLayout(TorchFunctionMode):
+    """`Tensor.view` to a shape, of a tensor whose layout does not allow it, copies."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is torch.Tensor.view and not kwargs and not isinstance(args[1], torch.dtype):
+            return torch.Tensor.reshape(*args)
+        return func(*args, **(kwargs or {}))

@@ -1,0 +1,226 @@
+"""Code of a user's own: found in a file or a package, told apart by its source, and loaded.
+
+``layers.py:MyNorm`` is `MyNorm` in a file, ``mylab.layers:MyNorm`` in a package. What such a name
+stands for changes when its source is edited, so each comes with a fingerprint: of the file and of
+the files beside it that it imports, or the version of the package that it was installed with.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+import sysconfig
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.abc import MetaPathFinder
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from typing import Any
+
+from normscope.errors import RunError, UsageError
+
+FINGERPRINT = 12  # hexadecimal digits of a SHA-256
+
+
+@dataclass(frozen=True)
+class OwnCode:
+    """Something of a user's own to call: a function or a class.
+
+    `home` is how the user names it. The object called `attribute` is in the module `module` below
+    the folder `root`, and `files` are those of its source, relative to `root`; there are none for a
+    package that was installed. Pickled, it takes no code along: another process loads it again.
+    """
+
+    home: str
+    module: str
+    attribute: str
+    fingerprint: str
+    root: Path
+    files: tuple[str, ...]
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Raises `RunError` if the source is not that of the fingerprint any more."""
+        return self.load()(*arguments, **options)
+
+    def load(self) -> Callable:
+        """The object itself.
+
+        Raises `UsageError`, in one line, if it cannot be loaded or is nothing to call.
+        """
+        return _load(self)
+
+    def content(self) -> dict[str, bytes]:
+        """The files of its source, by name."""
+        return {file: (self.root / file).read_bytes() for file in self.files}
+
+
+def is_home(name: str) -> bool:
+    """Whether a name says where something is: a module and an object in it."""
+    return ":" in name
+
+
+def find(home: str) -> OwnCode:
+    """What ``layers.py:MyNorm`` or ``mylab.layers:MyNorm`` names.
+
+    Its source is read and not yet run. Raises `UsageError` if there is no such file or module.
+    """
+    place, _, attribute = home.rpartition(":")
+    if place.endswith(".py"):
+        file = Path(place).expanduser()
+        if not file.is_file():
+            raise UsageError(f"{home}: there is no file {place}")
+        return with_files(home, file.parent.resolve(), file.stem, attribute)
+    if "" not in sys.path and (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # where a user's package lies beside the command
+    try:
+        spec = importlib.util.find_spec(place)
+    except Exception as error:  # whatever a package above the module raises
+        raise cannot_be_imported(home, error) from error
+    if spec is None or spec.origin is None:
+        raise UsageError(f"{home}: there is no module {place}; name a file as layers.py:MyNorm")
+    top, origin = place.split(".")[0], Path(spec.origin)
+    depth = place.count(".") + (2 if origin.name == "__init__.py" else 1)
+    root = Path(*origin.parts[:-depth])
+    if str(root) in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        from importlib.metadata import packages_distributions, version  # slow to import
+
+        name = packages_distributions().get(top, [top])[0]
+        return OwnCode(home, place, attribute, f"{name} {version(name)}", root, ())
+    return with_files(home, root, place, attribute)
+
+
+def cannot_be_imported(home: str, error: Exception) -> UsageError:
+    """What to tell of an import that raised."""
+    advice = ""
+    if "torchvision::nms" in str(error):
+        advice = (
+            "; the installed torchvision was built for another torch: install builds of the same "
+            "release and kind (both CPU, or both CUDA) together"
+        )
+    elif isinstance(error, ModuleNotFoundError):
+        advice = f"; install {error.name}, or name another" if error.name else ""
+    return UsageError(f"{home} cannot be imported: {type(error).__name__}: {error}{advice}")
+
+
+def at(root: Path, home: str, fingerprint: str) -> OwnCode:
+    """That whose source was copied below `root`.
+
+    Raises `UsageError` if there is none, or it is not that of the fingerprint.
+    """
+    place, _, attribute = home.rpartition(":")
+    module = Path(place).stem if place.endswith(".py") else place
+    code = with_files(home, root, module, attribute)
+    if code.fingerprint != fingerprint:
+        raise UsageError(f"{root} does not hold the source of {home} that was trained with")
+    return code
+
+
+def with_files(home: str, root: Path, module: str, attribute: str) -> OwnCode:
+    root = root.resolve()
+    files = _files_of(home, root, module)
+    return OwnCode(home, module, attribute, _fingerprint(root, files), root, tuple(files))
+
+
+def _files_of(home: str, root: Path, module: str) -> list[str]:
+    """The files below `root` that a module is made of, with those it imports from there."""
+    from modulefinder import ModuleFinder  # slow to import
+
+    finder = ModuleFinder(path=[str(root)])
+    try:
+        finder.import_hook(module)
+    except SyntaxError as error:
+        raise UsageError(f"{home}: line {error.lineno}: {error.msg}") from error
+    except ImportError as error:
+        raise UsageError(f"{home}: {error}") from error
+    paths = [getattr(found, "__file__", None) for found in finder.modules.values()]
+    found = [Path(path).resolve() for path in paths if path]
+    return sorted(f.relative_to(root).as_posix() for f in found if f.is_relative_to(root))
+
+
+def _fingerprint(root: Path, files: list[str] | tuple[str, ...]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(f"{file}\0".encode())
+        digest.update(hashlib.sha256((root / file).read_bytes()).digest())
+    return digest.hexdigest()[:FINGERPRINT]
+
+
+# -- loading ---------------------------------------------------------------------------------------
+
+
+def loading() -> str | None:
+    """The file that is being run to find something in it, if one is."""
+    return _Loading.home
+
+
+class _Loading:
+    home: str | None = None
+
+
+class _FromSource(SourceFileLoader):
+    """Compiles what the file says now; of a file edited within a second, the cache is the old."""
+
+    def get_code(self, fullname: str) -> Any:
+        return self.source_to_code(self.get_data(self.path), self.path)
+
+
+class _Beside(MetaPathFinder):
+    """Finds the modules that lie beside a user's code, and no others."""
+
+    def __init__(self, files: Mapping[str, Path]):
+        self.files = files
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
+        file = self.files.get(fullname)
+        if file is None:
+            return None
+        loader = _FromSource(fullname, str(file))
+        folder = [str(file.parent)] if file.name == "__init__.py" else None
+        return importlib.util.spec_from_file_location(
+            fullname, file, loader=loader, submodule_search_locations=folder
+        )
+
+
+@cache
+def _load(code: OwnCode) -> Callable:
+    if code.files and _fingerprint(code.root, code.files) != code.fingerprint:
+        raise RunError(f"{code.home} was edited while trials ran; run the same command again")
+    before, _Loading.home = _Loading.home, code.home
+    try:
+        module = _import(code)
+    except Exception as error:  # whatever a user's file raises
+        raise cannot_be_imported(code.home, error) from error
+    finally:
+        _Loading.home = before
+    made = module
+    for part in code.attribute.split("."):
+        if not hasattr(made, part):
+            there = ", ".join(name for name in vars(module) if not name.startswith("_"))
+            raise UsageError(f"{code.home}: there is no {code.attribute}; there is: {there}")
+        made = getattr(made, part)
+    if not callable(made):
+        raise UsageError(f"{code.home} is a {type(made).__name__}, and nothing to call")
+    return made
+
+
+def _import(code: OwnCode) -> Any:
+    """The module, from its files as they are now; what else has its names stays as it is."""
+    if not code.files:
+        return importlib.import_module(code.module)
+    files = {_module_name(file): code.root / file for file in code.files}
+    alias = code.module
+    if "." not in code.module:  # a single file may be called like anything that is imported
+        alias = f"normscope_own_{code.fingerprint}_{code.module}"
+        files[alias] = files.pop(code.module)
+    saved = {name: sys.modules.pop(name) for name in files if name in sys.modules}
+    sys.meta_path.insert(0, _Beside(files))
+    try:
+        return importlib.import_module(alias)
+    finally:
+        sys.modules.update(saved)
+
+
+def _module_name(file: str) -> str:
+    """``mylab.layers`` for mylab/layers.py, ``mylab`` for mylab/__init__.py."""
+    return ".".join(Path(file).with_suffix("").parts).removesuffix(".__init__")
