@@ -226,15 +226,23 @@ def make_analysis(
     test_limit=None,
     costs=None,
     probes=None,
+    labels=None,
+    train_counts=None,
 ) -> Analysis:
     """A whole made-up experiment, analysed; `change` may alter the list of results before.
 
-    `probes` makes those of a trial, or None.
+    `probes` makes those of a trial, or None. `labels` are those of the test images, where classes
+    are not to be equally frequent; `train_counts` the training images of each class.
     """
     experiment = make_experiment(norms, seeds, epochs, batch_sizes, protocol, train_limit)
     experiment = experiment.model_copy(update={"test_limit": test_limit})
-    test_size = test_limit or test_size
-    labels = make_labels(test_size, len(class_names))
+    test_size = len(labels) if labels is not None else test_limit or test_size
+    labels = make_labels(test_size, len(class_names)) if labels is None else labels
+    facts = make_facts(class_names, synthetic, test_size, train_limit or WHOLE_TRAIN_SIZE)
+    if train_counts is not None:
+        tested = tuple(np.bincount(labels, minlength=len(class_names)).tolist())
+        counts = {"train_counts": tuple(train_counts), "test_counts": tested}
+        facts = facts.model_copy(update=counts)
     request = Request(date="2026-01-01T00:00:00+00:00", command=command, norms=experiment.norms,
                       seeds=seeds, design=design)  # fmt: skip
     results = change(make_results(experiment, labels, len(class_names)))
@@ -242,7 +250,7 @@ def make_analysis(
     contents = Contents(
         experiment,
         [request],
-        make_facts(class_names, synthetic, test_size, train_limit or WHOLE_TRAIN_SIZE),
+        facts,
         {norm: make_model(norm, len(class_names)) for norm in norms},
         results,
         labels,

@@ -500,7 +500,7 @@ def test_the_table_has_a_row_per_norm_with_mean_sd_and_n_of_every_metric():
         assert table.loc[norm, "test_accuracy_percent_sd"] == pytest.approx(values.std(ddof=1))
         assert table.loc[norm, "finished"] == 4
     means = [column.removesuffix("_mean") for column in table if column.endswith("_mean")]
-    assert len(means) == 16  # fifteen metrics and the difference
+    assert len(means) == 18  # seventeen metrics and the difference
     for name in means:
         assert f"{name}_sd" in table
         assert table[f"{name}_n"].tolist() == ([4, 4, 4] if name[:5] != "diffe" else [0, 4, 4])

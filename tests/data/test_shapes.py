@@ -141,6 +141,14 @@ def test_checksums_tell_data_apart(whole):
     assert facts.checksums["train_images"] != other.checksums["train_images"]
 
 
+def test_facts_count_the_images_of_each_class_and_of_those_without_any(whole):
+    facts = whole.limited(7, 3).facts()
+    labels = whole.train_labels[:7].tolist(), whole.test_labels[:3].tolist()
+    counted = [tuple(some.count(label) for label in range(10)) for some in labels]
+    assert [facts.train_counts, facts.test_counts] == counted
+    assert whole.facts().train_counts == (500,) * 10
+
+
 def test_unknown_data_sets_list_the_known():
     with pytest.raises(
         UsageError, match="unknown data set 'mnist'; known: shapes, cifar10, cifar100"

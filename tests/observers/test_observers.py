@@ -28,6 +28,7 @@ def test_durations(seconds, words):
 def replay(observer, results):
     observer.downloaded(50, 100)
     observer.downloaded(100, 100)
+    observer.images_read(2, 2)
     observer.started([result.trial for result in results], stored=7, how="in haste")
     for result in results:
         observer.trial_started(result.trial)
@@ -102,6 +103,18 @@ def test_live_bars_show_the_time_left(one_diverges_early, stopwatch):
     observer.close()
 
 
+def test_reading_images_says_every_tenth_once_after_a_download_too():
+    stream = io.StringIO()
+    observer = PlainLines(stream)
+    observer.downloaded(2_000_000, 2_000_000)
+    for count in range(0, 2_001, 64):
+        observer.images_read(count, 2_000)
+    observer.images_read(2_000, 2_000)
+    first, *lines = stream.getvalue().splitlines()
+    assert first == "downloading: 100 % of 2 MB"
+    assert lines == [f"reading: {tenth}0 % of 2,000 images" for tenth in range(1, 11)]
+
+
 def test_a_download_says_every_tenth_once():
     stream = io.StringIO()
     observer = PlainLines(stream)
@@ -123,7 +136,8 @@ def test_plain_lines_name_every_epoch_and_every_ending(results):
     replay(PlainLines(stream), results)
     lines = stream.getvalue().splitlines()
     assert lines[:2] == ["downloading: 50 % of 0 MB", "downloading: 100 % of 0 MB"]
-    assert lines[2] == "2 trials to run, 7 stored; in haste"
+    assert lines[2] == "reading: 100 % of 2 images"
+    assert lines[3] == "2 trials to run, 7 stored; in haste"
     epochs = [line for line in lines if "epoch" in line and line.startswith("trial")]
     assert [line.split("  ")[:3] for line in epochs] == [
         ["trial 1/2", "bn seed 0", "epoch 1/3"],

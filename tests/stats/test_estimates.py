@@ -126,3 +126,34 @@ def test_correlation_needs_three_pairs_and_some_spread():
     assert correlation([1.0, 2.0], [3.0, 5.0]) is None
     assert correlation([1.0, 1.0, 1.0], [3.0, 5.0, 6.0]) is None
     assert correlation([3.0, 5.0, 6.0], [1.0, 1.0, 1.0]) is None
+
+
+# -- values whose training sets overlap ------------------------------------------------------------
+
+FOLDS = [1.5, -0.5, 2.0, 0.7, 1.1]  # of 5 folds: 80 % trained on, so that the overlap is 1/4
+
+
+def test_the_corrected_interval_is_that_of_nadeau_and_bengio():
+    """Their equation: mean +- t sqrt((1/J + n2/n1) S2), here J = 5 and n2/n1 = 20/80."""
+    estimate = t_interval(FOLDS, 0.95, overlap=1 / 4)
+    variance = np.var(FOLDS, ddof=1) * (1 / 5 + 20 / 80)
+    half = scipy_stats.t.ppf(0.975, 4) * np.sqrt(variance)
+    assert (estimate.low, estimate.high) == pytest.approx((0.96 - half, 0.96 + half))
+    statistic = 0.96 / np.sqrt(variance)
+    expected = 2 * scipy_stats.t.sf(statistic, 4)
+    assert t_p_value(FOLDS, overlap=1 / 4) == pytest.approx(expected)
+    assert t_p_value(FOLDS) < t_p_value(FOLDS, overlap=1 / 4)
+
+
+def test_with_overlap_an_interval_keeps_its_rate_where_the_plain_one_does_not():
+    """Values with the correlation 1/folds that the correction is made for."""
+    rng, folds, times = np.random.default_rng(0), 5, 4000
+    shared = rng.normal(size=(times, 1)) * np.sqrt(1 / folds)
+    values = shared + rng.normal(size=(times, folds)) * np.sqrt(1 - 1 / folds)
+    covered = dict.fromkeys((0.0, 1 / (folds - 1)), 0)
+    for row in values:
+        for overlap in covered:
+            found = t_interval(row, 0.95, overlap)
+            covered[overlap] += found.low <= 0 <= found.high
+    assert covered[0.0] / times < 0.90
+    assert covered[1 / (folds - 1)] / times == pytest.approx(0.95, abs=0.012)

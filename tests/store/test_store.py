@@ -332,6 +332,23 @@ def test_results_of_other_data_are_not_mixed(store, experiment):
         store.check_data(other, make_labels(50), store.records())
 
 
+def test_a_folder_from_before_classes_were_counted_takes_the_same_data(store, experiment):
+    """And only then has their numbers; until then its file stays as it was."""
+    old, labels = make_facts(test_size=50), make_labels(50)
+    store.describe(old, labels, [])
+    path = store.folder / "dataset.json"
+    written = path.read_bytes()
+    assert b"counts" not in written
+    store.add(result(experiment))
+    assert Store(store.folder).facts() == old
+    counts = {"train_counts": (5000,) * 10, "test_counts": (5,) * 10}
+    new = old.model_copy(update=counts)
+    store.check_data(new, labels, store.records())
+    assert path.read_bytes() == written
+    store.describe(new, labels, [])
+    assert Store(store.folder).facts() == new
+
+
 def test_without_facts_the_accuracies_tell_whether_data_are_the_same(store, experiment):
     labels = make_labels(50)
     made = result(experiment)

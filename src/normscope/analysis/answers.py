@@ -151,6 +151,8 @@ def _undecided(verdict: Verdict, rules: Rules, mean: float, sure: str) -> str:
             "its intervals at different numbers of seeds exclude each other: the differences do "
             f"not look like draws from one distribution (mean {signed(mean)} points; {seeds})"
         )
+    if rules.overlap:
+        return f"{signed(mean)} points ({sure})"
     needed = judgement.seeds_needed
     more = f"about {needed} seeds in all would probably decide it"
     if needed is None:
@@ -165,6 +167,11 @@ def method_of(numbers: Numbers) -> str:
         return ""
     if not rules.sequential:
         design = f"Fixed design, n = {experiment.seeds}: paired t intervals"
+        if experiment.folds:
+            design += (
+                f", widened for what the training sets of {experiment.folds} folds share (Nadeau "
+                "and Bengio 2003)"
+            )
     elif any(request.design.until_decided for request in numbers.requests):
         design = "Sequential design, seeds added until decided: intervals valid at every look"
     else:

@@ -1,5 +1,6 @@
 """What limits the answers and findings, in sentences."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -31,6 +32,8 @@ def caveats_of(numbers: Numbers) -> tuple[Caveat, ...]:
     if facts.synthetic:
         text = f"{facts.name} is synthetic: its images are drawn by a program."
         caveats.append(Caveat("synthetic data", text))
+    caveats += [Caveat("imbalanced classes", text) for text in numbers.classes.sentences]
+    caveats += _resolution(numbers)
     caveats += _unfinished(numbers.by_batch_size)
     caveats += _changed_rules(numbers.requests)
     caveats += _added(numbers.requests)
@@ -41,6 +44,26 @@ def caveats_of(numbers: Numbers) -> tuple[Caveat, ...]:
         )
         caveats.append(Caveat("different machines", text))
     return tuple(caveats)
+
+
+def _resolution(numbers: Numbers) -> list[Caveat]:
+    """That there are too few test images to tell norms apart that differ by the margin."""
+    facts, margin = numbers.facts, numbers.rules.margin
+    shares = [norm.test_accuracy_percent.mean for norm in numbers.norms]
+    known = [share / 100 for share in shares if share is not None]
+    if facts.synthetic or not margin or not known or not numbers.verdicts:
+        return []
+    right = sum(known) / len(known)
+    error = 100 * math.sqrt(right * (1 - right) / facts.test_size)
+    if max(error, 100 / facts.test_size) <= margin:
+        return []
+    advice = "" if numbers.experiment.folds else "; --folds 5 would test on every image"
+    text = (
+        f"{facts.test_size:,} test images cannot resolve the margin of {margin:g} points: one image "
+        f"is {number(100 / facts.test_size, 2)} points, and the accuracy on so many has a standard "
+        f"error of about {number(error, 1)}. What is said holds for these images{advice}."
+    )
+    return [Caveat("few test images", text)]
 
 
 def _training(numbers: Numbers) -> list[Caveat]:

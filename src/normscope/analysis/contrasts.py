@@ -1,7 +1,8 @@
 """The families of comparisons that are judged: test accuracy, the other metrics, all pairs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -118,7 +119,7 @@ def contrasts_on(
     family = [
         metric_pairs(experiment, trials, norm, baseline, metric) for metric, norm, baseline in asked
     ]
-    judgements = judge(family, Rules(rules.sequential, rules.alpha, None)) if family else []
+    judgements = judge(family, replace(rules, margin=None)) if family else []
     return tuple(
         Contrast(metric, judgement, baseline)
         for (metric, _, baseline), judgement in zip(asked, judgements, strict=True)
@@ -157,13 +158,16 @@ def winners_of(
         if trial.metrics and trial.batch_size == size and trial.norm in names:
             accuracy = trial.metrics[TEST_ACCURACY.name]
             values[names.index(trial.norm), places[trial.seed]] = accuracy
-    p_value = _sequential_p_value if rules.sequential else _fixed_p_value
+    fixed = partial(_fixed_p_value, overlap=rules.overlap)
+    p_value = _sequential_p_value if rules.sequential else fixed
     found = winner_set(values, rules.alpha, p_value)
     return tuple(names[index] for index in found)
 
 
-def _fixed_p_value(differences: Sequence[float]) -> float:
-    return 1.0 if all_equal(differences) else t_p_value(differences)  # no spread: as in `judge`
+def _fixed_p_value(differences: Sequence[float], overlap: float) -> float:
+    if all_equal(differences):  # no spread: as in `judge`
+        return 1.0
+    return t_p_value(differences, overlap)
 
 
 def _sequential_p_value(differences: Sequence[float]) -> float:

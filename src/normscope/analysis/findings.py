@@ -15,6 +15,7 @@ from normscope.analysis.answers import (
 from normscope.analysis.compared import compared, listed, means
 from normscope.analysis.contrasts import to_choose
 from normscope.analysis.metrics import (
+    BALANCED_ACCURACY,
     CALIBRATION,
     DROP_SUM,
     PEAK_MEMORY,
@@ -24,6 +25,7 @@ from normscope.analysis.metrics import (
 from normscope.analysis.numbers import Numbers
 from normscope.analysis.reliance import calibration_remarks, robustness_remarks
 from normscope.analysis.sentences import Remark
+from normscope.analysis.statistics_batch import sub_batch_remarks
 from normscope.analysis.summaries import NormSummary
 from normscope.analysis.verdicts import Rules, Verdict
 from normscope.experiment.tuning import Search
@@ -35,7 +37,7 @@ def findings_of(numbers: Numbers) -> tuple[Remark, ...]:
     first = (*_tuning(numbers), *_places(numbers))
     if max(norm.finished for norm in numbers.norms) < 2:
         return (*first, *_single_runs(numbers))
-    told: list[Remark] = []
+    told = _balanced(numbers)
     for metric in dict.fromkeys(contrast.metric for contrast in numbers.secondary):
         told += compared(metric, numbers.secondary, numbers)
         if metric == CALIBRATION:
@@ -46,7 +48,13 @@ def findings_of(numbers: Numbers) -> tuple[Remark, ...]:
     if numbers.ran_alike:
         told += _costs(numbers)
     told += _foreseen(numbers)
-    return (*first, *_winners(numbers), *told, *_mistakes(numbers))
+    return (
+        *first,
+        *sub_batch_remarks(numbers),
+        *_winners(numbers),
+        *told,
+        *_mistakes(numbers),
+    )
 
 
 def _tuning(numbers: Numbers) -> list[Remark]:
@@ -177,10 +185,19 @@ def _single_runs(numbers: Numbers) -> list[Remark]:
     speed = f"epochs until test accuracy reached {numbers.level_percent:g} %: {speeds}{note}."
     smoothness = f"points by which test accuracy fell in all: {falls}{note}."
     return [
+        *_balanced(numbers, note),
         *([Remark("Speed", speed)] if speeds else []),
         *_unreached(numbers, note),
         *([Remark("Smoothness", smoothness)] if falls else []),
     ]
+
+
+def _balanced(numbers: Numbers, note: str = "") -> list[Remark]:
+    """What the norms reach if every class counts alike, where test classes are imbalanced."""
+    found = means(numbers, BALANCED_ACCURACY)
+    text = f"the mean of the recalls of all classes, in percent: {found}{note}."
+    told = numbers.classes.test_imbalanced and found
+    return [Remark(BALANCED_ACCURACY.topic, text)] if told else []
 
 
 def _unreached(numbers: Numbers, note: str = "") -> list[Remark]:

@@ -16,9 +16,12 @@ from normscope.experiment import EpochRecord, Predictions, Probes
 from normscope.stats import (
     Scaled,
     area_under_curve,
+    balanced_accuracy,
     calibration_error,
+    confusion_counts,
     drops,
     epochs_to_level,
+    macro_f1,
     temperature_scaled,
 )
 
@@ -47,6 +50,12 @@ class FinishedTrial:
             return None
         return temperature_scaled(self.predictions.logits, self.test_labels)
 
+    @cached_property
+    def confusion(self) -> np.ndarray:
+        """How many test images of each class were taken for which: int64, (classes, classes)."""
+        classes = self.predictions.logits.shape[1]
+        return confusion_counts(self.test_labels, self.predictions.classes, classes)
+
     @property
     def test_curve(self) -> list[float]:
         """Test accuracy in percent after each epoch, shape (E,)."""
@@ -61,9 +70,10 @@ class Metric:
     above, below or at the baseline's. `decimals` are those of sentences.
     `family_place`: its place in the family of secondary metrics; None if it is not tested.
     `averaged`: whether its mean over trials says anything. `is_time`: comparable only among trials
-    that ran in the same way. `level_percent`: the test accuracy whose first reaching it measures;
-    then None means never reached, which is later than every number. `topic` and `lead`: how its
-    finding begins; a metric without them is in tables only.
+    that ran in the same way. `needs_imbalance`: tested only where test classes are imbalanced.
+    `level_percent`: the test accuracy whose first reaching it measures; then None means never
+    reached, which is later than every number. `topic` and `lead`: how its finding begins; a metric
+    without them is in tables only.
     """
 
     name: str
@@ -76,6 +86,7 @@ class Metric:
     family_place: int | None = None
     averaged: bool = True
     is_time: bool = False
+    needs_imbalance: bool = False
     level_percent: float | None = None
     topic: str = ""
     lead: str = ""
@@ -101,6 +112,16 @@ class Metric:
 def test_accuracy(trial: FinishedTrial) -> float:
     """In percent, after the last epoch: the primary metric."""
     return trial.history[-1].test_accuracy_percent
+
+
+def mean_recall(trial: FinishedTrial) -> float:
+    """Balanced accuracy: the mean of the recalls of all classes with test images, in percent."""
+    return 100 * balanced_accuracy(trial.confusion)
+
+
+def mean_f1(trial: FinishedTrial) -> float:
+    """Macro F1: the mean of the F1 of all classes with test images, in percent."""
+    return 100 * macro_f1(trial.confusion)
 
 
 def train_accuracy(trial: FinishedTrial) -> float:
@@ -185,32 +206,39 @@ def peak_memory(trial: FinishedTrial) -> float | None:
 TEST_ACCURACY = Metric(
     "test_accuracy_percent", "Test accuracy", "%", 2, "higher",
     ("higher", "lower", "as high"), test_accuracy)
+BALANCED_ACCURACY = Metric(
+    "balanced_accuracy_percent", "Balanced accuracy", "%", 2, "higher",
+    ("higher", "lower", "as high"), mean_recall, family_place=0, needs_imbalance=True,
+    topic="Balanced accuracy", lead="the mean of the recalls of all classes was on average")
+MACRO_F1 = Metric(
+    "macro_f1_percent", "Macro F1", "%", 2, "higher",
+    ("higher", "lower", "as high"), mean_f1)
 TRAIN_ACCURACY = Metric(
     "train_accuracy_percent", "Train accuracy", "%", 2, None,
     ("higher", "lower", "as high"), train_accuracy)
 GAP = Metric(
     "gap_points", "Train − test accuracy", "points", 2, None,
-    ("wider", "narrower", "as wide"), gap, family_place=4,
+    ("wider", "narrower", "as wide"), gap, family_place=5,
     topic="Gap", lead="the gap between train and test accuracy was on average")
 DROP_SUM = Metric(
     "drop_sum_points", "Sum of drops", "points", 2, "lower",
-    ("more", "less", "as much"), drop_sum, family_place=2,
+    ("more", "less", "as much"), drop_sum, family_place=3,
     topic="Smoothness", lead="all drops of test accuracy together were on average")
 LARGEST_DROP = Metric(
     "largest_drop_points", "Largest drop", "points", 2, "lower",
-    ("deeper", "shallower", "as deep"), largest_drop, family_place=3)
+    ("deeper", "shallower", "as deep"), largest_drop, family_place=4)
 LARGEST_DROP_EPOCH = Metric(
     "largest_drop_epoch", "Epoch of the largest drop", "epoch", 0, None,
     ("later", "earlier", "as early"), largest_drop_epoch, averaged=False)
 AREA = Metric(
     "area_percent", "Mean of the accuracy curve", "points", 2, "higher",
-    ("higher", "lower", "as high"), area, family_place=1)
+    ("higher", "lower", "as high"), area, family_place=2)
 TEST_LOSS = Metric(
     "test_loss_nats", "Test loss", "nats", 3, "lower",
-    ("higher", "lower", "as high"), test_loss, family_place=5)
+    ("higher", "lower", "as high"), test_loss, family_place=6)
 CALIBRATION = Metric(
     "calibration_error_points", "Calibration error", "points", 2, "lower",
-    ("larger", "smaller", "as large"), calibration, family_place=6,
+    ("larger", "smaller", "as large"), calibration, family_place=7,
     topic="Calibration", lead="the calibration error was on average")
 TEMPERATURE = Metric(
     "temperature", "Temperature", "factor", 2, None,
@@ -224,10 +252,10 @@ SCALED_CALIBRATION = Metric(
     topic="Calibration", lead="the error that a temperature leaves was on average")
 SECONDS_PER_EPOCH = Metric(
     "seconds_per_epoch", "Time per epoch", "s", 1, "lower",
-    ("longer", "shorter", "as long"), seconds_per_epoch, family_place=7, is_time=True)
+    ("longer", "shorter", "as long"), seconds_per_epoch, family_place=8, is_time=True)
 INFERENCE_TIME = Metric(
     "inference_us_per_image", "Inference time per image", "µs", 1, "lower",
-    ("longer", "shorter", "as long"), inference_time, family_place=8, is_time=True)
+    ("longer", "shorter", "as long"), inference_time, family_place=9, is_time=True)
 PEAK_MEMORY = Metric(  # not tested: seeds hardly differ in it
     "peak_memory_mib", "Memory of a step", "MiB", 1, "lower",
     ("more", "less", "as much"), peak_memory)
@@ -243,7 +271,7 @@ def speed_metric(level_percent: float) -> Metric:
     return Metric(
         f"epochs_to_{level}_percent", f"Epochs to {level} %", "epochs", 1, "lower",
         ("later", "earlier", "as early"), partial(speed, level_percent=level_percent),
-        family_place=0, level_percent=level_percent,
+        family_place=1, level_percent=level_percent,
         topic="Speed", lead=f"{level} % test accuracy was on average reached",
     )  # fmt: skip
 
@@ -256,14 +284,23 @@ def metrics_of(levels_percent: Sequence[float]) -> tuple[Metric, ...]:
         *(DROP_SUM, LARGEST_DROP, LARGEST_DROP_EPOCH, AREA, TEST_LOSS, CALIBRATION),
         *CALIBRATION_FAMILY,
         *(SECONDS_PER_EPOCH, INFERENCE_TIME, PEAK_MEMORY),
+        *(BALANCED_ACCURACY, MACRO_F1),
     )
 
 
-def secondary_family(metrics: Sequence[Metric], ran_alike: bool) -> list[Metric]:
-    """The metrics that are tested besides test accuracy; times only where all `ran_alike`."""
+def secondary_family(
+    metrics: Sequence[Metric], ran_alike: bool, test_imbalanced: bool
+) -> list[Metric]:
+    """The metrics that are tested besides test accuracy.
+
+    Times only where all `ran_alike`, and balanced accuracy only where the test classes are
+    imbalanced: where they are not it says what test accuracy says, and would take from the others.
+    """
     tested = [
         (metric.family_place, metric)
         for metric in metrics
-        if metric.family_place is not None and (ran_alike or not metric.is_time)
+        if metric.family_place is not None
+        and (ran_alike or not metric.is_time)
+        and (test_imbalanced or not metric.needs_imbalance)
     ]
     return [metric for _, metric in sorted(tested, key=lambda place: place[0])]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from normscope.experiment import Result
+from normscope.stats import confusion_counts
 
 EXAMPLES = 10  # images shown per group
 RANKED = "the most confident mistakes first"
@@ -143,9 +144,7 @@ class _Votes:
 
     def confusion(self) -> np.ndarray:
         """Mean counts per trial: float64, shape (classes, classes), rows are true classes."""
-        size = len(self.class_names)
-        cells = self.labels * size + self.classes
-        counts = np.bincount(cells.ravel(), minlength=size * size).reshape(size, size)
+        counts = confusion_counts(self.labels, self.classes, len(self.class_names))
         return counts / self.trials
 
     def group(self, title: str, caption: str, images: np.ndarray) -> MistakeGroup:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from normscope.analysis.agreement import Agreement, agreement_of
 from normscope.analysis.calibration import reliability_of
+from normscope.analysis.classes import Classes, classes_of
 from normscope.analysis.contrasts import (
     Contrast,
     against_baseline,
@@ -50,6 +51,7 @@ from normscope.experiment import (
     Request,
     Result,
 )
+from normscope.experiment.folds import pooled, fold_index
 from normscope.experiment.tuning import Search
 from normscope.stats import Estimate, Reliability, VarianceSplit
 from normscope.words import counted
@@ -90,8 +92,9 @@ class Numbers:
     the same norms after it, and `grouping` those on who shares statistics with whom. `winners` are
     the norms that no other is shown to beat; None while that cannot be said. `reliability` is how
     sure the networks of each norm are, and how often right. `ran_alike`: whether the finished
-    trials ran in the same way, so that their times may be compared. `images` has what
-    norms say of each test image that is shown.
+    trials ran in the same way, so that their times may be compared. `classes` says how
+    frequent the classes are, and how well each is recognised. `images` has what norms say of each
+    test image that is shown.
     """
 
     experiment: Experiment
@@ -115,6 +118,7 @@ class Numbers:
     winners: tuple[str, ...] | None
     searches: tuple[Search, ...]
     mistakes: Mistakes
+    classes: Classes
     reliability: Mapping[str, Reliability]
     agreement: Agreement | None
     images: Mapping[int, ImageAnswers]
@@ -197,19 +201,25 @@ def numbers_of(
     experiment, requests, facts = contents.experiment, contents.requests, contents.facts
     results, labels = tuple(contents.results), contents.test_labels
     design = requests[-1].design if requests else Design()
-    rules = Rules(is_sequential(requests), design.alpha, design.margin_points)
+    overlap = 1 / (experiment.folds - 1) if experiment.folds else 0.0
+    rules = Rules(is_sequential(requests), design.alpha, design.margin_points, overlap)
     levels = tuple(levels_percent or design.levels_percent)
     probes = contents.probes
     metrics = (*metrics_of(levels), *robustness_metrics(probes.values()))
     trials = tuple(
-        summarize_trial(result, metrics, labels, probes.get(result.trial.id)) for result in results
+        summarize_trial(
+            result, metrics, labels[fold_index(result.trial, labels)], probes.get(result.trial.id)
+        )
+        for result in results
     )
     verdicts = verdicts_on(experiment, trials, rules, facts.chance_percent)
-    by_batch_size = summarize_norms(experiment, trials, metrics, verdicts)
+    by_batch_size = summarize_norms(experiment, trials, metrics, verdicts, overlap)
     size = experiment.main_batch_size
     main = [result for result in results if result.trial.recipe.batch_size == size]
     ran_alike = _ran_alike(main)
-    family = secondary_family(metrics, ran_alike)
+    main = pooled(main, labels)
+    classes = classes_of(facts, main, experiment.norms, labels)
+    family = secondary_family(metrics, ran_alike, classes.test_imbalanced)
     if whole_train_size is None and experiment.train_limit is None:
         whole_train_size = facts.train_size
     mistakes = find_mistakes(main, experiment.norms, facts.class_names, labels)
@@ -232,11 +242,12 @@ def numbers_of(
             experiment, trials, against_baseline(experiment, CALIBRATION_FAMILY), rules
         ),
         robustness=robustness_of(experiment, trials, metrics, rules, has_clean(probes.values())),
-        evidence=evidence_of(experiment, main, labels),
-        variances=variances_of(experiment, main, labels),
+        evidence=() if experiment.folds else evidence_of(experiment, main, labels),
+        variances={} if experiment.folds else variances_of(experiment, main, labels),
         winners=winners_of(experiment, by_batch_size, trials, rules),
         searches=tuple(contents.searches),
         mistakes=mistakes,
+        classes=classes,
         agreement=agreement_of(main, experiment.norms, labels, rules.alpha),
         images=image_answers(main, experiment.norms, labels, mistakes.pictures()),
         heat_maps=tuple(contents.heat_maps),

@@ -76,10 +76,11 @@ def summarize_norms(
     trials: Sequence[TrialSummary],
     metrics: Sequence[Metric],
     verdicts: Mapping[tuple[str, int], Verdict],
+    overlap: float = 0.0,
 ) -> tuple[NormSummary, ...]:
     """Every norm at every batch size, the batch sizes ascending.
 
-    `verdicts`: by norm and batch size; the baseline has none.
+    `verdicts`: by norm and batch size; the baseline has none. `overlap`: as for `Rules`.
     """
     summaries = []
     for size in experiment.batch_sizes:
@@ -95,7 +96,9 @@ def summarize_norms(
                     finished=statuses.count("finished"),
                     guessing=Guessing.among(statuses, experiment.seeds),
                     failed=statuses.count("failed"),
-                    estimates={m.name: _estimate(m, values) for m in metrics if m.averaged},
+                    estimates={
+                        m.name: _estimate(m, values, overlap) for m in metrics if m.averaged
+                    },
                     reached={m.name: len(_known(m, values)) for m in metrics if m.level_percent},
                     verdict=verdicts.get((norm, size)),
                 )
@@ -103,10 +106,10 @@ def summarize_norms(
     return tuple(summaries)
 
 
-def _estimate(metric: Metric, trials: Sequence[Values]) -> Estimate:
+def _estimate(metric: Metric, trials: Sequence[Values], overlap: float) -> Estimate:
     known = _known(metric, trials)
     censored = metric.level_percent is not None and len(known) < len(trials)
-    return t_interval([] if censored else known)
+    return t_interval([] if censored else known, overlap=overlap)
 
 
 def _known(metric: Metric, trials: Sequence[Values]) -> list[float]:

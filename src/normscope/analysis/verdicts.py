@@ -31,11 +31,16 @@ from normscope.stats import (
 
 @dataclass(frozen=True)
 class Rules:
-    """How a family is judged. `margin` is in the metric's unit; None where there is none."""
+    """How a family is judged. `margin` is in the metric's unit; None where there is none.
+
+    `overlap`: by how much the training sets of seeds overlap, as `stats.t_interval` takes it; 0
+    without cross-validation.
+    """
 
     sequential: bool
     alpha: float
     margin: float | None
+    overlap: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -152,11 +157,18 @@ def _p_value(pairs: Pairs, rules: Rules) -> float:
         return 1.0
     if rules.sequential:
         return anytime_p_value(pairs.differences, by_sign=pairs.ordinal)
-    return (sign_flip_p_value if pairs.ordinal else t_p_value)(pairs.differences)
+    if pairs.ordinal:
+        return sign_flip_p_value(pairs.differences)
+    return t_p_value(pairs.differences, rules.overlap)
 
 
 def _may_be_judged(pairs: Pairs, rules: Rules) -> bool:
-    """A fixed design is looked at once, when it is complete; and there must be some spread."""
+    """A fixed design is looked at once, when it is complete; and there must be some spread.
+
+    Signs of folds are no independent draws, for which there is no correction.
+    """
+    if pairs.ordinal and rules.overlap:
+        return False
     spread = pairs.ordinal or not all_equal(pairs.differences)
     return spread and (rules.sequential or pairs.complete)
 
@@ -188,8 +200,8 @@ def _judge_one(pairs: Pairs, rules: Rules, p: float, level: float, family: int) 
 def _seeds_needed(pairs: Pairs, rules: Rules, family: int) -> int | None:
     """The total of seeds that would probably decide, if the differences go on as they were."""
     plain = t_interval(pairs.differences)
-    if pairs.ordinal or plain.mean is None or not _may_be_judged(pairs, rules):
-        return None
+    if pairs.ordinal or plain.mean is None or not _may_be_judged(pairs, rules) or rules.overlap:
+        return None  # more folds do not make their overlap smaller
     return seeds_to_decide(
         plain.mean,
         plain.sd or 0.0,
@@ -205,7 +217,7 @@ def _interval(pairs: Pairs, rules: Rules, alpha: float) -> tuple[float, float] |
     if pairs.ordinal or not _may_be_judged(pairs, rules):
         return None
     if not rules.sequential:
-        plain = t_interval(pairs.differences, 1 - alpha)
+        plain = t_interval(pairs.differences, 1 - alpha, rules.overlap)
         return None if plain.low is None or plain.high is None else (plain.low, plain.high)
     running = running_interval(pairs.differences, alpha)
     return (running.low, running.high) if np.isfinite([running.low, running.high]).all() else None

@@ -1,5 +1,6 @@
-"""The commands of `normscope data`: list, fetch, add, verify and show data sets."""
+"""The commands of `normscope data`: list, fetch, add, verify, show and check data sets."""
 
+import json
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -7,12 +8,14 @@ from typing import Annotated, Optional
 
 import typer
 
-from normscope.cli.options import DataDir, Debug, errors_in_one_line
+from normscope.cli.options import AsJson, DataDir, Debug, errors_in_one_line, file
 from normscope.errors import RunError
 
 # ruff: noqa: UP045  # typer reads annotations at run time, on Python 3.10 too
 
-data_app = typer.Typer(no_args_is_help=True, help="List, fetch, add, verify and show data sets.")
+data_app = typer.Typer(
+    no_args_is_help=True, help="List, fetch, add, verify, show and check data sets."
+)
 
 
 @data_app.command("list")
@@ -89,3 +92,42 @@ def show(
         picture = user_path(out or f"{name}.png")
         save_samples(data.load_dataset(name, data_dir), picture)
         print(f"wrote {picture}")
+
+
+@data_app.command()
+def check(
+    path: Annotated[
+        Path, typer.Argument(parser=file, metavar="DIR", help="A folder or file of your images.")
+    ],
+    image_size: Annotated[
+        Optional[int],
+        typer.Option(help="Side in pixels that they get. Default: 64 or 32, as they are.", min=8),
+    ] = None,
+    skip_bad: Annotated[
+        bool, typer.Option("--skip-bad", help="Leave bad images out, as compare then does.")
+    ] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Name all that was found, not the first five of a kind.")
+    ] = False,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Look through images of your own: what is wrong with them, and how they would be read."""
+    with errors_in_one_line(debug):
+        from normscope.cli.images import findings_as_dict, show_findings
+        from normscope.data.own import inspect, verdict
+        from normscope.observers import observer_for
+
+        with closing(observer_for(sys.stderr)) as observer:
+            findings = inspect(
+                path, image_size=image_size, skip_bad=skip_bad, progress=observer.images_read
+            )
+        outcome = verdict(findings, str(path), skip_bad)
+        if as_json:
+            print(json.dumps(findings_as_dict(findings, skip_bad), indent=2))
+        else:
+            show_findings(findings, every)
+        if findings.stops(skip_bad):
+            raise RunError(f"compare would stop: {outcome}")
+        if not as_json:
+            print(outcome)

@@ -23,6 +23,8 @@ from normscope.cli.options import (
     DeviceName,
     DryRun,
     Epochs,
+    Folds,
+    ImageSize,
     Levels,
     Margin,
     MaxLr,
@@ -33,6 +35,8 @@ from normscope.cli.options import (
     RecipeOption,
     Seeds,
     Settings,
+    SkipBad,
+    StatBatch,
     TestLimit,
     TrainLimit,
     Workers,
@@ -50,6 +54,9 @@ Outcome = TypeVar("Outcome")
 def compare(
     dataset: DatasetName = None,
     data_dir: DataDir = None,
+    image_size: ImageSize = None,
+    skip_bad: SkipBad = None,
+    folds: Folds = None,
     model: ModelName = None,
     norms: Norms = None,
     baseline: Annotated[
@@ -68,6 +75,7 @@ def compare(
     epochs: Epochs = None,
     batch_size: BatchSize = None,
     batch_sizes: BatchSizes = None,
+    stat_batch: StatBatch = None,
     max_lr: MaxLr = None,
     protocol: Annotated[
         Optional[str],
@@ -146,10 +154,14 @@ def compare(
             config,
             settings or (),
             dataset=dataset,
+            image_size=image_size,
+            skip_bad=skip_bad or None,
+            folds=folds,
             model=model,
             norms=[norm.strip() for norm in norms.split(",")] if norms is not None else None,
             baseline=baseline,
             placement=placement,
+            stat_batch=stat_batch,
             batch_sizes=batch_sizes,
             protocol=protocol,
             recipe=recipe,
@@ -161,6 +173,7 @@ def compare(
             train_limit=train_limit,
             test_limit=test_limit,
         )
+        experiment = _read(experiment, data_dir, as_json)
         folder = folder_of(experiment, out)
         if baseline is not None:
             check_baseline(folder, experiment.baseline)
@@ -193,6 +206,9 @@ def investigate(
     ],
     dataset: DatasetName = None,
     data_dir: DataDir = None,
+    image_size: ImageSize = None,
+    skip_bad: SkipBad = None,
+    folds: Folds = None,
     model: ModelName = None,
     norms: Annotated[
         Optional[str],
@@ -248,6 +264,9 @@ def investigate(
             None,
             settings or (),
             dataset=dataset,
+            image_size=image_size,
+            skip_bad=skip_bad or None,
+            folds=folds,
             model=model,
             norms=[norm.strip() for norm in norms.split(",")] if norms is not None else None,
             batch_sizes=batch_sizes,
@@ -262,7 +281,7 @@ def investigate(
         )
         planned = plan(
             name,
-            experiment,
+            _read(experiment, data_dir, as_json),
             out=out,
             data_dir=data_dir,
             device=device,
@@ -315,6 +334,16 @@ def _run(checked: Any, as_json: bool) -> None:
     except EveryTrialFailed as failure:
         comparison = failure.comparison
     _show(comparison, as_json, comparison.page)
+
+
+def _read(experiment: Any, data_dir: Path | None, as_json: bool) -> Any:
+    """The experiment with a user's network and images by name; images are read meanwhile."""
+    from normscope.observers import observer_for
+    from normscope.study.own import named
+
+    stream = sys.stderr if as_json else sys.stdout
+    with closing(observer_for(stream, lambda: None)) as observer:
+        return named(experiment, data_dir, observer)
 
 
 def _watched(

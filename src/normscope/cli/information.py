@@ -60,10 +60,9 @@ def cost(
     model: Annotated[
         Optional[str], typer.Option(help="One of {models}, or yours: net.py:build. Default: s8.")
     ] = None,
-    dataset: Annotated[
-        Optional[str], typer.Option(help="One of {datasets}. Default: shapes.")
-    ] = None,
+    dataset: options.DatasetName = None,
     data_dir: options.DataDir = None,
+    image_size: options.ImageSize = None,
     placement: Annotated[
         Optional[str], typer.Option(help="post (default), pre or both, as for compare.")
     ] = None,
@@ -95,6 +94,7 @@ def cost(
             "norms": [norm.strip() for norm in norms.split(",")] if norms is not None else None,
             "model": model,
             "dataset": dataset,
+            "image_size": image_size,
             "placement": placement,
             "recipe": recipe,
             "batch_size": batch_size,

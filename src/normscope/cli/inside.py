@@ -48,10 +48,9 @@ def probe(
         Optional[str],
         typer.Option(help="Of a file: its norm, for a network that is made with one."),
     ] = None,
-    dataset: Annotated[
-        Optional[str], typer.Option(help="Of a file: one of {datasets}. Default: shapes.")
-    ] = None,
+    dataset: options.DatasetName = None,
     data_dir: DataDir = None,
+    image_size: options.ImageSize = None,
     test_limit: options.TestLimit = None,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -63,7 +62,13 @@ def probe(
     """
     with errors_in_one_line(debug):
         if what.is_dir() or not what.suffix:
-            given = {"model": model, "norm": norm, "dataset": dataset, "test-limit": test_limit}
+            given = {
+                "model": model,
+                "norm": norm,
+                "dataset": dataset,
+                "image-size": image_size,
+                "test-limit": test_limit,
+            }
             named = [f"--{key}" for key, value in given.items() if value is not None]
             if named:
                 raise UsageError(f"{what} says what is looked into; leave out {', '.join(named)}")
@@ -76,7 +81,11 @@ def probe(
         from normscope.study.elsewhere import probe_weights
 
         experiment = read_experiment(
-            model=model, dataset=dataset, norms=[norm or "bn"], test_limit=test_limit
+            model=model,
+            dataset=dataset,
+            image_size=image_size,
+            norms=[norm or "bn"],
+            test_limit=test_limit,
         )
         looked = probe_weights(
             what, experiment, probes.split(","), as_it_is=norm is None, data_dir=data_dir,

@@ -126,14 +126,46 @@ DataDir = Annotated[
 # -- what is trained: the options of compare and investigate ---------------------------------------
 
 DatasetName = Annotated[
-    Optional[str], typer.Option(help="One of {datasets}. Default: shapes, which is embedded.")
+    Optional[str],
+    typer.Option(
+        metavar="NAME|PATH",
+        help="One of {datasets}, or a folder or file of images of your own (docs/images.md). "
+        "Default: shapes, which is embedded.",
+    ),
+]
+
+ImageSize = Annotated[
+    Optional[int],
+    typer.Option(
+        help="Of images of your own: pixels of a side. Default: theirs if all are alike and "
+        "small, else 64, or 32 if most are smaller.",
+        min=8,
+    ),
+]
+
+Folds = Annotated[
+    Optional[int],
+    typer.Option(
+        help="Cross-validate: deal all images out into so many folds, and test on each in turn. "
+        "For few images.",
+        min=2,
+    ),
+]
+
+SkipBad = Annotated[
+    Optional[bool],
+    typer.Option(
+        "--skip-bad",
+        show_default=False,
+        help="Of images of your own: go on without those that cannot be used.",
+    ),
 ]
 
 ModelName = Annotated[
     Optional[str],
     typer.Option(
         help="One of {models}, or your own as net.py:build, whose norm layers are swapped. "
-        "Default: s8."
+        "Default: s8, or s8-gap for images of your own."
     ),
 ]
 
@@ -150,7 +182,8 @@ RecipeOption = Annotated[
         parser=recipe,
         metavar="NAME|FILE",
         show_default=False,
-        help="One of {recipes}, or a TOML file of one. Default: quick on shapes, s8 elsewhere.",
+        help="One of {recipes}, or a TOML file of one. Default: s8, quick on shapes, small on "
+        "images of your own.",
     ),
 ]
 
@@ -189,6 +222,17 @@ BatchSizes = Annotated[
         metavar="A,B,...",
         show_default=False,
         help="Compare at each of these; the learning rate is scaled with it.",
+    ),
+]
+
+StatBatch = Annotated[
+    Any,
+    typer.Option(
+        parser=integers,
+        metavar="A,B,...",
+        show_default=False,
+        help="Besides bn over whole batches, bn with its statistics over so many images of a batch "
+        "(ghost-bn); batch and learning rate stay.",
     ),
 ]
 

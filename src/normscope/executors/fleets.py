@@ -19,10 +19,13 @@ class Fleets(Executor):
 def fleets(trials: Sequence[Trial], size: int) -> list[list[Trial]]:
     """The trials in groups of at most `size` that differ only in their seed.
 
-    The groups come in the order of their first trials.
+    Those of a group see the same images, so that a fold is by itself. The groups come in the order
+    of their first trials.
     """
-    alike: dict[str, list[Trial]] = {}
+    alike: dict[tuple[str, int | None], list[Trial]] = {}
     for trial in trials:
-        alike.setdefault(trial.model_copy(update={"seed": 0}).id, []).append(trial)
+        images = None if trial.folds is None else trial.seed  # each time others are dealt out
+        key = trial.model_copy(update={"seed": 0}).id, images
+        alike.setdefault(key, []).append(trial)
     groups = [some[i : i + size] for some in alike.values() for i in range(0, len(some), size)]
     return sorted(groups, key=lambda group: trials.index(group[0]))

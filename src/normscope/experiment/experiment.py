@@ -18,7 +18,7 @@ from pydantic_core import InitErrorDetails
 from normscope.errors import lookup
 from normscope.experiment.frozen import Frozen, PositiveInt
 from normscope.experiment.recipe import Recipe, in_a_word
-from normscope.experiment.recipes import RECIPES, default_recipe
+from normscope.experiment.recipes import KNOWN, RECIPES, default_recipe
 from normscope.experiment.source import Source
 from normscope.norms import canonical
 
@@ -33,6 +33,11 @@ DEFAULT_NORMS = ("bn", "gn", "ln")
 def default_seeds(dataset: str) -> int:
     """The number of seeds used for a data set when none is given."""
     return 5 if dataset == "shapes" else 3
+
+
+def default_model(dataset: str) -> str:
+    """The network used for a data set when none is named; one that takes images of any size."""
+    return "s8" if dataset in KNOWN else "s8-gap"
 
 
 def _complete_recipe(value: Any, info: ValidationInfo) -> Any:
@@ -69,7 +74,11 @@ class Experiment(Frozen):
     are compared with. The limits keep the first N images of a split. With
     several `batch_sizes` everything is trained with each of them, the learning rate scaled with it.
     `model` is a name, or ``net.py:build`` for a network of the user's own. `sources` tells of norms
-    of the user's own by name, `model_source` of the network; `compare` fills them in.
+    of the user's own by name, `model_source` of the network, `images` of the images; `compare`
+    fills them in. `dataset` is a name, or a folder or file of images, which become squares of
+    `image_size` pixels; with `skip_bad` images that cannot be used are left out. With `folds` there
+    is no test set of its own: all images are dealt out, and seed s is trained without fold s modulo
+    `folds` and tested on it, so that the number of seeds is a multiple of that of the folds.
     The protocol "drop-in" trains every norm by the recipe, "tuned" with the learning rate that is
     best for it on images held out from the training set.
 
@@ -77,12 +86,15 @@ class Experiment(Frozen):
     """
 
     dataset: str = "shapes"
-    model: str = "s8"
+    model: str = Field(default_factory=lambda data: default_model(data["dataset"]))
     norms: Annotated[tuple[str, ...], Field(min_length=1)] = DEFAULT_NORMS
     recipe: Annotated[Recipe, BeforeValidator(_complete_recipe)] = Field(
         default_factory=lambda data: RECIPES[default_recipe(data["dataset"])]
     )
-    seeds: PositiveInt = Field(default_factory=lambda data: default_seeds(data["dataset"]))
+    folds: Annotated[int, Field(ge=2, strict=True)] | None = None
+    seeds: PositiveInt = Field(
+        default_factory=lambda data: data["folds"] or default_seeds(data["dataset"])
+    )
     train_limit: PositiveInt | None = None
     test_limit: PositiveInt | None = None
     batch_sizes: tuple[PositiveInt, ...] = Field(
@@ -92,6 +104,9 @@ class Experiment(Frozen):
     own_seeds: tuple[Seed, ...] = ()  # none: 0, 1, 2, ...
     sources: dict[str, Source] = Field(default_factory=dict)
     model_source: Source | None = None
+    image_size: PositiveInt | None = None
+    skip_bad: bool = False
+    images: Source | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -108,11 +123,35 @@ class Experiment(Frozen):
             raise ValueError("give seeds of your own as the list `seeds`, and leave own_seeds out")
         return self
 
+    @model_validator(mode="after")
+    def _folds_agree(self) -> "Experiment":
+        if self.folds is None:
+            return self
+        if self.seeds % self.folds or self.own_seeds:
+            some = ", ".join(str(self.folds * times) for times in (1, 2, 3))
+            raise ValueError(
+                f"each of {self.folds} folds is tested equally often: leave seeds out, or write "
+                f"{some}, ..."
+            )
+        if self.train_limit or self.test_limit:
+            raise ValueError("folds are of all images; leave the limits out")
+        if self.protocol == "tuned":
+            raise ValueError("folds leave no images to search learning rates on; set max_lr")
+        return self
+
     @model_serializer(mode="wrap")
     def _without_what_is_usual(self, write: Any) -> dict[str, Any]:
-        """Folders were written before there were own seeds, own norms and own networks."""
+        """Folders were written before there was anything of a user's own, and folds."""
         values = write(self)
-        for since in ("own_seeds", "sources", "model_source"):
+        for since in (
+            "own_seeds",
+            "sources",
+            "model_source",
+            "image_size",
+            "skip_bad",
+            "images",
+            "folds",
+        ):
             if not getattr(self, since):
                 values.pop(since, None)
         return values
@@ -202,7 +241,12 @@ class Experiment(Frozen):
         model = self.model
         if self.model_source is not None:  # what is edited is another network
             model += "-" + self.model_source.fingerprint.replace(" ", "-")
-        parts = [self.dataset, model, self.recipe.name, *self._changes_to_recipe()]
+        dataset = self.dataset
+        if self.images is not None:
+            dataset += "-" + self.images.fingerprint[:8]
+        parts = [dataset, model, self.recipe.name, *self._changes_to_recipe()]
+        if self.folds:
+            parts.append(f"folds{self.folds}")
         if self.train_limit:
             parts.append(f"train{self.train_limit}")
         if self.test_limit:
@@ -257,8 +301,11 @@ class Experiment(Frozen):
 
 
 def _flat(experiment: Experiment) -> dict[str, Any]:
-    """Everything but the size of an experiment: its norms, seeds and batch sizes."""
+    """Everything but the size of an experiment: its norms, seeds and batch sizes.
+
+    What images are read with is in their fingerprint.
+    """
     size = {"norms", "sources", "seeds", "own_seeds", "batch_sizes"}
-    values = experiment.model_dump(exclude={*size, "recipe"})
+    values = experiment.model_dump(exclude={*size, "recipe", "image_size", "skip_bad"})
     recipe = {f"recipe.{key}": value for key, value in experiment.recipe}
     return {**values, **recipe}

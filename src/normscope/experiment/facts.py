@@ -1,12 +1,19 @@
 """What a report says of a data set and of a model; true when neither is at hand."""
 
+from typing import Any
+
 import numpy as np
+from pydantic import model_serializer
 
 from normscope.experiment.frozen import Frozen
 
 
 class DatasetFacts(Frozen):
-    """What a report says of a data set; it stays true when the data set itself is not at hand."""
+    """What a report says of a data set; it stays true when the data set itself is not at hand.
+
+    `train_counts`, `test_counts`: images per class, in the order of `class_names`; None in folders
+    that were written before they were counted.
+    """
 
     name: str
     description: str
@@ -16,11 +23,28 @@ class DatasetFacts(Frozen):
     test_size: int
     image_shape: tuple[int, int, int]
     checksums: dict[str, str]
+    train_counts: tuple[int, ...] | None = None
+    test_counts: tuple[int, ...] | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_what_was_not_counted(self, write: Any) -> dict[str, Any]:
+        """Folders were written before classes were counted."""
+        return {key: value for key, value in write(self).items() if value is not None}
 
     @property
     def chance_percent(self) -> float:
-        """The test accuracy of guessing, where classes are equally frequent."""
-        return 100 / len(self.class_names)
+        """The test accuracy of guessing, which is to answer always with the largest training class.
+
+        It is the share of that class among the test images, and the mean share where several
+        classes are the largest. So it is 100 % / classes where the training classes are equally
+        frequent; that is also the answer where they were not counted.
+        """
+        if self.train_counts is None or self.test_counts is None:
+            return 100 / len(self.class_names)
+        largest = max(self.train_counts)
+        both = zip(self.train_counts, self.test_counts, strict=True)
+        tested = [test for train, test in both if train == largest]
+        return 100 * sum(tested) / (len(tested) * sum(self.test_counts))
 
 
 class LayerSummary(Frozen):

@@ -34,12 +34,14 @@ def make_trial(
     source = experiment.sources.get(parse(norm).name)
     return Trial(
         dataset=experiment.dataset,
+        images=experiment.images.fingerprint if experiment.images else None,
         train_limit=experiment.train_limit,
         test_limit=experiment.test_limit,
         model=experiment.model,
         model_source=experiment.model_source.fingerprint if experiment.model_source else None,
         norm=norm,
         source=source.fingerprint if source else None,
+        folds=experiment.folds,
         recipe=recipe,
         seed=seed,
         validation=validation,

@@ -11,7 +11,7 @@ from normscope.errors import UsageError
 from normscope.experiment.design import Design
 from normscope.experiment.experiment import DEFAULT_NORMS, Experiment, whole_recipe
 from normscope.experiment.recipe import Misfit, Recipe
-from normscope.norms import PLACEMENTS, Placement, canonical, placed
+from normscope.norms import PLACEMENTS, Placement, canonical, over_sub_batches, placed
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -31,27 +31,43 @@ def read_experiment(
     Those of `OF_RECIPE` change the recipe, and so do the `settings`, such as "max_lr=0.05".
     `recipe` is the name of one, or the path of a file for `read_recipe`. `baseline` puts that norm
     first. `placement` is for every norm that says no place of its own: "post" the activation, "pre"
-    it, or "both", once each. Raises `UsageError` in one line, in which what is in `changes` has the
-    name of its option.
+    it, or "both", once each. `stat_batch` are numbers of images: behind every bn come norms that
+    take its statistics over so many of them. Raises `UsageError` in one line, in which what is in
+    `changes` has the name of its option.
     """
+    values = read_toml(path, "config file") if path else {}
+    return experiment_of(values, settings, path, **changes)
+
+
+def experiment_of(
+    values: Mapping[str, Any],
+    settings: Sequence[str] = (),
+    source: Path | str | None = None,
+    **changes: Any,
+) -> Experiment:
+    """The same with the values of a TOML file, which messages call `source`."""
     changes = {key: value for key, value in changes.items() if value is not None}
     texts = _read_settings(settings, changes)
     given = {**dict.fromkeys(changes), **{key: f"--set {key}={texts[key]}" for key in texts}}
-    values = _read_toml(path, "config file") if path else {}
     baseline, base = changes.pop("baseline", None), changes.pop("recipe", None)
     recipe = {key: changes.pop(key) for key in OF_RECIPE if key in changes}
     recipe |= {key: _number_or_text(text) for key, text in texts.items()}
-    values |= changes
+    values = {**values, **changes}
     if recipe or base is not None:
-        values["recipe"] = _merge_recipe(values.get("recipe"), base, recipe)
+        values["recipe"] = merge_recipe(values.get("recipe"), base, recipe)
     places = _places(values.pop("placement", None))
     if places and isinstance(norms := values.get("norms", list(DEFAULT_NORMS)), list | tuple):
         values["norms"] = _in_places(norms, places)
         baseline = baseline and placed(baseline, places[0])
+    asked = "--stat-batch" if "stat_batch" in given else f"{source}: stat_batch"
+    sizes = _statistics_batches(values.pop("stat_batch", None), asked)
+    if sizes and isinstance(norms := values.get("norms", list(DEFAULT_NORMS)), list | tuple):
+        values["norms"] = _over_sub_batches(norms, sizes, asked)
     try:
         experiment = Experiment.model_validate(values)
     except ValidationError as error:
-        raise UsageError(explain(error, Experiment, given, path)) from error
+        raise UsageError(explain(error, Experiment, given, source)) from error
+    _check_within(experiment, sizes, asked)
     return experiment if baseline is None else _with_baseline(experiment, baseline)
 
 
@@ -72,13 +88,63 @@ def _in_places(norms: Sequence[Any], places: Sequence[Placement]) -> list[Any]:
     return list(dict.fromkeys(put))
 
 
+def _statistics_batches(sizes: Any, asked: str) -> tuple[int, ...]:
+    """The numbers of images that statistics are to run over; none if nothing was asked for.
+
+    `asked`: what the user calls them, for the message of a `UsageError`.
+    """
+    if sizes is None:
+        return ()
+    if not isinstance(sizes, list | tuple) or not sizes or {*map(type, sizes)} != {int}:
+        raise UsageError(f"{asked} {sizes!r}: write a list of whole numbers, such as [2, 8, 32]")
+    if len({*sizes}) < len(sizes):
+        raise UsageError(f"{asked} {_listed(sizes)}: names a size twice")
+    if 1 in sizes:
+        raise UsageError(
+            f"{asked} {_listed(sizes)}: statistics over 1 image are no longer those of a batch, "
+            "but of InstanceNorm (in) while it trains; write sizes from 2 on"
+        )
+    if min(sizes) < 1:
+        raise UsageError(f"{asked} {_listed(sizes)}: write numbers of images from 2 on")
+    return tuple(sizes)
+
+
+def _over_sub_batches(norms: Sequence[Any], sizes: Sequence[int], asked: str) -> list[Any]:
+    """Each norm and, behind bn, bn over sub-batches of each of the sizes; those named stay once."""
+    named = {canonical(norm) for norm in norms if isinstance(norm, str)}
+    put: list[Any] = []
+    for norm in norms:
+        smaller = [over_sub_batches(norm, size) for size in sizes] if isinstance(norm, str) else []
+        put += [norm, *(other for other in smaller if other and other not in named)]
+    if not any(over_sub_batches(norm, 2) for norm in named):
+        raise UsageError(
+            f"{asked} takes the statistics of bn over fewer images, and bn is not among the norms "
+            f"({_listed(norms)}); add bn to --norms"
+        )
+    return put
+
+
+def _check_within(experiment: Experiment, sizes: Sequence[int], asked: str) -> None:
+    """Raise `UsageError` for statistics over a whole batch or more."""
+    batch = min(experiment.batch_sizes)
+    if sizes and max(sizes) >= batch:
+        raise UsageError(
+            f"{asked} {_listed(sizes)}: {max(sizes)} images are a whole batch of {batch} or more, "
+            f"and bn itself takes its statistics over whole batches; write sizes below {batch}"
+        )
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return ",".join(map(str, values))
+
+
 def read_recipe(path: Path) -> Recipe:
     """Read a recipe from a TOML file, whose keys are the recipe's fields, and `base`.
 
     With a base the file holds what to change in that recipe; without one it holds a whole recipe.
     The name is the file's, unless it gives another. Raises `UsageError` in one line.
     """
-    values = {"name": path.stem, **_read_toml(path, "recipe file")}
+    values = {"name": path.stem, **read_toml(path, "recipe file")}
     try:
         return Recipe.model_validate(whole_recipe(values) if "base" in values else values)
     except UsageError as error:
@@ -133,8 +199,8 @@ def _number_or_text(text: str) -> int | float | str:
     return text
 
 
-def _merge_recipe(from_file: Any, base: str | Path | None, changes: dict[str, Any]) -> Any:
-    """Put the command line's changes over its recipe, or the file's, a name or a table."""
+def merge_recipe(from_file: Any, base: str | Path | None, changes: Mapping[str, Any]) -> Any:
+    """Put changes over the recipe of the command line, or the file's, a name or a table."""
     if isinstance(base, Path):
         return {"base": read_recipe(base), **changes}
     if base is not None:
@@ -148,7 +214,8 @@ def _merge_recipe(from_file: Any, base: str | Path | None, changes: dict[str, An
     return from_file  # neither; its validation says so
 
 
-def _read_toml(path: Path, what: str) -> dict[str, Any]:
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """What a TOML file holds; `what` it is to be goes into the message of a `UsageError`."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # Notepad writes a mark
     except OSError as error:
@@ -161,7 +228,7 @@ def explain(
     error: ValidationError,
     model: type[BaseModel],
     given: Mapping[str, str | None],
-    path: Path | None = None,
+    path: Path | str | None = None,
 ) -> str:
     """Say in one line what is wrong with each value, and which keys there are if one is unknown.
 
@@ -172,7 +239,7 @@ def explain(
 
 
 def _explain_one(
-    item: Any, model: type[BaseModel], given: Mapping[str, str | None], path: Path | None
+    item: Any, model: type[BaseModel], given: Mapping[str, str | None], path: Path | str | None
 ) -> str:
     where, value = [str(part) for part in item["loc"]], item["input"]
     message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")

@@ -36,6 +36,17 @@ RECIPES = {
         ),
         # A first answer on real images.
         Recipe(name="fast", epochs=5, batch_size=128, max_lr=0.1),
+        # For some hundred or thousand images of one's own: small batches, so that there are steps
+        # enough. Images are not mirrored, since that is wrong for what can be read.
+        Recipe(
+            name="small",
+            epochs=30,
+            batch_size=32,
+            max_lr=0.05,
+            optimizer="sgd-nesterov",
+            weight_decay=0.0005,
+            weight_decay_on="weights",
+        ),
         # For a network that a short training leaves unfinished.
         Recipe(
             name="long",
@@ -51,6 +62,10 @@ RECIPES = {
 }
 
 
+# The data sets that come with normscope, and the recipe that is used for each when none is named.
+KNOWN = {"shapes": "quick", "cifar10": "s8", "cifar100": "s8"}
+
+
 def default_recipe(dataset: str) -> str:
     """The recipe used for a data set when none is named."""
-    return "quick" if dataset == "shapes" else "s8"
+    return KNOWN.get(dataset, "small")

@@ -1,4 +1,4 @@
-"""Where a norm or a network of a user's own comes from."""
+"""Where norms, a network or images of a user's own come from."""
 
 from normscope.experiment.frozen import Frozen
 

@@ -30,12 +30,19 @@ class Trial(Frozen):
     validation: bool = False  # trained on nine tenths of the training images, tested on the rest
     source: str | None = None  # the fingerprint of a norm of the user's own
     model_source: str | None = None  # that of a network of the user's own
+    images: str | None = None  # and that of images of the user's own
+    folds: int | None = None  # of cross-validation, of which the seed says the one that is tested
 
     @model_serializer(mode="wrap")
     def _without_what_is_usual(self, write: Any) -> dict[str, Any]:
-        """Ids and records were made before there were own norms and networks."""
-        since = ("source", "model_source")
+        """Ids and records were made before there was anything of a user's own, and folds."""
+        since = ("source", "model_source", "images", "folds")
         return {k: v for k, v in write(self).items() if k not in since or v is not None}
+
+    @property
+    def fold(self) -> int | None:
+        """The fold that it is tested on, from 0; None without cross-validation."""
+        return None if self.folds is None else self.seed % self.folds
 
     @property
     def id(self) -> str:

@@ -20,6 +20,7 @@ from normscope.norms.names import (
 )
 from normscope.norms.norm import GIVEN, ORDERS, PLACEMENTS, Asked, MakeNorm, Norm, Placement, parse
 from normscope.norms.own import register
+from normscope.norms.sub_batches import over_sub_batches, over_whole_batches, statistics_batch
 from normscope.norms.table import PACKAGED_NORMS
 
 __all__ = [
@@ -38,10 +39,13 @@ __all__ = [
     "is_packaged",
     "means_another",
     "order_of",
+    "over_sub_batches",
+    "over_whole_batches",
     "parse",
     "placed",
     "register",
     "renamed",
     "running_momentum",
+    "statistics_batch",
     "title_of",
 ]

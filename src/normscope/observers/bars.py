@@ -7,7 +7,9 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
@@ -20,13 +22,13 @@ from normscope.observers.protocol import Check, Observer, never
 
 
 class LiveBars(Observer):
-    """Bars that move in place: a download, then the experiment and the trials that run."""
+    """Bars that move in place: files that come or are read, then the experiment and its trials."""
 
     def __init__(self, console: Console, check: Check = never, now: Now = time.monotonic):
         self.console = console
         self.check = check
-        self.download: Progress | None = None
-        self.download_task = TaskID(0)
+        self.files: Progress | None = None
+        self.files_task = TaskID(0)
         self.whole: TaskID | None = None
         self.running: dict[str, TaskID] = {}
         self.now, self.clock = now, Clock([], now)
@@ -39,14 +41,24 @@ class LiveBars(Observer):
         )
 
     def downloaded(self, received: int, total: int) -> None:
-        if self.download is None:
-            columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-            self.download = Progress("downloading", *columns, console=self.console)
-            self.download_task = self.download.add_task("", total=total)
-            self.download.start()
-        self.download.update(self.download_task, completed=received)
-        if received >= total:
-            self.download.stop()
+        columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+        self._show_files("downloading", columns, received, total)
+
+    def images_read(self, count: int, total: int) -> None:
+        columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._show_files("reading images", columns, count, total)
+
+    def _show_files(
+        self, what: str, columns: Sequence[ProgressColumn], done: int, total: int
+    ) -> None:
+        if self.files is None:
+            self.files = Progress(what, *columns, console=self.console)
+            self.files_task = self.files.add_task("", total=total)
+            self.files.start()
+        self.files.update(self.files_task, completed=done)
+        if done >= total:
+            self.files.stop()
+            self.files = None
 
     def started(self, todo: list[Trial], stored: int, how: str) -> None:
         self.console.print(beginning(todo, stored, how), highlight=False)
@@ -93,5 +105,5 @@ class LiveBars(Observer):
     def close(self) -> None:
         """Give the terminal back."""
         self.bars.stop()
-        if self.download:
-            self.download.stop()
+        if self.files:
+            self.files.stop()

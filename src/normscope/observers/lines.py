@@ -28,10 +28,16 @@ class PlainLines(Observer):
         print(line, file=self.stream, flush=True)
 
     def downloaded(self, received: int, total: int) -> None:
-        tenths = 10 * received // total
+        self._say_tenth("downloading", received, total, f"{total / 1e6:.0f} MB")
+
+    def images_read(self, count: int, total: int) -> None:
+        self._say_tenth("reading", count, total, f"{total:,} images")
+
+    def _say_tenth(self, what: str, done: int, total: int, whole: str) -> None:
+        tenths = 10 * done // total
         if tenths > self.tenths:
-            self.tenths = tenths
-            self._say(f"downloading: {10 * tenths} % of {total / 1e6:.0f} MB")
+            self._say(f"{what}: {10 * tenths} % of {whole}")
+            self.tenths = tenths % 10  # at the end, ready for what comes next
 
     def started(self, todo: list[Trial], stored: int, how: str) -> None:
         self.clock = Clock(todo, self.now)

@@ -21,6 +21,9 @@ class Observer:
     def downloaded(self, received: int, total: int) -> None:
         """`received` of `total` bytes of the data set are here."""
 
+    def images_read(self, count: int, total: int) -> None:
+        """`count` of `total` images of the user's own are read."""
+
     def started(self, todo: list[Trial], stored: int, how: str) -> None:
         """The trials to be run, how many more are stored already, and how they are run."""
 

@@ -12,6 +12,8 @@ from normscope.probes.undisturbed import same_modes
 
 Change = Callable[[torch.Tensor], torch.Tensor]
 
+REPLACED = 32  # channels of a layer at most, each of which takes two forward passes
+
 
 @torch.no_grad()
 def substitution(
@@ -25,11 +27,13 @@ def substitution(
     S1 = 1 - sum_c dNLL(copy) / sum_c dNLL(mean). dNLL is by how much the mean cross entropy rises
     if channel c of the output is replaced: by the affine map of one other channel that is nearest
     to c in least squares, or by its own mean, both over samples and pixels. Sums are over live
-    channels. NaN if there are fewer than two, or if replacing channels by their means does no harm.
+    channels; of more than `REPLACED` over so many of them, evenly spaced, while every live one may
+    be copied. NaN if there are fewer than two, or if replacing channels by their means does no
+    harm.
 
     The network is in evaluation mode meanwhile and what it was afterwards. A forward pass must
-    reach each layer once. It takes two passes per channel; in an `nn.Sequential`, which may hold
-    others, they begin behind the layer.
+    reach each layer once. It takes two passes per replaced channel; in an `nn.Sequential`, which
+    may hold others, they begin behind the layer.
     """
     with same_modes(network):
         network.eval()
@@ -67,7 +71,7 @@ def _substitution(y: torch.Tensor, rest: Change, labels: torch.Tensor) -> float:
         return float("nan")
     unchanged = nll(y.clone())
     by_copy = by_mean = 0.0
-    for channel in live:
+    for channel in _evenly_spaced(live, REPLACED):
         others = [other for other in live if other != channel]
         # The best r^2 of a channel: its own variance is the same for all others.
         best = others[int((covariances[channel].square() / variances)[others].argmax())]
@@ -76,6 +80,12 @@ def _substitution(y: torch.Tensor, rest: Change, labels: torch.Tensor) -> float:
         by_copy += harm(channel, copy)
         by_mean += harm(channel, means[channel].expand(copy.shape))
     return 1 - by_copy / by_mean if by_mean > 0 else float("nan")
+
+
+def _evenly_spaced(channels: Sequence[int], most: int) -> list[int]:
+    """The channels, or `most` of them if there are more, from the first on."""
+    count = min(len(channels), most)
+    return [channels[place * len(channels) // count] for place in range(count)]
 
 
 def _rest(network: nn.Module, layer: nn.Module, x_NCHW: torch.Tensor) -> Change:

@@ -6,6 +6,7 @@ from typing import Any
 
 from normscope.analysis import Analysis
 from normscope.analysis.agreement import Agreement
+from normscope.analysis.classes import Classes
 from normscope.analysis.contrasts import Contrast, candidates
 from normscope.analysis.prediction import Prediction
 from normscope.analysis.robustness import Robustness
@@ -43,6 +44,7 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
         "predictions": [_prediction(found) for found in analysis.predictions],
         "norms": [{key: _plain(value) for key, value in row.items()} for row in rows],
         "findings": [str(remark) for remark in analysis.findings],
+        "classes": _classes(analysis.classes),
         "agreement": analysis.agreement and _agreement(analysis.agreement),
         "why": [asdict(reading) for reading in analysis.why],
         "inside": [asdict(inside) for inside in analysis.inside],
@@ -103,6 +105,21 @@ def _robustness(found: Robustness) -> dict[str, Any]:
 
 def _prediction(found: Prediction) -> dict[str, Any]:
     return {**asdict(found), "metric": found.metric.name}
+
+
+def _classes(found: Classes) -> dict[str, Any]:
+    """A number per class, in the order of `names`; `recall_percent` is the mean over trials."""
+    return {
+        "names": list(found.names),
+        "train_images": found.train and list(found.train),
+        "test_images": list(found.test),
+        "imbalanced": found.imbalanced,
+        "test_imbalanced": found.test_imbalanced,
+        "recall_percent": {
+            norm: [_plain(value) for value in percent.mean(axis=0).tolist()]
+            for norm, percent in found.recalls.items()
+        },
+    }
 
 
 def _agreement(found: Agreement) -> dict[str, Any]:

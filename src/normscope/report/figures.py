@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from normscope.analysis import Analysis
 from normscope.report.plots.batch_sizes import batch_figures
 from normscope.report.plots.calibration import calibration_figures
+from normscope.report.plots.class_counts import class_figures
 from normscope.report.plots.confusion import confusion_figures
 from normscope.report.plots.curves import LATE, METRICS, curve_figures
 from normscope.report.plots.dots import epochs_to_level_figures, final_accuracy_figures
@@ -22,11 +23,14 @@ from normscope.report.plots.race import race_figures
 from normscope.report.plots.sameness import sameness_figures
 from normscope.report.plots.shares import share_figures
 from normscope.report.plots.similarity import similarity_figures
+from normscope.report.plots.statistics_batch import statistics_figures
 
 ANSWER = "answer"
 BATCH = "batch"
+STATISTICS = "statistics"
 CURVES = "curves"
 CONVERGENCE = "convergence"
+CLASSES = "classes"
 MISTAKES = "mistakes"
 CALIBRATION = "calibration"
 WHY = "why"
@@ -46,10 +50,12 @@ FIGURES = (
     Entry(("race",), ANSWER, race_figures),
     Entry(("paired",), ANSWER, paired_figures),
     Entry(("batch_sizes",), BATCH, batch_figures),
+    Entry(("statistics_batch",), STATISTICS, statistics_figures),
     Entry((*METRICS, LATE), CURVES, curve_figures),
     Entry(("final_accuracy",), CURVES, final_accuracy_figures),
     Entry(("epochs_to_level",), CONVERGENCE, epochs_to_level_figures),
     Entry(("drops",), CONVERGENCE, drop_figures),
+    Entry(("class_counts",), CLASSES, class_figures),
     Entry((r"confusion_\d+",), MISTAKES, confusion_figures),
     Entry(("calibration",), CALIBRATION, calibration_figures),
     Entry(("grouping",), WHY, grouping_figures),
@@ -60,6 +66,8 @@ FIGURES = (
     Entry(("similarity",), WHY, similarity_figures),
     Entry((r"maps_\d+",), WHY, map_figures),
 )
+
+SECTIONS = tuple(dict.fromkeys(entry.section for entry in FIGURES))
 
 # `plots.pictures` makes files only: the page has a gallery of its own.
 FILES_ONLY = (r"mistakes_\d+",)

@@ -17,9 +17,12 @@ from normscope.report.figures import (
     ANSWER,
     BATCH,
     CALIBRATION,
+    CLASSES,
     CONVERGENCE,
     CURVES,
     MISTAKES,
+    SECTIONS,
+    STATISTICS,
     WHY,
     ReportFigure,
 )
@@ -33,7 +36,15 @@ from normscope.report.result_table import (
     setting,
     title,
 )
-from normscope.report.tables import agreement_tables, cost_tables, evidence_tables, inside_tables
+from normscope.report.tables import (
+    BY_BATCH_SIZE,
+    BY_STATISTICS_BATCH,
+    agreement_tables,
+    class_tables,
+    cost_tables,
+    evidence_tables,
+    inside_tables,
+)
 from normscope.words import confidence, counted, last_line, moment, number, typeset
 
 _TEMPLATES = Templates(
@@ -57,7 +68,7 @@ def render_page(analysis: Analysis, figures: Sequence[ReportFigure], pictures: P
     tables = evidence_tables(analysis)
     inline = {
         section: [(f, Markup(for_page(f.svg))) for f in figures if f.section == section]
-        for section in (ANSWER, BATCH, CURVES, CONVERGENCE, MISTAKES, CALIBRATION, WHY)
+        for section in SECTIONS
     }
     return _TEMPLATES.get_template("report.html.j2").render(
         analysis=analysis,
@@ -71,7 +82,7 @@ def render_page(analysis: Analysis, figures: Sequence[ReportFigure], pictures: P
         ),
         headings=headings(analysis),
         confidence=confidence(analysis.rules.alpha),
-        rows=[(norm, result_row(norm, analysis.level)) for norm in analysis.norms],
+        rows=[(norm, result_row(norm, analysis)) for norm in analysis.norms],
         many=len(analysis.leading_answers) > MANY,
         seconds_note=SECONDS_NOTE,
         best=_best(analysis.norms),
@@ -80,10 +91,12 @@ def render_page(analysis: Analysis, figures: Sequence[ReportFigure], pictures: P
         inside=inside_tables(analysis),
         costs=cost_tables(analysis),
         verdicts=inline[ANSWER],
-        batch_sizes=inline[BATCH],
+        beside={BY_BATCH_SIZE: inline[BATCH], BY_STATISTICS_BATCH: inline[STATISTICS]},
         curves=inline[CURVES],
         bands=seeds_as_bands(curves_data(analysis, "test_accuracy_percent")),
         convergence=inline[CONVERGENCE],
+        class_counts=inline[CLASSES],
+        recalls=class_tables(analysis),
         confusions=inline[MISTAKES],
         calibrations=inline[CALIBRATION],
         insides=inline[WHY],
@@ -105,6 +118,7 @@ def _sections(analysis: Analysis, evidence: bool, why: bool) -> dict[str, str]:
         "findings": "Findings",
         "curves": "Curves",
         "convergence": "Convergence and smoothness",
+        "classes": "Classes",
         "mistakes": "Mistakes",
         "why": "Why",
         "network": "Network and cost",
@@ -112,6 +126,7 @@ def _sections(analysis: Analysis, evidence: bool, why: bool) -> dict[str, str]:
     }
     absent = {"evidence"} if not evidence else set()
     absent |= {"findings"} if not analysis.findings else set()
+    absent |= {"classes"} if not analysis.classes.imbalanced else set()
     absent |= {"why"} if not (why or analysis.why or analysis.inside) else set()
     return {key: heading for key, heading in sections.items() if key not in absent}
 

@@ -16,6 +16,7 @@ from normscope.report.result_table import (
 from normscope.report.tables import (
     Table,
     agreement_tables,
+    class_tables,
     cost_tables,
     evidence_tables,
     inside_tables,
@@ -41,6 +42,7 @@ def render_markdown(analysis: Analysis, figures: Sequence[ReportFigure]) -> str:
         *_tables("## Evidence", evidence_tables(analysis)),
         "## Findings" if analysis.findings else "",
         _bullets(analysis.findings),
+        *_tables("## Classes", class_tables(analysis)),
         *_mistakes(analysis),
         *_why(analysis),
         *_tables("## Network and cost", cost_tables(analysis)),
@@ -54,8 +56,8 @@ def render_markdown(analysis: Analysis, figures: Sequence[ReportFigure]) -> str:
 
 def results_table(analysis: Analysis) -> str:
     """A row per norm."""
-    rows = [[str(c) for c in result_row(norm, analysis.level)] for norm in analysis.norms]
-    return _table([headings(analysis), *rows])
+    rows = [[str(c) for c in result_row(norm, analysis)] for norm in analysis.norms]
+    return markdown_table([headings(analysis), *rows])
 
 
 def _mistakes(analysis: Analysis) -> list[str]:
@@ -81,7 +83,7 @@ def _tables(heading: str, tables: Sequence[Table]) -> list[str]:
     parts = [heading] if tables else []
     for table in tables:
         rows = [[str(cell) for cell in row] for row in table.rows]
-        parts += [f"### {table.title}", escape(table.caption), _table([table.headings, *rows])]
+        parts += [f"### {table.title}", escape(table.caption), markdown_table([table.headings, *rows])]
     return parts
 
 
@@ -94,7 +96,8 @@ def code(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.splitlines())
 
 
-def _table(rows: list[list[str]]) -> str:
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """A table whose first row holds the headings."""
     lines = ["| " + " | ".join(escape(cell) for cell in row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + " --- |" * len(rows[0]), *lines[1:]])
 

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 from normscope.analysis import Analysis
 from normscope.analysis.metrics import (
+    BALANCED_ACCURACY,
     DROP_SUM,
     GAP,
     LARGEST_DROP,
+    MACRO_F1,
     SECONDS_PER_EPOCH,
     TRAIN_ACCURACY,
     Metric,
@@ -40,11 +42,18 @@ def setting(analysis: Analysis) -> str:
         protocol, rate = ", protocol tuned", f"peak learning rates searched around {rates}"
     train = f"{'the first' if experiment.train_limit else 'all'} {facts.train_size:,} training"
     test = f"{'the first' if experiment.test_limit else 'all'} {facts.test_size:,} test images"
+    images = f"{train} and {test}"
+    if experiment.folds:
+        times = counted(experiment.seeds // experiment.folds, "time")
+        images = (
+            f"all {facts.test_size:,} images in {experiment.folds} folds, dealt out {times}: each "
+            "seed tests on one fold and trains on the others"
+        )
     return (
         f"Model {experiment.model}, recipe {experiment.recipe.name} with "
         f"{counted(experiment.recipe.epochs, 'epoch')}, {counted(experiment.seeds, 'seed')} per "
         f"norm{protocol}, batch size{several} {sizes}, {rate}, "
-        f"{train} and {test}."
+        f"{images}."
     )
 
 
@@ -75,12 +84,18 @@ def mean_sd(estimate: Estimate, digits: int) -> Cell:
     return Cell(number(estimate.mean, digits), detail)
 
 
+def of_classes(analysis: Analysis) -> tuple[Metric, ...]:
+    """The metrics that count every class alike, where that makes a difference."""
+    return () if analysis.classes.equally_tested else (BALANCED_ACCURACY, MACRO_F1)
+
+
 def headings(analysis: Analysis) -> list[str]:
     """The columns of the result table."""
     return [
         "Norm",
         "n",
         "Test accuracy (%)",
+        *(metric.heading for metric in of_classes(analysis)),
         f"Difference to {analysis.experiment.baseline} (points)",
         "Verdict",
         TRAIN_ACCURACY.heading,
@@ -92,17 +107,18 @@ def headings(analysis: Analysis) -> list[str]:
     ]
 
 
-def result_row(norm: NormSummary, level: Metric) -> list[Cell]:
-    """One norm in the order of `headings`; `level`: the metric of epochs to the first level."""
+def result_row(norm: NormSummary, analysis: Analysis) -> list[Cell]:
+    """One norm in the order of `headings`."""
     return [
         Cell(norm.norm),
         Cell(f"{norm.finished} of {norm.trials}", norm.guessing.counts),
         mean_sd(norm.test_accuracy_percent, 1),
+        *(mean_sd(norm.estimates[metric.name], 1) for metric in of_classes(analysis)),
         difference(norm.verdict),
         Cell(norm.verdict.outcome if norm.verdict else "baseline"),
         mean_sd(norm.estimates[TRAIN_ACCURACY.name], 1),
         mean_sd(norm.estimates[GAP.name], 1),
-        _epochs(norm, level),
+        _epochs(norm, analysis.level),
         mean_sd(norm.estimates[DROP_SUM.name], 2),
         mean_sd(norm.estimates[LARGEST_DROP.name], 2),
         mean_sd(norm.estimates[SECONDS_PER_EPOCH.name], 1),

@@ -11,6 +11,7 @@ from normscope.stats.calibration import (
     temperature_scaled,
 )
 from normscope.stats.cka import cka_matrix, unbiased_cka
+from normscope.stats.classes import balanced_accuracy, confusion_counts, macro_f1, recalls
 from normscope.stats.convergence import area_under_curve, drops, epochs_to_level
 from normscope.stats.estimates import (
     Estimate,
@@ -18,6 +19,7 @@ from normscope.stats.estimates import (
     bca_interval,
     correlation,
     probability_of_superiority,
+    standard_error,
     t_interval,
     t_p_value,
 )
@@ -53,11 +55,13 @@ from normscope.stats.sequential import (
     running_interval,
     running_intervals,
 )
+from normscope.stats.settings import RandomEffects, paule_mandel, random_effects
 
 __all__ = [
     "BINS",
     "Estimate",
     "Interval",
+    "RandomEffects",
     "Reliability",
     "Scaled",
     "SharedMistakes",
@@ -66,11 +70,13 @@ __all__ = [
     "all_equal",
     "anytime_p_value",
     "area_under_curve",
+    "balanced_accuracy",
     "bca_interval",
     "calibration_error",
     "cka_matrix",
     "confidence_sequence",
     "confidence_sequences",
+    "confusion_counts",
     "correlation",
     "direction_of_evidence",
     "drops",
@@ -83,10 +89,14 @@ __all__ = [
     "log_e_value",
     "log_e_value_of_signs",
     "log_e_values",
+    "macro_f1",
     "mcnemar",
     "multibootstrap",
     "negative_log_likelihood",
+    "paule_mandel",
     "probability_of_superiority",
+    "random_effects",
+    "recalls",
     "reliability",
     "running_interval",
     "running_intervals",
@@ -95,6 +105,7 @@ __all__ = [
     "shared_mistakes",
     "shared_percent",
     "sign_flip_p_value",
+    "standard_error",
     "stopping_times",
     "t_interval",
     "t_p_value",

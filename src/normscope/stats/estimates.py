@@ -26,12 +26,19 @@ class Estimate:
     high: float | None
 
 
-def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
+def t_interval(
+    values: Sequence[float], confidence: float = CONFIDENCE, overlap: float = 0.0
+) -> Estimate:
     """Mean with Student's t interval, for independent and roughly normal values of shape (n,).
 
-    The interval is ``mean +- t(1 - (1-confidence)/2, n-1) * sd / sqrt(n)``, where sd has the
-    divisor n - 1. Source: Student 1908, Biometrika 6. It is valid for one look at a number of
-    values that was fixed in advance.
+    The interval is ``mean +- t(1 - (1-confidence)/2, n-1) * sd * sqrt(1/n + overlap)``, where sd
+    has the divisor n - 1. Source: Student 1908, Biometrika 6. It is valid for one look at a number
+    of values that was fixed in advance.
+
+    Values of cross-validation are not independent, since their training sets overlap: `overlap` is
+    then the number of test images over that of training images, 1 / (folds - 1). Source: the
+    corrected resampled t test of Nadeau and Bengio 2003, Machine Learning 52, doi
+    10.1023/A:1024068626366.
     """
     n = len(values)
     if n == 0:
@@ -40,7 +47,7 @@ def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estim
     if n == 1:
         return Estimate(1, mean, None, None, None)
     sd = float(np.std(values, ddof=1))
-    half_width = float(student_t.ppf((1 + confidence) / 2, n - 1)) * sd / math.sqrt(n)
+    half_width = float(student_t.ppf((1 + confidence) / 2, n - 1)) * sd * _per_sd(n, overlap)
     return Estimate(n, mean, sd, mean - half_width, mean + half_width)
 
 
@@ -49,16 +56,27 @@ def all_equal(values: Sequence[float]) -> bool:
     return len(values) < 2 or bool(np.ptp(values) <= 1e-12 * np.max(np.abs(values)))
 
 
-def t_p_value(differences: Sequence[float]) -> float:
+def _per_sd(n: int, overlap: float) -> float:
+    """The standard error of the mean of n values whose standard deviation is 1."""
+    return math.sqrt(1 / n + overlap)
+
+
+def standard_error(values: Sequence[float], overlap: float = 0.0) -> float:
+    """That of the mean of two or more values, shape (n,); `overlap` is that of `t_interval`."""
+    return float(np.std(values, ddof=1)) * _per_sd(len(values), overlap)
+
+
+def t_p_value(differences: Sequence[float], overlap: float = 0.0) -> float:
     """Two-sided p value of Student's t test that the differences, shape (n,), have mean 0.
 
     It is 1 if no test is possible: with fewer than two differences, or if all are equal. It is
-    valid for one look at a number of differences that was fixed in advance.
+    valid for one look at a number of differences that was fixed in advance. `overlap` is that of
+    `t_interval`.
     """
     if all_equal(differences):
         return 1.0
     n, sd = len(differences), float(np.std(differences, ddof=1))
-    return float(2 * student_t.sf(abs(np.mean(differences)) / (sd / math.sqrt(n)), n - 1))
+    return float(2 * student_t.sf(abs(np.mean(differences)) / (sd * _per_sd(n, overlap)), n - 1))
 
 
 def bca_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:

@@ -24,6 +24,7 @@ from normscope.experiment import (
     Result,
     Trial,
 )
+from normscope.experiment.folds import images_tested
 from normscope.experiment.heat_maps import METHODS
 from normscope.files import disk_errors, written
 from normscope.store import records
@@ -201,6 +202,8 @@ class Store:
                 folder = self.files.trial(trial_id)
                 self._whole[trial_id] = records.read_predictions(result, folder)
         predictions = self._whole[trial_id].predictions
+        if shape is not None:
+            shape = images_tested(result.trial, shape[0]), shape[1]
         if predictions is not None and shape not in (None, predictions.logits.shape):
             raise RunError(
                 f"the predictions in {self.files.trial(trial_id).path} are not for the test images "

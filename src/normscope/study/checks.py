@@ -16,12 +16,13 @@ from normscope.files import user_path
 from normscope.models import MODELS, PACKAGED_MODELS
 from normscope.norms import NORMS, is_packaged, parse
 from normscope.norms import asked as norm_asked_for
+from normscope.observers import Observer
 from normscope.own import OwnCode, loading
 from normscope.probes import probes_named
 from normscope.store import Store
 from normscope.store.folder import RUNS, ExperimentFolder
 from normscope.store.header import Header
-from normscope.study.own import know_model, with_own_model, with_own_norms
+from normscope.study.own import know_model, named, notices_on_images, with_own_norms
 from normscope.words import counted
 
 if TYPE_CHECKING:
@@ -62,16 +63,19 @@ def check(
     design: Design | None = None,
     budget_s: float | None = None,
     probes: ProbePlan | Sequence[str] = NO_PROBES,
+    observer: Observer | None = None,
 ) -> Checked:
     """Everything about a request that can be told without data; raises `UsageError` in one line.
 
-    The arguments are those of `normscope.compare`.
+    Of images of the user's own the data is looked at. The arguments are those of
+    `normscope.compare`.
     """
     check_types(experiment, design, budget_s)
     probes = checked_probes(probes)
     check_no_import()
-    experiment = with_own_model(experiment)
-    folder, data_dir = folder_of(experiment, out), user_path(data_dir) if data_dir else None
+    data_dir = user_path(data_dir) if data_dir else None
+    experiment = named(experiment, data_dir, observer)
+    folder = folder_of(experiment, out)
     kept = kept_header(folder)
     know_model(experiment, folder)
     experiment, edits = with_own_norms(experiment, folder, kept)
@@ -90,6 +94,8 @@ def check(
     made = check_fits(merged, DATASETS[merged.dataset])
     notices = (
         *edits,
+        *notices_on_images(merged),
+        *notices_on_test_set(merged, DATASETS[merged.dataset], design),
         *notices_on(merged, experiment, kept),
         *notices_on_model(merged.model, made, machine),
         *notices_on_probes(folder, probes),
@@ -117,7 +123,7 @@ def folder_of(experiment: Experiment, out: Path | str | None) -> Path:
     if out:
         return user_path(out)
     check_types(experiment)
-    return RUNS / with_own_model(experiment).slug
+    return RUNS / named(experiment).slug
 
 
 def check_types(
@@ -168,6 +174,8 @@ def check_names(experiment: Experiment) -> None:
 
 def check_data_dir(experiment: Experiment, data_dir: Path | None) -> None:
     """Raise `UsageError` if a folder of data is named for a data set that is made in memory."""
+    if experiment.images is not None:
+        return
     if data_dir is not None and DATASETS[experiment.dataset].make is not None:
         raise UsageError(
             f"{experiment.dataset} is made in memory and reads no --data-dir; name the data set in "
@@ -194,6 +202,11 @@ def check_design(experiment: Experiment, design: Design, budget_s: float | None)
     """Raise `UsageError` if there is nothing to decide, or a limit for what does not go on."""
     if design.until_decided and len(experiment.norms) < 2:
         raise UsageError("one norm leaves nothing to decide; name two or more in --norms")
+    if design.until_decided and experiment.folds:
+        raise UsageError(
+            "--until-decided looks after every seed, which is valid for independent seeds alone: "
+            "folds share training images; leave one of the two out"
+        )
     if not design.until_decided and (
         budget_s is not None or "max_seeds" in design.model_fields_set
     ):
@@ -223,6 +236,11 @@ def merge(folder: Path, kept: Header | None, asked: Experiment) -> Experiment:
         raise UsageError(
             f"{folder} holds trials of {mine.model} as it was before it was edited; choose another "
             "folder with --out"
+        )
+    if mine.dataset == asked.dataset and mine.images != asked.images:
+        raise UsageError(
+            f"{folder} holds trials on {mine.dataset} as it was before its images changed; choose "
+            "another folder with --out"
         )
     if difference := mine.difference_to(asked):
         raise UsageError(
@@ -258,6 +276,8 @@ def check_baseline(folder: Path, baseline: str) -> None:
 
 def check_sizes(experiment: Experiment, source: DatasetSource) -> None:
     """Raise `UsageError` if more images are asked for than there are, or a batch is too large."""
+    if experiment.folds and experiment.folds > source.train_size + source.test_size:
+        raise UsageError(f"{experiment.folds} folds are more than the images of the data set")
     for split, limit, size in (
         ("training", experiment.train_limit, source.train_size),
         ("test", experiment.test_limit, source.test_size),
@@ -265,18 +285,27 @@ def check_sizes(experiment: Experiment, source: DatasetSource) -> None:
         if limit is not None and limit > size:
             name = experiment.dataset
             raise UsageError(f"{limit} {split} images of {name} were asked for; there are {size}")
-    images, batch = experiment.train_limit or source.train_size, max(experiment.batch_sizes)
+    (images, _), batch = sizes_of(experiment, source), max(experiment.batch_sizes)
     if experiment.protocol == "tuned":
         images -= images // 10  # what is held out
     if batch > images:
         raise UsageError(f"a batch of {batch} is larger than the training set of {images} images")
 
 
+def sizes_of(experiment: Experiment, source: DatasetSource) -> tuple[int, int]:
+    """How many images a trial is trained on, at least, and how many it is tested on."""
+    if experiment.folds:
+        every = source.train_size + source.test_size
+        tested = -(-every // experiment.folds)
+        return every - tested, tested
+    return experiment.train_limit or source.train_size, experiment.test_limit or source.test_size
+
+
 def check_fits(experiment: Experiment, source: DatasetSource) -> "dict[str, Made]":
     """The network with each of the norms; raises `UsageError` if one cannot be used in it."""
     from normscope.models.fit import check_fit
 
-    images = experiment.train_limit or source.train_size
+    images, _ = sizes_of(experiment, source)
     least_batch = min(images % size or size for size in experiment.batch_sizes)
     return {
         norm: check_fit(
@@ -352,6 +381,20 @@ def notices_on_probes(folder: Path, probes: ProbePlan) -> tuple[str, ...]:
         f"{counted(without, 'stored trial')} without probes will not be trained again; "
         f"`normscope probe {folder}` looks into the networks as they were before and after "
         "training.",
+    )
+
+
+def notices_on_test_set(
+    experiment: Experiment, source: DatasetSource, design: Design
+) -> tuple[str, ...]:
+    """That a single test image is more than the margin."""
+    _, tested = sizes_of(experiment, source)
+    if experiment.folds or len(experiment.norms) < 2 or 100 / tested <= design.margin_points:
+        return ()
+    return (
+        f"One of {tested} test images is {100 / tested:.1f} points, more than the margin of "
+        f"{design.margin_points:g}: no verdict will be equivalent, and few will be decided. With "
+        "--folds 5 every image is tested.",
     )
 
 

@@ -52,6 +52,7 @@ def compare(
     ended before that, or before a KeyboardInterrupt, stays in the folder, and the next call goes on
     from there.
     """
+    observer = observer or PlainLines()
     checked = check(
         experiment,
         out=out,
@@ -61,9 +62,10 @@ def compare(
         design=design,
         budget_s=budget_s,
         probes=probes,
+        observer=observer,
     )
     command = command or f"normscope.compare({experiment!r})"
-    return carry_out(checked, observer or PlainLines(), command)
+    return carry_out(checked, observer, command)
 
 
 def carry_out(checked: Checked, observer: Observer, command: str) -> Comparison:

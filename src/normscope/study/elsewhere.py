@@ -17,7 +17,7 @@ from normscope.files import user_path
 from normscope.observers import Observer
 from normscope.study.checks import check_names, check_sizes, checked_probes, machine_for
 from normscope.study.opening import load
-from normscope.study.own import with_own_model, with_own_norms
+from normscope.study.own import named, with_own_norms
 from normscope.training.trained import LookedInto, probe_elsewhere
 
 # Where people keep the weights among the other things that a file of a training holds.
@@ -45,12 +45,13 @@ def probe_weights(
     of another network.
     """
     chosen = checked_probes(probes)
-    experiment, _ = with_own_norms(with_own_model(experiment), Path(), None)
+    place = user_path(data_dir) if data_dir else None
+    experiment, _ = with_own_norms(named(experiment, place, observer), Path(), None)
     check_names(experiment)
     check_sizes(experiment, DATASETS[experiment.dataset])
     machine = machine_for(device, workers=1)
     weights = read_weights(user_path(file))
-    dataset = load(experiment, user_path(data_dir) if data_dir else None, observer or Observer())
+    dataset = load(experiment, place, observer or Observer())
     trial = plan(experiment)[0]
     return probe_elsewhere(trial, dataset, machine.device, weights, chosen, as_it_is)
 

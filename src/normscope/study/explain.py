@@ -49,6 +49,11 @@ def explain(
         raise UsageError(f"unknown method {method!r}; known: {', '.join(METHODS)}")
     check_captum()
     folder, observer = user_path(folder), observer or Observer()
+    if Store.exists(folder) and Store(folder).experiment.folds:
+        raise UsageError(
+            f"{folder} is cross-validated: its networks have trained on most pictures of its "
+            "report, so that where they look on these says nothing"
+        )
     checked, dataset = load_for_folder(folder, data_dir, device, observer)
     with Store.lock(folder):
         store = Store(folder)

@@ -11,7 +11,7 @@ from normscope.experiment import Experiment, Trial
 from normscope.experiment.plan import plan
 from normscope.experiment.tuning import chosen_rates, tuning_plan
 from normscope.store import Store
-from normscope.study.checks import Checked, check
+from normscope.study.checks import Checked, check, sizes_of
 from normscope.study.placement import place
 from normscope.study.rounds import blocks_at_once, first_seeds
 from normscope.study.stored import results_stored, search_results
@@ -90,7 +90,7 @@ def _foreseen(checked: Checked, store: Store | None) -> list[Trial]:
 def _costs(checked: Checked, todo: Sequence[Trial], threads: int) -> list[Cost]:
     """The cost of every trial to be run; one of each norm and batch size is timed."""
     experiment, source = checked.experiment, DATASETS[checked.experiment.dataset]
-    sizes = experiment.train_limit or source.train_size, experiment.test_limit or source.test_size
+    sizes = sizes_of(experiment, source)
     estimate = partial(estimate_trial, device=checked.machine.device, threads=threads)
     kinds = {(t.norm, t.recipe.batch_size): t for t in todo[::-1]}
     size = DataSize(*sizes, source.num_classes, source.image_shape)

@@ -15,7 +15,7 @@ from normscope.store.folder import RUNS
 from normscope.study.checks import Checked, check, check_types
 from normscope.study.compare import carry_out
 from normscope.study.comparison import Comparison
-from normscope.study.own import with_own_model
+from normscope.study.own import named
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,7 @@ def investigate(
 
     Raises `UsageError` for an unknown name, and what `compare` raises.
     """
+    observer = observer or PlainLines()
     planned = plan(
         name,
         experiment or Experiment(),
@@ -73,9 +74,10 @@ def investigate(
         device=device,
         workers=workers,
         design_of=lambda folder: design,
+        observer=observer,
     )
     command = command or f"normscope.investigate({name!r}, {experiment!r})"
-    return carry_on(planned, observer or PlainLines(), command)
+    return carry_on(planned, observer, command)
 
 
 def plan(
@@ -87,12 +89,14 @@ def plan(
     device: str = "auto",
     workers: int | None = None,
     design_of: Callable[[Path], Design | None] = lambda folder: None,
+    observer: Observer | None = None,
 ) -> Planned:
     """Check every part before any work; see `investigate`.
 
     `design_of` gives the design of the part in a folder; None for that which it was last asked for.
     """
     check_types(experiment)
+    experiment = named(experiment, user_path(data_dir) if data_dir else None, observer)
     investigation = lookup(INVESTIGATIONS, "investigation", name)
     experiments = investigation.experiments(experiment)
     _check_sense(name, investigation, experiments)
@@ -127,7 +131,7 @@ def _check_sense(
 
 def folder_of(name: str, experiment: Experiment, out: Path | str | None) -> Path:
     """Where an investigation is kept: `out`, or a folder named after it in ``runs/``."""
-    return user_path(out) if out else RUNS / f"{name}-{with_own_model(experiment).slug}"
+    return user_path(out) if out else RUNS / f"{name}-{experiment.slug}"
 
 
 def carry_on(planned: Planned, observer: Observer, command: str) -> Finding:

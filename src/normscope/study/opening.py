@@ -9,6 +9,7 @@ from normscope.analysis.mistakes import find_mistakes
 from normscope.data import Dataset, load_dataset
 from normscope.errors import NormscopeError, RunError, UsageError
 from normscope.experiment import DatasetFacts, Experiment, ModelSummary, Request
+from normscope.experiment.folds import pooled
 from normscope.models.summary import summarize
 from normscope.observers import Observer
 from normscope.store import Store
@@ -20,13 +21,14 @@ from normscope.study.stored import results_stored, search_results
 
 def load(experiment: Experiment, data_dir: Path | None, observer: Observer) -> Dataset:
     """The images of an experiment, downloaded first where this machine has no copy."""
-    return load_dataset(
+    dataset = load_dataset(
         experiment.dataset,
         data_dir,
         experiment.train_limit,
         experiment.test_limit,
         progress=observer.downloaded,
     )
+    return dataset.in_folds() if experiment.folds else dataset
 
 
 def load_for_folder(
@@ -40,7 +42,9 @@ def load_for_folder(
         raise UsageError(f"{folder} holds no normscope experiment")
     experiment = Store(folder).experiment
     # Nothing here needs worker processes, which would not see what a script has put in a table.
-    checked = check(experiment, out=folder, data_dir=data_dir, device=device, workers=1)
+    checked = check(
+        experiment, out=folder, data_dir=data_dir, device=device, workers=1, observer=observer
+    )
     return checked, load(checked.experiment, checked.data_dir, observer)
 
 
@@ -54,6 +58,9 @@ def open_folder(checked: Checked, dataset: Dataset, command: str) -> Store:
     if kept_header(folder) != checked.kept:
         raise RunError(f"another normscope has just changed {folder}; run the same command again")
     facts = dataset.facts()
+    if checked.experiment.folds:
+        left_out = facts.test_size // checked.experiment.folds
+        facts = facts.model_copy(update={"train_size": facts.test_size - left_out})
     if checked.kept is None and ExperimentFolder(folder).stored_trials():
         raise RunError(
             f"{folder} holds trials, but its experiment.json, which says what they are, is gone; "
@@ -118,4 +125,5 @@ def pictures_shown(store: Store) -> set[int]:
     """Indexes of the test images that the report shows."""
     size, names = store.experiment.main_batch_size, store.facts().class_names
     main = [r for r in results_stored(store) if r.trial.recipe.batch_size == size]
-    return find_mistakes(main, store.experiment.norms, names, store.test_labels()).pictures()
+    labels = store.test_labels()
+    return find_mistakes(pooled(main, labels), store.experiment.norms, names, labels).pictures()

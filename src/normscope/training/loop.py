@@ -16,7 +16,8 @@ from normscope.training.steps import DeviceSteps, EagerSteps, Steps, by_member, 
 # Looks at a network after so many steps, and says how many seconds that took.
 Looking = Callable[[Steps, int], float]
 
-EVALUATION_BATCH = 1000  # images; evaluation has no gradients, so this only bounds memory
+# What evaluation computes at once: pixels, as of 1000 images of 32x32. It only bounds memory.
+EVALUATION_PIXELS = 1000 * 32 * 32
 
 
 class Diverged(Exception):
@@ -151,10 +152,12 @@ def evaluate_fleet(model: nn.Module, split: Split, members: int) -> torch.Tensor
     """Logits of every member for every image of a split, in evaluation mode: shape (M, N, K)."""
     model.eval()
     everything = torch.arange(len(split), device=split.device).expand(members, -1)
+    height, width = split.images_NHWC.shape[1:3]
+    at_once = max(1, EVALUATION_PIXELS // (height * width))
     with torch.inference_mode():
         batches = [
             by_member(model(split.batch(index)[0]), members)
-            for index in everything.split(EVALUATION_BATCH, dim=1)
+            for index in everything.split(at_once, dim=1)
         ]
         return torch.cat(batches, dim=1)
 

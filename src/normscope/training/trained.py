@@ -32,7 +32,7 @@ def probe_trained(
     Only after it if its channels were grouped anew. `weights` are its parameters and buffers.
     Raises `ValueError` if they are those of another network.
     """
-    splits, recipe = Splits.of(dataset, device), trial.recipe
+    splits, recipe = Splits.of(dataset.of(trial), device), trial.recipe
     built = build(trial, splits.train, len(dataset.class_names))
     rates, _ = rates_and_momenta(recipe, len(splits.train))
     per_epoch = recipe.steps_per_epoch(len(splits.train))

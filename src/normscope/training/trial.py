@@ -128,7 +128,7 @@ def _train(
     `on_epoch` keeps the records of each trial in `histories`, by which its outcome is judged.
     """
     recipe, validation = trials[0].recipe, trials[0].validation
-    splits = Splits.of(dataset.held_out() if validation else dataset, device)
+    splits = Splits.of(dataset.of(trials[0]), device)
 
     def make(some: Sequence[Trial], train: bool) -> list[Built]:
         built = [build(trial, splits.train, len(dataset.class_names)) for trial in some]

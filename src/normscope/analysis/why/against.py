@@ -5,7 +5,7 @@ compared with, and contradicted if the opposite is decided against one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -300,7 +300,7 @@ def pairs_of_seeds(
 
 
 def without_margin(numbers: Numbers) -> Rules:
-    return Rules(numbers.rules.sequential, numbers.rules.alpha, None)
+    return replace(numbers.rules, margin=None)
 
 
 def told(found: Sequence[Contrast], rules: Rules) -> str:

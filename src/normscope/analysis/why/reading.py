@@ -128,7 +128,7 @@ def layer_mean(readings: np.ndarray) -> float:
 
 def over_seeds(values: Sequence[float], rules: Rules) -> Estimate:
     """Mean and interval, valid at every look where the design is sequential."""
-    estimate = t_interval(values, 1 - rules.alpha)
+    estimate = t_interval(values, 1 - rules.alpha, rules.overlap)
     if not rules.sequential:
         return estimate
     sequence = confidence_sequence(values, rules.alpha)

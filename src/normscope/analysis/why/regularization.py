@@ -1,7 +1,7 @@
 """Whether a norm is ahead because it fits the training images better, or loses less on new ones."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -160,7 +160,7 @@ def without_dropout(parts: Mapping[str, Numbers]) -> Reading | None:
 def _of_both(whole: Numbers, without: Numbers) -> Rules:
     """Valid at every look if seeds were added to one of them after a look."""
     sequential = whole.rules.sequential or without.rules.sequential
-    return Rules(sequential, whole.rules.alpha, None)
+    return replace(whole.rules, sequential=sequential, margin=None)
 
 
 def _gains(norm: str, whole: Numbers, without: Numbers) -> dict[int, float]:

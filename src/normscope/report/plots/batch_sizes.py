@@ -146,20 +146,21 @@ def draw_batch(lines: Sequence[NormErrors], norms: Sequence[str]) -> Figure:
     inches = max(2.4, LINE_INCHES * len(lines)) + LINE_INCHES * len(notes)  # about the axes' height
     figure, axes = new_panel(height_inches=inches + 0.8)
     axes.set_title("Test error by batch size (%)")
-    _set_sizes(axes, lines[0].sizes)
+    set_sizes(axes, lines[0].sizes, "Batch size (images, logarithmic)")
     room = ROOM * (high - low)
     axes.set_ylim(low - room, high + room + (high - low) * LINE_INCHES * len(notes) / inches)
     for errors in lines:
         _draw_line(axes, errors, styles[errors.norm])
     for number, (size, words) in enumerate(notes):
-        _write_note(axes, size, words, 1 - LINE_INCHES / inches * (number + 0.5))
-    _label_ends(axes, lines, styles, LINE_INCHES / inches)
+        write_note(axes, size, words, 1 - LINE_INCHES / inches * (number + 0.5))
+    ends = [_end(errors) for errors in lines if errors.seeds]  # the others are in the notes
+    label_ends(axes, ends, styles, LINE_INCHES / inches)
     return figure
 
 
-def _set_sizes(axes: Axes, sizes: np.ndarray) -> None:
-    """Make x a logarithmic axis of batch sizes, with a tick at each of them."""
-    axes.set_xlabel("Batch size (images, logarithmic)")
+def set_sizes(axes: Axes, sizes: Sequence[int] | np.ndarray, label: str) -> None:
+    """Make x a logarithmic axis of numbers of images, with a tick at each of them."""
+    axes.set_xlabel(label)
     axes.set_xscale("log", base=2)
     axes.set_xlim(sizes[0] / 2**0.3, sizes[-1] * 2**0.3)
     axes.set_xticks(sizes, [str(size) for size in sizes])
@@ -206,11 +207,15 @@ def _notes(lines: Sequence[NormErrors], high: float) -> list[tuple[int, str]]:
             notes.append((size, f"{_each(above, '.1f') or words} ↑"))
         found = {line.norm: line.guessing[size] for line in lines if size in line.guessing}
         if found:
-            all_of_them = sum(found.values(), Guessing())
-            each = _each({norm: one.total for norm, one in found.items()}, "d")
-            words = each or f"{all_of_them.total}, in {len(found)} norms"
-            notes.append((size, f"{all_of_them.how} trials: {words}"))
+            notes.append((size, guessing_words(found)))
     return notes
+
+
+def guessing_words(found: Mapping[str, Guessing]) -> str:
+    """``collapsed trials: bn 2, ln 1``, by norm; of many norms, how many trials of how many."""
+    all_of_them = sum(found.values(), Guessing())
+    each = _each({norm: one.total for norm, one in found.items()}, "d")
+    return f"{all_of_them.how} trials: {each or f'{all_of_them.total}, in {len(found)} norms'}"
 
 
 def _each(values: Mapping[str, float], form: str) -> str:
@@ -232,7 +237,7 @@ def _draw_line(axes: Axes, errors: NormErrors, style: NormStyle) -> None:
     )  # fmt: skip
 
 
-def _write_note(axes: Axes, size: int, words: str, height: float) -> None:
+def write_note(axes: Axes, size: int, words: str, height: float) -> None:
     """Write at the batch size, on the side where the axes leave more room."""
     first, last = axes.get_xlim()
     left = size**2 < first * last  # on the logarithmic axis
@@ -244,24 +249,26 @@ def _write_note(axes: Axes, size: int, words: str, height: float) -> None:
     )  # fmt: skip
 
 
-def _label_ends(
-    axes: Axes, lines: Sequence[NormErrors], styles: dict[str, NormStyle], gap: float
+def label_ends(
+    axes: Axes,
+    ends: Sequence[tuple[str, float, float]],
+    styles: dict[str, NormStyle],
+    gap: float,
 ) -> None:
-    """Name each norm to the right of the axes, with a line to its last mean, or to its last dot."""
+    """Name norms to the right of the axes, each with a line to its x and y."""
     low, high = axes.get_ylim()
-    named = [errors for errors in lines if errors.seeds]  # the others are in the notes
-    ends = [_end(errors) for errors in named]
-    heights = spread([(np.clip(y, low, high) - low) / (high - low) for _, y in ends], gap)
-    for errors, (size, error), height in zip(named, ends, heights, strict=True):
+    heights = spread([(np.clip(y, low, high) - low) / (high - low) for _, _, y in ends], gap)
+    for (norm, x, y), height in zip(ends, heights, strict=True):
         axes.annotate(
-            errors.norm, xy=(size, np.clip(error, low, high)), xytext=(1.045, height),
+            norm, xy=(x, np.clip(y, low, high)), xytext=(1.045, height),
             textcoords="axes fraction", va="center", fontsize=8.5, annotation_clip=False,
-            arrowprops=leader(styles[errors.norm], 0),
+            arrowprops=leader(styles[norm], 0),
         )  # fmt: skip
 
 
-def _end(errors: NormErrors) -> tuple[float, float]:
+def _end(errors: NormErrors) -> tuple[str, float, float]:
+    """The norm, with the place of its last mean, or of its last dot."""
     known = np.flatnonzero(np.isfinite(errors.means))
     if len(known):
-        return float(errors.sizes[known[-1]]), float(errors.means[known[-1]])
-    return max(errors.seeds)
+        return errors.norm, float(errors.sizes[known[-1]]), float(errors.means[known[-1]])
+    return errors.norm, *max(errors.seeds)

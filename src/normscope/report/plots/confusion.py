@@ -1,6 +1,6 @@
 """Confusion matrices: which classes a norm takes for which, all on one scale."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,11 +11,13 @@ from matplotlib.image import AxesImage
 from normscope.analysis import Analysis
 from normscope.report.plots.figure import ReportFigure
 from normscope.report.plots.style import COLORS, INK, MUTED, new_panel, shorten, styled
-from normscope.words import number
+from normscope.words import counted, number
 
 MAX_CLASSES_WITH_COUNTS = 20
 NAME_COLUMNS = 14  # longer class names are shortened, to leave room for the matrix
-LEAST_SHOWN = 0.5  # images per trial; a smaller count would be rounded to a misleading 0
+LEAST_SHOWN = (
+    0.5  # images per trial, or percent; a smaller value would be rounded to a misleading 0
+)
 WHITE_TEXT_FROM = 0.8  # of the scale: from there on white reads better than ink, on any page
 
 
@@ -23,7 +25,9 @@ WHITE_TEXT_FROM = 0.8  # of the scale: from there on white reads better than ink
 class Confusion:
     """Mean counts per trial of one norm: float64, shape (classes, classes), rows true.
 
-    `most` is the largest count of mistakes in one cell over all norms: the end of the scale.
+    `most` is the largest value of a mistake in one cell over all norms: the end of the scale.
+    `by_class`: whether values are percentages of the true class instead of counts, because classes
+    differ in their number of images.
     """
 
     norm: str
@@ -31,11 +35,24 @@ class Confusion:
     counts: np.ndarray
     class_names: tuple[str, ...]
     most: float
+    by_class: bool = False
+
+    @property
+    def images(self) -> np.ndarray:
+        """The number of test images of each class: float64, (classes,)."""
+        return self.counts.sum(axis=1)
+
+    @property
+    def cells(self) -> np.ndarray:
+        """What is shown; 0 in the row of a class without images."""
+        if not self.by_class:
+            return self.counts
+        return 100 * self.counts / np.maximum(self.images, 1)[:, None]
 
     @property
     def mistakes(self) -> np.ndarray:
-        """The counts without those on the diagonal, which are right."""
-        return self.counts * (1 - np.eye(len(self.counts)))
+        """The values without those on the diagonal, which are right."""
+        return self.cells * (1 - np.eye(len(self.counts)))
 
 
 def confusion_figures(analysis: Analysis) -> list[ReportFigure]:
@@ -53,6 +70,12 @@ def _confusion_figure(name: str, confusion: Confusion) -> ReportFigure:
         f"{confusion.norm} most often took {names[true]} for {names[predicted]}: "
         f"{number(mistakes.max(), 1)} images per trial."
     )
+    if confusion.by_class:
+        caption = (
+            f"The largest share of mistakes of {confusion.norm}: {number(mistakes.max(), 1)} % of "
+            f"{counted(round(confusion.images[true]), 'test image')} of {names[true]} are taken "
+            f"for {names[predicted]}."
+        )
     if not mistakes.any():
         caption = f"{confusion.norm} made no mistake."
     alt = f"Confusion matrix of {confusion.norm}, n {confusion.n}. {caption}"
@@ -61,19 +84,19 @@ def _confusion_figure(name: str, confusion: Confusion) -> ReportFigure:
 
 def confusion_data(analysis: Analysis) -> tuple[Confusion, ...]:
     """The matrix of every norm with a finished trial."""
-    confusions = analysis.mistakes.confusions
-    off_diagonal = [c[~np.eye(len(c), dtype=bool)] for c in confusions.values()]
-    most = max((float(cells.max(initial=0)) for cells in off_diagonal), default=0.0)
     finished = {norm.norm: norm.finished for norm in analysis.norms}
-    names = analysis.facts.class_names
-    return tuple(
-        Confusion(norm, finished[norm], counts, names, most) for norm, counts in confusions.items()
-    )
+    names, by_class = analysis.facts.class_names, analysis.classes.test_imbalanced
+    found = [
+        Confusion(norm, finished[norm], counts, names, 0.0, by_class)
+        for norm, counts in analysis.mistakes.confusions.items()
+    ]
+    most = max((float(each.mistakes.max()) for each in found), default=0.0)
+    return tuple(replace(each, most=most) for each in found)
 
 
 @styled
 def draw_confusion(confusion: Confusion) -> Figure:
-    """Colour shows mistakes only; the outlined diagonal counts what was right."""
+    """Colour shows mistakes only; the outlined diagonal is what was right."""
     size = len(confusion.counts)
     inches = 3.9 if size <= 10 else 7.5
     figure, axes = new_panel(inches * 0.93, inches)
@@ -87,10 +110,11 @@ def draw_confusion(confusion: Confusion) -> Figure:
         vmax=max(confusion.most, 1e-9),
         interpolation="none",
     )
-    _name_classes(axes, confusion.class_names)
+    _name_classes(axes, confusion)
     if size <= MAX_CLASSES_WITH_COUNTS:
-        _write_counts(axes, confusion)
-    _add_scale(figure, axes, picture)
+        _write_values(axes, confusion)
+    unit = "(% of the true class)" if confusion.by_class else "per trial (images)"
+    _add_scale(figure, axes, picture, f"Mistakes {unit}")
     return figure
 
 
@@ -99,27 +123,32 @@ def _fading(color: str) -> ListedColormap:
     return ListedColormap([(*to_rgb(color), alpha) for alpha in np.linspace(0, 1, 256)])
 
 
-def _name_classes(axes: Axes, names: tuple[str, ...]) -> None:
+def _name_classes(axes: Axes, confusion: Confusion) -> None:
+    names = confusion.class_names
     every = 1 if len(names) <= MAX_CLASSES_WITH_COUNTS else 10
     ticks = range(0, len(names), every)
     shown = [shorten(names[tick], NAME_COLUMNS) for tick in ticks]
     axes.set_xticks(ticks, shown, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
-    axes.set_yticks(ticks, shown, fontsize=8)
+    numbers = [
+        f" ({round(confusion.images[tick]):,})" if confusion.by_class else "" for tick in ticks
+    ]
+    axes.set_yticks(ticks, [a + b for a, b in zip(shown, numbers, strict=True)], fontsize=8)
     axes.tick_params(length=0 if every == 1 else 3)
     axes.set_xlabel("Predicted class")
-    axes.set_ylabel("True class")
+    axes.set_ylabel("True class (test images)" if confusion.by_class else "True class")
 
 
-def _write_counts(axes: Axes, confusion: Confusion) -> None:
-    for (true, predicted), count in np.ndenumerate(confusion.counts):
-        if count < LEAST_SHOWN:
-            continue
+def _write_values(axes: Axes, confusion: Confusion) -> None:
+    for (true, predicted), value in np.ndenumerate(confusion.cells):
         right = true == predicted
-        strong = not right and count >= WHITE_TEXT_FROM * confusion.most
+        recall = right and confusion.by_class and confusion.images[true] > 0
+        if value < LEAST_SHOWN and not recall:
+            continue
+        strong = not right and value >= WHITE_TEXT_FROM * confusion.most
         axes.text(
             predicted,
             true,
-            f"{count:.0f}",
+            f"{value:.0f}",
             ha="center",
             va="center_baseline",
             fontsize=7,
@@ -132,11 +161,11 @@ def _write_counts(axes: Axes, confusion: Confusion) -> None:
         axes.plot(x, [*y, i - 0.5], color=MUTED, linewidth=0.7, clip_on=False)
 
 
-def _add_scale(figure: Figure, axes: Axes, picture: AxesImage) -> None:
+def _add_scale(figure: Figure, axes: Axes, picture: AxesImage, label: str) -> None:
     bar = figure.colorbar(picture, ax=axes, shrink=0.5, aspect=25, pad=0.02)
     assert bar.solids is not None  # it is there once drawn
     bar.solids.set_rasterized(True)
     bar.ax.spines[:].set_visible(False)
-    bar.set_label("Mistakes per trial (images)", fontsize=8)
+    bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=8)
     bar.ax.grid(visible=False)

@@ -1,6 +1,8 @@
 """What stands behind the verdicts: other views of the differences, and where they come from."""
 
 from normscope.analysis import Analysis
+from normscope.analysis.statistics_batch import sub_batches_of
+from normscope.analysis.summaries import NormSummary
 from normscope.analysis.verdicts import Verdict
 from normscope.report.result_table import Cell, difference, mean_sd
 from normscope.report.tables.families import calibration, robustness, secondary
@@ -8,11 +10,16 @@ from normscope.report.tables.table import Table
 from normscope.stats import Estimate
 from normscope.words import NONE, confidence, counted, interval, number, p_value, signed
 
+# Tables beside which there is a figure.
+BY_BATCH_SIZE = "By batch size"
+BY_STATISTICS_BATCH = "By statistics batch"
+
 
 def evidence_tables(analysis: Analysis) -> list[Table]:
     """Every table for which there is something to say."""
     tables = [
         _batch_sizes(analysis),
+        _statistics_batches(analysis),
         _beside(analysis),
         _places(analysis),
         _variances(analysis),
@@ -27,22 +34,45 @@ def evidence_tables(analysis: Analysis) -> list[Table]:
 def _batch_sizes(analysis: Analysis) -> Table:
     sizes, norms = analysis.experiment.batch_sizes, analysis.experiment.norms
     cells = {(norm.norm, norm.batch_size): norm for norm in analysis.by_batch_size}
-    rows = []
-    for norm in norms if len(sizes) > 1 else ():
-        row = [Cell(norm)]
-        for size in sizes:
-            found = cells[norm, size]
-            accuracy = mean_sd(found.test_accuracy_percent, 1)
-            row.append(Cell(accuracy.text, _standing(found.verdict), _is_decided(found.verdict)))
-        rows.append(row)
+    rows = [
+        [Cell(norm), *(_accuracy(cells[norm, size]) for size in sizes)]
+        for norm in (norms if len(sizes) > 1 else ())
+    ]
     return Table(
-        "By batch size",
+        BY_BATCH_SIZE,
         f"Test accuracy in percent, and the difference to {norms[0]} at the same batch size in "
         "points; bold where it is decided. The learning rate is scaled with the batch size.",
         ["Norm", *(f"{size:,}" for size in sizes)],
         rows,
         [row[0].text for row in rows],
     )
+
+
+def _statistics_batches(analysis: Analysis) -> Table:
+    """A row for every bn, a column for every number of images in its statistics."""
+    found, batch = sub_batches_of(analysis), analysis.experiment.main_batch_size
+    sizes = sorted({size for one in found for size in one.members})
+    rows = [
+        [Cell(one.norm), *(_accuracy(one.members.get(size)) for size in sizes)] for one in found
+    ]
+    return Table(
+        BY_STATISTICS_BATCH,
+        "Test accuracy in percent where mean and variance of bn run over so many images of a batch "
+        f"of {batch} (ghost-bn below {batch}), and the difference to "
+        f"{analysis.experiment.baseline} in points; bold where it is decided. Gradients are "
+        f"averaged over {batch} images everywhere.",
+        ["Norm", *(f"{size:,}" for size in sizes)],
+        rows,
+        [one.norm if one.norm in analysis.experiment.norms else None for one in found],
+    )
+
+
+def _accuracy(norm: NormSummary | None) -> Cell:
+    """The mean, and how it stands against the baseline; nothing without a norm."""
+    if norm is None:
+        return Cell(NONE)
+    accuracy = mean_sd(norm.test_accuracy_percent, 1)
+    return Cell(accuracy.text, _standing(norm.verdict), _is_decided(norm.verdict))
 
 
 def _is_decided(verdict: Verdict | None) -> bool:
