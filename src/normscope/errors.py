@@ -21,15 +21,18 @@ class RunError(NormscopeError):
     exit_code = 3
 
 
-def lookup(table: dict, kind: str, name: str):
+def lookup(table: dict, kind: str, name: str, more: str = ""):
     """Return ``table[name]``, or raise a `UsageError` that lists the names there are.
+
+    `more` says what else may be named.
 
     An entry with a `title` is also suggested to those who call it by that: bn for BatchNorm2d.
     """
     if name not in table:
         meant = _meant(table, name)
         hint = f"; did you mean {meant}?" if meant else ""
-        raise UsageError(f"unknown {kind} {name!r}; known: {', '.join(table)}{hint}")
+        known = f"{', '.join(table)}{f', or {more}' if more else ''}"
+        raise UsageError(f"unknown {kind} {name!r}; known: {known}{hint}")
     return table[name]
 
 

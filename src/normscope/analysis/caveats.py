@@ -59,8 +59,8 @@ def _resolution(numbers: Numbers) -> list[Caveat]:
         return []
     advice = "" if numbers.experiment.folds else "; --folds 5 would test on every image"
     text = (
-        f"{facts.test_size:,} test images cannot resolve the margin of {margin:g} points: one image "
-        f"is {number(100 / facts.test_size, 2)} points, and the accuracy on so many has a standard "
+        f"{facts.test_size:,} test images cannot resolve the margin of {margin:g} points: one of "
+        f"them is {number(100 / facts.test_size, 2)} points, and the accuracy on so many has a standard "
         f"error of about {number(error, 1)}. What is said holds for these images{advice}."
     )
     return [Caveat("few test images", text)]

@@ -13,6 +13,7 @@ from normscope.cli.inside import explain, probe
 from normscope.cli.names import HelpWithNames
 from normscope.cli.options import figures_without_a_home
 from normscope.cli.streams import prepare_streams
+from normscope.cli.suite import suite
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,7 +23,7 @@ app = typer.Typer(
     help="Which normalization layer should your CNN use, by how much, and why.",
 )
 COMMANDS = (
-    compare, investigate, report, probe, explain, norms, check_norm, cost, plan, summary,
+    compare, suite, investigate, report, probe, explain, norms, check_norm, cost, plan, summary,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(cls=HelpWithNames)(command)

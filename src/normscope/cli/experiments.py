@@ -291,10 +291,10 @@ def investigate(
             ),
         )
         if dry_run:
-            _foresee_parts(planned.parts, as_json)
+            foresee_parts(planned.parts, as_json)
             return
         folders = [part.folder for part in planned.parts.values()]
-        _show_finding(_watched(folders, as_json, partial(carry_on, planned)), as_json)
+        _show_finding(watched(folders, as_json, partial(carry_on, planned)), as_json)
 
 
 def report(
@@ -330,7 +330,7 @@ def _run(checked: Any, as_json: bool) -> None:
     from normscope.study.comparison import EveryTrialFailed
 
     try:
-        comparison = _watched([checked.folder], as_json, partial(carry_out, checked))
+        comparison = watched([checked.folder], as_json, partial(carry_out, checked))
     except EveryTrialFailed as failure:
         comparison = failure.comparison
     _show(comparison, as_json, comparison.page)
@@ -339,16 +339,14 @@ def _run(checked: Any, as_json: bool) -> None:
 def _read(experiment: Any, data_dir: Path | None, as_json: bool) -> Any:
     """The experiment with a user's network and images by name; images are read meanwhile."""
     from normscope.observers import observer_for
-    from normscope.study.own import named
+    from normscope.study.own_images import named
 
     stream = sys.stderr if as_json else sys.stdout
     with closing(observer_for(stream, lambda: None)) as observer:
         return named(experiment, data_dir, observer)
 
 
-def _watched(
-    folders: Sequence[Path], as_json: bool, work: Callable[[Any, str], Outcome]
-) -> Outcome:
+def watched(folders: Sequence[Path], as_json: bool, work: Callable[[Any, str], Outcome]) -> Outcome:
     """Do `work` in folders, with an observer and the command that repeats it; Ctrl-C stops it."""
     from normscope.cli.interrupt import exit_code, stop_noticed
     from normscope.observers import observer_for
@@ -375,10 +373,11 @@ def _show_finding(finding: Any, as_json: bool) -> None:
     else:
         show_finding(finding)
     for comparison in finding.comparisons.values():
-        _raise_if_failed(comparison, comparison.page)
+        raise_if_failed(comparison, comparison.page)
 
 
-def _foresee_parts(parts: Mapping[str, Any], as_json: bool) -> None:
+def foresee_parts(parts: Mapping[str, Any], as_json: bool) -> None:
+    """Print the trials of each part and their cost, by the name of the part."""
     from normscope.cli.show import forecast_as_dict
     from normscope.study.forecast import forecast
 
@@ -432,10 +431,11 @@ def _show(comparison: Any, as_json: bool, page: Path) -> None:
     else:
         show_analysis(comparison.analysis)
         print(f"Report: {page}")
-    _raise_if_failed(comparison, page)
+    raise_if_failed(comparison, page)
 
 
-def _raise_if_failed(comparison: Any, page: Path) -> None:
+def raise_if_failed(comparison: Any, page: Path) -> None:
+    """Raise `RunError` if a trial failed."""
     failed = [trial.id for trial in comparison.analysis.trials if trial.status == "failed"]
     if failed:
         trials = f"{len(failed)} trial{'s' if len(failed) > 1 else ''}"

@@ -41,25 +41,25 @@ def show_analysis(analysis: Analysis) -> None:
         if sentences:
             screen.print(f"\n[bold]{heading}[/bold]")
             for sentence in sentences:
-                _say(str(sentence), screen.width, indent="- ")
+                say(str(sentence), screen.width, indent="- ")
     print()
 
 
 def show_finding(finding: Finding) -> None:
     """Print the question, what is read of it, each with its numbers, and where it is written."""
     screen = console()
-    _say(finding.question, screen.width)
+    say(finding.question, screen.width)
     for part, readings in {"": finding.across, **_parts(finding)}.items():
         if part:
             screen.print(f"\n[bold]{part}[/bold]")
         for reading in readings:
             print()
-            _say(f"{reading.claim}: {reading.outcome}.", screen.width)
-            _say(reading.plain, screen.width, indent="  ")
-            _say(f"{reading.text} {reading.limits}", screen.width, indent="  ")
+            say(f"{reading.claim}: {reading.outcome}.", screen.width)
+            say(reading.plain, screen.width, indent="  ")
+            say(f"{reading.text} {reading.limits}", screen.width, indent="  ")
     if finding.unread:
         print()
-        _say(not_read(finding.unread), screen.width)
+        say(not_read(finding.unread), screen.width)
     print(f"\nFinding: {finding.path}")
     for comparison in finding.comparisons.values():
         print(f"Report: {comparison.page}")
@@ -100,8 +100,8 @@ def _show_results(console: Console, analysis: Analysis) -> None:
         "verdict",
     )
     rows = [_cells(norm, analysis.level) for norm in analysis.norms]
-    _say(f"{title(analysis)}. {setting(analysis)}", console.width)
-    _say(full_names(analysis), console.width)
+    say(f"{title(analysis)}. {setting(analysis)}", console.width)
+    say(full_names(analysis), console.width)
     caption = ""
     if analysis.several_sizes:
         caption = f"Batch size {analysis.experiment.main_batch_size:,}"
@@ -118,7 +118,7 @@ def _show_results(console: Console, analysis: Analysis) -> None:
     console.print(table)
 
 
-def _say(sentence: str, columns: int, indent: str = "") -> None:
+def say(sentence: str, columns: int, indent: str = "") -> None:
     """Print a sentence in lines of so many columns; nothing if it is empty."""
     if sentence:
         lines = textwrap.wrap(

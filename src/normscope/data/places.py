@@ -37,6 +37,31 @@ def search_folders(data_dir: Path | str | None) -> list[Path]:
     return [*folders, *([cache] if cache else []), Path("data")]
 
 
+# Data sets that are read as images of the user's own, by the folders that other tools put them in.
+FOLDERS = {
+    "mnist": ("MNIST", "mnist"),
+    "fashion-mnist": ("FashionMNIST", "fashion-mnist", "fashion_mnist", "FMNIST"),
+    "svhn": ("SVHN", "svhn"),
+}
+
+
+def folder_of(name: str, data_dir: Path | str | None) -> Path:
+    """Where a data set of `FOLDERS` is, in one of the `search_folders`.
+
+    Raises `UsageError` that says what to do if it is in none of them.
+    """
+    roots = search_folders(data_dir)
+    for root in roots:
+        for place in (root / below for below in FOLDERS[name]):
+            if place.is_dir():
+                return place
+    searched = ", ".join(map(str, roots))
+    raise UsageError(
+        f"there is no folder {' or '.join(FOLDERS[name][:2])} in {searched}; name "
+        "its place with --dataset, or the folder around it with --data-dir"
+    )
+
+
 def find(layout: Layout, data_dir: Path | str | None) -> Path | None:
     """The first copy in `search_folders`: an extracted folder or an archive, or None."""
     places = (place_in(layout, folder) for folder in search_folders(data_dir))

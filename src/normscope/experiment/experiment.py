@@ -18,7 +18,7 @@ from pydantic_core import InitErrorDetails
 from normscope.errors import lookup
 from normscope.experiment.frozen import Frozen, PositiveInt
 from normscope.experiment.recipe import Recipe, in_a_word
-from normscope.experiment.recipes import KNOWN, RECIPES, default_recipe
+from normscope.experiment.recipes import RECIPES, default_recipe
 from normscope.experiment.source import Source
 from normscope.norms import canonical
 
@@ -36,8 +36,8 @@ def default_seeds(dataset: str) -> int:
 
 
 def default_model(dataset: str) -> str:
-    """The network used for a data set when none is named; one that takes images of any size."""
-    return "s8" if dataset in KNOWN else "s8-gap"
+    """The network used for a data set when none is named: s8 takes images of 32x32 alone."""
+    return "s8" if dataset in ("shapes", "cifar10", "cifar100", "svhn") else "s8-gap"
 
 
 def _complete_recipe(value: Any, info: ValidationInfo) -> Any:
@@ -303,9 +303,13 @@ class Experiment(Frozen):
 def _flat(experiment: Experiment) -> dict[str, Any]:
     """Everything but the size of an experiment: its norms, seeds and batch sizes.
 
-    What images are read with is in their fingerprint.
+    What images are read with is in their fingerprint, and where a source lies says nothing.
     """
     size = {"norms", "sources", "seeds", "own_seeds", "batch_sizes"}
-    values = experiment.model_dump(exclude={*size, "recipe", "image_size", "skip_bad"})
+    own = {"images", "model_source"}
+    values = experiment.model_dump(exclude={*size, *own, "recipe", "image_size", "skip_bad"})
+    for name in own:
+        source = getattr(experiment, name)
+        values[name] = source.fingerprint if source else None
     recipe = {f"recipe.{key}": value for key, value in experiment.recipe}
     return {**values, **recipe}

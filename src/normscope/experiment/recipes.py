@@ -62,8 +62,15 @@ RECIPES = {
 }
 
 
-# The data sets that come with normscope, and the recipe that is used for each when none is named.
-KNOWN = {"shapes": "quick", "cifar10": "s8", "cifar100": "s8"}
+# The data sets that have a name, and the recipe that is used for each when none is named.
+KNOWN = {
+    "shapes": "quick",
+    "cifar10": "s8",
+    "cifar100": "s8",
+    "svhn": "fast",
+    "mnist": "fast",
+    "fashion-mnist": "fast",
+}
 
 
 def default_recipe(dataset: str) -> str:

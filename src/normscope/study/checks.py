@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from normscope.data import DATASETS, DatasetSource
+from normscope.data.places import FOLDERS
 from normscope.errors import UsageError, lookup
-from normscope.experiment import LEAST_SEEDS, Design, Experiment, ProbePlan
+from normscope.experiment import LEAST_SEEDS, Design, Experiment, ProbePlan, Source
 from normscope.files import user_path
 from normscope.models import MODELS, PACKAGED_MODELS
 from normscope.norms import NORMS, is_packaged, parse
@@ -22,7 +23,8 @@ from normscope.probes import probes_named
 from normscope.store import Store
 from normscope.store.folder import RUNS, ExperimentFolder
 from normscope.store.header import Header
-from normscope.study.own import know_model, named, notices_on_images, with_own_norms
+from normscope.study.own import know_model, with_own_norms
+from normscope.study.own_images import named, notices_on_images
 from normscope.words import counted
 
 if TYPE_CHECKING:
@@ -166,8 +168,9 @@ def check_no_import() -> None:
 
 def check_names(experiment: Experiment) -> None:
     """Raise `UsageError`, listing the known names, if the experiment uses one that is unknown."""
-    lookup(DATASETS, "data set", experiment.dataset)
-    lookup(MODELS, "model", experiment.model)
+    others = f"{', '.join(FOLDERS)}, a folder or file of images"
+    lookup(DATASETS, "data set", experiment.dataset, others)
+    lookup(MODELS, "model", experiment.model, "yours as net.py:build")
     for norm in experiment.norms:
         norm_asked_for(norm)
 
@@ -231,13 +234,12 @@ def merge(folder: Path, kept: Header | None, asked: Experiment) -> Experiment:
     if kept is None:
         return asked
     mine = kept.experiment
-    sources = mine.model_source, asked.model_source
-    if mine.model == asked.model and sources[0] != sources[1]:
+    if mine.model == asked.model and _edited(mine.model_source, asked.model_source):
         raise UsageError(
             f"{folder} holds trials of {mine.model} as it was before it was edited; choose another "
             "folder with --out"
         )
-    if mine.dataset == asked.dataset and mine.images != asked.images:
+    if mine.dataset == asked.dataset and _edited(mine.images, asked.images):
         raise UsageError(
             f"{folder} holds trials on {mine.dataset} as it was before its images changed; choose "
             "another folder with --out"
@@ -252,6 +254,11 @@ def merge(folder: Path, kept: Header | None, asked: Experiment) -> Experiment:
             f"{mine.baseline} first in --norms, or choose another folder with --out"
         )
     return mine.extended_by(asked)
+
+
+def _edited(before: Source | None, now: Source | None) -> bool:
+    fingerprints = [source.fingerprint if source else None for source in (before, now)]
+    return fingerprints[0] != fingerprints[1]
 
 
 def kept_design(folder: Path) -> Design:
@@ -387,14 +394,14 @@ def notices_on_probes(folder: Path, probes: ProbePlan) -> tuple[str, ...]:
 def notices_on_test_set(
     experiment: Experiment, source: DatasetSource, design: Design
 ) -> tuple[str, ...]:
-    """That a single test image is more than the margin."""
+    """That a single test image of the user's own is more than the margin."""
     _, tested = sizes_of(experiment, source)
-    if experiment.folds or len(experiment.norms) < 2 or 100 / tested <= design.margin_points:
+    several = experiment.images is not None and len(experiment.norms) > 1
+    if experiment.folds or not several or 100 / tested <= design.margin_points:
         return ()
     return (
         f"One of {tested} test images is {100 / tested:.1f} points, more than the margin of "
-        f"{design.margin_points:g}: no verdict will be equivalent, and few will be decided. With "
-        "--folds 5 every image is tested.",
+        f"{design.margin_points:g}: so few decide little. With --folds 5 every image is tested.",
     )
 
 

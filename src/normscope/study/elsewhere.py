@@ -17,7 +17,8 @@ from normscope.files import user_path
 from normscope.observers import Observer
 from normscope.study.checks import check_names, check_sizes, checked_probes, machine_for
 from normscope.study.opening import load
-from normscope.study.own import named, with_own_norms
+from normscope.study.own import with_own_norms
+from normscope.study.own_images import named
 from normscope.training.trained import LookedInto, probe_elsewhere
 
 # Where people keep the weights among the other things that a file of a training holds.

@@ -15,7 +15,7 @@ from normscope.store.folder import RUNS
 from normscope.study.checks import Checked, check, check_types
 from normscope.study.compare import carry_out
 from normscope.study.comparison import Comparison
-from normscope.study.own import named
+from normscope.study.own_images import named
 
 
 @dataclass(frozen=True)

@@ -1,28 +1,18 @@
-"""What is the user's own in an experiment: norms, a network, images; told apart by their source."""
+"""Norms and networks of a user's own in an experiment: their names, told apart by their source."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from normscope.data import DATASETS
 from normscope.errors import UsageError
 from normscope.experiment import Experiment, Source, Trial
-from normscope.files import user_path
 from normscope.models import MODELS
 from normscope.norms import NORMS, asked, means_another, parse, renamed
 from normscope.norms.own import REGISTERED, own_norms
-from normscope.observers import Observer
 from normscope.own import OwnCode, at, find, is_home
 from normscope.store.folder import ExperimentFolder
 from normscope.store.header import Header
-
-if TYPE_CHECKING:
-    from normscope.data.own import OwnImages
-
-
-# Images of the user's own that were read in this process, by the name that they have in `DATASETS`.
-OPENED: "dict[str, OwnImages]" = {}
 
 
 @dataclass(frozen=True)
@@ -75,84 +65,6 @@ def know_model(experiment: Experiment, folder: Path) -> None:
     if source is None or (isinstance(known, OwnCode) and known.fingerprint == source.fingerprint):
         return
     MODELS[experiment.model] = _kept(folder, source)
-
-
-def with_own_images(
-    experiment: Experiment, data_dir: Path | None = None, observer: Observer | None = None
-) -> Experiment:
-    """The experiment with its user's images by name, checked and read: ``photos`` for a folder.
-
-    Images that it was made with before are looked for where they were then, or in `data_dir`.
-    Raises `UsageError` if there are none, or others than then; `RunError` if they cannot be read.
-    """
-    known = OPENED.get(experiment.dataset)
-    source = experiment.images
-    if source is None and (experiment.dataset in DATASETS or not _is_place(experiment.dataset)):
-        _no_options_of_images(experiment)
-        return experiment
-    if source is not None and known is not None and known.key == source.fingerprint:
-        return experiment
-    where = experiment.dataset if source is None else str(data_dir or source.home)
-    if source is not None and not user_path(where).exists():
-        raise UsageError(
-            f"the images of {experiment.dataset} are not at {where}; say with --data-dir where "
-            "they are"
-        )
-    from normscope.data.own import open_images  # slow to import
-
-    found = open_images(
-        where,
-        image_size=experiment.image_size,
-        skip_bad=experiment.skip_bad,
-        progress=observer.images_read if observer else None,
-    )
-    if source is not None and found.key != source.fingerprint:
-        raise UsageError(
-            f"{where} holds other images than {experiment.dataset} was made of, or fewer or more; "
-            "put those back, or begin another experiment"
-        )
-    name = experiment.dataset if source is not None else _name_of_images(found.name)
-    OPENED[name], DATASETS[name] = found, found.source
-    source = source or Source(home=found.home, fingerprint=found.key)
-    return experiment.model_copy(update={"dataset": name, "images": source})
-
-
-def _name_of_images(name: str) -> str:
-    """A name that no data set has which is not of the user's own."""
-    return name if name in OPENED or name not in DATASETS else f"{name}-images"
-
-
-def _is_place(dataset: str) -> bool:
-    """Whether the name of a data set says where images are."""
-    return any(sign in dataset for sign in "/\\~.") or Path(dataset).exists()
-
-
-def _no_options_of_images(experiment: Experiment) -> None:
-    for option in ("image_size", "skip_bad"):
-        if getattr(experiment, option):
-            raise UsageError(
-                f"--{option.replace('_', '-')} is for images of your own, and {experiment.dataset} "
-                "is none; name their folder with --dataset"
-            )
-
-
-def named(
-    experiment: Experiment, data_dir: Path | None = None, observer: Observer | None = None
-) -> Experiment:
-    """The experiment with the user's network and images by name; see those two."""
-    return with_own_images(with_own_model(experiment), data_dir, observer)
-
-
-def notices_on_images(experiment: Experiment) -> tuple[str, ...]:
-    """How the user's images were read, and what is doubtful about them."""
-    found = OPENED.get(experiment.dataset)
-    if found is None:
-        return ()
-    dealt = ()
-    if experiment.folds:
-        every = found.source.train_size + found.source.test_size
-        dealt = (f"All {every:,} images are dealt out into {experiment.folds} folds.",)
-    return (*found.findings.said(), *dealt, *found.findings.doubts())
 
 
 def known_model(written: str) -> str:

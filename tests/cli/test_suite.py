@@ -1,0 +1,57 @@
+"""The command `normscope suite`: what it foresees, runs, prints and refuses."""
+
+import json
+
+import pytest
+from command_line import SMALL, one_line
+
+TWO = ["--models", "s8-gap,s8", *SMALL, "--seeds", "2", "--out", "all"]
+
+
+def test_a_suite_is_foreseen_run_and_told(normscope, tmp_path, undrawn):
+    foreseen = normscope("suite", *TWO, "--dry-run")
+    assert foreseen.returncode == 0, foreseen.stderr
+    assert foreseen.stdout.count("4 of 4 trials to run in all/shapes-s8") == 2
+    assert not (tmp_path / "all").exists()
+    ran = normscope("suite", *TWO)
+    assert ran.returncode == 0, ran.stderr
+    assert "Setting: shapes-s8-gap." in ran.stdout
+    assert "gn against bn in 2 settings." in ran.stdout
+    told = ran.stdout[ran.stdout.index("gn against bn in 2") :]
+    assert max(map(len, told.splitlines())) <= 80
+    assert "Suite: all/suite.md\nReport: all/shapes-s8-gap/report.html\n" in told
+    assert (tmp_path / "all/suite.png").exists()
+    again = normscope("suite", *TWO, "--json")
+    assert again.returncode == 0, again.stderr
+    assert "0 trials to run, 4 stored" in again.stderr
+    found = json.loads(again.stdout)
+    assert found["settings"] == ["shapes-s8-gap", "shapes-s8"]
+    assert found["reports"]["shapes-s8"] == "all/shapes-s8/report.html"
+    (gn,) = found["norms"]
+    assert (gn["norm"], gn["baseline"], gn["margin_points"]) == ("gn", "bn", 0.5)
+    assert " ".join(told.split()).count(gn["answer"]) == 1
+    assert [each["setting"] for each in gn["settings"]] == found["settings"]
+    assert gn["another_setting_low"] is None
+    if gn["low"] is not None:
+        assert gn["low"] < gn["difference_points_mean"] < gn["high"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--until-decided", "--norms", "bn,gn"], "a suite takes a fixed number of seeds"),
+        (["--models", "s8,s8"], "two settings are called shapes-s8"),
+        (["--datasets", "shapes,foo"], "unknown data set 'foo'"),
+        (["--config", "x.toml", "--models", "s8"], "leave out --datasets and --models"),
+        (["--config", "x.toml"], "cannot read the suite file x.toml"),
+        (["--seeds", "0"], "--seeds '0': should be greater than or equal to 1"),
+    ],
+)
+def test_what_is_refused_is_told_in_one_line(normscope, words, message):
+    assert message in one_line(normscope("suite", *words), 2)
+
+
+def test_the_help_names_the_tables(normscope):
+    shown = " ".join(normscope("suite", "--help").stdout.replace("│", " ").split())
+    assert "shapes, cifar10, cifar100" in shown
+    assert "--until-decided" not in shown
