@@ -168,8 +168,8 @@ def check_no_import() -> None:
 
 def check_names(experiment: Experiment) -> None:
     """Raise `UsageError`, listing the known names, if the experiment uses one that is unknown."""
-    others = f"{', '.join(FOLDERS)}, a folder or file of images"
-    lookup(DATASETS, "data set", experiment.dataset, others)
+    known = {**DATASETS, **dict.fromkeys(FOLDERS)}
+    lookup(known, "data set", experiment.dataset, "a folder or file of images")
     lookup(MODELS, "model", experiment.model, "yours as net.py:build")
     for norm in experiment.norms:
         norm_asked_for(norm)
