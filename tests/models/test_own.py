@@ -8,9 +8,11 @@ import torch
 from torch import nn
 
 from normscope.errors import UsageError
+from normscope.models import MODELS
 from normscope.models.fit import check_fit
 from normscope.models.making import make_network
 from normscope.own import find
+from normscope.training.loop import may_be_replayed
 from normscope.training.seeds import generator
 
 NET = """
@@ -79,7 +81,7 @@ CHANNELS_LAST = IMAGES.contiguous(memory_format=torch.channels_last)
 def models(tmp_path, monkeypatch):
     (tmp_path / "net.py").write_text(NET, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    table = {"own": find("net.py:build")}
+    table = {"own": find("net.py:build"), "s8": MODELS["s8"]}
     monkeypatch.setattr("normscope.models.making.MODELS", table)
     return table
 
@@ -246,3 +248,10 @@ def test_norms_that_would_need_another_network_are_refused(norm, message):
 def test_a_statistic_of_one_value_is_found_in_its_linear_layers_too():
     with pytest.raises(UsageError, match=r"at bn1 .* over a single value.* \(16 channels of a "):
         fit("own", "gn:size=1")
+
+
+def test_on_a_gpu_its_steps_are_taken_anew_and_not_replayed():
+    """What Python draws in a forward pass would be drawn once for the whole training."""
+    assert not may_be_replayed(made().network)
+    packaged = make_network("s8", "bn", 10, generator(0, "init"), generator(0, "dropout"))
+    assert may_be_replayed(packaged.network)

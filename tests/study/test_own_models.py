@@ -183,6 +183,14 @@ def test_in_bf16_or_a_refusal_it_is_trained_by_every_executor(here):
     assert [r.status for r in Store(here / "run").records()] == ["finished"] * 2
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_a_gpu_it_draws_by_its_seed_alone(here):
+    for out in ("one", "two"):
+        compare(asked(norms=("bn",), seeds=2, epochs=2), out=here / out, device="cuda")
+    one, two = weights_of(here / "one")["bn"], weights_of(here / "two")["bn"]
+    assert all(np.allclose(one[name], two[name], atol=1e-4) for name in one)
+
+
 # -- looked into -----------------------------------------------------------------------------------
 
 

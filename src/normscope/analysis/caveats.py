@@ -60,8 +60,8 @@ def _resolution(numbers: Numbers) -> list[Caveat]:
     advice = "" if numbers.experiment.folds else "; --folds 5 would test on every image"
     text = (
         f"{facts.test_size:,} test images cannot resolve the margin of {margin:g} points: one of "
-        f"them is {number(100 / facts.test_size, 2)} points, and the accuracy on so many has a standard "
-        f"error of about {number(error, 1)}. What is said holds for these images{advice}."
+        f"them is {number(100 / facts.test_size, 2)} points, and an accuracy on so many has a "
+        f"standard error of about {number(error, 1)}. What is said holds for these images{advice}."
     )
     return [Caveat("few test images", text)]
 

@@ -8,7 +8,15 @@ from typing import Annotated, Optional
 
 import typer
 
-from normscope.cli.options import AsJson, DataDir, Debug, errors_in_one_line, file
+from normscope.cli.options import (
+    AsJson,
+    DataDir,
+    Debug,
+    ImageSize,
+    SkipBad,
+    errors_in_one_line,
+    file,
+)
 from normscope.errors import RunError
 
 # ruff: noqa: UP045  # typer reads annotations at run time, on Python 3.10 too
@@ -78,19 +86,30 @@ def verify(
 
 @data_app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="shapes, cifar10 or cifar100.")],
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME|PATH", help="shapes, cifar10, ..., or images of your own."),
+    ],
     out: Annotated[Optional[Path], typer.Option(help="Default: NAME.png.")] = None,
     data_dir: DataDir = None,
+    image_size: ImageSize = None,
+    skip_bad: SkipBad = None,
     debug: Debug = False,
 ) -> None:
     """Write a picture of sample images with their class names."""
     with errors_in_one_line(debug):
         from normscope import data
         from normscope.data.gallery import save_samples
+        from normscope.experiment import Experiment
         from normscope.files import user_path
+        from normscope.observers import observer_for
+        from normscope.study.own_images import named
 
-        picture = user_path(out or f"{name}.png")
-        save_samples(data.load_dataset(name, data_dir), picture)
+        asked = Experiment(dataset=name, image_size=image_size, skip_bad=bool(skip_bad))
+        with closing(observer_for(sys.stdout)) as observer:
+            dataset = named(asked, data_dir, observer).dataset
+        picture = user_path(out or f"{dataset}.png")
+        save_samples(data.load_dataset(dataset, data_dir), picture)
         print(f"wrote {picture}")
 
 
@@ -99,10 +118,7 @@ def check(
     path: Annotated[
         Path, typer.Argument(parser=file, metavar="DIR", help="A folder or file of your images.")
     ],
-    image_size: Annotated[
-        Optional[int],
-        typer.Option(help="Side in pixels that they get. Default: 64 or 32, as they are.", min=8),
-    ] = None,
+    image_size: ImageSize = None,
     skip_bad: Annotated[
         bool, typer.Option("--skip-bad", help="Leave bad images out, as compare then does.")
     ] = False,

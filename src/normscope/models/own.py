@@ -124,7 +124,7 @@ class Lending:
     """Lends random states of a network's own to whatever draws from the global ones in it.
 
     Before each forward pass the global states are put aside, and put back after it. On a GPU its
-    `generator` takes the place of the default one, in a way that a CUDA graph can replay.
+    `generator` takes the place of the default one.
 
     It also lets a `view` of a map be one whatever the layout: images come in channels_last, in
     which `x.view(len(x), -1)`, written for the usual layout, would raise.

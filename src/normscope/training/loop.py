@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from normscope.experiment import EpochRecord, Recipe
+from normscope.models.own import lent_generator
 from normscope.training.memory import peak_memory_mib
 from normscope.training.split import Split, Splits
 from normscope.training.steps import DeviceSteps, EagerSteps, Steps, by_member, losses
@@ -98,8 +99,16 @@ def steps_for(
     augment: Sequence[torch.Generator],
 ) -> Steps:
     """What takes the steps of a training on the device of its images."""
-    kind = DeviceSteps if train.device.type == "cuda" else EagerSteps
+    kind = DeviceSteps if train.device.type == "cuda" and may_be_replayed(model) else EagerSteps
     return kind(model, train, recipe, members, augment)
+
+
+def may_be_replayed(model: nn.Module) -> bool:
+    """Whether each step of a model is the same operations on other numbers.
+
+    A user's network may do something else in every step, by what Python draws for example.
+    """
+    return not any(lent_generator(layer) for layer in model.modules())
 
 
 def _epoch(
