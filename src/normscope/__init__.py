@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from normscope.study.explain import explain
     from normscope.study.investigate import investigate
     from normscope.study.probe import probe
+    from normscope.study.suite import suite
 
 __all__ = [
     "PROBES",
@@ -43,6 +44,7 @@ __all__ = [
     "load_dataset",
     "norms",
     "probe",
+    "suite",
     "summarize",
 ]
 
@@ -64,6 +66,7 @@ _HOMES = {
     "investigate": "normscope.study.investigate",
     "load_dataset": "normscope.data",
     "probe": "normscope.study.probe",
+    "suite": "normscope.study.suite",
     "summarize": "normscope.models.summary",
     "__version__": "normscope.version",
 }

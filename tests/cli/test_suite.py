@@ -1,9 +1,15 @@
 """The command `normscope suite`: what it foresees, runs, prints and refuses."""
 
 import json
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from command_line import SMALL, one_line
+from suite_fakes import NORMS, make_four
+
+from normscope.analysis.across import across_settings, method_across
+from normscope.cli.suite_table import show_suite
 
 TWO = ["--models", "s8-gap,s8", *SMALL, "--seeds", "2", "--out", "all"]
 
@@ -44,7 +50,7 @@ def test_a_suite_is_foreseen_run_and_told(normscope, tmp_path, undrawn):
         (["--datasets", "shapes,foo"], "unknown data set 'foo'"),
         (["--config", "x.toml", "--models", "s8"], "leave out --datasets and --models"),
         (["--config", "x.toml"], "cannot read the suite file x.toml"),
-        (["--seeds", "0"], "--seeds '0': should be greater than or equal to 1"),
+        (["--seeds", "0"], "--seeds 0: should be greater than or equal to 1"),
     ],
 )
 def test_what_is_refused_is_told_in_one_line(normscope, words, message):
@@ -55,3 +61,20 @@ def test_the_help_names_the_tables(normscope):
     shown = " ".join(normscope("suite", "--help").stdout.replace("│", " ").split())
     assert "shapes, cifar10, cifar100" in shown
     assert "--until-decided" not in shown
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_no_number_is_cut_off(columns, capsys, monkeypatch):
+    across = across_settings(make_four(), NORMS)
+    found = SimpleNamespace(
+        across=across, method=method_across(across), path=Path("suite.md"), comparisons={}
+    )
+    monkeypatch.setenv("COLUMNS", str(columns))
+    show_suite(found)
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= columns
+    for each in across:
+        for setting in each.found:
+            difference = setting.verdict.difference
+            for number in (difference.mean, difference.low, difference.high):
+                assert f"{number + 0.0:+.2f}".replace("-0.00", "+0.00").replace("-", "−") in shown

@@ -1,4 +1,4 @@
-"""Recipes from files and from --set: what is read, and what is wrong with it, in one line."""
+"""What users write, as experiments and recipes, and what is wrong with it, in one line."""
 
 import pytest
 
@@ -139,3 +139,78 @@ def test_a_bad_setting_is_told_as_it_was_written(settings, words):
 def test_a_value_is_not_set_twice(key):
     told = refused(None, [f"{key}=1"], **{key: 2})
     assert told == f"--set {key}=1 and --{key.replace('_', '-')} set the same; leave one out"
+
+
+# -- statistics over sub-batches -------------------------------------------------------------------
+
+
+def norms_of(*arguments, **options):
+    return read_experiment(*arguments, **options).norms
+
+
+def test_behind_every_bn_come_its_sub_batches_in_the_order_given():
+    found = norms_of(norms=["ln", "BatchNorm2d", "gn"], stat_batch=(8, 2))
+    assert found == ("ln", "bn", "ghost-bn:size=8", "ghost-bn:size=2", "gn")
+    assert norms_of(stat_batch=(4,)) == ("bn", "ghost-bn:size=4", "gn", "ln")
+
+
+def test_sub_batches_have_the_options_and_the_places_of_bn():
+    found = norms_of(norms=["bn:momentum=0.2", "gn"], stat_batch=(4,), placement="both")
+    assert found == (
+        "bn:momentum=0.2", "ghost-bn:size=4:momentum=0.2",
+        "bn:momentum=0.2:pre", "ghost-bn:size=4:momentum=0.2:pre", "gn", "gn:pre",
+    )  # fmt: skip
+
+
+def test_a_sub_batch_that_was_named_as_well_stays_where_it_was_named():
+    found = norms_of(norms=["ghost-bn:size=8", "bn"], stat_batch=(4, 8))
+    assert found == ("ghost-bn:size=8", "bn", "ghost-bn:size=4")
+    assert "names a norm twice" in refused(norms=["bn", "BatchNorm2d"], stat_batch=(4,))
+
+
+def test_the_baseline_may_be_any_of_them():
+    found = norms_of(norms=["bn", "gn"], stat_batch=(4,), baseline="gn")
+    assert found == ("gn", "bn", "ghost-bn:size=4")
+    assert norms_of(norms=["bn"], stat_batch=(4,), baseline="ghost-bn:size=4")[0] != "bn"
+
+
+def test_an_experiment_knows_norms_alone_however_it_was_asked_for(tmp_path):
+    config = write(tmp_path, 'norms = ["bn", "gn"]\nstat_batch = [2, 8]', "e.toml")
+    named = read_experiment(norms=["bn", "ghost-bn:size=2", "ghost-bn:size=8", "gn"])
+    assert read_experiment(config) == named
+    assert read_experiment(norms=["bn", "gn"], stat_batch=(2, 8)) == named
+    assert norms_of(config, stat_batch=(4,)) == ("bn", "ghost-bn:size=4", "gn")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"norms": ["gn", "ln"]}, "--stat-batch takes the statistics of bn over fewer images, and "
+         "bn is not among the norms (gn,ln); add bn to --norms"),
+        ({"norms": ["ghost-bn", "brn"]}, "bn is not among the norms (ghost-bn,brn)"),
+        ({"stat_batch": (4, 64)}, "--stat-batch 4,64: 64 images are a whole batch of 64 or more"),
+        ({"stat_batch": (4, 65)}, "65 images are a whole batch of 64 or more, and bn itself takes "
+         "its statistics over whole batches; write sizes below 64"),
+        ({"batch_sizes": (16, 64), "stat_batch": (4, 32)}, "32 images are a whole batch of 16"),
+        ({"stat_batch": (1, 4)}, "--stat-batch 1,4: statistics over 1 image are no longer those of "
+         "a batch, but of InstanceNorm (in) while it trains; write sizes from 2 on"),
+        ({"stat_batch": (0, 4)}, "--stat-batch 0,4: write numbers of images from 2 on"),
+        ({"stat_batch": (4, 8, 4)}, "--stat-batch 4,8,4: names a size twice"),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_sub_batches_that_make_no_sense_are_refused_with_the_reason(options, words):
+    assert words in refused(**{"stat_batch": (4,), "batch_size": 64, **options})
+
+
+@pytest.mark.parametrize("text", ["8", "[]", '["8"]', "[8.5]", "[true]"])
+def test_in_a_file_sub_batches_are_a_list_of_whole_numbers(tmp_path, text):
+    config = write(tmp_path, f"stat_batch = {text}", "e.toml")
+    told = refused(config)
+    assert told.startswith(f"{config}: stat_batch")
+    assert "write a list of whole numbers, such as [2, 8, 32]" in told
+
+
+def test_what_is_wrong_with_sub_batches_of_a_file_names_the_file(tmp_path):
+    config = write(tmp_path, "stat_batch = [4, 4]", "e.toml")
+    assert refused(config) == f"{config}: stat_batch 4,4: names a size twice"

@@ -22,9 +22,26 @@ def build(norm="bn", model="resnet20", seed=0):
     return MODELS[model](asked(norm), 10, *streams)
 
 
-@pytest.mark.parametrize(("model", "parameters"), [("resnet20", 269_722), ("resnet56", 853_018)])
+def parameters_by_hand(depth):
+    """Of a network with bn and 10 classes: 3x3 weights, a scale and a shift per channel, a head."""
+    blocks, total = (depth - 2) // 6, 3 * 16 * 9 + 2 * 16
+    for channels, widened in ((16, 16), (16, 32), (32, 64)):
+        first, others = channels * widened * 9, (2 * blocks - 1) * widened * widened * 9
+        total += first + others + 2 * blocks * 2 * widened
+    return total + 64 * 10 + 10
+
+
+@pytest.mark.parametrize(
+    ("model", "parameters"),
+    [("resnet20", 269_722), ("resnet56", 853_018), ("resnet110", 1_727_962)],
+)
 def test_parameters_are_the_published_ones(model, parameters):
-    """0.27 and 0.85 million in the paper; to the digit those of its usual implementations."""
+    """0.27, 0.85 and 1.7 million in the paper; to the digit those of its usual implementations.
+
+    1,730,714 are those of depth 110 with projections in its two widening shortcuts (option B).
+    """
+    assert parameters == parameters_by_hand(int(model.removeprefix("resnet")))
+    assert 1_730_714 - 1_727_962 == 16 * 32 + 2 * 32 + 32 * 64 + 2 * 64
     assert summarize(model, "bn").parameters == parameters
     convolutions = [row for row in summarize(model, "bn").layers if row.type == "Conv2d"]
     assert len(convolutions) + 1 == int(model.removeprefix("resnet"))

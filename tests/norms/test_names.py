@@ -142,7 +142,9 @@ def test_names_and_titles_are_there_without_torch():
         "print(n.title_of('gn'), len(n.NORMS), list(m.MODELS), 'torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    models = "['s8', 's8-gap', 's8-res', 'resnet20', 'resnet56', 'resnet9', 'mobilenetv2']"
+    models = (
+        "['s8', 's8-gap', 's8-res', 'resnet20', 'resnet56', 'resnet110', 'resnet9', 'mobilenetv2']"
+    )
     assert done.stdout.strip() == f"GroupNorm (4 groups) {len(NORMS)} {models} False"
 
 

@@ -9,7 +9,7 @@ from small_networks import assert_no_trace, batch, drawn, normal, trace, two_blo
 from torch import nn
 
 from normscope.norms import NORMS
-from normscope.probes.substitution import substitution
+from normscope.probes.substitution import REPLACED, _evenly_spaced, substitution
 
 
 class Wrapped(nn.Module):
@@ -42,13 +42,14 @@ def answers(network, x):
 
 
 def test_equal_channels_can_all_be_spared():
-    """To the last bit: a copy of an equal channel changes nothing."""
+    """A copy of an equal channel changes nothing, but for the last bit of the least squares."""
     network, (x, _) = two_blocks(), batch()
     with torch.no_grad():
         network[0][0].weight[:] = network[0][0].weight[0]
         network[0][0].bias[:] = network[0][0].bias[0]
         network[0][2].weight[:], network[0][2].bias[:] = 0.7, 0.1
-    assert substitution(network, [network[0][2]], x, answers(network, x)) == [1]
+    found = substitution(network, [network[0][2]], x, answers(network, x))
+    assert found == pytest.approx([1], abs=1e-12)
 
 
 def test_so_can_channels_that_are_affine_maps_of_each_other():
@@ -68,8 +69,11 @@ def test_a_copy_of_an_uncorrelated_channel_is_its_mean():
     assert found == pytest.approx([0], abs=1e-9)
 
 
-def slow(behind, y, labels):
-    """For each channel every other one by least squares, and the one that leaves least over."""
+def slow(behind, y, labels, replaced=None):
+    """For each channel every other one by least squares, and the one that leaves least over.
+
+    `replaced` are the channels that are replaced, of all those that live; none: all of them.
+    """
 
     def nll(y):
         return float(nn.functional.cross_entropy(behind(y), labels))
@@ -77,7 +81,7 @@ def slow(behind, y, labels):
     with torch.no_grad():
         copies = means = 0.0
         live = {channel for channel in range(y.shape[1]) if y[:, channel].std() > 1e-9}
-        for channel in live:
+        for channel in replaced or live:
             target = y[:, channel].numpy().ravel()
             fits = []
             for other in live - {channel}:
@@ -126,6 +130,24 @@ def test_a_layer_inside_a_branch_is_followed_by_the_whole_network():
         y = inner.eval()(x)
     found = substitution(network, [inner[1]], x, labels)
     expected = slow(lambda y: network[2]((x + y).flatten(1)), y, labels)
+    assert found == pytest.approx([expected], rel=1e-9)
+
+
+def test_passes_begin_with_the_part_that_a_layer_lies_in():
+    """What comes before it is run once, although the part changes what it is given."""
+    first, seen = nn.Conv2d(3, 4, 3), []
+    bent = nn.LeakyReLU(0.5, inplace=True)  # twice is not the same as once
+    part = nn.Sequential(bent, nn.Conv2d(4, 4, 3, padding=1), NORMS["bn"](4))
+    network = drawn(nn.Sequential(first, Branched(*part), nn.Flatten(), nn.Linear(64, 5)))
+    x, _ = batch()
+    labels = answers(network, x)
+    with torch.no_grad():
+        shared = nn.functional.leaky_relu(network[0](x), 0.5)
+        y = part[1:](shared)
+    first.register_forward_hook(lambda *_: seen.append(1))
+    found = substitution(network, [part[2]], x, labels)
+    assert len(seen) == 2  # once for all maps, and once for all passes
+    expected = slow(lambda y: network[3]((shared + y).flatten(1)), y, labels)
     assert found == pytest.approx([expected], rel=1e-9)
 
 
@@ -181,3 +203,47 @@ def test_no_trace_is_left_if_the_pass_fails():
     with pytest.raises(RuntimeError):
         substitution(network, [network[0][2]], x[:, :2], labels)
     assert_no_trace(before, network)
+
+
+def wide(channels):
+    """A network of one layer of so many channels, its outputs, and labels that it is sure of."""
+    network = drawn(nn.Sequential(nn.Conv2d(3, channels, 3), nn.ReLU(), nn.Flatten(),
+                                  nn.Linear(16 * channels, 5)))  # fmt: skip
+    x, _ = batch()
+    with torch.no_grad():
+        y = network.eval()[:2](x)
+    return network, x, y, answers(network, x)
+
+
+def test_of_a_wide_layer_32_channels_are_replaced_by_any_of_all():
+    network, x, y, labels = wide(48)
+    behind = nn.Sequential(*network[2:])
+    spaced = [int(1.5 * place) for place in range(32)]  # 0, 1, 3, 4, 6, ...: two of every three
+    assert (y.std(dim=(0, 2, 3)) > 1e-9).all()
+    (found,) = substitution(network, [network[1]], x, labels)
+    assert found == pytest.approx(slow(behind, y, labels, spaced), rel=1e-9)
+    assert abs(found - slow(behind, y, labels)) > 1e-3
+    assert abs(found - slow(behind, y, labels, range(32))) > 1e-3
+
+
+@pytest.mark.parametrize(("channels", "passes"), [(28, 2 * 28), (32, 2 * 32), (48, 2 * 32)])
+def test_a_layer_takes_two_passes_for_each_of_32_channels_at_most(channels, passes):
+    network, x, _, labels = wide(channels)
+    seen = []
+    network[3].register_forward_hook(lambda *_: seen.append(1))
+    substitution(network, [network[1]], x, labels)
+    assert len(seen) == passes + 2  # and one that keeps the maps, one with nothing replaced
+
+
+@pytest.mark.parametrize("count", range(1, REPLACED + 1))
+def test_no_channel_of_a_narrow_layer_is_left_out(count):
+    live = list(range(3, 3 + 2 * count, 2))
+    assert _evenly_spaced(live, REPLACED) == live
+
+
+@pytest.mark.parametrize("count", [33, 63, 64, 65, 512, 1280])
+def test_channels_of_a_wide_layer_are_different_ones_all_over_it(count):
+    found = _evenly_spaced(range(count), REPLACED)
+    assert len(found) == REPLACED
+    steps = {after - before for before, after in zip([*found], [*found[1:], count], strict=True)}
+    assert steps <= {count // REPLACED, -(-count // REPLACED)}

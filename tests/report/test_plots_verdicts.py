@@ -652,6 +652,7 @@ EVERY_FIGURE = (
     lambda: make_analysis(
         ("bn", "gn", "gn:order=random"), test_size=50, epochs=3, probes=make_everything
     ),
+    lambda: make_analysis(("bn", "ghost-bn:size=2"), test_size=50, epochs=2),
 )
 
 

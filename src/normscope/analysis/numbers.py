@@ -51,7 +51,7 @@ from normscope.experiment import (
     Request,
     Result,
 )
-from normscope.experiment.folds import pooled, fold_index
+from normscope.experiment.folds import fold_index, pooled
 from normscope.experiment.tuning import Search
 from normscope.stats import Estimate, Reliability, VarianceSplit
 from normscope.words import counted

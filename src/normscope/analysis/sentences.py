@@ -35,6 +35,7 @@ CaveatKind = Literal[
     "loss still falling",
     "unfinished search",
     "synthetic data",
+    "few test images",
     "imbalanced classes",
     "unfinished trials",
     "changed rules",

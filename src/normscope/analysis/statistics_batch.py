@@ -49,7 +49,7 @@ def sub_batch_remarks(numbers: Numbers) -> list[Remark]:
 
 
 def _told(found: SubBatches, numbers: Numbers) -> str:
-    """``bn by the images in its statistics, against gn: worse with 2 and 4; better with 64; ...``."""
+    """``bn by the images in its statistics, against gn: worse with 2 and 4; better with 64``."""
     experiment, outcomes = numbers.experiment, dict[str, list[int]]()
     batch, against = experiment.main_batch_size, experiment.baseline
     for size, member in found.members.items():

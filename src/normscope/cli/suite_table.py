@@ -9,18 +9,23 @@ from rich.table import Table
 from normscope.analysis.across import Across, InSetting
 from normscope.cli.show import console, say
 from normscope.report.plots.across import OVER_ALL
-from normscope.report.suite import ANOTHER, heading
+from normscope.report.suite import ANOTHER, heading, in_setting, over_all
 from normscope.study.suite import Suite
 from normscope.words import NONE, confidence, interval, signed
 
+TABLE_COLUMNS = 60  # what a norm's table needs
+
 
 def show_suite(suite: Suite) -> None:
-    """Print a table per norm, with a row for each setting, then the answers and the paths."""
+    """Print a table per norm, with a row for each setting, then the answers and the paths.
+
+    In a narrow terminal, which would cut numbers, a setting is a line of words.
+    """
     screen = console()
     say(f"{heading(suite.across)}.", screen.width)
     for across in suite.across:
         print()
-        _show_norm(screen, across)
+        (_show_norm if screen.width >= TABLE_COLUMNS else _show_lines)(screen, across)
     screen.print("\n[bold]Answer[/bold]")
     for across in suite.across:
         say(f"{across.sentence} {across.of_another}".rstrip(), screen.width, indent="- ")
@@ -47,6 +52,13 @@ def _show_norm(screen: Console, across: Across) -> None:
     if across.prediction:
         table.add_row(ANOTHER, "", interval(*across.prediction), "", "")
     screen.print(table)
+
+
+def _show_lines(screen: Console, across: Across) -> None:
+    say(f"{across.norm} against {across.baseline}, points", screen.width)
+    for found in across.found:
+        say(f"  {found.setting}: {in_setting(found)}", screen.width)
+    say(f"  {OVER_ALL}: {over_all(across)}", screen.width)
 
 
 def _cells(found: InSetting) -> tuple[str, str, str, str]:

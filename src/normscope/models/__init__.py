@@ -52,6 +52,7 @@ PACKAGED_MODELS: dict[str, Model] = {
     "s8-res": Model("S8 with a residual block", "normscope.models.s8:s8_res"),
     "resnet20": Model("ResNet-20 for CIFAR", "normscope.models.resnet:resnet20"),
     "resnet56": Model("ResNet-56 for CIFAR", "normscope.models.resnet:resnet56"),
+    "resnet110": Model("ResNet-110 for CIFAR", "normscope.models.resnet:resnet110"),
     "resnet9": Model("ResNet-9 for CIFAR", "normscope.models.resnet9:resnet9"),
     "mobilenetv2": Model(
         "MobileNetV2 for small images", "normscope.models.mobilenetv2:mobilenetv2"

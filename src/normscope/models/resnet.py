@@ -62,7 +62,7 @@ def resnet(
     A convolution, three stages of (depth - 2) / 6 blocks each, the mean over the map, a linear
     layer. Norms stand between convolution and activation, as in the paper, and draw nothing from
     `dropout`, since there is none. With bn and 10 classes 269,722 parameters at depth 20, 853,018
-    at 56. Source: He et al. 2016, arXiv:1512.03385, section 4.2.
+    at 56, 1,727,962 at 110. Source: He et al. 2016, arXiv:1512.03385, section 4.2.
 
     Raises `UsageError` for a norm that is asked for at another place.
     """
@@ -94,3 +94,8 @@ def resnet20(*arguments) -> nn.Sequential:
 def resnet56(*arguments) -> nn.Sequential:
     """`resnet` of 56 layers."""
     return resnet(*arguments, depth=56)
+
+
+def resnet110(*arguments) -> nn.Sequential:
+    """`resnet` of 110 layers."""
+    return resnet(*arguments, depth=110)

@@ -33,7 +33,7 @@ def substitution(
 
     The network is in evaluation mode meanwhile and what it was afterwards. A forward pass must
     reach each layer once. It takes two passes per replaced channel; in an `nn.Sequential`, which
-    may hold others, they begin behind the layer.
+    may hold others, they begin behind the layer, or with the part that it lies in.
     """
     with same_modes(network):
         network.eval()
@@ -93,12 +93,14 @@ def _rest(network: nn.Module, layer: nn.Module, x_NCHW: torch.Tensor) -> Change:
     chain = _chain(network)
     if layer in chain:
         return nn.Sequential(*chain[chain.index(layer) + 1 :])
+    part = next(place for place, part in enumerate(chain) if layer in part.modules())
+    reached, rest = nn.Sequential(*chain[:part])(x_NCHW), nn.Sequential(*chain[part:])
 
-    def whole(y: torch.Tensor) -> torch.Tensor:
+    def from_part(y: torch.Tensor) -> torch.Tensor:
         with _after([layer], lambda layer, unchanged: y):
-            return network(x_NCHW)
+            return rest(reached.clone())  # because what follows may work in place
 
-    return whole
+    return from_part
 
 
 def _chain(network: nn.Module) -> list[nn.Module]:

@@ -83,7 +83,8 @@ def _tables(heading: str, tables: Sequence[Table]) -> list[str]:
     parts = [heading] if tables else []
     for table in tables:
         rows = [[str(cell) for cell in row] for row in table.rows]
-        parts += [f"### {table.title}", escape(table.caption), markdown_table([table.headings, *rows])]
+        drawn = markdown_table([table.headings, *rows])
+        parts += [f"### {table.title}", escape(table.caption), drawn]
     return parts
 
 

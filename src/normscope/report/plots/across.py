@@ -1,7 +1,7 @@
 """The differences to the baseline in every setting and over all of them: a panel per norm."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,16 +20,18 @@ from normscope.report.plots.style import (
     PANEL_INCHES,
     NormStyle,
     add_heading,
+    columns,
     norm_styles,
     set_rows,
     shorten,
     styled,
 )
-from normscope.words import confidence, interval, signed
+from normscope.words import confidence, signed
 
 OVER_ALL = "over all"
 TALL = 0.3  # inches that a row takes, and half of what stands around the rows of a panel
-MOST_COLUMNS = 24  # of the name of a setting
+USUAL_COLUMNS, MOST_COLUMNS = 14, 32  # of the name of a setting
+WIDE = 0.07  # inches that one more column takes
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,10 @@ def across_data(across: Sequence[Across]) -> tuple[NormPanel, ...]:
     return tuple(
         NormPanel(
             norm=each.norm,
-            settings=tuple(forest_row(found.setting, found.verdict) for found in each.found),
+            settings=tuple(
+                replace(forest_row(found.setting, found.verdict), simultaneous=None)
+                for found in each.found
+            ),
             mean=each.pooled and each.pooled.mean,
             interval=each.interval,
             prediction=each.prediction,
@@ -85,7 +90,9 @@ def draw_across(panels: Sequence[NormPanel], baseline: str, rules: Rules) -> Fig
     styles = norm_styles([baseline, *(panel.norm for panel in panels)])
     rows = len(panels[0].settings) + 1
     inches = 0.9 + len(panels) * TALL * (rows + 3)
-    figure = Figure(figsize=(PANEL_INCHES, inches), layout="constrained")
+    longest = max(columns(row.norm) for row in panels[0].settings)
+    wider = WIDE * max(0, min(longest, MOST_COLUMNS) - USUAL_COLUMNS)
+    figure = Figure(figsize=(PANEL_INCHES + wider, inches), layout="constrained")
     add_heading(figure, f"Difference to {shared.short_name(baseline)} in {rows - 1} settings")
     shown = _range(panels, rules.margin or 0.0)
     for place, panel in enumerate(panels):
@@ -106,7 +113,8 @@ def _draw_panel(
     shared.set_difference_axis(axes, shown, baseline, rules.margin or 0.0)
     axes.set_title(shorten(panel.norm, MOST_COLUMNS), pad=18, color=style.color)
     for height, row in enumerate(panel.settings):
-        draw_row(axes, row, height, style)
+        if row.n:
+            draw_row(axes, row, height, style)
     last = len(panel.settings)
     axes.axhline(last - 0.5, color=INK, linewidth=0.6)
     _draw_over_all(axes, panel, last, style)
@@ -120,15 +128,15 @@ def _draw_over_all(axes: Axes, panel: NormPanel, height: float, style: NormStyle
     if panel.mean is None or panel.interval is None:
         return
     reached = panel.prediction or panel.interval
-    axes.plot(
-        np.clip(reached, *shared.arrows(axes)), [height] * 2, color=style.color, linewidth=1.0,
-        solid_capstyle="butt",
-    )  # fmt: skip
-    low, high = np.clip(panel.interval, *axes.get_xlim())
-    corners = [(low, height), (panel.mean, height - 0.28), (high, height), (panel.mean, height + 0.28)]
+    if panel.prediction:
+        ends = np.clip(reached, *shared.arrows(axes))
+        axes.plot(ends, [height] * 2, color=style.color, linewidth=1.0, solid_capstyle="butt")
+    (low, high), half = panel.interval, 0.28
+    sides = [(panel.mean, height - half), (panel.mean, height + half)]
+    corners = [(low, height), sides[0], (high, height), sides[1]]
     axes.add_patch(Polygon(corners, closed=True, facecolor=style.color, linewidth=0, zorder=3))
-    ends = [*reached, *panel.interval]
-    shared.add_arrows(axes, (min(ends), max(ends)), height, color=style.color)
+    low, high = min(reached[0], low), max(reached[1], high)
+    shared.add_arrows(axes, (low, high), height, color=style.color)
 
 
 def _range(panels: Sequence[NormPanel], margin: float) -> Range:

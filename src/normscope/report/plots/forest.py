@@ -123,16 +123,16 @@ def draw_forest(
     figure, axes = new_panel(height_inches=1.5 + 0.3 * max(2, len(rows)))
     add_heading(figure, heading or f"Difference to {shared.short_name(norms[0])}")
     set_rows(axes, [row.norm for row in rows])
-    shared.set_difference_axis(axes, _range(rows, margin), norms[0], margin)
+    shared.set_difference_axis(axes, range_of(rows, margin), norms[0], margin)
     for height, row in enumerate(rows):
-        _draw_row(axes, row, height, styles[row.norm])
+        draw_row(axes, row, height, styles[row.norm])
     notes = [(signed(row.mean), str(row.n), row.outcome) for row in rows]
     shared.add_columns(axes, ("mean", "n", "verdict"), notes)
     _add_key(figure, rows, rules)
     return figure
 
 
-def _range(rows: Sequence[ForestRow], margin: float) -> Range:
+def range_of(rows: Sequence[ForestRow], margin: float) -> Range:
     """The range of the means, and of the intervals around those means that are shown."""
     shown = shared.difference_range([row.mean for row in rows if row.mean is not None], margin)
     near = [row for row in rows if row.mean is not None and shown[0] <= row.mean <= shown[1]]
@@ -140,7 +140,8 @@ def _range(rows: Sequence[ForestRow], margin: float) -> Range:
     return shared.widened(shown, [end for found in intervals if found for end in found])
 
 
-def _draw_row(axes: Axes, row: ForestRow, height: float, style: NormStyle) -> None:
+def draw_row(axes: Axes, row: ForestRow, height: float, style: NormStyle) -> None:
+    """A row at this height; without a mean it says how many trials did not learn, and how."""
     if row.mean is None:
         axes.text(
             0.5, height, f"{row.guessing.total} {row.guessing.how}", fontsize=8,

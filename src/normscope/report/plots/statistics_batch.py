@@ -97,7 +97,7 @@ def _caption(lines: Lines, analysis: Analysis) -> str:
     points = [*(p for c in lines.curves for p in c.points.values()), *lines.levels.values()]
     counts = sorted(len(point.seeds) for point in points)
     n = f"{counts[0]}" if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
-    others = " Level lines are norms without sub-batches, and bands their intervals."
+    others = " Level lines are the other norms, bands their intervals."
     caption = (
         f"Higher is better. Mean and variance of bn run over whole batches of {batch} images, or "
         f"over sub-batches of so many (ghost-bn). Gradients are averaged over {batch} images and "
