@@ -10,12 +10,14 @@ import importlib
 import importlib.util
 import sys
 import sysconfig
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from normscope.errors import RunError, UsageError
@@ -41,7 +43,9 @@ class OwnCode:
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         """Raises `RunError` if the source is not that of the fingerprint any more."""
-        return self.load()(*arguments, **options)
+        made = self.load()
+        with self.modules():
+            return made(*arguments, **options)
 
     def load(self) -> Callable:
         """The object itself.
@@ -49,6 +53,10 @@ class OwnCode:
         Raises `UsageError`, in one line, if it cannot be loaded or is nothing to call.
         """
         return _load(self)
+
+    def modules(self) -> AbstractContextManager[None]:
+        """Within it, what it imports is what lies beside it, also when that is imported late."""
+        return _modules_in_place(self)
 
     def content(self) -> dict[str, bytes]:
         """The files of its source, by name."""
@@ -98,6 +106,8 @@ def cannot_be_imported(home: str, error: Exception) -> UsageError:
             "; the installed torchvision was built for another torch: install builds of the same "
             "release and kind (both CPU, or both CUDA) together"
         )
+    elif "relative import" in str(error):
+        advice = "; it is part of a package: name it as mylab.nets:Small from the folder above"
     elif isinstance(error, ModuleNotFoundError):
         advice = f"; install {error.name}, or name another" if error.name else ""
     return UsageError(f"{home} cannot be imported: {type(error).__name__}: {error}{advice}")
@@ -208,17 +218,40 @@ def _import(code: OwnCode) -> Any:
     """The module, from its files as they are now; what else has its names stays as it is."""
     if not code.files:
         return importlib.import_module(code.module)
+    with _modules_in_place(code):
+        return importlib.import_module(_name_of(code))
+
+
+def _name_of(code: OwnCode) -> str:
+    """What its module is called here: a single file may have the name of anything else."""
+    if "." in code.module:
+        return code.module
+    return f"normscope_own_{code.fingerprint}_{code.module}"
+
+
+# By fingerprint, the modules that were imported for it.
+_IMPORTED: dict[str, dict[str, ModuleType]] = {}
+
+
+@contextmanager
+def _modules_in_place(code: OwnCode) -> Iterator[None]:
+    """Within it, the names of its files are those files; what else has these names comes back."""
     files = {_module_name(file): code.root / file for file in code.files}
-    alias = code.module
-    if "." not in code.module:  # a single file may be called like anything that is imported
-        alias = f"normscope_own_{code.fingerprint}_{code.module}"
-        files[alias] = files.pop(code.module)
-    saved = {name: sys.modules.pop(name) for name in files if name in sys.modules}
-    sys.meta_path.insert(0, _Beside(files))
+    if code.module in files:
+        files[_name_of(code)] = files.pop(code.module)
+    others = {name: sys.modules.pop(name) for name in files if name in sys.modules}
+    sys.modules.update(_IMPORTED.get(code.fingerprint, {}))
+    finder = _Beside(files)
+    sys.meta_path.insert(0, finder)
     try:
-        return importlib.import_module(alias)
+        yield
     finally:
-        sys.modules.update(saved)
+        own = {name: sys.modules[name] for name in files if name in sys.modules}
+        sys.meta_path.remove(finder)
+        if code.fingerprint not in _IMPORTED:
+            sys.meta_path.append(finder)  # for an import in a forward pass, of what nobody else has
+        _IMPORTED[code.fingerprint] = own
+        sys.modules.update(others)
 
 
 def _module_name(file: str) -> str:

@@ -255,3 +255,97 @@ def test_on_a_gpu_its_steps_are_taken_anew_and_not_replayed():
     assert not may_be_replayed(made().network)
     packaged = make_network("s8", "bn", 10, generator(0, "init"), generator(0, "dropout"))
     assert may_be_replayed(packaged.network)
+
+
+REFUSED = """
+import torch
+from torch import nn
+
+def net(num_classes, frozen=False, dtype=torch.float32):
+    layers = [nn.Conv2d(3, 4, 4, 4), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    network = nn.Sequential(*layers, nn.Linear(4, num_classes)).to(dtype)
+    return network.requires_grad_(not frozen)
+
+ONE = {}
+
+def same(num_classes):
+    return ONE.setdefault(num_classes, net(num_classes))
+
+def frozen(num_classes):
+    return net(num_classes, frozen=True)
+
+def double(num_classes):
+    torch.set_default_dtype(torch.float64)
+    return net(num_classes, dtype=torch.float64)
+
+class State(nn.Sequential):
+    def get_extra_state(self):
+        return {"a": 1}
+    def set_extra_state(self, state):
+        pass
+
+def state(num_classes):
+    return State(net(num_classes))
+
+def compiled(num_classes):
+    return torch.compile(net(num_classes))
+"""
+
+
+@pytest.mark.parametrize(
+    ("attribute", "message"),
+    [
+        ("same", "is the same network each time; build a new one in every call"),
+        ("frozen", "has no parameter that is trained"),
+        ("double", "cannot be used in it|has 0.weight in torch.float64; make it float32"),
+        ("state", "keeps _extra_state in its state, which is no tensor"),
+    ],
+)
+def test_what_could_not_be_trained_or_kept_is_refused(attribute, message, tmp_path, models):
+    (tmp_path / "refused.py").write_text(REFUSED, encoding="utf-8")
+    models["it"] = find(f"refused.py:{attribute}")
+    with pytest.raises(UsageError, match=message):
+        fit("it")
+    assert torch.get_default_dtype() == torch.float32
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own, by what it imports
+def test_a_compiled_network_is_trained_as_it_was_before(tmp_path, models):
+    (tmp_path / "refused.py").write_text(REFUSED, encoding="utf-8")
+    models["it"] = find("refused.py:compiled")
+    assert type(fit("it").network) is nn.Sequential
+
+
+def test_what_it_imports_late_is_what_lies_beside_it(tmp_path, models):
+    """Two networks whose files have the same names, built in turn, and one that is edited."""
+    text = (
+        "from torch import nn\ndef build(n):\n    from width import W\n"
+        "    return nn.Sequential(nn.Conv2d(3, W, 1), nn.BatchNorm2d(W))\n"
+    )
+    for name, width in (("a", 4), ("b", 16)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "net.py").write_text(text, encoding="utf-8")
+        (tmp_path / name / "width.py").write_text(f"W = {width}\n", encoding="utf-8")
+        models[name] = find(str(tmp_path / name / "net.py") + ":build")
+
+    def width_of(name):
+        return made(model=name).network[0].out_channels
+
+    assert [width_of(name) for name in "abab"] == [4, 16, 4, 16]
+    (tmp_path / "a" / "width.py").write_text("W = 32\n", encoding="utf-8")
+    models["edited"] = find(str(tmp_path / "a" / "net.py") + ":build")
+    assert [width_of(name) for name in ("edited", "b")] == [32, 16]
+
+
+def test_what_its_file_draws_while_it_is_imported_is_always_the_same(tmp_path, models):
+    text = NET + "\nDRAWN = torch.rand(1).item(), random.random()\n"
+    drawn = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "net.py").write_text(text + f"# {name}\n", encoding="utf-8")
+        models[name] = find(str(tmp_path / name / "net.py") + ":build")
+        before = random_states()
+        made(model=name)
+        assert same_states(before, random_states())
+        drawn.append(models[name].load().__globals__["DRAWN"])
+    assert drawn[0] == drawn[1]

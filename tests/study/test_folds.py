@@ -1,7 +1,9 @@
 """An experiment with folds, from start to report."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from normscope.analysis.verdicts import Rules
@@ -25,8 +27,6 @@ def asked(**values):
 @pytest.fixture(scope="module")
 def small():
     """As many images as a test has time for; the table has the whole set."""
-    from dataclasses import replace
-
     from normscope.data import DATASETS
 
     whole = DATASETS["shapes"]
@@ -80,6 +80,22 @@ def test_the_same_command_again_trains_nothing_and_others_extend_it(folder):
     assert {path.name for path in (folder / "trials").iterdir()} == before
     with pytest.raises(UsageError, match=r"another experiment \(folds 3, not 2\)"):
         check(asked(folds=2), out=folder)
+
+
+def test_seeds_are_not_added_after_a_look(folder):
+    with pytest.raises(UsageError, match="was cross-validated with 3 seeds; more of them after a"):
+        check(asked(seeds=6), out=folder)
+
+
+def test_copies_of_an_image_are_counted_once(small):
+    dataset = small.make(40, 20)
+    images = np.concatenate([dataset.train_images, dataset.test_images[:5]])
+    labels = np.concatenate([dataset.train_labels, dataset.test_labels[:5]])
+    doubled = replace(dataset, train_images=images, train_labels=labels).in_folds()
+    plain = dataset.in_folds()
+    assert len(plain.test_labels) == len(doubled.test_labels) == 60
+    rows = {image.tobytes() for image in doubled.test_images}
+    assert rows == {image.tobytes() for image in plain.test_images}
 
 
 def test_probes_look_at_the_fold_and_heat_maps_are_refused(folder):

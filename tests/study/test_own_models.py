@@ -223,7 +223,7 @@ def test_a_network_trained_elsewhere_is_looked_into(here):
     torch.manual_seed(0)
     network = net.build(10)
     torch.save(network.state_dict(), here / "w.pt")
-    wrapped = {f"module.{name}": value for name, value in network.state_dict().items()}
+    wrapped = {f"_orig_mod.module.{name}": value for name, value in network.state_dict().items()}
     torch.save({"epoch": 3, "state_dict": wrapped}, here / "checkpoint.pt")
     looked = probe_weights("w.pt", asked(), ("dead", "eval-gap", "samples"))
     assert set(looked.probes.series) >= {"dead.dead", "eval-gap.running_percent"}
@@ -249,6 +249,8 @@ def test_a_network_trained_elsewhere_is_looked_into(here):
         (lambda path: torch.save([torch.zeros(1)], path), "holds no weights by name"),
         (lambda path: torch.save({"a": torch.zeros(1)}, path), "stem.0.weight is missing"),
         (lambda path: path.write_bytes(b"nothing"), "cannot be read as weights"),
+        (lambda path: path.write_bytes(b"abc"), "cannot be read as weights"),
+        (lambda path: torch.save({"net": {}, "state_dict": {}}, path), "holds 'net', which is no"),
         (lambda path: None, "there is no file"),
     ],
 )

@@ -202,7 +202,8 @@ def numbers_of(
     results, labels = tuple(contents.results), contents.test_labels
     design = requests[-1].design if requests else Design()
     overlap = 1 / (experiment.folds - 1) if experiment.folds else 0.0
-    rules = Rules(is_sequential(requests), design.alpha, design.margin_points, overlap)
+    looked = is_sequential(requests) and not experiment.folds  # of which none is added after a look
+    rules = Rules(looked, design.alpha, design.margin_points, overlap)
     levels = tuple(levels_percent or design.levels_percent)
     probes = contents.probes
     metrics = (*metrics_of(levels), *robustness_metrics(probes.values()))
@@ -248,7 +249,11 @@ def numbers_of(
         searches=tuple(contents.searches),
         mistakes=mistakes,
         classes=classes,
-        agreement=agreement_of(main, experiment.norms, labels, rules.alpha),
+        agreement=(
+            None
+            if experiment.folds  # no two networks of a fold are tested on all images
+            else agreement_of(main, experiment.norms, labels, rules.alpha)
+        ),
         images=image_answers(main, experiment.norms, labels, mistakes.pictures()),
         heat_maps=tuple(contents.heat_maps),
         reliability=reliability_of(main, experiment.norms, labels),

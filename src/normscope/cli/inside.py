@@ -61,7 +61,7 @@ def probe(
     Nothing is trained. `normscope compare --probes` also looks into them while they train.
     """
     with errors_in_one_line(debug):
-        if what.is_dir() or not what.suffix:
+        if what.is_dir() or (model is None and not what.is_file()):
             given = {
                 "model": model,
                 "norm": norm,

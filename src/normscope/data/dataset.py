@@ -73,9 +73,19 @@ class Dataset:
         )
 
     def in_folds(self) -> "Dataset":
-        """All images, from which folds are taken: those of both splits are in both splits."""
+        """All images, from which folds are taken: those of both splits are in both splits.
+
+        Of images with the same pixels the first is kept, or one could be tested by a network that
+        was trained on the other.
+        """
         images = np.concatenate([self.train_images, self.test_images])
         labels = np.concatenate([self.train_labels, self.test_labels])
+        first: dict[str, int] = {}
+        for row, image in enumerate(images):
+            first.setdefault(_sha256(image), row)
+        if len(first) < len(labels):
+            kept = list(first.values())
+            images, labels = images[kept], labels[kept]
         return replace(
             self,
             train_images=images,

@@ -254,6 +254,8 @@ def _explain_one(
         as_written = given[option.removeprefix("own_")]
         return f"{as_written or f'{option_of(option)} {shown!r}'}: {message}"
     source, key = f"{path}: " if path else "", ".".join(where).removeprefix("own_")
+    if not where:  # of several values together
+        return f"{source}{message}"
     if item["type"] == "extra_forbidden":
         known = [*model.model_fields]
         if model is Recipe or where[0] == "recipe":

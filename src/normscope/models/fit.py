@@ -54,13 +54,42 @@ def check_fit(
     images = torch.rand(2, channels, height, width, generator=init)
     images = images.contiguous(memory_format=torch.channels_last)
     what = f"{norm} cannot be used in {model}"
-    with torch.inference_mode():
+    with torch.no_grad():
         _check_answer(model, num_classes, _tried(what, lambda: network(images[:1])))
-        if made.conversion is not None:  # a user's network may answer otherwise while it trains
-            _check_answer(model, num_classes, _tried(what, lambda: network.train()(images)))
+    if made.conversion is not None:
+        again = make_network(model, norm, num_classes, init, drawn).network
+        _check_own(model, num_classes, network.train(), again, what, images)
     for hook in hooks:
         hook.remove()
     return made
+
+
+def _check_own(
+    model: str,
+    num_classes: int,
+    network: nn.Module,
+    again: nn.Module,
+    what: str,
+    images: torch.Tensor,
+) -> None:
+    """Raise `UsageError` for what a user's network may do, and no packaged one does.
+
+    `again` is the network built a second time.
+    """
+    known = set(network.parameters())
+    if any(parameter in known for parameter in again.parameters()):
+        raise UsageError(f"{model} is the same network each time; build a new one in every call")
+    for name, value in network.state_dict().items():
+        if not isinstance(value, torch.Tensor):
+            raise UsageError(f"{model} keeps {name} in its state, which is no tensor")
+        if value.is_floating_point() and value.dtype != torch.float32:
+            raise UsageError(f"{model} has {name} in {value.dtype}; make it float32")
+    trained = [parameter for parameter in known if parameter.requires_grad]
+    if not trained:
+        raise UsageError(f"{model} has no parameter that is trained (requires_grad)")
+    answer = _tried(what, lambda: network(images))
+    _check_answer(model, num_classes, answer)
+    _tried(what, lambda: torch.autograd.grad(answer.sum(), trained, allow_unused=True))
 
 
 def _watched(made: Made, what: str, least_batch: int) -> Iterator[RemovableHandle]:

@@ -17,6 +17,7 @@ from normscope.models.convert import Conversion, convert
 from normscope.models.layers import Dropout
 from normscope.own import OwnCode
 
+IMPORT_SEED = 0
 LENDING = "_normscope_lending"  # of a user's network: the `Lending` that its layers draw through
 
 
@@ -47,9 +48,11 @@ def converted_network(
 
 def original_network(code: OwnCode, num_classes: int, init: torch.Generator) -> nn.Module:
     """A user's network as it is, its weights drawn from the seed of `init`."""
-    make = code.load()
-    with _global_states_from(init.initial_seed()):
+    with _global_states_from(IMPORT_SEED):  # what is drawn while its file is imported, once
+        make = code.load()
+    with _global_states_from(init.initial_seed()), code.modules():
         network = _called(make, num_classes)
+    network = getattr(network, "_orig_mod", network)  # of torch.compile: it is trained uncompiled
     if not isinstance(network, nn.Module):
         raise UsageError(f"{code.home} returns a {type(network).__name__}, and not an nn.Module")
     return network
@@ -79,13 +82,17 @@ def _with_dropout_from(network: nn.Module, generator: torch.Generator) -> None:
 
 @contextmanager
 def _global_states_from(seed: int):
-    """Within it, torch (on the CPU), numpy and Python draw what follows from a seed."""
-    before = _GlobalStates.now()
+    """Within it, torch (on the CPU), numpy and Python draw what follows from a seed.
+
+    Afterwards they, and torch's default type, are what they were.
+    """
+    before, dtype = _GlobalStates.now(), torch.get_default_dtype()
     try:
         _GlobalStates.of(seed).put()
         yield
     finally:
         before.put()
+        torch.set_default_dtype(dtype)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ optimizer would notice it.
 import torch
 from torch import nn
 
-from normscope.probes.order import WEIGHTED, visiting
+from normscope.probes.order import is_weighted, visiting
 from normscope.probes.undisturbed import (
     cosine,
     dot,
@@ -38,7 +38,7 @@ def gradient_shift(
     shifts = []
     earlier: dict[nn.Parameter, None] = {}  # in the order of the forward pass, each once
     for layer in dict.fromkeys(visits):
-        if isinstance(layer, WEIGHTED):
+        if is_weighted(layer):
             before = after = [of[layer.weight]]
             if earlier:
                 with undisturbed(network):

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, normalize
 
 from normscope.experiment import Predictors
-from normscope.probes.order import WEIGHTED, visiting
+from normscope.probes.order import is_weighted, visiting
 
 
 def predictors(network: nn.Module, x_NCHW: torch.Tensor, labels: torch.Tensor) -> Predictors | None:
@@ -25,7 +25,7 @@ def predictors(network: nn.Module, x_NCHW: torch.Tensor, labels: torch.Tensor) -
     cosines: list[float] = []
 
     def record(layer: nn.Module, inputs: tuple) -> None:
-        if isinstance(layer, WEIGHTED):
+        if is_weighted(layer):
             if order:
                 cosines.append(mean_cosine(inputs[0].detach()))
             order.append(layer)

@@ -11,7 +11,7 @@ from torch import nn
 
 from normscope.experiment import Precision
 from normscope.probes.maps import LayerLook, look
-from normscope.probes.order import WEIGHTED, visiting
+from normscope.probes.order import is_weighted, visiting
 from normscope.probes.precise import has_running_statistics, use_precise_statistics
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # x (N, C, H, W), labels (N,)
@@ -76,7 +76,7 @@ class Moment:
         visits: list[nn.Module] = []
         with torch.no_grad(), visiting(self.network, lambda layer, inputs: visits.append(layer)):
             self.network(self.test[0][:1])
-        return tuple(names[each] for each in dict.fromkeys(visits) if isinstance(each, WEIGHTED))
+        return tuple(names[each] for each in dict.fromkeys(visits) if is_weighted(each))
 
     def trained(self) -> nn.Module:
         """The network, computed as it is trained."""

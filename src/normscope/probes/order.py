@@ -2,10 +2,20 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeGuard
 
 from torch import nn
 
 WEIGHTED = (nn.Conv2d, nn.Linear)
+
+
+def is_weighted(layer: nn.Module) -> TypeGuard[nn.Conv2d | nn.Linear]:
+    """Whether it is a convolution or linear layer whose weight is trained as it is.
+
+    A parametrized one, as weight norm makes it, has other parameters instead.
+    """
+    weight = layer._parameters.get("weight")
+    return isinstance(layer, WEIGHTED) and weight is not None and weight.requires_grad
 
 
 @contextmanager

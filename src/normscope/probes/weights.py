@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from normscope.probes.order import WEIGHTED, visiting
+from normscope.probes.order import is_weighted, visiting
 from normscope.probes.undisturbed import loss_and_gradients, undisturbed
 
 
@@ -32,14 +32,14 @@ def weight_norms(
     what it was afterwards. It takes one forward and backward pass.
     """
     visits: list[nn.Module] = []
-    weights = [la.weight for la in network.modules() if isinstance(la, WEIGHTED)]
+    weights = [la.weight for la in network.modules() if is_weighted(la)]
     with undisturbed(network), visiting(network, lambda layer, inputs: visits.append(layer)):
         _, gradients = loss_and_gradients(network, x_NCHW, labels, weights)
     of = dict(zip(weights, gradients, strict=True))
     return [
         _norms(layer.weight.detach(), of[layer.weight], learning_rate)
         for layer in dict.fromkeys(visits)
-        if isinstance(layer, WEIGHTED)
+        if is_weighted(layer)
     ]
 
 

@@ -24,7 +24,7 @@ from normscope.store import Store
 from normscope.store.folder import RUNS, ExperimentFolder
 from normscope.store.header import Header
 from normscope.study.own import know_model, with_own_norms
-from normscope.study.own_images import named, notices_on_images
+from normscope.study.own_images import named, notices_on_images, under_kept_name
 from normscope.words import counted
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ def check(
     experiment = named(experiment, data_dir, observer)
     folder = folder_of(experiment, out)
     kept = kept_header(folder)
+    if kept is not None:
+        experiment = under_kept_name(experiment, kept.experiment)
     know_model(experiment, folder)
     experiment, edits = with_own_norms(experiment, folder, kept)
     check_names(experiment)
@@ -88,6 +90,7 @@ def check(
     # Until decided, the seeds follow from what the folder holds when the work begins.
     merged = merge(folder, kept, experiment if kept and design.until_decided else asked)
     check_design(merged, design, budget_s)
+    check_folds(folder, kept, merged)
     check_sizes(merged, DATASETS[merged.dataset])
     own = own_names(merged)
     check_own_results(folder, merged, own)
@@ -214,6 +217,16 @@ def check_design(experiment: Experiment, design: Design, budget_s: float | None)
         budget_s is not None or "max_seeds" in design.model_fields_set
     ):
         raise UsageError("--max-seeds and --budget need --until-decided")
+
+
+def check_folds(folder: Path, kept: Header | None, merged: Experiment) -> None:
+    """Raise `UsageError` if folds were to be added after a look at those there are."""
+    before = kept.experiment.seeds if kept else merged.seeds
+    if merged.folds and merged.seeds > before and ExperimentFolder(folder).stored_trials():
+        raise UsageError(
+            f"{folder} was cross-validated with {before} seeds; more of them after a look at these "
+            "would leave no valid interval: choose another folder with --out"
+        )
 
 
 def kept_header(folder: Path) -> Header | None:
@@ -397,7 +410,8 @@ def notices_on_test_set(
     """That a single test image of the user's own is more than the margin."""
     _, tested = sizes_of(experiment, source)
     several = experiment.images is not None and len(experiment.norms) > 1
-    if experiment.folds or not several or 100 / tested <= design.margin_points:
+    limited = experiment.train_limit or experiment.test_limit  # which folds cannot have
+    if experiment.folds or limited or not several or 100 / tested <= design.margin_points:
         return ()
     return (
         f"One of {tested} test images is {100 / tested:.1f} points, more than the margin of "

@@ -1,6 +1,5 @@
 """Looking into a network that was trained elsewhere, from a file of its weights."""
 
-import pickle
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from normscope.experiment import Experiment
 from normscope.experiment.plan import plan
 from normscope.files import user_path
 from normscope.observers import Observer
-from normscope.study.checks import check_names, check_sizes, checked_probes, machine_for
+from normscope.study.checks import check_names, checked_probes, machine_for
 from normscope.study.opening import load
 from normscope.study.own import with_own_norms
 from normscope.study.own_images import named
@@ -49,12 +48,22 @@ def probe_weights(
     place = user_path(data_dir) if data_dir else None
     experiment, _ = with_own_norms(named(experiment, place, observer), Path(), None)
     check_names(experiment)
-    check_sizes(experiment, DATASETS[experiment.dataset])
+    experiment = _with_whole_batches(experiment)
     machine = machine_for(device, workers=1)
     weights = read_weights(user_path(file))
     dataset = load(experiment, place, observer or Observer())
     trial = plan(experiment)[0]
     return probe_elsewhere(trial, dataset, machine.device, weights, chosen, as_it_is)
+
+
+def _with_whole_batches(experiment: Experiment) -> Experiment:
+    """The experiment with batches that there are training images for."""
+    images = experiment.train_limit or DATASETS[experiment.dataset].train_size
+    recipe = experiment.recipe
+    if recipe.batch_size <= images:
+        return experiment
+    smaller = recipe.with_batch_size(images)
+    return experiment.model_copy(update={"recipe": smaller, "batch_sizes": (images,)})
 
 
 def read_weights(file: Path) -> dict[str, torch.Tensor]:
@@ -64,8 +73,9 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
     """
     found: Any = _content(file)
     for wrapper in WRAPPERS:
-        if isinstance(found, Mapping) and isinstance(found.get(wrapper), Mapping):
-            found = found[wrapper]
+        inner = found.get(wrapper) if isinstance(found, Mapping) else None
+        if isinstance(inner, Mapping) and inner:
+            found = inner
     if not isinstance(found, Mapping) or not found:
         raise UsageError(f"{file} holds no weights by name; save model.state_dict()")
     others = [name for name, value in found.items() if not isinstance(value, torch.Tensor)]
@@ -74,7 +84,7 @@ def read_weights(file: Path) -> dict[str, torch.Tensor]:
             f"{file} holds {others[0]!r}, which is no tensor, beside weights; save "
             "model.state_dict()"
         )
-    for prefix in ("module.", "_orig_mod."):  # of DataParallel, and of torch.compile
+    for prefix in ("_orig_mod.", "module.") * 2:  # of torch.compile and DataParallel, in any order
         if all(name.startswith(prefix) for name in found):
             found = {name.removeprefix(prefix): value for name, value in found.items()}
     return dict(found)
@@ -89,7 +99,7 @@ def _content(file: Path) -> object:
         return torch.load(file, map_location="cpu", weights_only=True)
     except SafetensorError as error:
         raise UsageError(f"{file} is no safetensors file: {error}") from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+    except Exception as error:  # what torch raises depends on what it takes the bytes for
         raise UsageError(
             f"{file} cannot be read as weights: it is damaged, or holds more than tensors, which "
             "is not loaded since it could run code; save model.state_dict() to a file of its own"

@@ -60,6 +60,16 @@ def with_own_images(
     return experiment.model_copy(update={"dataset": name, "images": source})
 
 
+def under_kept_name(experiment: Experiment, kept: Experiment) -> Experiment:
+    """The experiment with the name that a folder has for the same images, if it has another."""
+    images, name = experiment.images, kept.dataset
+    if images is None or kept.images is None or images.fingerprint != kept.images.fingerprint:
+        return experiment
+    found = OPENED[experiment.dataset]
+    OPENED[name], DATASETS[name] = found, found.source
+    return experiment.model_copy(update={"dataset": name})
+
+
 def _place_of(experiment: Experiment, data_dir: Path | None) -> str | None:
     """Where the user's images are; None if the data set is none of the user's own."""
     source = experiment.images
@@ -103,8 +113,11 @@ def notices_on_images(experiment: Experiment) -> tuple[str, ...]:
     found = OPENED.get(experiment.dataset)
     if found is None:
         return ()
-    dealt = ()
+    said = found.findings.said()
     if experiment.folds:
-        every = found.source.train_size + found.source.test_size
-        dealt = (f"All {every:,} images are dealt out into {experiment.folds} folds.",)
-    return (*found.findings.said(), *dealt, *found.findings.doubts())
+        said = [sentence for sentence in said if sentence not in found.findings.on_splits]
+        said.append(
+            f"All images are dealt out into {experiment.folds} folds; of images with the same "
+            "pixels one is kept."
+        )
+    return (*said, *found.findings.doubts())

@@ -86,12 +86,19 @@ class Findings:
     """All that a check found of one folder or file, and what it says of how that is read.
 
     `refusal` says why nothing can be made of it even without the bad images, or is empty.
+    `on_splits` are those of the `sentences` that are not true of folds.
     """
 
     found: dict[str, list[Finding]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     sentences: list[str] = field(default_factory=list)
     done: Counter[str] = field(default_factory=Counter)
     refusal: str = ""
+    on_splits: list[str] = field(default_factory=list)
+
+    def say_of_splits(self, sentence: str) -> None:
+        """Say what is true of the splits, and so not of folds."""
+        self.sentences.append(sentence)
+        self.on_splits.append(sentence)
 
     def add(self, kind: str, path: str, detail: str = "") -> None:
         """Note that `path` has a problem of that kind."""
@@ -135,13 +142,17 @@ class Findings:
             "sentences": self.sentences,
             "done": dict(self.done),
             "refusal": self.refusal,
+            "on_splits": self.on_splits,
         }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Findings":
         """The findings that `as_dict` made plain."""
         findings = cls(
-            sentences=values["sentences"], done=Counter(values["done"]), refusal=values["refusal"]
+            sentences=values["sentences"],
+            done=Counter(values["done"]),
+            refusal=values["refusal"],
+            on_splits=values["on_splits"],
         )
         for kind, found in values["found"].items():
             findings.found[kind] = [Finding(*each) for each in found]

@@ -45,7 +45,7 @@ def choose(listing: Listing, decoded: Decoded, skip_bad: bool) -> Chosen:
     rows = np.flatnonzero(decoded.usable).tolist()
     if UNSPLIT in splits:
         _split(listing, decoded, rows, twins, splits)
-        findings.sentences.append(
+        findings.say_of_splits(
             f"There is no test set: {100 * TEST_SHARE:.0f} % of each class are made one, always "
             "the same images."
         )
@@ -58,7 +58,7 @@ def choose(listing: Listing, decoded: Decoded, skip_bad: bool) -> Chosen:
     _tell_imbalance(listing, rows, splits)
     chosen = _chosen(listing, decoded, rows, splits)
     findings.refusal = _refusal(chosen)
-    findings.sentences.append(
+    findings.say_of_splits(
         f"{len(chosen.train_rows):,} training and {len(chosen.test_rows):,} test images in "
         f"{len(chosen.class_names)} classes."
     )
