@@ -653,6 +653,13 @@ EVERY_FIGURE = (
         ("bn", "gn", "gn:order=random"), test_size=50, epochs=3, probes=make_everything
     ),
     lambda: make_analysis(("bn", "ghost-bn:size=2"), test_size=50, epochs=2),
+    lambda: make_analysis(
+        ("bn", "gn"),
+        epochs=2,
+        class_names=("cat", "dog"),
+        labels=np.repeat([0, 1], [40, 10]),
+        train_counts=(80, 20),
+    ),
 )
 
 
