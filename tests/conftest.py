@@ -12,8 +12,10 @@ import sys
 import pytest
 
 from normscope.cli import main
-from normscope.data import find, load_dataset
+from normscope.data import DATASETS, find, load_dataset
+from normscope.models import MODELS
 from normscope.report import PAGE
+from normscope.study.own_images import OPENED
 from normscope.training import device
 
 
@@ -38,6 +40,16 @@ def cifar10():
     if find("cifar10") is None:
         pytest.skip("CIFAR-10 is not on this machine: set NORMSCOPE_DATA to the folder that has it")
     return load_dataset("cifar10")
+
+
+@pytest.fixture(autouse=True)
+def tables_put_back():
+    """What a test puts into the tables, such as images of a user's own, is gone after it."""
+    before = [(table, dict(table)) for table in (DATASETS, MODELS, OPENED)]
+    yield
+    for table, entries in before:
+        table.clear()
+        table.update(entries)
 
 
 @pytest.fixture

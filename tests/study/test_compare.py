@@ -205,7 +205,7 @@ def test_a_norm_that_collapses_is_told_so_from_training_to_report(tmp_path, monk
     [
         ({"norms": ["bn", "batch"]}, "unknown norm 'batch'; known: bn, gn, ln"),
         ({"model": "vgg"}, "unknown model 'vgg'; known: s8, s8-gap, s8-res"),
-        ({"dataset": "mnist"}, "unknown data set 'mnist'; known: shapes, cifar10, cifar100"),
+        ({"dataset": "imagenet"}, "unknown data set 'imagenet'; known: shapes, cifar10, cifar100"),
     ],
 )
 def test_unknown_names_list_the_known(change, message, tmp_path):

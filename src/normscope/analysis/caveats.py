@@ -53,7 +53,7 @@ def _resolution(numbers: Numbers) -> list[Caveat]:
     known = [share / 100 for share in shares if share is not None]
     if facts.synthetic or not margin or not known or not numbers.verdicts:
         return []
-    right = sum(known) / len(known)
+    right = min(1.0, sum(known) / len(known))  # a mean of ones may be more by rounding
     error = 100 * math.sqrt(right * (1 - right) / facts.test_size)
     if max(error, 100 / facts.test_size) <= margin:
         return []
