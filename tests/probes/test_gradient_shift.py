@@ -11,6 +11,7 @@ from torch import nn
 
 from normscope.probes.gradient_shift import gradient_shift
 from normscope.probes.order import WEIGHTED
+from normscope.probes.weights import weight_norms
 
 
 def test_a_linear_net_of_two_layers_by_hand():
@@ -110,3 +111,14 @@ def test_the_network_is_what_it_was():
     before = trace(network)
     assert gradient_shift(network, x, labels, 0.1) == gradient_shift(network, x, labels, 0.1)
     assert_no_trace(before, network)
+
+
+def test_a_parametrized_or_frozen_weight_is_no_weight_that_a_step_changes():
+    """Weight norm trains a length and a direction instead; the others are told of as before."""
+    layers = [nn.Linear(3, 4), nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 2)]
+    network = nn.Sequential(*layers).double()
+    nn.utils.parametrizations.weight_norm(network[1])
+    network[2].requires_grad_(False)
+    x, labels = normal(6, 3), torch.tensor([0, 1, 1, 0, 1, 0])
+    assert len(gradient_shift(network, x, labels, learning_rate=0.1)) == 2
+    assert len(weight_norms(network, x, labels, learning_rate=0.1)) == 2
