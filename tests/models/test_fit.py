@@ -30,12 +30,15 @@ def small(monkeypatch):
 
 
 def fit(norm, model="small", least_batch=16, dropout=None):
-    check_fit(model, norm, 8, IMAGE, least_batch, dropout)
+    return check_fit(model, norm, 8, IMAGE, least_batch, dropout)
 
 
 @pytest.mark.parametrize("norm", PACKAGED_NORMS)
 def test_every_norm_fits_into_s8(norm):
-    fit(norm, "s8", least_batch=1)
+    made = fit(norm, "s8", least_batch=1)
+    layers = set(made.network.modules())
+    assert len(made.norms) == 8  # one behind each 3x3 convolution
+    assert layers.issuperset(made.norms)
 
 
 def test_a_dropout_that_has_nothing_to_change_is_refused():
