@@ -22,6 +22,7 @@ ALLOWED = {
     "files": set(),
     "stats": set(),
     "own": set(),
+    "stopping": set(),
     "norms": {"own"},
     "experiment": {"norms"},
     "store": {"experiment", "files"},
@@ -29,8 +30,8 @@ ALLOWED = {
     "observers": {"experiment", "words"},
     "models": {"norms", "experiment", "own"},
     "probes": {"experiment"},
-    "training": {"experiment", "data", "models", "norms", "probes", "files", "version"},
-    "executors": {"experiment", "observers"},
+    "training": {"experiment", "data", "models", "norms", "probes", "files", "version", "stopping"},
+    "executors": {"experiment", "observers", "stopping"},
     "analysis": {"experiment", "norms", "stats", "words"},
     "report": {"analysis", "stats", "experiment", "files", "words", "drawing"},
 }

@@ -1,0 +1,52 @@
+"""A request to stop: at once, or where the code looks for it."""
+
+import signal
+
+import pytest
+
+from normscope import stopping
+
+
+@pytest.fixture(autouse=True)
+def nothing_asked():
+    yield
+    stopping.forget()
+
+
+def test_a_request_stops_at_once():
+    with pytest.raises(KeyboardInterrupt) as stop:
+        stopping.ask(signal.SIGTERM)
+    assert stop.value.number == signal.SIGTERM
+
+
+def test_a_request_that_is_postponed_is_answered_where_the_code_looks():
+    with stopping.postponed():
+        assert not stopping.asked()
+        stopping.answer()  # nothing was asked
+        stopping.ask(signal.SIGTERM)
+        assert stopping.asked()
+        with pytest.raises(stopping.Stopped) as stop:
+            stopping.answer()
+    assert stop.value.number == signal.SIGTERM
+
+
+def test_a_second_request_waits_for_nobody():
+    with stopping.postponed():
+        stopping.ask(signal.SIGTERM)
+        with pytest.raises(stopping.Stopped) as stop:
+            stopping.ask(signal.SIGINT)
+    assert stop.value.number == signal.SIGTERM  # the first says how the program ended
+
+
+def test_requests_are_postponed_no_longer_than_the_outermost_asks_for():
+    with stopping.postponed(), stopping.postponed():
+        pass
+    with pytest.raises(stopping.Stopped):
+        stopping.ask()
+
+
+def test_what_is_forgotten_was_not_asked():
+    with stopping.postponed():
+        stopping.ask()
+    stopping.forget()
+    assert not stopping.asked()
