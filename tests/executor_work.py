@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from normscope import stopping
 from normscope.experiment import RECIPES, Environment, EpochRecord, Experiment, Result
 from normscope.experiment.plan import plan
 
@@ -69,7 +70,40 @@ def troubled(trials, *, on_epoch, notes: Path, how: str):
         raise ZeroDivisionError("by 0")
     if how == "is killed":
         os.kill(os.getpid(), signal.SIGKILL)
+    if how == "leaves":
+        os._exit(7)
     return (lambda: 0) if "sent" in how else Unreadable()
+
+
+def killed_at_first(trials, *, on_epoch, notes: Path):
+    """The first try of each trial ends its process after an epoch; the second is done."""
+    on_epoch(trials[0], epoch(1))
+    note = notes / trials[0].id
+    if not note.exists():
+        note.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return [made_result(trials[0], history=[epoch(1)])]
+
+
+def stopped_late(trials, *, on_epoch, notes: Path):
+    """An epoch, then it waits for a request to stop, which it takes its time to answer."""
+    with stopping.postponed():
+        on_epoch(trials[0], epoch(1))
+        deadline = time.monotonic() + PATIENCE_S
+        while not stopping.asked() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.5)
+        try:
+            stopping.answer()
+        except stopping.Stopped as stop:
+            (notes / "kept").write_text(str(stop.number))
+            raise
+    raise AssertionError("nobody asked it to stop")
+
+
+def noting_its_score(trials, *, on_epoch):
+    score = Path("/proc/self/oom_score_adj").read_text()
+    return [made_result(trial, history=[epoch(1)], error=score) for trial in trials]
 
 
 def waiting_at_the_last(trials, *, on_epoch, go: Path):

@@ -50,3 +50,37 @@ def test_what_is_forgotten_was_not_asked():
         stopping.ask()
     stopping.forget()
     assert not stopping.asked()
+
+
+def test_a_moments_work_is_done_before_any_request_is_answered():
+    done = []
+
+    def work():
+        with stopping.uninterrupted():
+            stopping.ask()
+            stopping.ask()
+            done.append("all of it")
+
+    with pytest.raises(stopping.Stopped):
+        work()
+    assert done
+
+
+def test_a_moments_work_that_fails_says_why():
+    def work():
+        with stopping.uninterrupted():
+            stopping.ask()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        work()
+    with pytest.raises(stopping.Stopped):
+        stopping.ask()  # and no longer uninterrupted
+
+
+def test_a_moments_work_within_a_training_leaves_the_answer_to_the_training():
+    with stopping.postponed():
+        with stopping.uninterrupted():
+            stopping.ask()
+        with pytest.raises(stopping.Stopped):
+            stopping.answer()

@@ -10,7 +10,7 @@ first says so, and looks for a request where it can be kept::
                 keep(...)
                 answer()  # raises `Stopped`
 
-A second request waits for nobody. State of the process, as signals are.
+A second request does not wait for that. State of the process, as signals are.
 """
 
 import signal
@@ -30,6 +30,7 @@ class _State:
     def __init__(self):
         self.requests: list[int] = []
         self.postponing = 0
+        self.uninterrupted = 0
 
 
 _state = _State()
@@ -38,11 +39,13 @@ _state = _State()
 def ask(number: int = signal.SIGINT) -> None:
     """Ask the program to stop, because of the signal `number`: for the handler of a signal.
 
-    Raises `Stopped` at once, unless that is `postponed` and this is the first request.
+    Raises `Stopped` at once, unless that is `postponed` and this is the first request, or the
+    program is `uninterrupted`.
     """
     _state.requests.append(number)
-    if not _state.postponing or len(_state.requests) > 1:
-        answer()
+    if _state.uninterrupted or (_state.postponing and len(_state.requests) == 1):
+        return
+    answer()
 
 
 def asked() -> bool:
@@ -64,6 +67,18 @@ def postponed() -> Iterator[None]:
         yield
     finally:
         _state.postponing -= 1
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Within it, no request raises; one that came is answered at its end. For a moment's work."""
+    _state.uninterrupted += 1
+    try:
+        yield
+    finally:
+        _state.uninterrupted -= 1
+    if not _state.uninterrupted and not _state.postponing:
+        answer()
 
 
 def forget() -> None:

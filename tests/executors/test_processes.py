@@ -11,7 +11,16 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from executor_work import TRIALS, beating, made_result, ordinary, troubled
+from executor_work import (
+    TRIALS,
+    beating,
+    killed_at_first,
+    made_result,
+    noting_its_score,
+    ordinary,
+    stopped_late,
+    troubled,
+)
 
 from normscope.executors.processes import Processes
 from normscope.observers import Observer
@@ -57,21 +66,44 @@ def test_workers_are_told_to_keep_their_memory(tmp_path):
     ("how", "reason"),
     [
         ("raises", "ZeroDivisionError: by 0"),
-        ("is killed", "ended with signal 9"),
+        (
+            "is killed",
+            r"worker process ended with signal 9 \(SIGKILL; if memory ran out, fewer --workers "
+            r"need less\), 3 times in a row",
+        ),
+        ("leaves", "worker process ended with code 7, 3 times in a row"),
         ("answers what cannot be sent", "cannot pickle|Can't pickle"),
         ("answers what cannot be read", "could not be read"),
     ],
 )
 def test_a_lost_trial_is_told_and_the_others_are_run(how, reason, tmp_path):
-    work = partial(troubled, notes=tmp_path, how=how)
-    outcomes = list(processes(2).run(work, TRIALS, Observer()))
+    work, retried = partial(troubled, notes=tmp_path, how=how), []
+    observer = Observer()
+    observer.trial_retried = lambda trial, reason: retried.append((trial, reason))
+    outcomes = list(processes(2).run(work, TRIALS, observer))
     (told,) = [outcome for outcome in outcomes if outcome.status == "failed"]
     assert (told.trial.norm, told.trial.seed) == ("gn", 0)
     assert re.search(reason, told.error)
     assert len(told.history) == 1  # the epoch it had told of
     assert len(outcomes) == len(TRIALS)
     others = [trial for trial in TRIALS if trial != told.trial]
-    assert len({(tmp_path / trial.id).read_text().split()[0] for trial in others}) <= 3
+    ended = "ended" in told.error
+    assert [trial for trial, _ in retried] == [told.trial] * 2 * ended
+    assert all(told.error.startswith(reason) for _, reason in retried)
+    processes_used = {(tmp_path / trial.id).read_text().split()[0] for trial in others}
+    assert len(processes_used) <= (5 if ended else 3)
+
+
+def test_a_worker_that_ends_once_costs_no_trial(tmp_path):
+    retried, epochs = [], []
+    observer = Observer()
+    observer.trial_retried = lambda trial, reason: retried.append(trial)
+    observer.epoch_ended = lambda trial, record: epochs.append((trial, record.epoch))
+    work = partial(killed_at_first, notes=tmp_path)
+    outcomes = list(processes(2).run(work, TRIALS, observer))
+    assert [outcome.status for outcome in outcomes] == ["finished"] * len(TRIALS)
+    assert sorted(trial.id for trial in retried) == sorted(trial.id for trial in TRIALS)
+    assert all(epochs.count((trial, 1)) == 2 for trial in TRIALS)
 
 
 def test_a_worker_imports_what_its_parent_imports(tmp_path, monkeypatch):
@@ -107,6 +139,27 @@ def test_closing_the_results_ends_the_processes(tmp_path):
     noted = [int((tmp_path / t.id).read_text()) for t in TRIALS if (tmp_path / t.id).exists()]
     assert noted
     assert all(gone(process) for process in noted)
+
+
+def test_those_at_work_may_keep_what_they_have(tmp_path):
+    """They are asked to stop, and given the time for it."""
+
+    class Impatient(Observer):
+        def epoch_ended(self, trial, record):
+            raise KeyboardInterrupt
+
+    results = processes(2).run(partial(stopped_late, notes=tmp_path), TRIALS[:1], Impatient())
+    with pytest.raises(KeyboardInterrupt), closing(results):
+        next(results)
+    assert (tmp_path / "kept").read_text() == str(int(signal.SIGTERM))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux is told whom to end first")
+def test_where_memory_runs_out_a_worker_is_ended_before_its_parent(tmp_path):
+    results = processes(1).run(noting_its_score, TRIALS[:1], Observer())
+    (outcome,) = results
+    own = int(Path("/proc/self/oom_score_adj").read_text())
+    assert int(outcome.error) == 500 > own
 
 
 def test_workers_end_with_a_parent_that_is_killed(tmp_path):

@@ -96,6 +96,27 @@ def test_the_time_left_is_the_mean_of_the_epochs_so_far_times_those_to_come(
     assert [line.split("  ")[-1] for line in epochs] == LEFT
 
 
+@pytest.mark.parametrize("kind", ["lines", "bars"])
+def test_a_trial_that_is_tried_again_has_its_epochs_before_it(kind, one_diverges_early, stopwatch):
+    """Two trials of three epochs; the first begins anew after one of 10 s."""
+    stream = io.StringIO()
+    plain = PlainLines(stream, now=stopwatch)
+    bars = LiveBars(Console(file=stream, width=200), now=stopwatch)
+    observer = plain if kind == "lines" else bars
+    bn, gn = one_diverges_early
+    observer.started([bn.trial, gn.trial], stored=0, how="in haste")
+    observer.trial_started(bn.trial)
+    for after_one in ("50 s left", "50 s left"):
+        stopwatch.seconds += 10
+        observer.epoch_ended(bn.trial, bn.history[0])
+        assert observer.clock.left() == after_one
+        observer.trial_retried(bn.trial, "the worker process ended with code 7")
+        assert observer.clock.left() == "60 s left"
+    observer.close()
+    again = "bn seed 0: the worker process ended with code 7; it is tried again"
+    assert stream.getvalue().splitlines().count(again) == 2
+
+
 def test_live_bars_show_the_time_left(one_diverges_early, stopwatch):
     observer = LiveBars(Console(file=io.StringIO(), force_terminal=True), now=stopwatch)
     steps = run_in_time(observer, one_diverges_early, stopwatch, TAKEN)

@@ -10,6 +10,7 @@ from normscope.cli.data import data_app
 from normscope.cli.experiments import compare, investigate, report
 from normscope.cli.information import check_norm, cost, norms, plan, summary
 from normscope.cli.inside import explain, probe
+from normscope.cli.interrupt import exit_code, signals_heard
 from normscope.cli.names import HelpWithNames
 from normscope.cli.options import figures_without_a_home
 from normscope.cli.streams import prepare_streams
@@ -38,8 +39,12 @@ def main() -> None:
     """Entry point of the `normscope` command."""
     prepare_streams()
     try:
-        with figures_without_a_home():
+        with signals_heard(), figures_without_a_home():
             sys.exit(app(prog_name="normscope", standalone_mode=False))
+    except KeyboardInterrupt as stop:  # before a command began, or while it ended
+        sys.exit(exit_code(stop))
+    except typer.Abort as abort:  # the same while arguments were read
+        sys.exit(exit_code(abort.__cause__))
     except BadArguments as error:
         _show_bad_arguments(error)
         sys.exit(error.exit_code)

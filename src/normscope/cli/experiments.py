@@ -347,14 +347,19 @@ def _read(experiment: Any, data_dir: Path | None, as_json: bool) -> Any:
 
 
 def watched(folders: Sequence[Path], as_json: bool, work: Callable[[Any, str], Outcome]) -> Outcome:
-    """Do `work` in folders, with an observer and the command that repeats it; Ctrl-C stops it."""
-    from normscope.cli.interrupt import exit_code, stop_noticed
+    """Do `work` in folders, with an observer and the command that repeats it; Ctrl-C stops it.
+
+    Python drops the exception of a signal that comes while it clears up an object, so after every
+    epoch the observer asks whether there was one.
+    """
+    from normscope import stopping
+    from normscope.cli.interrupt import exit_code
     from normscope.observers import observer_for
     from normscope.study.stored import has_results
 
     stream = sys.stderr if as_json else sys.stdout
     try:
-        with stop_noticed() as check, closing(observer_for(stream, check)) as observer:
+        with closing(observer_for(stream, stopping.answer)) as observer:
             return work(observer, _repeatable(sys.argv[1:]))
     except KeyboardInterrupt as stop:
         kept = [folder for folder in folders if has_results(folder)]

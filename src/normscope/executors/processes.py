@@ -6,12 +6,17 @@ each other after every layer; and another job on the machine slows them down by 
 A worker is a new Python that runs `normscope.executors.worker`, no fork and no `multiprocessing`:
 it needs no ``if __name__ == "__main__"`` in the user's script, and starts with its own environment.
 Pickled messages go to its standard input and come from its standard output.
+
+A worker that is ended from outside, as the system does for want of memory, is replaced, and its
+trial is tried again; one whose trial ends it `TRIES` times is lost.
 """
 
 import os
 import pickle
+import signal
 import subprocess
 import sys
+import time
 from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
@@ -46,11 +51,20 @@ BINDINGS = (
 )
 
 
+TRIES = 3  # of a trial whose worker ends; it may have been another's memory that was lacking
+GRACE_S = 3.5  # for workers that are asked to stop, to keep what they have
+
+
 @dataclass(frozen=True)
 class Lost:
-    """A group without results: its work raised (`reason` is the traceback), or its worker ended."""
+    """A group without results, since its work raised: `reason` is the traceback."""
 
     reason: str
+
+
+@dataclass(frozen=True)
+class Ended(Lost):
+    """A group without results, since its worker ended: `reason` says how."""
 
 
 Message = tuple[Trial, EpochRecord] | list[Result] | Lost
@@ -93,18 +107,37 @@ class _Crew:
         return self.workers[-1]
 
     def next_outcome(self, observer: Observer) -> "tuple[_Worker, list[Result] | Lost]":
-        """Wait until a group ends, and tell the observer of the epochs that end before."""
+        """Wait until a group ends, and tell the observer of the epochs that end before.
+
+        A trial whose worker ended is tried again, in another.
+        """
         while True:
             worker, message = self.messages.get()
-            if not isinstance(message, tuple):
+            if isinstance(message, tuple):
+                trial, record = message
+                worker.history.append(record)
+                observer.epoch_ended(trial, record)
+            elif not isinstance(message, Ended):
                 return worker, message
-            trial, record = message
-            worker.history.append(record)
-            observer.epoch_ended(trial, record)
+            elif worker.tries == TRIES:
+                return worker, Lost(f"{message.reason}, {TRIES} times in a row")
+            else:
+                observer.trial_retried(worker.trial, message.reason)
+                self.hire().start(worker.trial, worker.tries + 1)
 
     def close(self) -> None:
-        for worker in self.workers:
-            worker.stop()
+        """End all workers; those in the midst of a trial may keep what they have."""
+        at_work = [worker for worker in self.workers if worker.at_work]
+        try:
+            for worker in at_work:
+                worker.process.terminate()
+            deadline = time.monotonic() + GRACE_S
+            for worker in at_work:
+                with suppress(subprocess.TimeoutExpired):
+                    worker.process.wait(max(0.0, deadline - time.monotonic()))
+        finally:  # nor if there is a second signal
+            for worker in self.workers:
+                worker.stop()
 
 
 class _Worker:
@@ -123,11 +156,13 @@ class _Worker:
         self.unsent = work
         self.messages = messages
         self.trial: Trial
+        self.tries: int
         self.history: list[EpochRecord] = []
-        self.ended = False
+        self.ended = self.at_work = False
 
-    def start(self, trial: Trial) -> None:
-        self.trial, self.history = trial, []
+    def start(self, trial: Trial, tries: int = 1) -> None:
+        """Let it train a trial, for which this is so many tries."""
+        self.trial, self.tries, self.history, self.at_work = trial, tries, [], True
         Thread(target=self._exchange, daemon=True).start()
 
     def _exchange(self) -> None:
@@ -142,17 +177,17 @@ class _Worker:
             while isinstance(message := pickle.load(from_worker), tuple):  # noqa: S301
                 self.messages.put((self, message))
         except Exception as error:  # whatever cannot be read, nobody must wait for it for ever
-            message, self.ended = Lost(self._why(error)), True
+            message, self.ended = self._why(error), True
+        self.at_work = False
         self.messages.put((self, message))
 
-    def _why(self, error: Exception) -> str:
+    def _why(self, error: Exception) -> Lost:
         """Why there is no answer. A process whose answer cannot be read is ended."""
-        if not isinstance(error, OSError | EOFError):
-            self.process.kill()
-            return f"the worker's answer could not be read ({type(error).__name__}: {error})"
-        code = self.process.wait()
-        why = f"signal {-code} (9: often for want of memory)" if code < 0 else f"code {code}"
-        return f"the worker process ended with {why}"
+        if isinstance(error, OSError | EOFError):
+            return Ended(f"the worker process ended with {_how(self.process.wait())}")
+        self.process.kill()
+        what = f"{type(error).__name__}: {error}"
+        return Lost(f"the worker's answer could not be read ({what})")
 
     def stop(self) -> None:
         self.process.kill()
@@ -163,11 +198,21 @@ class _Worker:
                     pipe.close()
 
 
+def _how(code: int) -> str:
+    """What a process ended with; the system ends one by SIGKILL where memory runs out."""
+    if code >= 0:
+        return f"code {code}"
+    name = signal.Signals(-code).name
+    advice = "; if memory ran out, fewer --workers need less" if name == "SIGKILL" else ""
+    return f"signal {-code} ({name}{advice})"
+
+
 def _start_code() -> str:
     """What a worker runs: on this process's cores, with its search path, both as they were."""
     cores = f"os.sched_setaffinity(0, {affinity()}); " if affinity() else ""
     path = f"sys.path[:] = {sys.path!r}; "
-    return f"import os, sys; {cores}{path}from normscope.executors.worker import main; main()"
+    run = f"from normscope.executors.worker import main; main({os.getpid()})"
+    return f"import os, sys; {cores}{path}{run}"
 
 
 def _environment(threads: int) -> dict[str, str]:

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 
 from normscope.experiment import EpochRecord, Result, Trial
-from normscope.observers.progress import Clock, Now, beginning, ending, standing
+from normscope.observers.progress import Clock, Now, beginning, ending, retrying, standing
 from normscope.observers.protocol import Check, Observer, never
 
 
@@ -75,11 +75,17 @@ class LiveBars(Observer):
         self.running[trial.id] = self.bars.add_task(name, total=epochs, unit="epochs", note="")
 
     def epoch_ended(self, trial: Trial, record: EpochRecord) -> None:
-        self.clock.epochs_ended += 1
+        self.clock.ended(trial, record)
         accuracy = f"test {record.test_accuracy_percent:.1f} %"
         self.bars.update(self.running[trial.id], completed=record.epoch, note=accuracy)
         self._update_whole()
         self.check()
+
+    def trial_retried(self, trial: Trial, reason: str) -> None:
+        self.clock.retried(trial)
+        self.bars.update(self.running[trial.id], completed=0, note="")
+        words = retrying(self.clock.name(trial), reason)
+        self.console.print(words, highlight=False, markup=False)
 
     def _update_whole(self, advance: int = 0) -> None:
         if self.whole is not None:

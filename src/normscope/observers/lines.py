@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from normscope.experiment import EpochRecord, Result, Trial
-from normscope.observers.progress import Clock, Now, beginning, ending, standing
+from normscope.observers.progress import Clock, Now, beginning, ending, retrying, standing
 from normscope.observers.protocol import Check, Observer, never
 
 
@@ -44,7 +44,7 @@ class PlainLines(Observer):
         self._say(beginning(todo, stored, how))
 
     def epoch_ended(self, trial: Trial, record: EpochRecord) -> None:
-        self.clock.epochs_ended += 1
+        self.clock.ended(trial, record)
         self._say(
             f"trial {self.clock.numbers[trial.id]}/{len(self.clock.numbers)}  "
             f"{self.clock.name(trial)}  "
@@ -54,6 +54,10 @@ class PlainLines(Observer):
             f"{record.train_seconds + record.test_seconds:.1f} s  {self.clock.left()}"
         )
         self.check()
+
+    def trial_retried(self, trial: Trial, reason: str) -> None:
+        self.clock.retried(trial)
+        self._say(retrying(self.clock.name(trial), reason))
 
     def trial_ended(self, result: Result) -> None:
         self.clock.skip(result)

@@ -1,8 +1,9 @@
 """How far an experiment is, and what is said of it in one line."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
-from normscope.experiment import Result, Trial
+from normscope.experiment import EpochRecord, Result, Trial
 from normscope.words import counted, duration, last_line
 
 Now = Callable[[], float]  # seconds since some moment
@@ -15,15 +16,25 @@ class Clock:
         self.numbers = {trial.id: number for number, trial in enumerate(todo, start=1)}
         self.several_sizes = len({trial.recipe.batch_size for trial in todo}) > 1
         self.epochs = sum(trial.recipe.epochs for trial in todo)
-        self.epochs_ended = self.epochs_skipped = 0
+        self.epochs_done = Counter[str]()  # of each trial
+        self.epochs_trained = self.epochs_skipped = 0
         self.now, self.started = now, now()
+
+    def ended(self, trial: Trial, record: EpochRecord) -> None:
+        """An epoch of a trial ended."""
+        self.epochs_done[trial.id] = record.epoch
+        self.epochs_trained += 1
+
+    def retried(self, trial: Trial) -> None:
+        """A trial begins anew."""
+        self.epochs_done[trial.id] = 0
 
     def left(self) -> str:
         """The time left, from the mean time of the epochs so far; "" before the first."""
-        if not self.epochs_ended:
+        if not self.epochs_trained:
             return ""
-        mean = (self.now() - self.started) / self.epochs_ended
-        remaining = self.epochs - self.epochs_ended - self.epochs_skipped
+        mean = (self.now() - self.started) / self.epochs_trained
+        remaining = self.epochs - self.epochs_done.total() - self.epochs_skipped
         return f"{duration(max(0.0, mean * remaining))} left"
 
     def name(self, trial: Trial) -> str:
@@ -51,6 +62,11 @@ def ending(name: str, result: Result) -> str:
         return f"{name} {result.status}: {last_line(result.error)}"
     accuracy = result.history[-1].test_accuracy_percent
     return f"{name}: test {accuracy:.1f} % in {duration(result.seconds)}"
+
+
+def retrying(name: str, reason: str) -> str:
+    """That a trial is tried again, in one line."""
+    return f"{name}: {reason}; it is tried again"
 
 
 def standing(seeds: int, verdicts: Sequence[str]) -> list[str]:

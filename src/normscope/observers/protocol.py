@@ -33,6 +33,9 @@ class Observer:
     def trial_started(self, trial: Trial) -> None:
         """Several may run at once."""
 
+    def trial_retried(self, trial: Trial, reason: str) -> None:
+        """What computed a trial ended, for that reason; the trial begins anew, or goes on."""
+
     def epoch_ended(self, trial: Trial, record: EpochRecord) -> None:
         """One of the trials that run has an epoch more."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from normscope.data import Dataset
 from normscope.experiment import Design, Experiment, ProbePlan
 from normscope.observers import Observer, PlainLines
+from normscope.stopping import uninterrupted
 from normscope.store import Store
 from normscope.study.checks import Checked, check
 from normscope.study.comparison import Comparison, EveryTrialFailed
@@ -94,7 +95,8 @@ def run(store: Store, checked: Checked, dataset: Dataset, observer: Observer) ->
         observer.started(todo, len(trials) - len(store.missing(trials)), placement.words)
         with closing(placement.run(todo, dataset, observer, checked.probes)) as results:
             for result in results:
-                store.add(result)
+                with uninterrupted():
+                    store.add(result)
                 observer.trial_ended(result)
                 watch.added(result)
                 looked.added(result)
