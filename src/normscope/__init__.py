@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from normscope.study.explain import explain
     from normscope.study.investigate import investigate
     from normscope.study.probe import probe
+    from normscope.study.retry import retry
     from normscope.study.suite import suite
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "load_dataset",
     "norms",
     "probe",
+    "retry",
     "suite",
     "summarize",
 ]
@@ -66,6 +68,7 @@ _HOMES = {
     "investigate": "normscope.study.investigate",
     "load_dataset": "normscope.data",
     "probe": "normscope.study.probe",
+    "retry": "normscope.study.retry",
     "suite": "normscope.study.suite",
     "summarize": "normscope.models.summary",
     "__version__": "normscope.version",

@@ -325,12 +325,43 @@ def report(
         _show(comparison, as_json, comparison.report(out))
 
 
+def retry(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            parser=options.folder, metavar="FOLDER", help="The folder of an experiment."
+        ),
+    ],
+    data_dir: DataDir = None,
+    device: DeviceName = "auto",
+    workers: Workers = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """Run the trials of a folder that failed again, and no others, then report."""
+    with errors_in_one_line(debug):
+        from normscope.study.retry import retry as run_again
+
+        def work(observer: Any, command: str) -> Any:
+            return run_again(
+                folder, data_dir=data_dir, device=device, workers=workers, observer=observer
+            )
+
+        _train([folder], as_json, work)
+
+
 def _run(checked: Any, as_json: bool) -> None:
     from normscope.study.compare import carry_out
+
+    _train([checked.folder], as_json, partial(carry_out, checked))
+
+
+def _train(folders: Sequence[Path], as_json: bool, work: Callable[[Any, str], Any]) -> None:
+    """Do `work` that trains, and show the comparison that it gives."""
     from normscope.study.comparison import EveryTrialFailed
 
     try:
-        comparison = watched([checked.folder], as_json, partial(carry_out, checked))
+        comparison = watched(folders, as_json, work)
     except EveryTrialFailed as failure:
         comparison = failure.comparison
     _show(comparison, as_json, comparison.page)
@@ -445,6 +476,6 @@ def raise_if_failed(comparison: Any, page: Path) -> None:
     if failed:
         trials = f"{len(failed)} trial{'s' if len(failed) > 1 else ''}"
         raise RunError(
-            f"{trials} failed ({', '.join(failed)}); {page} shows why, and the same command tries "
-            "again"
+            f"{trials} failed ({', '.join(failed)}); {page} shows why, and the same command or "
+            f"`normscope retry {comparison.folder}` tries again"
         )

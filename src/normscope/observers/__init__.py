@@ -7,9 +7,9 @@ from rich.console import Console
 
 from normscope.observers.bars import LiveBars
 from normscope.observers.lines import PlainLines
-from normscope.observers.protocol import Check, Observer, never
+from normscope.observers.protocol import Check, Observer, Several, never
 
-__all__ = ["OBSERVERS", "Check", "LiveBars", "Observer", "PlainLines", "observer_for"]
+__all__ = ["OBSERVERS", "Check", "LiveBars", "Observer", "PlainLines", "Several", "observer_for"]
 
 # By name: makes the observer that writes to a stream, and calls a check after every epoch.
 OBSERVERS: dict[str, Callable[[TextIO, Check], Observer]] = {

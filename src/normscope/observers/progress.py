@@ -30,12 +30,17 @@ class Clock:
         self.epochs_done[trial.id] = 0
 
     def left(self) -> str:
-        """The time left, from the mean time of the epochs so far; "" before the first."""
+        """The time left in words; "" before the first epoch."""
+        seconds = self.seconds_left()
+        return "" if seconds is None else f"{duration(seconds)} left"
+
+    def seconds_left(self) -> float | None:
+        """The time left, from the mean time of the epochs so far; None before the first."""
         if not self.epochs_trained:
-            return ""
+            return None
         mean = (self.now() - self.started) / self.epochs_trained
         remaining = self.epochs - self.epochs_done.total() - self.epochs_skipped
-        return f"{duration(max(0.0, mean * remaining))} left"
+        return max(0.0, mean * remaining)
 
     def name(self, trial: Trial) -> str:
         """``bn seed 0``, with the batch size where there are several, or the rate of a tuning."""

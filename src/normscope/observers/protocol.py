@@ -50,3 +50,54 @@ class Observer:
 
     def close(self) -> None:
         """Nothing more will come, because the experiment ended or was stopped."""
+
+
+class Several(Observer):
+    """Tells several observers, in their order."""
+
+    def __init__(self, *observers: Observer):
+        self.observers = observers
+
+    def downloaded(self, received: int, total: int) -> None:
+        for observer in self.observers:
+            observer.downloaded(received, total)
+
+    def images_read(self, count: int, total: int) -> None:
+        for observer in self.observers:
+            observer.images_read(count, total)
+
+    def started(self, todo: list[Trial], stored: int, how: str) -> None:
+        for observer in self.observers:
+            observer.started(todo, stored, how)
+
+    def noticed(self, sentence: str) -> None:
+        for observer in self.observers:
+            observer.noticed(sentence)
+
+    def trial_started(self, trial: Trial) -> None:
+        for observer in self.observers:
+            observer.trial_started(trial)
+
+    def trial_retried(self, trial: Trial, reason: str) -> None:
+        for observer in self.observers:
+            observer.trial_retried(trial, reason)
+
+    def epoch_ended(self, trial: Trial, record: EpochRecord) -> None:
+        for observer in self.observers:
+            observer.epoch_ended(trial, record)
+
+    def trial_ended(self, result: Result) -> None:
+        for observer in self.observers:
+            observer.trial_ended(result)
+
+    def block_ended(self, seeds: int, verdicts: Sequence[str]) -> None:
+        for observer in self.observers:
+            observer.block_ended(seeds, verdicts)
+
+    def sequence_ended(self, sentence: str) -> None:
+        for observer in self.observers:
+            observer.sequence_ended(sentence)
+
+    def close(self) -> None:
+        for observer in self.observers:
+            observer.close()

@@ -13,6 +13,7 @@
     trials/ID/predictions.npz, weights.safetensors
     trials/ID/probes.npz    what probes measured inside the network, if any were taken
     sources/FINGERPRINT/    the files of a norm of the user's own
+    progress.json           how far the process is that trains into the folder
     .lock                   held by the process that trains into the folder
 
 A folder that the user did not name lies in ``runs/``, whose ``.gitignore`` keeps it out of a
@@ -107,6 +108,10 @@ class ExperimentFolder:
     def partial_trials(self) -> Iterator[Path]:
         """What a process that was killed while writing a record left."""
         return self.trials.glob(PARTIAL)
+
+    @property
+    def progress(self) -> Path:
+        return self.path / "progress.json"
 
     @property
     def lock(self) -> Path:

@@ -4,18 +4,19 @@ This is the file to open first; the one to open second is `training/trial.py`, w
 trial.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 from normscope.data import Dataset
-from normscope.experiment import Design, Experiment, ProbePlan
+from normscope.experiment import Design, Experiment, ProbePlan, Trial
 from normscope.observers import Observer, PlainLines
 from normscope.stopping import uninterrupted
 from normscope.store import Store
 from normscope.study.checks import Checked, check
 from normscope.study.comparison import Comparison, EveryTrialFailed
 from normscope.study.cost import keep_costs
+from normscope.study.heartbeat import heartbeat
 from normscope.study.opening import load, open_folder, pictures_kept
 from normscope.study.placement import place
 from normscope.study.probe_times import ProbeTimes
@@ -76,8 +77,10 @@ def carry_out(checked: Checked, observer: Observer, command: str) -> Comparison:
     dataset = load(checked.asked, checked.data_dir, observer)
     with Store.lock(checked.folder):
         store = open_folder(checked, dataset, command)
-        with pictures_kept(store, dataset):
-            run(store, checked, dataset, observer)
+        with heartbeat(store.folder, observer) as heard, pictures_kept(store, dataset):
+            machine = checked.machine
+            due = rounds(store, checked.design, checked.budget_s, machine.at_once, heard)
+            run(store, checked, dataset, heard, due)
         keep_costs(store, checked, dataset, observer)
         comparison = Comparison.of(store)
         comparison.report()
@@ -85,13 +88,18 @@ def carry_out(checked: Checked, observer: Observer, command: str) -> Comparison:
     return comparison
 
 
-def run(store: Store, checked: Checked, dataset: Dataset, observer: Observer) -> None:
-    """Train what is missing, round by round; every result is stored as soon as it is there."""
+def run(
+    store: Store,
+    checked: Checked,
+    dataset: Dataset,
+    observer: Observer,
+    due: Iterable[list[Trial]],
+) -> None:
+    """Train what is due, round by round; every result is stored as soon as it is there."""
     watch, looked = Watch(store, checked.design, observer), ProbeTimes()
-    design, machine = checked.design, checked.machine
-    for todo in rounds(store, design, checked.budget_s, machine.at_once, observer):
+    for todo in due:
         trials = trials_of_round(store, todo)
-        placement = place(trials, todo, machine)
+        placement = place(trials, todo, checked.machine)
         observer.started(todo, len(trials) - len(store.missing(trials)), placement.words)
         with closing(placement.run(todo, dataset, observer, checked.probes)) as results:
             for result in results:

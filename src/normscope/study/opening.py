@@ -32,18 +32,27 @@ def load(experiment: Experiment, data_dir: Path | None, observer: Observer) -> D
 
 
 def load_for_folder(
-    folder: Path, data_dir: Path | str | None, device: str, observer: Observer
+    folder: Path,
+    data_dir: Path | str | None,
+    device: str,
+    observer: Observer,
+    workers: int | None = 1,
 ) -> tuple[Checked, Dataset]:
-    """What it takes to look into networks that a folder holds: the machine, and the images.
+    """What it takes to go on with what a folder holds: the machine, and the images.
 
-    Raises `UsageError` if the folder holds no experiment.
+    Worker processes do not see what a script has put in a table, and looking into networks needs
+    none. Raises `UsageError` if the folder holds no experiment.
     """
     if not Store.exists(folder):
         raise UsageError(f"{folder} holds no normscope experiment")
     experiment = Store(folder).experiment
-    # Nothing here needs worker processes, which would not see what a script has put in a table.
     checked = check(
-        experiment, out=folder, data_dir=data_dir, device=device, workers=1, observer=observer
+        experiment,
+        out=folder,
+        data_dir=data_dir,
+        device=device,
+        workers=workers,
+        observer=observer,
     )
     return checked, load(checked.experiment, checked.data_dir, observer)
 

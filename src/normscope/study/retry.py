@@ -1,0 +1,45 @@
+"""Running again what failed in a folder, without the command that made it."""
+
+from pathlib import Path
+
+from normscope.files import user_path
+from normscope.observers import Observer, PlainLines
+from normscope.store import Store
+from normscope.study.compare import check_outcome, run
+from normscope.study.comparison import Comparison
+from normscope.study.heartbeat import heartbeat
+from normscope.study.opening import load_for_folder, pictures_kept
+from normscope.study.stored import results_stored, search_results
+
+
+def retry(
+    folder: Path | str,
+    *,
+    data_dir: Path | str | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    observer: Observer | None = None,
+) -> Comparison:
+    """Run the failed trials of an experiment again, and no others; then report.
+
+    A trial that diverged or collapsed is an outcome and stays. The arguments are those of
+    `normscope.compare`. Raises `UsageError` if the folder holds no experiment, and what `compare`
+    raises.
+    """
+    observer, folder = observer or PlainLines(), user_path(folder)
+    checked, dataset = load_for_folder(folder, data_dir, device, observer, workers)
+    with Store.lock(folder):
+        store = Store(folder)
+        results = [*results_stored(store), *search_results(store)]
+        store.check_data(dataset.facts(), dataset.test_labels, results)
+        failed = [result.trial for result in results if result.status == "failed"]
+        if not failed:
+            observer.noticed("No trial has failed.")
+        # A search for learning rates is a round of its own, as it was.
+        of_search = [[t for t in failed if t.validation is search] for search in (True, False)]
+        with heartbeat(folder, observer) as heard, pictures_kept(store, dataset):
+            run(store, checked, dataset, heard, filter(None, of_search))
+        comparison = Comparison.of(store)
+        comparison.report()
+    check_outcome(comparison)
+    return comparison

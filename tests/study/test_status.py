@@ -1,0 +1,201 @@
+"""What another terminal is told of an experiment: from its folder, and from who trains into it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from report_fakes import failed, make_experiment, make_facts, make_labels, make_model, make_result
+
+from normscope.errors import UsageError
+from normscope.experiment import Request
+from normscope.experiment.plan import plan
+from normscope.experiment.progress import Progress, Running
+from normscope.observers import Observer
+from normscope.store import Store
+from normscope.store.progress import read_progress, write_progress
+from normscope.study.heartbeat import heartbeat, today
+from normscope.study.status import is_alive, status
+
+LABELS = make_labels(50)
+
+
+def gone_process():
+    """The id of a process that has ended."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    return ended.pid
+
+
+def progress(**changes):
+    values = {"process": os.getpid(), "host": os.uname().nodename, "started": today()}
+    return Progress(**{"updated": today(), **values, **changes})
+
+
+@pytest.fixture
+def store(tmp_path):
+    """bn finished in 3 of 3 seeds, gn in one; one of gn failed and one is missing."""
+    experiment = make_experiment(norms=("bn", "gn"), seeds=3, epochs=3)
+    request = Request(date="2026-01-01", command="x", norms=experiment.norms, seeds=3)
+    store = Store.create(tmp_path / "e", experiment, request)
+    models = [make_model("bn"), make_model("gn")]
+    store.describe(make_facts(test_size=50), LABELS, models)
+    results = [make_result(experiment, trial, LABELS) for trial in plan(experiment)]
+    bn, gn = ([r for r in results if r.trial.norm == norm] for norm in ("bn", "gn"))
+    for result in (*bn, gn[0], failed(gn[1], "it raised")):
+        store.add(result)
+    return store
+
+
+def test_trials_are_counted_by_norm(store):
+    (found,) = status(store.folder)
+    bn, gn = found.norms
+    assert (bn.planned, bn.finished, bn.failed, bn.guessing) == (3, 3, 0, 0)
+    assert (gn.planned, gn.finished, gn.failed, gn.guessing) == (3, 1, 1, 0)
+    assert (found.planned, found.ended, found.failed, found.missing) == (6, 4, 1, 1)
+    assert found.state == "stopped"
+    of_bn = [r.history[-1].test_accuracy_percent for r in store.records() if r.trial.norm == "bn"]
+    assert bn.test_accuracy_percent == pytest.approx(sum(of_bn) / 3)
+
+
+def test_the_missing_take_as_long_as_those_of_their_norm(store):
+    seconds = [r.seconds for r in store.records() if (r.trial.norm, r.status) == ("gn", "finished")]
+    assert status(store.folder)[0].seconds_missing == pytest.approx(seconds[0])
+
+
+def test_a_fixed_design_has_no_verdicts_before_its_end(store):
+    (found,) = status(store.folder)
+    assert (found.sequential, found.verdicts) == (False, ())
+
+
+def test_it_is_said_on_a_terminal(store, normscope):
+    write_progress(
+        store.folder,
+        progress(
+            process=1,  # of root, and always there
+            todo=2,
+            running=(Running(trial="x", name="gn seed 2", epoch=1, epochs=3),),
+            seconds_left=100.0,
+        ),
+    )
+    said = normscope("status", store.folder).stdout
+    assert "training, 4 of 6 trials ended, 1 failed, 2 min left" in " ".join(said.split())
+    assert "\n  gn seed 2  epoch 1/3\n" in said
+    assert "fixed design gives its verdicts when all of its trials are there" in " ".join(
+        said.split()
+    )
+    (as_json,) = json.loads(normscope("status", store.folder, "--json").stdout)
+    assert (as_json["state"], as_json["missing"]) == ("training", 1)
+    assert as_json["progress"]["running"][0]["epoch"] == 1
+
+
+def test_once_nothing_runs_it_says_how_to_go_on(store, normscope):
+    said = " ".join(normscope("status", store.folder).stdout.split())
+    assert "stopped, 4 of 6 trials ended, 1 failed, 1 missing:" in said
+    assert f"normscope retry {store.folder}" in said.replace("- ", "-")
+
+
+def test_a_folder_of_experiments_shows_each(store):
+    (found,) = status(store.folder.parent)
+    assert found.folder == store.folder
+    with pytest.raises(UsageError, match="holds no normscope experiment"):
+        status(store.folder / "trials")
+
+
+@pytest.mark.parametrize(
+    ("changes", "alive"),
+    [
+        ({}, True),
+        ({"state": "ended"}, False),
+        ({"state": "stopped"}, False),
+        ({"process": "gone"}, False),
+        ({"host": "another"}, True),
+        ({"host": "another", "process": "gone"}, True),  # a number means nothing there
+        ({"host": "another", "updated": "two minutes ago"}, False),
+        ({"updated": "two minutes ago"}, True),  # here the process itself can be seen
+    ],
+)
+def test_whether_it_still_trains(changes, alive):
+    if changes.get("process") == "gone":
+        changes = {**changes, "process": gone_process()}
+    if "updated" in changes:
+        earlier = datetime.now(timezone.utc) - timedelta(minutes=2)
+        changes = {**changes, "updated": earlier.isoformat()}
+    assert is_alive(progress(**changes)) is alive
+
+
+# -- the sign of life ------------------------------------------------------------------------------
+
+
+def test_a_training_leaves_signs_of_life(store):
+    seen = []
+
+    class Watcher(Observer):
+        def epoch_ended(self, trial, record):
+            seen.append((trial, record.epoch))
+
+    result = store.records()[0]
+    with heartbeat(store.folder, Watcher(), every_s=0.01) as observer:
+        observer.started([result.trial], 0, "in haste")
+        observer.trial_started(result.trial)
+        observer.epoch_ended(result.trial, result.history[0])
+        deadline = time.monotonic() + 60
+        while not read_progress(store.folder).running and time.monotonic() < deadline:
+            time.sleep(0.01)
+        said = read_progress(store.folder)
+    assert seen == [(result.trial, 1)]
+    assert (said.state, said.todo, said.done, said.how) == ("training", 1, 0, "in haste")
+    assert (said.running[0].trial, said.running[0].epoch) == (result.trial.id, 1)
+    assert said.running[0].test_accuracy_percent == result.history[0].test_accuracy_percent
+    assert said.seconds_left is not None
+    ended = read_progress(store.folder)
+    assert (ended.state, ended.running) == ("ended", ())
+
+
+def test_one_that_is_stopped_says_so(store):
+    with pytest.raises(KeyboardInterrupt), heartbeat(store.folder, Observer()):
+        raise KeyboardInterrupt
+    assert read_progress(store.folder).state == "stopped"
+
+
+def test_a_disk_that_takes_no_sign_of_life_stops_nothing(store, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with heartbeat(store.folder, Observer(), every_s=0.01):
+        time.sleep(0.05)
+    monkeypatch.undo()
+    assert read_progress(store.folder) is None
+
+
+def test_what_is_no_sign_of_life_is_none(store):
+    (store.folder / "progress.json").write_text('{"process": "x"')
+    assert read_progress(store.folder) is None
+    assert status(store.folder)[0].alive is False
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes are killed by signals")
+def test_a_real_training_is_seen_from_beside_it_and_missed_when_it_is_killed(
+    tmp_path, environment, process
+):
+    command = "compare --norms bn,gn --seeds 40 --epochs 1 --train-limit 192 --test-limit 50"
+    training = subprocess.Popen(
+        [sys.executable, "-m", "normscope", *command.split(), "--out", "e", "--workers", "2"],
+        cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    deadline = time.monotonic() + 300
+    while not list((tmp_path / "e").glob("trials/*/record.json")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    (found,) = json.loads(process("status", "e", "--json").stdout)
+    training.send_signal(signal.SIGKILL)
+    training.wait()
+    assert (found["state"], found["planned"]) == ("training", 80)
+    assert 1 <= found["ended"] < 80
+    assert found["progress"]["process"] == training.pid
+    watched = process("status", "e", "--watch").stdout  # and it does not wait for ever
+    assert "e: stopped, " in watched
