@@ -1,5 +1,7 @@
 """Made-up experiments with plausible curves, for looking at reports without training anything."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from normscope.analysis import Analysis, Contents, analyse
@@ -138,7 +140,7 @@ def collapsed(result: Result) -> Result:
     return result.model_copy(
         update={
             "status": "collapsed",
-            "history": tuple(record.model_copy(update=guessing) for record in result.history),
+            "history": tuple(replace(record, **guessing) for record in result.history),
             "error": "train accuracy in the last epoch was 10.0 %, where guessing the largest "
             "class gives 10.0 %",
             "predictions": Predictions(np.zeros_like(kept.classes), np.zeros_like(kept.logits)),

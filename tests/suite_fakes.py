@@ -1,5 +1,7 @@
 """Made-up settings of a suite: experiments whose norms differ by what one says."""
 
+from dataclasses import replace
+
 import numpy as np
 from report_fakes import make_analysis
 
@@ -16,7 +18,7 @@ def analysis_of(gn, ln, change=lambda results: results, **options):
         found = []
         for r in results:
             last = {"test_accuracy_percent": float(ends[r.trial.norm][r.trial.seed])}
-            history = (*r.history[:-1], r.history[-1].model_copy(update=last))
+            history = (*r.history[:-1], replace(r.history[-1], **last))
             found.append(r.model_copy(update={"history": history}))
         return change(found)
 

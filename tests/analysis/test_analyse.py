@@ -1,5 +1,6 @@
 """Verdicts, sentences and tables against numbers worked out by hand."""
 
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
@@ -41,7 +42,7 @@ def with_finals(finals):
         changed = []
         for result in results:
             value = finals[result.trial.norm][result.trial.seed]
-            last = result.history[-1].model_copy(update={"test_accuracy_percent": value})
+            last = replace(result.history[-1], **{"test_accuracy_percent": value})
             changed.append(result.model_copy(update={"history": (*result.history[:-1], last)}))
         return changed
 
@@ -300,7 +301,7 @@ def test_a_norm_without_any_finished_trial():
 
 def test_a_level_reached_by_some_only_has_no_mean():
     def change(results):
-        low = [r.model_copy(update={"test_accuracy_percent": 50.0}) for r in results[0].history]
+        low = [replace(r, test_accuracy_percent=50.0) for r in results[0].history]
         return [results[0].model_copy(update={"history": tuple(low)}), *results[1:]]
 
     analysis = make_analysis(norms=("bn",), seeds=3, change=change)
@@ -342,7 +343,7 @@ def with_gaps(points_by_norm):
             last = result.history[-1]
             gap = points_by_norm[result.trial.norm][result.trial.seed]
             train = last.test_accuracy_percent + gap
-            last = last.model_copy(update={"train_accuracy_percent": train})
+            last = replace(last, **{"train_accuracy_percent": train})
             changed.append(result.model_copy(update={"history": (*result.history[:-1], last)}))
         return changed
 
@@ -406,7 +407,7 @@ def test_findings_go_topic_by_topic_and_end_with_a_full_stop():
 
 def test_a_single_run_is_described_and_not_compared():
     def change(results):
-        low = [r.model_copy(update={"test_accuracy_percent": 50.0}) for r in results[1].history]
+        low = [replace(r, **{"test_accuracy_percent": 50.0}) for r in results[1].history]
         return [results[0], results[1].model_copy(update={"history": tuple(low)})]
 
     analysis = make_analysis(norms=("bn", "gn"), seeds=1, change=change)

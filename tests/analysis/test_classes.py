@@ -1,5 +1,7 @@
 """Classes that are not equally frequent: what is said of them, what is tested, what guessing is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from report_fakes import collapsed, make_analysis, make_labels
@@ -158,7 +160,7 @@ def one_collapsed(results):
         if (r.trial.norm, r.trial.seed) == ("gn", 0):
             r = collapsed(r)
         if (r.trial.norm, r.trial.seed) == ("bn", 0):
-            last = r.history[-1].model_copy(update={"test_accuracy_percent": 60.0})
+            last = replace(r.history[-1], **{"test_accuracy_percent": 60.0})
             r = r.model_copy(update={"history": (*r.history[:-1], last)})
         changed.append(r)
     return changed
@@ -178,7 +180,7 @@ def test_a_collapsed_trial_counts_as_one_that_answers_with_the_largest_class(cou
 def test_what_hardly_differs_from_the_largest_class_is_near_chance():
     def change(results):
         def last(r):
-            return r.history[-1].model_copy(update={"test_accuracy_percent": 72.0})
+            return replace(r.history[-1], **{"test_accuracy_percent": 72.0})
 
         return [r.model_copy(update={"history": (*r.history[:-1], last(r))}) for r in results]
 

@@ -1,5 +1,7 @@
 """What is told beside the verdicts: other views of the same differences."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from report_fakes import diverged, make_analysis, make_labels
@@ -68,7 +70,7 @@ def test_the_winner_set_leaves_out_who_is_beaten():
             last = r.history[-1]
             by = 5.0 if r.trial.norm == "ln" else 0.0
             update = {"test_accuracy_percent": last.test_accuracy_percent - by}
-            history = (*r.history[:-1], last.model_copy(update=update))
+            history = (*r.history[:-1], replace(last, **update))
             worse.append(r.model_copy(update={"history": history}))
         return worse
 

@@ -1,5 +1,7 @@
 """The metrics besides accuracy: a family of their own, censored where a level was never reached."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from report_fakes import make_analysis
@@ -19,8 +21,7 @@ def shifted(by_norm):
         for r in results:
             by = by_norm.get(r.trial.norm, 0.0) * (1 + 0.01 * r.trial.seed)
             history = tuple(
-                e.model_copy(update={"test_accuracy_percent": e.test_accuracy_percent + by})
-                for e in r.history
+                replace(e, test_accuracy_percent=e.test_accuracy_percent + by) for e in r.history
             )
             changed.append(r.model_copy(update={"history": history}))
         return changed

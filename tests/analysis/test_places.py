@@ -1,5 +1,7 @@
 """A norm before its activation against the same norm after it, checked with scipy and by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from report_fakes import collapsed, diverged, failed, make_analysis
@@ -30,7 +32,7 @@ def analysed(finals, change=lambda results: results, **values):
         moved = []
         for r in results:
             last = {"test_accuracy_percent": float(finals[r.trial.norm][r.trial.seed])}
-            history = (*r.history[:-1], r.history[-1].model_copy(update=last))
+            history = (*r.history[:-1], replace(r.history[-1], **last))
             moved.append(r.model_copy(update={"history": history}))
         return change(moved)
 

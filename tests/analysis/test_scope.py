@@ -1,5 +1,6 @@
 """How far the trials were trained: what is said of it, and where nothing is."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,7 @@ def changed_last(norms, **values):
 
     def change(results):
         return [
-            r.model_copy(
-                update={"history": (*r.history[:-1], r.history[-1].model_copy(update=values))}
-            )
+            r.model_copy(update={"history": (*r.history[:-1], replace(r.history[-1], **values))})
             if r.trial.norm in norms
             else r
             for r in results
@@ -158,7 +157,7 @@ def with_losses(losses, rates):
             r.model_copy(
                 update={
                     "history": tuple(
-                        e.model_copy(update={"train_loss_nats": loss, "learning_rate": rate})
+                        replace(e, **{"train_loss_nats": loss, "learning_rate": rate})
                         for e, loss, rate in zip(r.history, losses, rates, strict=True)
                     )
                 }

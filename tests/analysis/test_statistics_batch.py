@@ -1,5 +1,7 @@
 """bn by the images in its statistics: which norms belong together, and what verdicts say."""
 
+from dataclasses import replace
+
 import pytest
 from report_fakes import make_analysis
 
@@ -18,7 +20,7 @@ def fallen(norms=NORMS, seeds=5, **points):
             more = points.get(norm.split("=")[-1].replace("-", "_"), 0.0)
             noise = NOISE[(seed + norms.index(norm)) % 5] if norm != "bn" else 0.0
             update = {"test_accuracy_percent": 75.0 + more + noise}
-            last = result.history[-1].model_copy(update=update)
+            last = replace(result.history[-1], **update)
             yield result.model_copy(update={"history": (*result.history[:-1], last)})
 
     return make_analysis(

@@ -321,7 +321,7 @@ def moved(points_by_norm, seeds=12):
         for r in results:
             last = r.history[-1]
             value = last.test_accuracy_percent + points_by_norm.get(r.trial.norm, 0.0)
-            last = last.model_copy(update={"test_accuracy_percent": value})
+            last = replace(last, **{"test_accuracy_percent": value})
             changed.append(r.model_copy(update={"history": (*r.history[:-1], last)}))
         return changed
 
@@ -364,7 +364,7 @@ def test_answers_begin_with_what_is_decided_and_then_with_the_largest_difference
         changed = []
         for r in results:
             by = moved.get(r.trial.norm, (0,) * 4)[r.trial.seed]
-            last = r.history[-1].model_copy(update={"test_accuracy_percent": 60.0 + by})
+            last = replace(r.history[-1], **{"test_accuracy_percent": 60.0 + by})
             changed.append(r.model_copy(update={"history": (*r.history[:-1], last)}))
         return changed
 

@@ -35,7 +35,7 @@ def analysed(finals, change=lambda results: results, gaps=None, **values):
             test = float(finals[r.trial.norm][r.trial.seed])
             gap = gaps[r.trial.norm][r.trial.seed] if gaps else 4.0
             last = {"test_accuracy_percent": test, "train_accuracy_percent": test + gap}
-            history = (*r.history[:-1], r.history[-1].model_copy(update=last))
+            history = (*r.history[:-1], replace(r.history[-1], **last))
             moved.append(r.model_copy(update={"history": history}))
         return change(moved)
 
@@ -270,7 +270,7 @@ def test_another_norm_gains_as_batches_shrink(gn, large, outcome):
             bn = BN[r.trial.seed] - (3 if small else 0)
             own = bn + (gn + NOISE[r.trial.seed] if small else large - NOISE[r.trial.seed])
             last = {"test_accuracy_percent": float(bn if r.trial.norm == "bn" else own)}
-            history = (*r.history[:-1], r.history[-1].model_copy(update=last))
+            history = (*r.history[:-1], replace(r.history[-1], **last))
             moved.append(r.model_copy(update={"history": history}))
         return moved
 

@@ -144,6 +144,16 @@ def test_an_id_is_stable_between_versions():
     assert trial().id == "bn-seed0-96f145d91714"
 
 
+def test_a_trial_that_was_asked_for_its_id_does_not_lend_it_to_its_copies():
+    trial = plan(Experiment(seeds=1))[0]
+    asked = trial.id
+    other = trial.model_copy(update={"seed": 7})
+    assert "-seed7-" in other.id
+    assert other.id == trial.model_validate(other.model_dump()).id
+    assert trial.id == asked
+    assert trial == plan(Experiment(seeds=1))[0]  # one that was never asked
+
+
 def test_whatever_can_change_a_result_changes_the_id():
     changes = [
         {},

@@ -1,6 +1,7 @@
 """The table of probes: each of its entries on networks that train, which it must not change."""
 
 import inspect
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def assert_equal(result, other):
     """To the bit, but for the seconds."""
     assert result.status == other.status
     seconds = {"train_seconds": 0, "test_seconds": 0}
-    histories = [[e.model_copy(update=seconds) for e in each.history] for each in (result, other)]
+    histories = [[replace(e, **seconds) for e in each.history] for each in (result, other)]
     assert histories[0] == histories[1]
     assert result.weights.keys() == other.weights.keys()
     for name, value in result.weights.items():

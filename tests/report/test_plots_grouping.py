@@ -1,5 +1,7 @@
 """The figure of who shares statistics with whom."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from report_fakes import make_analysis, make_probes
@@ -19,7 +21,7 @@ def analysed(finals):
         moved = []
         for r in results:
             last = {"test_accuracy_percent": float(finals[r.trial.norm][r.trial.seed])}
-            history = (*r.history[:-1], r.history[-1].model_copy(update=last))
+            history = (*r.history[:-1], replace(r.history[-1], **last))
             moved.append(r.model_copy(update={"history": history}))
         return moved
 

@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ UNSURE = (0.9, -0.8, 1.1, -0.2, 0.7, -0.6, 0.8, 0.3, -0.9, 1.0, 0.1, -0.4)
 
 def accurate(result, percent):
     """The same trial, had it ended with that test accuracy."""
-    last = result.history[-1].model_copy(update={"test_accuracy_percent": percent})
+    last = replace(result.history[-1], **{"test_accuracy_percent": percent})
     return result.model_copy(update={"history": (*result.history[:-1], last)})
 
 

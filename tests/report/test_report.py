@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import combinations
 from statistics import mean, stdev
@@ -514,7 +515,7 @@ def test_a_level_that_was_not_always_reached_says_by_how_many(low, words, tmp_pa
             r.model_copy(
                 update={
                     "history": tuple(
-                        e.model_copy(update={"test_accuracy_percent": 50.0}) for e in r.history
+                        replace(e, **{"test_accuracy_percent": 50.0}) for e in r.history
                     )
                 }
             )

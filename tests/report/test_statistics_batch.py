@@ -1,5 +1,7 @@
 """Accuracy by the images in bn's statistics: numbers by hand, marks, its place in the report."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from drawn_words import assert_words_fit
@@ -31,7 +33,7 @@ def analysed(norms=NORMS, seeds=3, change=lambda r: r, percent=None, **options):
     def changed(results):
         for result in results:
             value = (percent or usual)(result.trial.norm, result.trial.seed)
-            last = result.history[-1].model_copy(update={"test_accuracy_percent": value})
+            last = replace(result.history[-1], **{"test_accuracy_percent": value})
             yield change(result.model_copy(update={"history": (*result.history[:-1], last)}))
 
     return make_analysis(

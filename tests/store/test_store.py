@@ -3,6 +3,7 @@
 import errno
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -353,7 +354,7 @@ def test_without_facts_the_accuracies_tell_whether_data_are_the_same(store, expe
     labels = make_labels(50)
     made = result(experiment)
     percent = 100 * float((made.predictions.classes == labels).mean())
-    last = made.history[-1].model_copy(update={"test_accuracy_percent": percent})
+    last = replace(made.history[-1], **{"test_accuracy_percent": percent})
     store.add(made.model_copy(update={"history": (*made.history[:-1], last)}))
     store.add(diverged(result(experiment, "gn"), after=1))
     results = results_in(store.folder)

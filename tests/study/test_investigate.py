@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -147,7 +148,7 @@ def accuracies(by_norm):
         moved = []
         for r in results:
             last = {"test_accuracy_percent": float(by_norm[r.trial.norm][r.trial.seed])}
-            history = (*r.history[:-1], r.history[-1].model_copy(update=last))
+            history = (*r.history[:-1], replace(r.history[-1], **last))
             moved.append(r.model_copy(update={"history": history}))
         return moved
 

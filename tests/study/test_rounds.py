@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from report_fakes import (
@@ -59,7 +60,7 @@ def made_up(experiment, gn_points, seed_points=0.05):
         last = r.history[-1]
         by = seed_points * (-1) ** r.trial.seed
         accuracy = 70.0 if r.trial.norm == "bn" else 70.0 + gn_points + by
-        history = (*r.history[:-1], last.model_copy(update={"test_accuracy_percent": accuracy}))
+        history = (*r.history[:-1], replace(last, **{"test_accuracy_percent": accuracy}))
         changed.append(r.model_copy(update={"history": history}))
     return changed
 

@@ -3,7 +3,9 @@
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -44,7 +46,12 @@ class Trial(Frozen):
         """The fold that it is tested on, from 0; None without cross-validation."""
         return None if self.folds is None else self.seed % self.folds
 
-    @property
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Trial":
+        copied = super().model_copy(update=update, deep=deep)
+        vars(copied).pop("id", None)  # what is another trial has another name
+        return copied
+
+    @cached_property  # it is asked for dozens of times
     def id(self) -> str:
         """A name for the trial, such as ``bn-seed0-1f0c6e5d2a9b``: its content, and nothing else.
 
@@ -61,7 +68,8 @@ class Trial(Frozen):
         return f"{norm}-seed{self.seed}-{digest[:12]}"
 
 
-class EpochRecord(Frozen):
+@dataclass(frozen=True, slots=True)  # there are millions: a model takes five times the memory
+class EpochRecord:
     """What is measured in one epoch; the field names are the column names of `results.csv`.
 
     Train figures are running means over the epoch, in training mode (dropout on, labels smoothed
@@ -78,6 +86,8 @@ class EpochRecord(Frozen):
     learning_rate: float
     train_seconds: float
     test_seconds: float
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
 
 class Environment(Frozen):

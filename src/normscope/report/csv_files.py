@@ -1,6 +1,7 @@
 """The CSV files: one row per trial and epoch, and one row per trial."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, fields
 from typing import Any
 
 import pandas as pd
@@ -17,11 +18,13 @@ _KEYS = ["trial", "dataset", "model", "norm", "batch_size", "seed"]
 def epochs_table(analysis: Analysis) -> pd.DataFrame:
     """Tidy: a row per trial and epoch; the columns after `epoch` are metrics with their units."""
     rows = [
-        {**_keys(result), **record.model_dump()}
+        {**_keys(result), **asdict(record)}
         for result in analysis.all_results
         for record in result.history
     ]
-    return pd.DataFrame(rows, columns=pd.Index([*_KEYS, *EpochRecord.model_fields]))
+    return pd.DataFrame(
+        rows, columns=pd.Index([*_KEYS, *(field.name for field in fields(EpochRecord))])
+    )
 
 
 def trials_table(analysis: Analysis) -> pd.DataFrame:
