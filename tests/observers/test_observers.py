@@ -2,7 +2,7 @@ import io
 from contextlib import closing
 
 import pytest
-from report_fakes import diverged, make_experiment, make_labels, make_result
+from report_fakes import diverged, failed, make_experiment, make_labels, make_result
 from rich.console import Console
 
 from normscope.experiment.plan import plan
@@ -121,6 +121,20 @@ def test_live_bars_show_the_time_left(one_diverges_early, stopwatch):
     observer = LiveBars(Console(file=io.StringIO(), force_terminal=True), now=stopwatch)
     steps = run_in_time(observer, one_diverges_early, stopwatch, TAKEN)
     assert [observer.bars.tasks[observer.whole].fields["note"] for _ in steps] == LEFT
+    observer.close()
+
+
+def test_live_bars_count_what_failed(one_diverges_early):
+    first, second = one_diverges_early
+    observer = LiveBars(Console(file=io.StringIO(), force_terminal=True))
+    observer.started([first.trial, second.trial], stored=0, how="in haste")
+    observer.trial_started(first.trial)
+    observer.trial_ended(failed(first, "it raised"))
+    assert observer.bars.tasks[observer.whole].fields["note"] == "1 failed"
+    observer.trial_started(second.trial)
+    observer.epoch_ended(second.trial, second.history[0])
+    observer.trial_ended(second)
+    assert observer.bars.tasks[observer.whole].fields["note"].startswith("1 failed, ")
     observer.close()
 
 

@@ -89,10 +89,12 @@ class LiveBars(Observer):
 
     def _update_whole(self, advance: int = 0) -> None:
         if self.whole is not None:
-            self.bars.update(self.whole, advance=advance, note=self.clock.left())
+            failed = f"{self.clock.failed} failed" if self.clock.failed else ""
+            note = ", ".join(filter(None, (failed, self.clock.left())))
+            self.bars.update(self.whole, advance=advance, note=note)
 
     def trial_ended(self, result: Result) -> None:
-        self.clock.skip(result)
+        self.clock.trial_ended(result)
         self.bars.remove_task(self.running.pop(result.trial.id))
         self._update_whole(advance=1)
         words = ending(self.clock.name(result.trial), result)

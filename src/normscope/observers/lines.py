@@ -60,7 +60,7 @@ class PlainLines(Observer):
         self._say(retrying(self.clock.name(trial), reason))
 
     def trial_ended(self, result: Result) -> None:
-        self.clock.skip(result)
+        self.clock.trial_ended(result)
         self._say(ending(self.clock.name(result.trial), result))
 
     def block_ended(self, seeds: int, verdicts: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ class Clock:
         self.several_sizes = len({trial.recipe.batch_size for trial in todo}) > 1
         self.epochs = sum(trial.recipe.epochs for trial in todo)
         self.epochs_done = Counter[str]()  # of each trial
-        self.epochs_trained = self.epochs_skipped = 0
+        self.epochs_trained = self.epochs_skipped = self.failed = 0
         self.now, self.started = now, now()
 
     def ended(self, trial: Trial, record: EpochRecord) -> None:
@@ -49,9 +49,10 @@ class Clock:
             return f"{trial.norm}{size} lr {trial.recipe.max_lr:g}, tuning"
         return f"{trial.norm}{size} seed {trial.seed}"
 
-    def skip(self, result: Result) -> None:
-        """Epochs that will not come, since the trial ended early."""
+    def trial_ended(self, result: Result) -> None:
+        """A trial ended, perhaps early: then the rest of its epochs will not come."""
         self.epochs_skipped += result.trial.recipe.epochs - len(result.history)
+        self.failed += result.status == "failed"
 
 
 def beginning(todo: list[Trial], stored: int, how: str) -> str:

@@ -103,10 +103,9 @@ class _Seen(Observer):
 
     def trial_ended(self, result: Result) -> None:
         with self.lock:
-            self.clock.skip(result)
+            self.clock.trial_ended(result)
             self.running.pop(result.trial.id, None)
-            failed = self.values.failed + (result.status == "failed")
-            self._change(done=self.values.done + 1, failed=failed)
+            self._change(done=self.values.done + 1, failed=self.clock.failed)
 
     def block_ended(self, seeds: int, verdicts: Sequence[str]) -> None:
         with self.lock:
