@@ -119,6 +119,14 @@ def make_results(experiment: Experiment, labels: np.ndarray, classes: int = 10) 
     return [make_result(experiment, trial, labels, classes) for trial in plan(experiment)]
 
 
+def fitting(result: Result, labels: np.ndarray) -> Result:
+    """The same trial, had its history ended at the accuracy of its predictions, as it must."""
+    assert result.predictions is not None
+    percent = 100 * float((result.predictions.classes == labels).mean())
+    last = replace(result.history[-1], test_accuracy_percent=percent)
+    return result.model_copy(update={"history": (*result.history[:-1], last)})
+
+
 def diverged(result: Result, after: int) -> Result:
     """The same trial, had its loss left the finite numbers after so many epochs."""
     return result.model_copy(

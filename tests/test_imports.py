@@ -20,12 +20,13 @@ ALLOWED = {
     "version": set(),
     "drawing": set(),
     "files": set(),
+    "seals": {"files"},
     "stats": set(),
     "own": set(),
     "stopping": set(),
     "norms": {"own"},
     "experiment": {"norms"},
-    "store": {"experiment", "files"},
+    "store": {"experiment", "files", "seals"},
     "data": {"experiment", "files", "drawing", "words"},
     "observers": {"experiment", "words"},
     "models": {"norms", "experiment", "own"},
@@ -33,7 +34,7 @@ ALLOWED = {
     "training": {"experiment", "data", "models", "norms", "probes", "files", "version", "stopping"},
     "executors": {"experiment", "observers", "stopping"},
     "analysis": {"experiment", "norms", "stats", "words"},
-    "report": {"analysis", "stats", "experiment", "files", "words", "drawing"},
+    "report": {"analysis", "stats", "experiment", "files", "seals", "words", "drawing"},
 }
 ALLOWED["study"] = set(ALLOWED)
 ALLOWED["cli"] = (ALLOWED["study"] | {"study"}) - {"store"}

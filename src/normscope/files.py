@@ -1,15 +1,20 @@
-"""The disk: what users call their files, writing whole ones, and what an error of it says to do."""
+"""The disk: what users call their files, whole ones read and written, what its errors ask for."""
 
 import errno
 import os
+import re
 import shutil
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from normscope.errors import NormscopeError, RunError, UsageError
 
-PARTIAL = ".*.partial"  # what a process that was killed while writing leaves
+# What a process leaves that is killed while it writes a file or folder, or puts it in the place of
+# another: its name, and the process.
+UNFINISHED = re.compile(r"\.(?P<name>.+)\.(?P<process>[1-9]\d{0,8})\.(?P<kind>partial|replaced)")
 
 _ROOM = "make room, or "
 _ACCESS = "normscope needs a folder it can write to: "
@@ -47,34 +52,214 @@ def user_path(path: Path | str) -> Path:
     return meant
 
 
+# -- reading ---------------------------------------------------------------------------------------
+
+_WHOLE = "it may be whole: "
+
+# What an error of reading asks for.
+READING = {
+    errno.EACCES: f"{_WHOLE}normscope needs the right to read it",
+    errno.EPERM: f"{_WHOLE}normscope needs the right to read it",
+    errno.EIO: f"{_WHOLE}look after the disk, then run the same command again",
+    errno.ESTALE: f"{_WHOLE}mount its network file system again, then run the same command again",
+}
+
+
+class Broken(ValueError):
+    """What lies on the disk is not what was written there; the message is the reason, in words."""
+
+
+def read(path: Path) -> bytes:
+    """All of a file.
+
+    Raises `FileNotFoundError` if nothing is there, `Broken` if it is no file of its own, which then
+    is not opened, and `RunError` if the disk does not give it.
+    """
+    with reading_errors(path), _opened(path) as file:
+        return file.read()
+
+
+def read_in_parts(path: Path, size: int = 2**20) -> Iterator[bytes]:
+    """The same, so many bytes at a time."""
+    with reading_errors(path), _opened(path) as file:
+        while part := file.read(size):
+            yield part
+
+
+def _opened(path: Path) -> BinaryIO:
+    """A regular file, open for reading: no link is followed, and no pipe or device is opened."""
+    _check_regular(os.lstat(path).st_mode)
+    flags = [getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY", "O_CLOEXEC")]
+    file = os.fdopen(os.open(path, os.O_RDONLY | sum(flags)), "rb")
+    try:
+        _check_regular(os.fstat(file.fileno()).st_mode)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _check_regular(mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        raise Broken(f"it is {_kind(mode)} and no file")
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe",
+             stat.S_IFSOCK: "a socket"}  # fmt: skip
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def is_there(path: Path) -> bool:
+    """Whether anything has that name; raises `RunError` where that cannot be told."""
+    try:
+        with reading_errors(path):
+            os.lstat(path)
+    except (FileNotFoundError, Broken):
+        return False
+    return True
+
+
+def entries(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, by name; nothing if it is not there.
+
+    Raises `Broken` if it is a link or no folder, `RunError` if it cannot be read.
+    """
+    try:
+        with reading_errors(folder):
+            mode = os.lstat(folder).st_mode
+            if not stat.S_ISDIR(mode):
+                raise Broken(f"it is {_kind(mode)} and no folder" if not stat.S_ISREG(mode)
+                             else "it is a file and no folder")  # fmt: skip
+            with os.scandir(folder) as found:
+                return sorted(found, key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return []
+
+
 @contextmanager
-def written(path: Path, advice: str) -> Iterator[Path]:
+def damage_named(path: Path, advice: str) -> Iterator[None]:
+    """Turn `Broken` into a `RunError` that names the file and says what to do; a lost one too."""
+    try:
+        yield
+    except Broken as error:
+        raise RunError(f"{path} is damaged ({error}); {advice}") from error
+    except FileNotFoundError as error:
+        raise RunError(f"{path} is missing; {advice}") from error
+
+
+@contextmanager
+def reading_errors(path: Path) -> Iterator[None]:
+    """Turn an `OSError` into one line that names `path`: what cannot be read is not damaged.
+
+    The line is a `RunError`. A `FileNotFoundError` stays one, and a way through what is no folder,
+    or through links without end, is `Broken`.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            raise Broken(f"its path leads nowhere ({error.strerror})") from error
+        usual = f"{_WHOLE}run the same command again once it can be read"
+        remedy = READING.get(error.errno or 0, usual)
+        raise RunError(f"cannot read {path} ({error.strerror or error}); {remedy}") from error
+
+
+# -- writing ---------------------------------------------------------------------------------------
+
+
+def put(path: Path, content: bytes) -> None:
+    """Write a file; `written` puts it on the disk."""
+    with open(path, "wb") as file:
+        file.write(content)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, where they are missing, and put their names on the disk."""
+    missing = [each for each in (path, *path.parents) if not os.path.lexists(each)]
+    path.mkdir(parents=True, exist_ok=True)
+    for each in reversed(missing):
+        flush_folder(each.parent)
+
+
+@contextmanager
+def written(
+    path: Path, advice: str, place: Callable[[Path, Path], object] = os.replace
+) -> Iterator[Path]:
     """Give another name to write a file or folder under, then put it in the place of `path`.
 
-    It is on the disk before it gets its name. Raises what `disk_errors` raises.
+    It is on the disk before it gets its name, and so is its name when this ends. `place` takes the
+    two names. Raises what `disk_errors` raises.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = unfinished_name(path, "partial")
     with disk_errors(path, advice):
         try:
             yield partial
-            for file in partial.iterdir() if partial.is_dir() else [partial]:
-                _flush(file)
-            partial.replace(path)
+            _flush(partial)
+            place(partial, path)
+            flush_folder(path.parent)
         finally:
             discard(partial)
 
 
+def unfinished_name(path: Path, kind: str) -> Path:
+    """A name beside `path` which tells that this process is about to give it or to take it away."""
+    return path.with_name(f".{path.name}.{os.getpid()}.{kind}")
+
+
 def discard(partial: Path) -> None:
     """Remove a file or folder, if it is there."""
-    if partial.is_dir():
+    if partial.is_dir() and not partial.is_symlink():
         shutil.rmtree(partial)
     else:
         partial.unlink(missing_ok=True)
 
 
-def _flush(file: Path) -> None:
-    with file.open("rb+") as stream:
+def _flush(path: Path) -> None:
+    """Put a file, or a folder and all in it, on the disk."""
+    if path.is_dir():
+        for each in path.iterdir():
+            _flush(each)
+        flush_folder(path)
+        return
+    with path.open("rb+") as stream:
         os.fsync(stream.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Put the names in a folder on the disk, where that takes more than putting the files there."""
+    if os.name == "nt":  # it opens no folders, and keeps their names in a journal
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def left_over(folder: Path) -> Iterator[Path]:
+    """What processes that are gone left unfinished, anywhere in a folder."""
+    for place, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            found = UNFINISHED.fullmatch(name)
+            if found and not _is_running(int(found["process"])):
+                yield Path(place, name)
+        folders[:] = [each for each in folders if not UNFINISHED.fullmatch(each)]
+
+
+def _is_running(process: int) -> bool:
+    """Whether a process other than this one runs on this machine; on Windows nobody is asked."""
+    if os.name == "nt" or process == os.getpid():  # a number is given again, in a container soon
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 @contextmanager

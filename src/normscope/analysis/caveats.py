@@ -17,7 +17,7 @@ from normscope.words import counted, number
 
 def caveats_of(numbers: Numbers) -> tuple[Caveat, ...]:
     """What limits the conclusions, in the order of its weight."""
-    caveats = []
+    caveats = [Caveat("damaged folder", text) for text in numbers.left_out]
     if max(norm.finished + norm.guessing.total for norm in numbers.by_batch_size) == 1:
         caveats.append(Caveat("one seed", f"{ONE_SEED[0].upper()}{ONE_SEED[1:]}."))
     caveats += _training(numbers)

@@ -66,6 +66,7 @@ class Contents:
     `models`: by norm. `test_labels`: int64, shape (N_test,). `searches`: how the learning rates
     were found, where they were. `costs`: what the norms cost, if it was measured. `probes`: what
     probes measured, by the id of a trial. `heat_maps`: where networks looked, by one method each.
+    `left_out`: sentences on what is not among all this because it is damaged.
     """
 
     experiment: Experiment
@@ -78,6 +79,7 @@ class Contents:
     costs: Costs | None = None
     probes: Mapping[str, Probes] = field(default_factory=dict)
     heat_maps: Sequence[HeatMaps] = ()
+    left_out: Sequence[str] = ()
 
 
 @dataclass(frozen=True, repr=False)
@@ -123,6 +125,7 @@ class Numbers:
     agreement: Agreement | None
     images: Mapping[int, ImageAnswers]
     heat_maps: tuple[HeatMaps, ...]
+    left_out: tuple[str, ...]
     scopes: tuple[Scope, ...]
     titles: Mapping[str, str]
     costs: Costs | None
@@ -256,6 +259,7 @@ def numbers_of(
         ),
         images=image_answers(main, experiment.norms, labels, mistakes.pictures()),
         heat_maps=tuple(contents.heat_maps),
+        left_out=tuple(contents.left_out),
         reliability=reliability_of(main, experiment.norms, labels),
         scopes=scopes_of(experiment, facts, results, whole_train_size),
         titles=titles or {},

@@ -28,6 +28,7 @@ from normscope.report.figures import (
 )
 from normscope.report.gallery import data_uri, heat_key, heat_notes, make_card
 from normscope.report.plots import curves_data, for_page, norm_styles, seeds_as_bands
+from normscope.report.plots.pictures import png_of, read_picture
 from normscope.report.result_table import (
     SECONDS_NOTE,
     full_names,
@@ -156,12 +157,9 @@ def _best(norms: Iterable[NormSummary]) -> str | None:
 
 
 def _picture(mistake: Mistake, pictures: Path) -> str | None:
-    """The image as a data URI; None if the folder holds no such file that can be read."""
-    try:
-        png = (pictures / f"{mistake.index}.png").read_bytes()
-    except OSError:
-        return None
-    return data_uri(png)
+    """The image as a data URI; None if the folder holds no such picture that is whole."""
+    image = read_picture(pictures, mistake.index)
+    return None if image is None else data_uri(png_of(image))
 
 
 def _distinct_models(analysis: Analysis) -> list[ModelSummary]:

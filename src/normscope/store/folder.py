@@ -3,6 +3,9 @@
 ::
 
     experiment.json         what was asked for, and every time it was asked
+    experiment.backup.json  a copy of it, written first
+    earlier.json            check sums of what an earlier normscope wrote, which had no seals
+    earlier.backup.json     a copy of that
     dataset.json            facts of the data set
     test_labels.npy         its test labels
     models.json             the layer table of every norm
@@ -13,18 +16,22 @@
     trials/ID/predictions.npz, weights.safetensors
     trials/ID/probes.npz    what probes measured inside the network, if any were taken
     sources/FINGERPRINT/    the files of a norm of the user's own
+    damaged/ID-TIME/        trials that were set aside because they were damaged
     progress.json           how far the process is that trains into the folder
     .lock                   held by the process that trains into the folder
+
+Each of them has a seal (see `normscope.seals`), but for predictions and weights, whose check sums
+are in the seal of their record, the labels, whose check sum is in that of `dataset.json`, and
+sources, which are called by theirs.
 
 A folder that the user did not name lies in ``runs/``, whose ``.gitignore`` keeps it out of a
 repository.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from normscope.files import PARTIAL
+from normscope.files import damage_named, entries
 
 RECORD = "record.json"
 RUNS = Path("runs")  # the home of folders that the user did not name
@@ -65,6 +72,18 @@ class ExperimentFolder:
         return self.path / "experiment.json"
 
     @property
+    def experiment_copy(self) -> Path:
+        return self.path / "experiment.backup.json"
+
+    @property
+    def earlier(self) -> Path:
+        return self.path / "earlier.json"
+
+    @property
+    def earlier_copy(self) -> Path:
+        return self.path / "earlier.backup.json"
+
+    @property
     def dataset(self) -> Path:
         return self.path / "dataset.json"
 
@@ -87,11 +106,19 @@ class ExperimentFolder:
     def picture(self, index: int) -> Path:
         return self.pictures / f"{index}.png"
 
+    @property
+    def all_heat_maps(self) -> Path:
+        return self.path / "heat_maps"
+
     def heat_maps(self, method: str) -> Path:
-        return self.path / "heat_maps" / f"{method}.npz"
+        return self.all_heat_maps / f"{method}.npz"
+
+    @property
+    def sources(self) -> Path:
+        return self.path / "sources"
 
     def source(self, fingerprint: str) -> Path:
-        return self.path / "sources" / fingerprint
+        return self.sources / fingerprint
 
     @property
     def trials(self) -> Path:
@@ -101,13 +128,25 @@ class ExperimentFolder:
         return TrialFolder(self.trials / trial_id)
 
     def stored_trials(self) -> list[TrialFolder]:
-        """The folder of every trial that has a record; names that begin with a dot are none."""
-        records = self.trials.glob(f"[!.]*/{RECORD}")
-        return [TrialFolder(record.parent) for record in sorted(records)]
+        """The folder of every trial, by name; names that begin with a dot are none.
 
-    def partial_trials(self) -> Iterator[Path]:
-        """What a process that was killed while writing a record left."""
-        return self.trials.glob(PARTIAL)
+        Raises `RunError` if they cannot be listed, or lie behind a link.
+        """
+        with damage_named(self.trials, "put the folder itself in its place"):
+            found = entries(self.trials)
+        return [
+            TrialFolder(self.trials / entry.name)
+            for entry in found
+            if not entry.name.startswith(".") and not entry.is_file(follow_symlinks=False)
+        ]
+
+    @property
+    def damaged(self) -> Path:
+        return self.path / "damaged"
+
+    def name_of(self, path: Path) -> str:
+        """What a file in the folder is called there: ``pictures/7.png``."""
+        return path.relative_to(self.path).as_posix()
 
     @property
     def progress(self) -> Path:

@@ -3,7 +3,7 @@
 from filelock import FileLock, Timeout
 
 from normscope.errors import RunError
-from normscope.files import discard, disk_errors
+from normscope.files import UNFINISHED, discard, disk_errors, is_there, left_over, make_folder
 from normscope.store.folder import ExperimentFolder
 
 
@@ -11,7 +11,8 @@ class FolderLock:
     """A context in which no other process trains into the folder, which it makes.
 
     Raises `RunError` if another process does, or if the folder cannot be made. What a process that
-    was killed while writing left behind is removed.
+    was killed while writing left behind is removed, and a trial that it was about to replace is put
+    back. Nothing depends on the lock but that no trial is trained twice.
     """
 
     def __init__(self, files: ExperimentFolder, advice: str):
@@ -20,15 +21,29 @@ class FolderLock:
 
     def __enter__(self) -> None:
         with disk_errors(self.files.path, self.advice):
-            self.files.path.mkdir(parents=True, exist_ok=True)
+            make_folder(self.files.path)
             try:
                 self.file.acquire()
             except Timeout as error:
                 raise RunError(
                     f"another normscope is training into {self.files.path}; wait for it"
                 ) from error
-        for partial in self.files.partial_trials():
-            discard(partial)
+        try:
+            with disk_errors(self.files.path, self.advice):
+                self._clear_up()
+        except BaseException:
+            self.file.release()
+            raise
+
+    def _clear_up(self) -> None:
+        for path in list(left_over(self.files.path)):
+            found = UNFINISHED.fullmatch(path.name)
+            assert found is not None  # that is how it was found
+            target = path.with_name(found["name"])
+            if found["kind"] == "replaced" and not is_there(target):
+                path.rename(target)
+            else:
+                discard(path)
 
     def __exit__(self, *exception: object) -> None:
         self.file.release()

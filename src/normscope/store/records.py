@@ -1,47 +1,102 @@
 """One result on the disk: its record as JSON, and its arrays in files beside it."""
 
+import io
 import json
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, BinaryIO
-from zipfile import BadZipFile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 
-from normscope.errors import RunError
 from normscope.experiment import HeatMaps, NormHeat, Predictions, Probes, Result, Series
-from normscope.store.folder import TrialFolder
+from normscope.experiment.folds import fold_index
+from normscope.files import Broken, entries, put
+from normscope.seals import seal_bytes, seal_text, sha256
+from normscope.store.folder import RECORD, TrialFolder
+from normscope.store.reading import Reader, expected_content
 
-# What reading a damaged file raises, numpy's and zip's many ways included.
-DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, NotImplementedError, BadZipFile,
-          zlib.error)  # fmt: skip
+WEIGHTS = "weights.safetensors"
+PROBES = "probes.npz"
 
 
-def write_record(result: Result, folder: TrialFolder) -> None:
-    """Write the record of a result and its arrays into a folder that is there."""
-    folder.record.write_text(result.model_dump_json(indent=2), encoding="utf-8")
+@dataclass(frozen=True)
+class Record:
+    """A result without its arrays, and the check sums of the files beside it, by name.
+
+    They are None in a folder without seals, where nobody knows them.
+    """
+
+    result: Result
+    beside: Mapping[str, str] | None
+
+
+def write_record(result: Result, folder: TrialFolder, name_of_probes: str) -> Record:
+    """Write the record of a result and its arrays into a folder that is there; return the record.
+
+    `name_of_probes` is what the file of its probes will be called in the experiment's folder.
+    """
+    arrays: dict[str, bytes] = {}
     if result.predictions is not None:
         predictions = result.predictions
-        np.savez_compressed(
-            folder.predictions, classes=predictions.classes, logits=predictions.logits
+        arrays[folder.predictions.name] = _archive(
+            classes=predictions.classes, logits=predictions.logits
         )
     if result.weights is not None:
         from safetensors.numpy import save  # it is not needed to read a folder
 
         # safetensors writes memory as it lies; a channels_last weight lies in another order.
         in_order = {name: np.ascontiguousarray(w) for name, w in result.weights.items()}
-        folder.weights.write_bytes(save(in_order))
+        arrays[folder.weights.name] = save(in_order)
+    for name, content in arrays.items():
+        put(folder.path / name, content)
     if result.probes is not None:
-        write_probes(result.probes, folder.probes)
+        put(folder.probes, seal_bytes(probes_bytes(result.probes), name_of_probes))
+    beside = {name: sha256(content) for name, content in arrays.items()}
+    put(folder.record, seal_text(result.model_dump_json(indent=2), {"files": beside}))
+    without = {"predictions": None, "weights": None, "probes": None}
+    return Record(result.model_copy(update=without), beside)
 
 
-def read_record(folder: TrialFolder) -> Result:
-    """The result of a trial without its arrays; raises `RunError` if it is damaged."""
-    with _damage_named(folder):
-        return Result.model_validate_json(folder.record.read_text(encoding="utf-8"))
+# What the functions below raise: `Broken` for what is damaged, and what `files.read` raises.
+
+
+def read_record(folder: TrialFolder, reader: Reader) -> Record:
+    """The record of a trial, if the files that belong to it are there, and no others."""
+    try:
+        text, about = reader.text(folder.record)
+    except FileNotFoundError as error:
+        raise Broken(f"{RECORD} is gone") from error
+    except Broken as error:
+        raise Broken(f"{RECORD}: {error}") from error
+    try:
+        with expected_content():
+            result = Result.model_validate_json(text)
+    except Broken as error:
+        raise Broken(f"{RECORD}: {error}") from error
+    if about is not None:
+        beside = about.get("files", {})
+    elif reader.sealed:
+        earlier = reader.earlier_in(folder.path)
+        beside = {name: earlier[name] for name in earlier if name not in (RECORD, PROBES)}
+    else:
+        beside = None
+    _check_company(folder, beside)
+    return Record(result, beside)
+
+
+def _check_company(folder: TrialFolder, beside: Mapping[str, str] | None) -> None:
+    """Weights may be taken away: no number of a report is made from them."""
+    there = [entry for entry in entries(folder.path) if not entry.name.startswith(".")]
+    for entry in there:
+        if not entry.is_file(follow_symlinks=False):
+            raise Broken(f"{entry.name}: it is no file of its own")
+    if beside is None:
+        return
+    names = {entry.name for entry in there} - {RECORD, PROBES}
+    if lost := set(beside) - names - {WEIGHTS}:
+        raise Broken(f"{min(lost)} is gone")
+    if more := names - set(beside):
+        raise Broken(f"{min(more)} is no file of this trial")
 
 
 def has_predictions(result: Result) -> bool:
@@ -49,28 +104,70 @@ def has_predictions(result: Result) -> bool:
     return result.trained_to_the_end and not result.trial.validation
 
 
-def read_predictions(result: Result, folder: TrialFolder) -> Result:
-    """The same result with its predictions; raises `RunError` if they are damaged."""
-    with _damage_named(folder), folder.predictions.open("rb") as file:
-        predictions = _read_arrays(file)
-        _check_whole(result, predictions)
+def read_predictions(record: Record, folder: TrialFolder, reader: Reader) -> Result:
+    """The result of a record with its predictions."""
+    path, result = folder.predictions, record.result
+    expected = None if record.beside is None else record.beside.get(path.name, "")
+    try:
+        content = reader.beside(path, expected)
+        with expected_content(), np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            predictions = Predictions(classes=arrays["classes"], logits=arrays["logits"])
+        _check_shapes(result, predictions)
+    except FileNotFoundError as error:
+        raise Broken(f"{path.name} is gone") from error
+    except Broken as error:
+        raise Broken(f"{path.name}: {error}") from error
     return result.model_copy(update={"predictions": predictions})
 
 
-def read_weights(folder: TrialFolder) -> dict[str, np.ndarray]:
-    """Parameters and buffers by name; raises `RunError` if they are damaged."""
+def _check_shapes(result: Result, predictions: Predictions) -> None:
+    """Raise `Broken` if the parts of a result with predictions do not belong together."""
+    classes, logits = predictions.classes, predictions.logits
+    fit = logits.ndim == 2 and classes.shape == logits.shape[:1] and classes.dtype.kind == "i"
+    if not fit or len(result.history) != result.trial.recipe.epochs:
+        raise Broken("epochs or predictions are missing")
+    if not np.isfinite(logits).all():
+        raise Broken("a logit is no number")
+    if len(classes) and not (classes.min() >= 0 and classes.max() < logits.shape[1]):
+        raise Broken("a predicted class is none")
+
+
+def check_truth(result: Result, labels: np.ndarray, num_classes: int) -> None:
+    """Raise `Broken` if predictions are of other images, or of another accuracy than the history.
+
+    `labels`: int64, the true classes of all test images; of folds, of all images.
+    """
+    if result.predictions is None:
+        return
+    truth = labels[fold_index(result.trial, labels)]
+    if result.predictions.logits.shape != (len(truth), num_classes):
+        raise Broken("predictions.npz: it is not for the test images of this experiment")
+    percent = 100 * float((result.predictions.classes == truth).mean())
+    told = result.history[-1].test_accuracy_percent
+    if not abs(percent - told) <= 1e-6:  # nor does no number fit
+        raise Broken(f"its history ends at {told:.4f} %, its predictions at {percent:.4f} %")
+
+
+def read_weights(record: Record, folder: TrialFolder, reader: Reader) -> dict[str, np.ndarray]:
+    """Parameters and buffers by name."""
     from safetensors import SafetensorError  # not needed to read a folder
     from safetensors.numpy import load
 
-    with _damage_named(folder):
-        try:
-            return load(folder.weights.read_bytes())
-        except SafetensorError as error:
-            raise ValueError(str(error)) from error
+    expected = None if record.beside is None else record.beside.get(WEIGHTS, "")
+    try:
+        return load(reader.beside(folder.weights, expected))
+    except SafetensorError as error:
+        raise Broken(str(error)) from error
 
 
-def write_probes(probes: Probes, path: Path) -> None:
-    """Write what probes measured: arrays in float32, and a text that says what they are."""
+def _archive(**arrays: Any) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def probes_bytes(probes: Probes) -> bytes:
+    """What probes measured: arrays in float32, and a text that says what they are."""
     about = {
         "seconds": probes.seconds,
         "failures": dict(probes.failures),
@@ -83,31 +180,31 @@ def write_probes(probes: Probes, path: Path) -> None:
     for name, series in probes.series.items():
         arrays[name] = series.readings.astype(np.float32)
         arrays[f"{name}@epochs"] = series.epochs.astype(np.float64)
-    with path.open("wb") as file:  # a name would get an ending
-        np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
+    return _archive(about=np.array(json.dumps(about)), **arrays)
 
 
-def read_probes(folder: TrialFolder) -> Probes | None:
-    """What probes measured; None if none were taken. Raises `RunError` if it is damaged."""
-    if not folder.probes.exists():
+def read_probes(folder: TrialFolder, reader: Reader) -> Probes | None:
+    """What probes measured; None if none were taken."""
+    try:
+        content = reader.content(folder.probes)
+    except FileNotFoundError:
         return None
-    with _damage_named(folder), folder.probes.open("rb") as file:
-        with np.load(file, allow_pickle=False) as arrays:
-            about = json.loads(str(arrays["about"]))
-            series = {
-                name: Series(
-                    epochs=arrays[f"{name}@epochs"],
-                    readings=arrays[name],
-                    axes=tuple(each["axes"]),
-                    names=tuple(map(tuple, each["names"])),
-                )
-                for name, each in about["series"].items()
-            }
+    with expected_content(), np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        about = json.loads(str(arrays["about"]))
+        series = {
+            name: Series(
+                epochs=arrays[f"{name}@epochs"],
+                readings=arrays[name],
+                axes=tuple(each["axes"]),
+                names=tuple(map(tuple, each["names"])),
+            )
+            for name, each in about["series"].items()
+        }
         return Probes(series, about["seconds"], about["failures"])
 
 
-def write_heat_maps(heat_maps: HeatMaps, path: Path) -> None:
-    """Write heat maps in float16, and a text that says what they are."""
+def heat_maps_bytes(heat_maps: HeatMaps) -> bytes:
+    """Heat maps in float16, and a text that says what they are."""
     norms = list(heat_maps.norms)
     about = {
         "method": heat_maps.method,
@@ -119,13 +216,12 @@ def write_heat_maps(heat_maps: HeatMaps, path: Path) -> None:
     for place, norm in enumerate(norms):  # the name of a norm may be no name of a file
         arrays[f"classes{place}"] = heat_maps.norms[norm].classes
         arrays[f"maps{place}"] = _as_float16(heat_maps.norms[norm].maps)
-    with path.open("wb") as file:  # a name would get an ending
-        np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
+    return _archive(about=np.array(json.dumps(about)), **arrays)
 
 
-def read_heat_maps(path: Path) -> HeatMaps:
-    """Heat maps as they were written; raises one of `DAMAGE` if they are damaged."""
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+def heat_maps_of(content: bytes) -> HeatMaps:
+    """Heat maps as they were written."""
+    with expected_content(), np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         about = json.loads(str(arrays["about"]))
         norms = {
             norm: NormHeat(
@@ -139,34 +235,3 @@ def read_heat_maps(path: Path) -> HeatMaps:
 def _as_float16(values: np.ndarray) -> np.ndarray:
     largest = np.finfo(np.float16).max
     return values.clip(-largest, largest).astype(np.float16)
-
-
-@contextmanager
-def _damage_named(folder: TrialFolder) -> Iterator[None]:
-    try:
-        yield
-    except DAMAGE as error:
-        raise RunError(
-            f"the record {folder.path} cannot be read ({_what_is_wrong(error)}); remove that "
-            "folder and run the experiment again: only this trial is repeated"
-        ) from error
-
-
-def _what_is_wrong(error: Exception) -> str:
-    """The reason in one line: of values that do not fit, which is the first."""
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
-    return type(error).__name__
-
-
-def _read_arrays(file: BinaryIO) -> Predictions:
-    with np.load(file, allow_pickle=False) as arrays:
-        return Predictions(classes=arrays["classes"], logits=arrays["logits"])
-
-
-def _check_whole(result: Result, predictions: Predictions) -> None:
-    """Raise `ValueError` if the parts of a result with predictions do not belong together."""
-    images, _ = predictions.logits.shape
-    if predictions.classes.shape != (images,) or len(result.history) != result.trial.recipe.epochs:
-        raise ValueError("epochs or predictions are missing")

@@ -1,10 +1,8 @@
 """The folder of an experiment: one record per trial, added atomically, and all a report needs."""
 
+import io
 import json
-import math
-import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -24,14 +22,24 @@ from normscope.experiment import (
     Result,
     Trial,
 )
-from normscope.experiment.folds import images_tested
 from normscope.experiment.heat_maps import METHODS
-from normscope.files import disk_errors, written
+from normscope.files import (
+    Broken,
+    damage_named,
+    disk_errors,
+    entries,
+    is_there,
+    make_folder,
+    put,
+    written,
+)
+from normscope.seals import seal_bytes, seal_text, sha256
 from normscope.store import records
-from normscope.store.folder import ExperimentFolder, TrialFolder
-from normscope.store.header import Header, is_repeated, read_header
+from normscope.store.folder import ExperimentFolder
+from normscope.store.header import Header, Kept, is_repeated, read_header
 from normscope.store.lock import FolderLock
-from normscope.store.records import DAMAGE
+from normscope.store.reading import Reader, expected_content, take_stock
+from normscope.store.trials import Trials, Truth, ids
 
 ADVICE = (
     "choose another folder with --out, then run the same command again: the trials "
@@ -50,9 +58,9 @@ class Store:
 
     def __init__(self, folder: Path):
         self.files = ExperimentFolder(folder)
-        self.header = read_header(folder)
-        self._read_records: dict[str, Result] | None = None  # by id, without arrays
-        self._whole: dict[str, Result] = {}  # by id, with predictions
+        self.kept = read_header(folder)
+        self.reader = Reader(self.files, self.kept)
+        self.trials = Trials(self.files, self.reader, self._truth, ADVICE)
 
     @classmethod
     def create(cls, folder: Path, experiment: Experiment, request: Request) -> "Store":
@@ -60,8 +68,8 @@ class Store:
         files = ExperimentFolder(folder)
         header = Header(result_format=RESULT_FORMAT, experiment=experiment, requests=(request,))
         with disk_errors(folder, ADVICE):
-            files.trials.mkdir(parents=True, exist_ok=True)
-        _write_text(files.experiment, header.model_dump_json(indent=2))
+            make_folder(files.trials)
+        _write_header(files, Kept(header, sealed=True))
         return cls(folder)
 
     def ask(self, experiment: Experiment, request: Request) -> None:
@@ -73,21 +81,40 @@ class Store:
         earlier = self.requests
         again = earlier and is_repeated(earlier[-1], request)
         requests = earlier if again else (*earlier, request)
-        self._write_header(experiment=experiment, requests=requests)
+        self._change_header(experiment=experiment, requests=requests)
 
     def extend(self, seeds: int) -> None:
         """Plan that many seeds, in answer to a request that was recorded before."""
-        self._write_header(experiment=self.experiment.with_seeds(seeds))
+        self._change_header(experiment=self.experiment.with_seeds(seeds))
 
-    def _write_header(self, **changes: object) -> None:
-        header = self.header.model_copy(update=changes)
-        _write_text(self.files.experiment, header.model_dump_json(indent=2))
-        self.header = header
+    def _change_header(self, **changes: object) -> None:
+        """Write the header, in the newest format, if no other process has changed it."""
+        if read_header(self.folder).header != self.header:
+            raise RunError(
+                f"another normscope has just changed {self.folder}; run the same command again"
+            )
+        earlier = self.kept.earlier
+        if not self.kept.sealed:
+            stock = take_stock(self.files)
+            for path in (self.files.earlier_copy, self.files.earlier):
+                _write(path, stock)
+            earlier = sha256(stock)
+        kept = Kept(self.header.model_copy(update=changes), True, earlier)
+        _write_header(self.files, kept)
+        if not self.kept.sealed:
+            self.reader.now_sealed(kept)
+        self.kept = kept
+
+    def _sealed(self) -> None:
+        """Make sure that the folder has seals, before anything with a seal is written into it."""
+        if not self.kept.sealed:
+            self._change_header()
 
     @staticmethod
     def exists(folder: Path) -> bool:
-        """Whether `folder` holds an experiment."""
-        return ExperimentFolder(folder).experiment.exists()
+        """Whether `folder` holds an experiment; raises `RunError` if that cannot be told."""
+        files = ExperimentFolder(folder)
+        return is_there(files.experiment) or is_there(files.experiment_copy)
 
     @staticmethod
     def lock(folder: Path) -> FolderLock:
@@ -102,6 +129,10 @@ class Store:
         return self.files.path
 
     @property
+    def header(self) -> Header:
+        return self.kept.header
+
+    @property
     def experiment(self) -> Experiment:
         return self.header.experiment
 
@@ -114,124 +145,102 @@ class Store:
     def records(self) -> list[Result]:
         """Every stored result, without its arrays, in the order of the trials' ids.
 
-        Raises `RunError` that names a record which cannot be read, or that lies in the folder of
-        another trial.
+        Raises `RunError` that names damaged records, or one in the folder of another trial.
         """
-        return list(self._records().values())
+        return list(self.trials.known().values())
+
+    def undamaged(self) -> list[Result]:
+        """The same, as long as they are whole; what is damaged is left out."""
+        return list(self.trials.undamaged().values())
 
     def missing(self, trials: Iterable[Trial]) -> list[Trial]:
         """The trials still to be run: without a record, or failed when they last were.
 
         A trial that diverged or collapsed is an outcome and is not run again.
         """
-        known = self._records()
+        known = self.trials.known()
         return [t for t in trials if t.id not in known or known[t.id].status == "failed"]
 
     def results(self, trials: Iterable[Trial]) -> list[Result]:
         """The results of those of the trials that have one, in their order, with predictions.
 
-        Raises `RunError` that names a record which cannot be read, or is for other test images.
+        Raises `RunError` that names damaged trials: those that are not what was written, that are
+        for other test images, or whose history is not that of their predictions.
         """
-        known = self._records()
-        shape = self._shape_of_logits()
-        ids = dict.fromkeys(trial.id for trial in trials)
-        return [self._with_predictions(known[each], shape) for each in ids if each in known]
+        return self.trials.with_predictions(ids(trials))
 
     def add(self, result: Result) -> None:
         """Write one record; a reader sees all of it or nothing. Replaces an earlier failed try.
 
         Raises `RunError` if the disk does not take it.
         """
-        known, trial_id = self._records(), result.trial.id
-        target = self.files.trial(trial_id).path
-        with written(target, ADVICE) as partial:
-            partial.mkdir()
-            records.write_record(result, TrialFolder(partial))
-            shutil.rmtree(target, ignore_errors=True)
-        kept = result.model_copy(update={"weights": None, "probes": None})
-        known[trial_id] = self._whole[trial_id] = kept
+        self._sealed()
+        self.trials.add(result)
 
     def probes(self, trial: Trial) -> Probes | None:
         """What probes measured in a stored trial; None if none were taken.
 
         Raises `RunError` if it cannot be read.
         """
-        return records.read_probes(self.files.trial(trial.id))
+        return self.trials.probes(trial.id)
 
     def weights(self, trial: Trial) -> dict[str, np.ndarray] | None:
         """Parameters and buffers of a stored trial's network; None if the folder has them not.
 
         Raises `RunError` if they cannot be read.
         """
-        return records.read_weights(self.files.trial(trial.id)) if self.has_weights(trial) else None
+        return self.trials.weights(trial.id) if self.has_weights(trial) else None
 
     def has_weights(self, trial: Trial) -> bool:
         """Whether the folder has the weights of a stored trial's network."""
-        return self.files.trial(trial.id).weights.exists()
+        return self.trials.has_weights(trial.id)
 
     def keep_probes(self, trial: Trial, probes: Probes) -> None:
         """Keep what probes measured in a stored trial, beside what they measured before."""
-        folder = self.files.trial(trial.id)
-        before = records.read_probes(folder)
-        merged = before.merged_with(probes) if before else probes
-        with written(folder.probes, ADVICE) as partial:
-            records.write_probes(merged, partial)
-
-    def _records(self) -> dict[str, Result]:
-        if self._read_records is None:
-            self._read_records = {
-                folder.path.name: self._read(folder) for folder in self.files.stored_trials()
-            }
-        return self._read_records
-
-    def _read(self, folder: TrialFolder) -> Result:
-        result = records.read_record(folder)
-        if result.trial.id != folder.path.name:
-            raise self.foreign(folder.path)
-        return result
+        self._sealed()
+        self.trials.keep_probes(trial.id, probes)
 
     def foreign(self, folder: Path) -> RunError:
         """The error that a folder among the trials holds what this experiment did not plan."""
-        return RunError(f"{folder} holds no trial of the experiment in {self.folder}; move it away")
-
-    def _with_predictions(self, result: Result, shape: tuple[int, int] | None) -> Result:
-        trial_id = result.trial.id
-        if trial_id not in self._whole:
-            self._whole[trial_id] = result
-            if records.has_predictions(result):
-                folder = self.files.trial(trial_id)
-                self._whole[trial_id] = records.read_predictions(result, folder)
-        predictions = self._whole[trial_id].predictions
-        if shape is not None:
-            shape = images_tested(result.trial, shape[0]), shape[1]
-        if predictions is not None and shape not in (None, predictions.logits.shape):
-            raise RunError(
-                f"the predictions in {self.files.trial(trial_id).path} are not for the test images "
-                "of this experiment; remove that folder and run the experiment again: only this "
-                "trial is repeated"
-            )
-        return self._whole[trial_id]
-
-    def _shape_of_logits(self) -> tuple[int, int] | None:
-        """What the predictions of a trial must have; None while no data set is described."""
-        if not self.files.dataset.exists():
-            return None
-        facts = self.facts()
-        return facts.test_size, len(facts.class_names)
+        return self.trials.foreign(folder)
 
     def check_data(
         self, facts: DatasetFacts, test_labels: np.ndarray, results: Sequence[Result]
     ) -> None:
         """Raise `RunError` if the stored `results` cannot come from these data."""
-        if self.files.dataset.exists():
-            fits = self.facts().checksums == facts.checksums or not results
+        before = self._facts_if_whole()
+        if before is not None:
+            fits = before.checksums == facts.checksums or not results
         else:  # without facts, the accuracies of the results tell: they follow from the true labels
-            fits = all(_accuracy_fits(result, test_labels) for result in results)
+            truth = test_labels, len(facts.class_names)
+            fits = all(self.trials.may_come_from(truth, result) for result in results)
         if not fits:
             raise RunError(
                 f"the results in {self.folder} come from other {facts.name} data than is loaded "
                 "now; choose another folder with --out"
             )
+
+    def set_damaged_aside(self, facts: DatasetFacts, test_labels: np.ndarray) -> list[str]:
+        """Move damaged trials out of the way, so that they are missing; a sentence on each.
+
+        The data must be those of the folder: see `check_data`.
+        """
+        damage = self.trials.damage((test_labels, len(facts.class_names)))
+        return [
+            f"{trial_id} is damaged ({reason}), is kept as {self.trials.set_aside(trial_id)}, and "
+            "is missing now."
+            for trial_id, reason in damage.items()
+        ]
+
+    def set_damaged_probes_aside(self) -> list[str]:
+        """The same of what probes measured in trials that are whole otherwise."""
+        damage = {each: self.trials.damage_of_probes(each) for each in self.trials.undamaged()}
+        return [
+            f"The probes of {trial_id} are damaged ({reason}) and are kept as "
+            f"{self.trials.set_probes_aside(trial_id)}."
+            for trial_id, reason in damage.items()
+            if reason
+        ]
 
     # -- what a report needs besides ---------------------------------------------------------------
 
@@ -239,122 +248,174 @@ class Store:
         self, facts: DatasetFacts, test_labels: np.ndarray, models: Iterable[ModelSummary]
     ) -> None:
         """Keep the facts of the data set, its test labels, and the layer tables."""
-        _write_text(self.files.dataset, facts.model_dump_json(indent=2))
-        with written(self.files.test_labels, ADVICE) as partial, partial.open("wb") as file:
-            np.save(file, test_labels)
+        self._sealed()
+        file = io.BytesIO()
+        np.save(file, test_labels)
+        labels = file.getvalue()
+        beside = {"files": {self.files.test_labels.name: sha256(labels)}}
+        _write(self.files.dataset, seal_text(facts.model_dump_json(indent=2), beside))
+        _write(self.files.test_labels, labels)
         tables = {summary.norm: summary.model_dump() for summary in models}
-        _write_text(self.files.models, json.dumps(tables, indent=2))
+        _write(self.files.models, seal_text(json.dumps(tables, indent=2)))
 
     def facts(self) -> DatasetFacts:
-        with _readable(self.files.dataset) as path:
-            return DatasetFacts.model_validate_json(path.read_text(encoding="utf-8"))
+        return self._facts()[0]
+
+    def _facts(self) -> tuple[DatasetFacts, Mapping[str, str]]:
+        """The facts of the data set, and the check sums of files beside them, if they are known."""
+        with damage_named(self.files.dataset, DESCRIBED_AGAIN):
+            text, about = self.reader.text(self.files.dataset)
+            with expected_content():
+                return DatasetFacts.model_validate_json(text), (about or {}).get("files", {})
+
+    def _facts_if_whole(self) -> DatasetFacts | None:
+        """The facts of the data set; None if they are lost or damaged."""
+        try:
+            text, _ = self.reader.text(self.files.dataset)
+            with expected_content():
+                return DatasetFacts.model_validate_json(text)
+        except (FileNotFoundError, Broken):
+            return None
 
     def test_labels(self) -> np.ndarray:
         """The true classes of the test images: int64, shape (N,)."""
-        facts = self.facts()
-        with _readable(self.files.test_labels) as path, path.open("rb") as file:
-            labels = np.load(file, allow_pickle=False)
-            if labels.shape != (facts.test_size,) or not _are_classes(labels, facts):
-                raise ValueError("not the labels of this data set")
+        facts, beside = self._facts()
+        path = self.files.test_labels
+        with damage_named(path, DESCRIBED_AGAIN):
+            content = self.reader.beside(path, beside.get(path.name))
+            with expected_content():
+                labels = np.load(io.BytesIO(content), allow_pickle=False)
+            _check_labels(labels, facts)
             return labels
 
+    def _truth(self) -> Truth | None:
+        """What predictions are held against; None while no data set is described."""
+        if not is_there(self.files.dataset):
+            return None
+        return self.test_labels(), len(self.facts().class_names)
+
     def models(self) -> dict[str, ModelSummary]:
-        with _readable(self.files.models) as path:
-            tables = TypeAdapter(dict[str, ModelSummary])
-            return tables.validate_json(path.read_text(encoding="utf-8"))
+        with damage_named(self.files.models, DESCRIBED_AGAIN):
+            text, _ = self.reader.text(self.files.models)
+            with expected_content():
+                return TypeAdapter(dict[str, ModelSummary]).validate_json(text)
 
     def keep_costs(self, costs: Costs) -> None:
         """Keep what the norms cost, in the place of what was measured before."""
-        _write_text(self.files.costs, costs.model_dump_json(indent=2))
+        self._sealed()
+        _write(self.files.costs, seal_text(costs.model_dump_json(indent=2)))
 
     def costs(self) -> Costs | None:
-        """What the norms cost; None if it was not measured, or cannot be read: it can be again.
+        """What the norms cost; None if it was not measured, or is damaged: it can be made again.
 
         Norms that the experiment does not have are left out.
         """
         try:
-            text = self.files.costs.read_text(encoding="utf-8")
-            found = Costs.model_validate_json(text)
-        except (OSError, ValueError):
+            text, _ = self.reader.text(self.files.costs)
+            with expected_content():
+                found = Costs.model_validate_json(text)
+        except (FileNotFoundError, Broken):
             return None
         own = [cost for cost in found.norms if cost.norm in self.experiment.norms]
         return found.model_copy(update={"norms": tuple(own)}) if own else None
 
     def keep_heat_maps(self, heat_maps: HeatMaps) -> None:
         """Keep where networks looked, in the place of what the same method said before."""
+        self._sealed()
         path = self.files.heat_maps(heat_maps.method)
         with disk_errors(path, ADVICE):
-            path.parent.mkdir(exist_ok=True)
-        with written(path, ADVICE) as partial:
-            records.write_heat_maps(heat_maps, partial)
+            make_folder(path.parent)
+        _write(path, seal_bytes(records.heat_maps_bytes(heat_maps), self.files.name_of(path)))
 
     def heat_maps(self) -> tuple[HeatMaps, ...]:
-        """Where networks looked, by one method each; what cannot be read is left out.
+        """Where networks looked, by one method each; what is damaged is left out.
 
         It can be made again, as long as the folder holds the weights.
         """
         found = []
         for method in METHODS:
-            with suppress(*DAMAGE):
-                found.append(records.read_heat_maps(self.files.heat_maps(method)))
+            try:
+                content = self.reader.content(self.files.heat_maps(method))
+                found.append(records.heat_maps_of(content))
+            except (FileNotFoundError, Broken):
+                continue
         return tuple(found)
 
     def keep_sources(self, sources: Mapping[str, Mapping[str, bytes]]) -> None:
         """Keep the files of users' norms, by fingerprint and name, that are not here already."""
         for fingerprint, files in sources.items():
             target = self.files.source(fingerprint)
-            if not target.exists():
+            if not is_there(target):
                 with disk_errors(target, ADVICE):
-                    target.parent.mkdir(exist_ok=True)
+                    make_folder(target.parent)
                 with written(target, ADVICE) as partial:
                     for name, content in files.items():
                         (partial / name).parent.mkdir(parents=True, exist_ok=True)
-                        (partial / name).write_bytes(content)
+                        put(partial / name, content)
 
     def add_pictures(self, images: np.ndarray, indexes: Iterable[int]) -> None:
         """Keep those test images (uint8, N H W 3) as PNG files, so that a report can show them."""
+        self._sealed()
         with disk_errors(self.pictures, ADVICE):
-            self.pictures.mkdir(exist_ok=True)
+            make_folder(self.pictures)
         for index in indexes:
             path = self.files.picture(index)
-            if not path.exists():
-                with written(path, ADVICE) as partial:
-                    Image.fromarray(images[index]).save(partial, format="png")
+            if self._trouble_with(path):
+                file = io.BytesIO()
+                Image.fromarray(images[index]).save(file, format="png")
+                _write(path, seal_bytes(file.getvalue(), self.files.name_of(path)))
 
     @property
     def pictures(self) -> Path:
         return self.files.pictures
 
+    def left_out(self) -> list[str]:
+        """What of the folder a report leaves out, or reads elsewhere, because it is damaged."""
+        files, said = self.files, []
+        if self.kept.trouble:
+            copy = files.experiment_copy.name
+            said.append(f"{files.experiment.name}: {self.kept.trouble}; its copy {copy} was read.")
+        shown = [files.pictures / entry.name for entry in entries(files.pictures)]
+        paths = [path for path in shown if path.suffix == ".png"]
+        paths += [path for path in map(files.heat_maps, METHODS) if is_there(path)]
+        for path in [*paths, *([files.costs] if is_there(files.costs) else [])]:
+            if trouble := self._trouble_with(path):
+                said.append(f"{files.name_of(path)} is left out: {trouble}.")
+        return said
 
-@contextmanager
-def _readable(path: Path) -> Iterator[Path]:
-    """A file that `describe` wrote; says what to do if it is gone or damaged."""
-    try:
-        yield path
-    except FileNotFoundError as error:
-        raise RunError(
-            f"{path} is missing; run the experiment again, it keeps what is there"
-        ) from error
-    except DAMAGE as error:
-        raise RunError(
-            f"{path} is damaged; remove it and run the experiment again, which keeps the trials"
-        ) from error
-
-
-def _are_classes(labels: np.ndarray, facts: DatasetFacts) -> bool:
-    return bool(((labels >= 0) & (labels < len(facts.class_names))).all())
-
-
-def _accuracy_fits(result: Result, test_labels: np.ndarray) -> bool:
-    if result.predictions is None:
-        return True
-    classes = result.predictions.classes
-    if classes.shape != test_labels.shape:
-        return False
-    percent = 100 * float((classes == test_labels).mean())
-    return math.isclose(percent, result.history[-1].test_accuracy_percent, abs_tol=1e-6)
+    def _trouble_with(self, path: Path) -> str:
+        """Why a file is not what was written, in words; "" if it is."""
+        try:
+            (self.reader.text if path.suffix == ".json" else self.reader.content)(path)
+        except FileNotFoundError:
+            return "it is missing"
+        except Broken as error:
+            return str(error)
+        return ""
 
 
-def _write_text(path: Path, text: str) -> None:
+DESCRIBED_AGAIN = "run the experiment again: it makes this file anew and keeps the trials"
+
+
+def _check_labels(labels: np.ndarray, facts: DatasetFacts) -> None:
+    """Raise `Broken` if these are not the labels of the data set."""
+    if labels.shape != (facts.test_size,):
+        raise Broken("it is not for these test images")
+    if not ((labels >= 0) & (labels < len(facts.class_names))).all():
+        raise Broken("a label is no class")
+    expected = facts.checksums.get("test_labels")
+    if expected is not None and sha256(np.ascontiguousarray(labels).tobytes()) != expected:
+        raise Broken("it is not what the data set's check sum tells")
+
+
+def _write_header(files: ExperimentFolder, kept: Kept) -> None:
+    """The copy first: whatever was asked for is never known to the trials alone."""
+    about = {"earlier": kept.earlier} if kept.earlier else {}
+    content = seal_text(kept.header.model_dump_json(indent=2), about)
+    _write(files.experiment_copy, content)
+    _write(files.experiment, content)
+
+
+def _write(path: Path, content: bytes) -> None:
     with written(path, ADVICE) as partial:
-        partial.write_text(text, encoding="utf-8")
+        put(partial, content)

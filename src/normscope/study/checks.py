@@ -232,11 +232,12 @@ def check_folds(folder: Path, kept: Header | None, merged: Experiment) -> None:
 def kept_header(folder: Path) -> Header | None:
     """What the folder holds; None if it holds no experiment.
 
-    Raises `UsageError` if it is a file, or holds an experiment that cannot be read.
+    Raises `UsageError` if it is a file, and what `Store` raises, also for trials without a header.
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file; --out needs a folder")
-    return Store(folder).header if Store.exists(folder) else None
+    holds = Store.exists(folder) or ExperimentFolder(folder).stored_trials()
+    return Store(folder).header if holds else None
 
 
 def merge(folder: Path, kept: Header | None, asked: Experiment) -> Experiment:
@@ -360,7 +361,7 @@ def check_own_results(folder: Path, experiment: Experiment, own: list[str]) -> N
     """
     if not own or not Store.exists(folder):
         return
-    for result in Store(folder).records():
+    for result in Store(folder).undamaged():
         used = [name for name in own if name in (result.trial.norm, result.trial.model)]
         if used and result.status != "failed":  # one that failed is tried again
             raise UsageError(

@@ -76,7 +76,7 @@ def carry_out(checked: Checked, observer: Observer, command: str) -> Comparison:
         observer.noticed(notice)
     dataset = load(checked.asked, checked.data_dir, observer)
     with Store.lock(checked.folder):
-        store = open_folder(checked, dataset, command)
+        store = open_folder(checked, dataset, observer, command)
         with heartbeat(store.folder, observer) as heard, pictures_kept(store, dataset):
             machine = checked.machine
             due = rounds(store, checked.design, checked.budget_s, machine.at_once, heard)

@@ -59,6 +59,7 @@ class Comparison:
             costs=store.costs(),
             probes=_probes(store),
             heat_maps=store.heat_maps(),
+            left_out=store.left_out(),
         )
         source = DATASETS.get(experiment.dataset)
         whole_train_size = source.train_size if source else None

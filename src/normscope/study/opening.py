@@ -13,10 +13,10 @@ from normscope.experiment.folds import pooled
 from normscope.models.summary import summarize
 from normscope.observers import Observer
 from normscope.store import Store
-from normscope.store.folder import GITIGNORE, RUNS, ExperimentFolder
+from normscope.store.folder import GITIGNORE, RUNS
 from normscope.study.checks import Checked, check, kept_header
 from normscope.study.own import sources_of
-from normscope.study.stored import results_stored, search_results
+from normscope.study.stored import check_planned, results_stored
 
 
 def load(experiment: Experiment, data_dir: Path | None, observer: Observer) -> Dataset:
@@ -57,10 +57,11 @@ def load_for_folder(
     return checked, load(checked.experiment, checked.data_dir, observer)
 
 
-def open_folder(checked: Checked, dataset: Dataset, command: str) -> Store:
+def open_folder(checked: Checked, dataset: Dataset, observer: Observer, command: str) -> Store:
     """Make or extend the folder; one that cannot be reported on is refused, and stays as it is.
 
-    The folder's lock must be held. Raises `RunError` if another process has changed the folder
+    Damaged trials are set aside first, so that they are missing; the observer is told. The folder's
+    lock must be held. Raises `RunError` if another process has changed the folder
     since it was checked, or if its results come from other data.
     """
     folder, before = checked.folder, 0
@@ -70,17 +71,16 @@ def open_folder(checked: Checked, dataset: Dataset, command: str) -> Store:
     if checked.experiment.folds:
         left_out = facts.test_size // checked.experiment.folds
         facts = facts.model_copy(update={"train_size": facts.test_size - left_out})
-    if checked.kept is None and ExperimentFolder(folder).stored_trials():
-        raise RunError(
-            f"{folder} holds trials, but its experiment.json, which says what they are, is gone; "
-            "restore that file, or choose another folder with --out"
-        )
     summaries = _summaries(checked.experiment, facts)
     store = Store(folder) if checked.kept else None
     if store is not None:
-        results = results_stored(store)
-        store.check_data(facts, dataset.test_labels, [*results, *search_results(store)])
-        before = len(results)
+        stored = store.undamaged()
+        store.check_data(facts, dataset.test_labels, stored)
+        check_planned(store, stored)
+        aside = store.set_damaged_aside(facts, dataset.test_labels)
+        for sentence in (*aside, *store.set_damaged_probes_aside(), *store.left_out()):
+            observer.noticed(sentence)
+        before = len(results_stored(store)) + len(aside)
     request = Request(
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         command=command,

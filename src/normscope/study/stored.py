@@ -1,5 +1,6 @@
 """What a folder holds, seen from its experiment: which trials it plans, and their results."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from normscope.experiment import Result, Trial
@@ -10,7 +11,7 @@ from normscope.store.folder import ExperimentFolder
 
 def search_results(store: Store) -> list[Result]:
     """The results of the search for learning rates; none where rates are not tuned."""
-    return [result for result in store.records() if result.trial.validation]
+    return [result for result in store.undamaged() if result.trial.validation]
 
 
 def trials_planned(store: Store) -> list[Trial]:
@@ -21,19 +22,19 @@ def trials_planned(store: Store) -> list[Trial]:
 def results_stored(store: Store) -> list[Result]:
     """Every result of the experiment, by seed and then by norm in the experiment's order.
 
-    Raises `RunError` that names a record which cannot be read or is of another experiment.
+    Raises `RunError` that names damaged trials, or one that is of another experiment.
     """
-    check_records(store)
+    check_planned(store, store.records())
     return store.results(possible_trials(store.experiment, search_results(store)))
 
 
-def check_records(store: Store) -> None:
-    """Raise `RunError` if the folder of a trial holds none of the experiment."""
+def check_planned(store: Store, results: Iterable[Result]) -> None:
+    """Raise `RunError` if one of the results in a folder is of none of its experiment's trials."""
     experiment = store.experiment
     known = {trial.id for trial in possible_trials(experiment, search_results(store))}
     if experiment.protocol == "tuned":
         known |= {trial.id for trial in all_tuning_trials(experiment)}
-    for result in store.records():
+    for result in results:
         if result.trial.id not in known:
             raise store.foreign(store.files.trial(result.trial.id).path)
 

@@ -1,5 +1,6 @@
 """The most confident mistakes of a norm, as one labelled picture; the page has its own gallery."""
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,10 @@ from PIL import Image
 
 from normscope.analysis import Analysis
 from normscope.analysis.mistakes import MistakeGroup
+from normscope.files import read
 from normscope.report.plots.figure import ReportFigure
 from normscope.report.plots.style import GRID, MUTED, columns, shorten, styled
+from normscope.seals import open_bytes
 from normscope.words import number
 
 COLUMNS, ROWS = 5, 2
@@ -22,6 +25,7 @@ GAP_INCHES = 0.1  # at least, between two labels
 MARGIN_INCHES, TITLE_INCHES = 0.08, 0.4
 NAME_COLUMNS = 16  # longer class names are shortened
 LINE_COLUMNS = 25  # a longer label takes two lines
+LARGEST = 4096  # pixels on a side; nothing larger is decoded
 LABEL_SIZES = 7.5, 6.5, 5.5, 4.5  # the first that fits: names in capitals are wide
 
 
@@ -63,12 +67,31 @@ def _mistake_figure(shown: NormMistakes, pictures: Path) -> ReportFigure:
 
 
 def read_picture(pictures: Path, index: int) -> np.ndarray | None:
-    """A test image, uint8 (H, W, 3); None if the folder holds no such file that can be read."""
+    """A test image, uint8 (H, W, 3); None if the folder holds none, or it is damaged.
+
+    Raises `RunError` if it cannot be read.
+    """
+    path = pictures / f"{index}.png"
     try:
-        with Image.open(pictures / f"{index}.png") as picture:
+        content, _ = open_bytes(read(path), f"{pictures.name}/{path.name}")
+        if max(_size(content)) > LARGEST:
+            return None
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
             return np.asarray(picture.convert("RGB"))
-    except OSError:
+    except (OSError, ValueError, SyntaxError):  # what Pillow says of no picture, and `Broken`
         return None
+
+
+def _size(png: bytes) -> tuple[int, int]:
+    """Width and height in pixels, as the first chunk of a PNG file gives them."""
+    return int.from_bytes(png[16:20], "big"), int.from_bytes(png[20:24], "big")
+
+
+def png_of(image: np.ndarray) -> bytes:
+    """An image, uint8 (H, W, 3), as a PNG file that holds its pixels and nothing else."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, format="png")
+    return file.getvalue()
 
 
 def mistakes_data(analysis: Analysis) -> tuple[NormMistakes, ...]:

@@ -1,0 +1,271 @@
+"""The records of a folder's trials: read once, added whole, and set aside when they are damaged."""
+
+import errno
+import os
+from collections.abc import Callable, Iterable
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+
+from normscope.errors import RunError
+from normscope.experiment import Probes, Result, Trial
+from normscope.files import (
+    Broken,
+    damage_named,
+    discard,
+    disk_errors,
+    flush_folder,
+    is_there,
+    make_folder,
+    put,
+    unfinished_name,
+    written,
+)
+from normscope.seals import seal_bytes
+from normscope.store import records
+from normscope.store.folder import ExperimentFolder, TrialFolder
+from normscope.store.reading import Reader
+from normscope.store.records import Record
+
+Truth = tuple[np.ndarray, int]  # the labels of the test images, and how many classes there are
+
+TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)  # what a name that is there says to a rename
+NAMED = 3  # damaged trials that an error names
+
+
+class Trials:
+    """The trials in a folder, each read once, when they are first asked for.
+
+    It learns of later ones by `add` alone. `truth` gives what predictions are held against, or None
+    while no data set is described; `advice` says what helps against a disk that takes nothing.
+    """
+
+    def __init__(
+        self,
+        files: ExperimentFolder,
+        reader: Reader,
+        truth: Callable[[], Truth | None],
+        advice: str,
+    ):
+        self.files, self.reader, self.truth, self.advice = files, reader, truth, advice
+        self._found: dict[str, Record] | None = None  # by id
+        self._whole: dict[str, Result] = {}  # by id, with predictions
+        self._damage: dict[str, str] = {}  # by id, why
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def known(self) -> dict[str, Result]:
+        """Every stored result by its id, without arrays; raises `RunError` if any is damaged."""
+        found = self._records()
+        self._refuse_damage()
+        return {trial_id: record.result for trial_id, record in found.items()}
+
+    def undamaged(self) -> dict[str, Result]:
+        """The same, without those that are known to be damaged."""
+        found = self._records()
+        return {each: found[each].result for each in found if each not in self._damage}
+
+    def with_predictions(self, trial_ids: Iterable[str]) -> list[Result]:
+        """The results of those trials that have one; raises `RunError` if any is damaged."""
+        known = self.known()
+        self._read_predictions(each for each in trial_ids if each in known)
+        self._refuse_damage()
+        return [self._whole[each] for each in trial_ids if each in known]
+
+    def may_come_from(self, truth: Truth, result: Result) -> bool:
+        """Whether its predictions are as right as its history says; damaged ones say nothing."""
+        folder = self.files.trial(result.trial.id)
+        try:
+            if result.predictions is None and records.has_predictions(result):
+                record = self._records()[result.trial.id]
+                result = records.read_predictions(record, folder, self.reader)
+        except Broken:
+            return True
+        try:
+            records.check_truth(result, *truth)
+        except Broken:
+            return False
+        return True
+
+    def damage(self, truth: Truth | None) -> dict[str, str]:
+        """What is damaged, by id, with the reason: everything but weights and probes is read."""
+        self._read_predictions(self.undamaged(), truth)
+        return dict(self._damage)
+
+    def _records(self) -> dict[str, Record]:
+        if self._found is None:
+            self._found = {}
+            for folder in self.files.stored_trials():
+                trial_id = folder.path.name
+                try:
+                    self._found[trial_id] = self._record(folder)
+                except Broken as error:
+                    self._damage[trial_id] = str(error)
+        return self._found
+
+    def _record(self, folder: TrialFolder) -> Record:
+        record = records.read_record(folder, self.reader)
+        if record.result.trial.id != folder.path.name:
+            raise self.foreign(folder.path)
+        return record
+
+    def _read_predictions(self, trial_ids: Iterable[str], truth: Truth | None = None) -> None:
+        found = self._records()
+        unread = [each for each in trial_ids if each not in self._whole]
+        if not unread:
+            return
+        truth = truth or self.truth()
+        for trial_id in unread:
+            try:
+                self._whole[trial_id] = self._checked(found[trial_id], truth)
+            except Broken as error:
+                self._damage[trial_id] = str(error)
+
+    def _checked(self, record: Record, truth: Truth | None) -> Result:
+        if not records.has_predictions(record.result):
+            return record.result
+        folder = self.files.trial(record.result.trial.id)
+        result = records.read_predictions(record, folder, self.reader)
+        if truth is not None:
+            records.check_truth(result, *truth)
+        return result
+
+    def _refuse_damage(self) -> None:
+        if not self._damage:
+            return
+        named = [f"{each} ({why})" for each, why in sorted(self._damage.items())[:NAMED]]
+        more = len(self._damage) - len(named)
+        also = f" and {more} more, which `normscope doctor` names" if more else ""
+        number = "1 trial" if len(self._damage) == 1 else f"{len(self._damage)} trials"
+        raise RunError(
+            f"{number} in {self.files.trials} cannot be used, being damaged: {', '.join(named)}"
+            f"{also}; run the experiment again: only damaged trials are repeated, and what is left "
+            "of them is kept in damaged/"
+        )
+
+    def foreign(self, folder: Path) -> RunError:
+        """The error that a folder among the trials holds what this experiment did not plan."""
+        return RunError(
+            f"{folder} holds no trial of the experiment in {self.files.path}; move it away"
+        )
+
+    # -- beside the records ------------------------------------------------------------------------
+
+    def probes(self, trial_id: str) -> Probes | None:
+        folder = self.files.trial(trial_id)
+        with damage_named(folder.probes, "move it away; `normscope probe` takes probes again"):
+            return records.read_probes(folder, self.reader)
+
+    def damage_of_probes(self, trial_id: str) -> str:
+        """Why the probes of a trial cannot be used; "" if they can, or were not taken."""
+        try:
+            records.read_probes(self.files.trial(trial_id), self.reader)
+        except Broken as error:
+            return str(error)
+        return ""
+
+    def has_weights(self, trial_id: str) -> bool:
+        return is_there(self.files.trial(trial_id).weights)
+
+    def weights(self, trial_id: str) -> dict[str, np.ndarray]:
+        folder = self.files.trial(trial_id)
+        advice = "move it away to go without it, or the whole folder of the trial to train it again"
+        with damage_named(folder.weights, advice):
+            return records.read_weights(self._records()[trial_id], folder, self.reader)
+
+    def keep_probes(self, trial_id: str, probes: Probes) -> None:
+        before, path = self.probes(trial_id), self.files.trial(trial_id).probes
+        content = records.probes_bytes(before.merged_with(probes) if before else probes)
+        with written(path, self.advice) as partial:
+            put(partial, seal_bytes(content, self.files.name_of(path)))
+
+    # -- writing -----------------------------------------------------------------------------------
+
+    def add(self, result: Result) -> None:
+        """Write one record; a reader sees all of it or nothing.
+
+        It takes the place of a failed try. Any other record that is there by then was written by
+        another process, and stays.
+        """
+        found, trial_id = self._records(), result.trial.id
+        folder = self.files.trial(trial_id)
+        others: list[Record] = []
+
+        def place(partial: Path, target: Path) -> None:
+            others.extend(self._place(partial, target))
+
+        with written(folder.path, self.advice, place) as partial:
+            partial.mkdir()
+            name_of_probes = self.files.name_of(folder.probes)
+            record = records.write_record(result, TrialFolder(partial), name_of_probes)
+        self._forget(trial_id)
+        if others:
+            found[trial_id] = others[0]
+        else:
+            found[trial_id] = record
+            self._whole[trial_id] = result.model_copy(update={"weights": None, "probes": None})
+
+    def _place(self, partial: Path, target: Path) -> list[Record]:
+        """Give a new record its name; returns the record that has it, if that one stays."""
+        while not _renamed(partial, target):
+            try:
+                there = self._record(TrialFolder(target))
+            except Broken:
+                self._move_to_damaged(target)
+                continue
+            if there.result.status != "failed":
+                return [there]
+            before = unfinished_name(target, "replaced")
+            if not _renamed(target, before):
+                continue
+            try:
+                placed = _renamed(partial, target)
+            except OSError:
+                before.rename(target)
+                raise
+            discard(before)
+            if placed:
+                break
+        return []
+
+    def set_aside(self, trial_id: str) -> Path:
+        """Move a damaged trial out of the way; return the place where it is kept."""
+        place = self._move_to_damaged(self.files.trial(trial_id).path)
+        self._forget(trial_id)
+        return place
+
+    def _forget(self, trial_id: str) -> None:
+        for known in (self._records(), self._whole, self._damage):
+            known.pop(trial_id, None)
+
+    def set_probes_aside(self, trial_id: str) -> Path:
+        return self._move_to_damaged(self.files.trial(trial_id).probes, trial_id)
+
+    def _move_to_damaged(self, path: Path, name: str = "") -> Path:
+        now = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%f")
+        place = self.files.damaged / f"{name or path.name}-{now}"
+        if name:
+            place = place / path.name
+        with disk_errors(place, self.advice):
+            make_folder(place.parent)
+            _renamed(path, place)
+            flush_folder(place.parent)
+            flush_folder(path.parent)
+        return place
+
+
+def _renamed(partial: Path, target: Path) -> bool:
+    """Rename a folder; whether it was there and the name free, with other processes about."""
+    try:
+        os.rename(partial, target)
+    except OSError as error:
+        if error.errno in TAKEN or not os.path.lexists(partial):
+            return False
+        raise
+    return True
+
+
+def ids(trials: Iterable[Trial]) -> list[str]:
+    """The ids of some trials, each once."""
+    return list(dict.fromkeys(trial.id for trial in trials))
