@@ -69,11 +69,27 @@ class Broken(ValueError):
     """What lies on the disk is not what was written there; the message is the reason, in words."""
 
 
+class Unreadable(RunError):
+    """The disk does not give a file, which may be whole; `reason` and `advice` are in words."""
+
+    def __init__(self, path: Path, reason: str, advice: str):
+        super().__init__(f"cannot read {path} ({reason}); {advice}")
+        self.reason, self.advice = reason, advice
+
+
+class Damaged(RunError):
+    """A file is `Broken` for the `reason`, or missing, and then the reason is ""."""
+
+    def __init__(self, path: Path, what: str, reason: str, advice: str):
+        super().__init__(f"{path} {what}; {advice}")
+        self.reason = reason
+
+
 def read(path: Path) -> bytes:
     """All of a file.
 
     Raises `FileNotFoundError` if nothing is there, `Broken` if it is no file of its own, which then
-    is not opened, and `RunError` if the disk does not give it.
+    is not opened, and `Unreadable` if the disk does not give it.
     """
     with reading_errors(path), _opened(path) as file:
         return file.read()
@@ -99,19 +115,21 @@ def _opened(path: Path) -> BinaryIO:
     return file
 
 
+KINDS = {stat.S_IFREG: "a file", stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder",
+         stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}  # fmt: skip
+
+
 def _check_regular(mode: int) -> None:
     if not stat.S_ISREG(mode):
         raise Broken(f"it is {_kind(mode)} and no file")
 
 
 def _kind(mode: int) -> str:
-    kinds = {stat.S_IFLNK: "a link", stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe",
-             stat.S_IFSOCK: "a socket"}  # fmt: skip
-    return kinds.get(stat.S_IFMT(mode), "a device")
+    return KINDS.get(stat.S_IFMT(mode), "a device")
 
 
 def is_there(path: Path) -> bool:
-    """Whether anything has that name; raises `RunError` where that cannot be told."""
+    """Whether anything has that name; raises `Unreadable` where that cannot be told."""
     try:
         with reading_errors(path):
             os.lstat(path)
@@ -123,36 +141,39 @@ def is_there(path: Path) -> bool:
 def entries(folder: Path) -> list[os.DirEntry[str]]:
     """What is in a folder, by name; nothing if it is not there.
 
-    Raises `Broken` if it is a link or no folder, `RunError` if it cannot be read.
+    Raises `Broken` if it is a link or no folder, `Unreadable` if the disk does not give it.
     """
     try:
         with reading_errors(folder):
-            mode = os.lstat(folder).st_mode
-            if not stat.S_ISDIR(mode):
-                raise Broken(f"it is {_kind(mode)} and no folder" if not stat.S_ISREG(mode)
-                             else "it is a file and no folder")  # fmt: skip
+            check_folder(folder)
             with os.scandir(folder) as found:
                 return sorted(found, key=lambda entry: entry.name)
     except FileNotFoundError:
         return []
 
 
+def check_folder(folder: Path) -> None:
+    """Raise `Broken` if anything but a folder of its own has that name."""
+    if is_there(folder) and not stat.S_ISDIR(mode := os.lstat(folder).st_mode):
+        raise Broken(f"it is {_kind(mode)} and no folder")
+
+
 @contextmanager
 def damage_named(path: Path, advice: str) -> Iterator[None]:
-    """Turn `Broken` into a `RunError` that names the file and says what to do; a lost one too."""
+    """Turn `Broken` into a line that names the file and says what to do: `Damaged`; if lost too."""
     try:
         yield
     except Broken as error:
-        raise RunError(f"{path} is damaged ({error}); {advice}") from error
+        raise Damaged(path, f"is damaged ({error})", str(error), advice) from error
     except FileNotFoundError as error:
-        raise RunError(f"{path} is missing; {advice}") from error
+        raise Damaged(path, "is missing", "", advice) from error
 
 
 @contextmanager
 def reading_errors(path: Path) -> Iterator[None]:
     """Turn an `OSError` into one line that names `path`: what cannot be read is not damaged.
 
-    The line is a `RunError`. A `FileNotFoundError` stays one, and a way through what is no folder,
+    The line is `Unreadable`. A `FileNotFoundError` stays one, and a way through what is no folder,
     or through links without end, is `Broken`.
     """
     try:
@@ -164,7 +185,7 @@ def reading_errors(path: Path) -> Iterator[None]:
             raise Broken(f"its path leads nowhere ({error.strerror})") from error
         usual = f"{_WHOLE}run the same command again once it can be read"
         remedy = READING.get(error.errno or 0, usual)
-        raise RunError(f"cannot read {path} ({error.strerror or error}); {remedy}") from error
+        raise Unreadable(path, error.strerror or str(error), remedy) from error
 
 
 # -- writing ---------------------------------------------------------------------------------------

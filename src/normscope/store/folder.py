@@ -31,7 +31,7 @@ repository.
 from dataclasses import dataclass
 from pathlib import Path
 
-from normscope.files import damage_named, entries
+from normscope.files import check_folder, damage_named, entries
 
 RECORD = "record.json"
 RUNS = Path("runs")  # the home of folders that the user did not name
@@ -126,6 +126,12 @@ class ExperimentFolder:
 
     def trial(self, trial_id: str) -> TrialFolder:
         return TrialFolder(self.trials / trial_id)
+
+    def check_folders(self) -> None:
+        """Raise `RunError` if a folder in it is a link, which is not followed, or a file."""
+        for folder in (self.trials, self.pictures, self.all_heat_maps, self.sources, self.damaged):
+            with damage_named(folder, "put the folder itself in its place"):
+                check_folder(folder)
 
     def stored_trials(self) -> list[TrialFolder]:
         """The folder of every trial, by name; names that begin with a dot are none.

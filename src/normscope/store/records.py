@@ -13,7 +13,7 @@ from normscope.experiment.folds import fold_index
 from normscope.files import Broken, entries, put
 from normscope.seals import seal_bytes, seal_text, sha256
 from normscope.store.folder import RECORD, TrialFolder
-from normscope.store.reading import Reader, expected_content
+from normscope.store.reading import Reader, expected_content, sha256_of_file
 
 WEIGHTS = "weights.safetensors"
 PROBES = "probes.npz"
@@ -158,6 +158,12 @@ def read_weights(record: Record, folder: TrialFolder, reader: Reader) -> dict[st
         return load(reader.beside(folder.weights, expected))
     except SafetensorError as error:
         raise Broken(str(error)) from error
+
+
+def check_weights(record: Record, folder: TrialFolder) -> None:
+    """Raise `Broken` if the weights are not what was written, without holding them in memory."""
+    if record.beside is not None and sha256_of_file(folder.weights) != record.beside.get(WEIGHTS):
+        raise Broken("it is not what was written")
 
 
 def _archive(**arrays: Any) -> bytes:

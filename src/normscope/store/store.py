@@ -58,6 +58,7 @@ class Store:
 
     def __init__(self, folder: Path):
         self.files = ExperimentFolder(folder)
+        self.files.check_folders()
         self.kept = read_header(folder)
         self.reader = Reader(self.files, self.kept)
         self.trials = Trials(self.files, self.reader, self._truth, ADVICE)

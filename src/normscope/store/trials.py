@@ -99,13 +99,17 @@ class Trials:
             for folder in self.files.stored_trials():
                 trial_id = folder.path.name
                 try:
-                    self._found[trial_id] = self._record(folder)
+                    self._found[trial_id] = self._own_record(folder)
                 except Broken as error:
                     self._damage[trial_id] = str(error)
         return self._found
 
-    def _record(self, folder: TrialFolder) -> Record:
-        record = records.read_record(folder, self.reader)
+    def record_in(self, folder: TrialFolder) -> Record:
+        """The record in a folder; raises `Broken`, and what `files.read` raises."""
+        return records.read_record(folder, self.reader)
+
+    def _own_record(self, folder: TrialFolder) -> Record:
+        record = self.record_in(folder)
         if record.result.trial.id != folder.path.name:
             raise self.foreign(folder.path)
         return record
@@ -118,11 +122,12 @@ class Trials:
         truth = truth or self.truth()
         for trial_id in unread:
             try:
-                self._whole[trial_id] = self._checked(found[trial_id], truth)
+                self._whole[trial_id] = self.checked(found[trial_id], truth)
             except Broken as error:
                 self._damage[trial_id] = str(error)
 
-    def _checked(self, record: Record, truth: Truth | None) -> Result:
+    def checked(self, record: Record, truth: Truth | None) -> Result:
+        """The result of a record with its predictions; raises `Broken` if they do not fit it."""
         if not records.has_predictions(record.result):
             return record.result
         folder = self.files.trial(record.result.trial.id)
@@ -210,7 +215,7 @@ class Trials:
         """Give a new record its name; returns the record that has it, if that one stays."""
         while not _renamed(partial, target):
             try:
-                there = self._record(TrialFolder(target))
+                there = self._own_record(TrialFolder(target))
             except Broken:
                 self._move_to_damaged(target)
                 continue

@@ -1,9 +1,9 @@
 """What a folder holds, seen from its experiment: which trials it plans, and their results."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from normscope.experiment import Result, Trial
+from normscope.experiment import Experiment, Result, Trial
 from normscope.experiment.tuning import all_tuning_trials, planned_trials, possible_trials
 from normscope.store import Store
 from normscope.store.folder import ExperimentFolder
@@ -30,13 +30,18 @@ def results_stored(store: Store) -> list[Result]:
 
 def check_planned(store: Store, results: Iterable[Result]) -> None:
     """Raise `RunError` if one of the results in a folder is of none of its experiment's trials."""
-    experiment = store.experiment
-    known = {trial.id for trial in possible_trials(experiment, search_results(store))}
-    if experiment.protocol == "tuned":
-        known |= {trial.id for trial in all_tuning_trials(experiment)}
+    known = possible_ids(store.experiment, search_results(store))
     for result in results:
         if result.trial.id not in known:
             raise store.foreign(store.files.trial(result.trial.id).path)
+
+
+def possible_ids(experiment: Experiment, searched: Sequence[Result]) -> set[str]:
+    """The ids of all trials that the experiment may have; `searched` are results of its search."""
+    known = {trial.id for trial in possible_trials(experiment, searched)}
+    if experiment.protocol == "tuned":
+        known |= {trial.id for trial in all_tuning_trials(experiment)}
+    return known
 
 
 def has_results(folder: Path) -> bool:
