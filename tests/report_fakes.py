@@ -127,6 +127,16 @@ def fitting(result: Result, labels: np.ndarray) -> Result:
     return result.model_copy(update={"history": (*result.history[:-1], last)})
 
 
+def right_in(result: Result, labels: np.ndarray, percent: float) -> Result:
+    """The same trial, had it ended with that share of the images right: the first are wrong."""
+    assert result.predictions is not None
+    wrong = round(len(labels) * (1 - percent / 100))
+    classes = labels.copy()
+    classes[:wrong] = (labels[:wrong] + 1) % result.predictions.logits.shape[1]
+    predictions = Predictions(classes, result.predictions.logits)
+    return fitting(result.model_copy(update={"predictions": predictions}), labels)
+
+
 def diverged(result: Result, after: int) -> Result:
     """The same trial, had its loss left the finite numbers after so many epochs."""
     return result.model_copy(

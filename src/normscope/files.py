@@ -207,7 +207,7 @@ def make_folder(path: Path) -> None:
 
 @contextmanager
 def written(
-    path: Path, advice: str, place: Callable[[Path, Path], object] = os.replace
+    path: Path, advice: str, place: Callable[[Path, Path], object] = Path.replace
 ) -> Iterator[Path]:
     """Give another name to write a file or folder under, then put it in the place of `path`.
 

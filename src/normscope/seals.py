@@ -34,8 +34,11 @@ def seal_text(text: str, about: Mapping[str, Any] | None = None) -> bytes:
     """A JSON object as the bytes of a file, with a seal that also holds what is told `about` it."""
     body = text.rstrip().removesuffix("}").rstrip()
     head = f"{body}{'' if body == '{' else ','}".encode()
-    told = {"format": FORMAT, **(about or {})}
-    seal = {**told, "sha256": _sha256_of(head, told)}
+    return _sealed(head, {"format": FORMAT, **(about or {})})
+
+
+def _sealed(head: bytes, told: Mapping[str, Any]) -> bytes:
+    seal = {**told, "sha256": sha256(head, json.dumps(told).encode())}
     return head + _KEY + json.dumps(seal).encode() + b"\n}\n"
 
 
@@ -50,19 +53,15 @@ def open_text(content: bytes) -> tuple[bytes, dict[str, Any] | None]:
         return content, None
     try:
         told = json.loads(tail.rstrip().removesuffix(b"}"))
-        digest = told.pop("sha256")
+        del told["sha256"]
         form = told["format"]
     except (ValueError, AttributeError, TypeError, KeyError) as error:
         raise Broken("its seal is broken") from error
-    if digest != _sha256_of(head, told):
+    if content != _sealed(head, told):
         raise Broken("it is not what was written")
     if form != FORMAT:
         raise Broken(f"it was written in folder format {form}; this normscope reads 1 to {FORMAT}")
     return head.removesuffix(b",") + b"\n}", told
-
-
-def _sha256_of(head: bytes, told: Mapping[str, Any]) -> str:
-    return sha256(head, json.dumps(told).encode())
 
 
 def seal_bytes(content: bytes, name: str) -> bytes:

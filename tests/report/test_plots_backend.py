@@ -6,7 +6,7 @@ import sys
 
 import pytest
 from PIL import Image
-from report_fakes import make_analysis, make_labels
+from report_fakes import fitting, make_analysis, make_labels
 
 from normscope.store import Store
 
@@ -27,7 +27,7 @@ def folder(tmp_path_factory):
     analysis = make_analysis(norms=("bn",), seeds=1, epochs=2, test_size=50)
     store = Store.create(folder, analysis.experiment, analysis.requests[0])
     store.describe(analysis.facts, make_labels(50), analysis.models.values())
-    store.add(analysis.results[0])
+    store.add(fitting(analysis.results[0], make_labels(50)))
     return folder
 
 

@@ -20,6 +20,7 @@ from report_fakes import (
     collapsed,
     diverged,
     failed,
+    fitting,
     make_analysis,
     make_costs,
     make_everything,
@@ -843,9 +844,11 @@ def test_a_folder_that_cannot_be_written_is_an_error_in_one_line(tmp_path):
 
 
 def test_a_folder_may_be_read_with_another_level(tmp_path):
-    analysis = make_analysis(**{**FEW, "epochs": 15})
+    labels = make_labels(1000, 3)
+    fit = lambda results: [fitting(result, labels) for result in results]  # noqa: E731
+    analysis = make_analysis(**{**FEW, "epochs": 15}, change=fit)
     store = Store.create(tmp_path, analysis.experiment, analysis.requests[0])
-    store.describe(analysis.facts, make_labels(1000, 3), analysis.models.values())
+    store.describe(analysis.facts, labels, analysis.models.values())
     for result in analysis.results:
         store.add(result)
     usual, low = Comparison.read(tmp_path), Comparison.read(tmp_path, levels_percent=(50.0,))

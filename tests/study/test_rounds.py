@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 
 import pytest
 from report_fakes import (
@@ -13,6 +12,7 @@ from report_fakes import (
     make_labels,
     make_model,
     make_results,
+    right_in,
 )
 
 from normscope.errors import RunError
@@ -56,12 +56,11 @@ class Watcher(PlainLines):
 def made_up(experiment, gn_points, seed_points=0.05):
     """Results in which gn is that many points above bn, a little more or less by seed."""
     changed = []
-    for r in make_results(experiment, make_labels(1000)):
-        last = r.history[-1]
+    labels = make_labels(2000)  # one of which is the smallest difference that is asked for
+    for r in make_results(experiment, labels):
         by = seed_points * (-1) ** r.trial.seed
         accuracy = 70.0 if r.trial.norm == "bn" else 70.0 + gn_points + by
-        history = (*r.history[:-1], replace(last, **{"test_accuracy_percent": accuracy}))
-        changed.append(r.model_copy(update={"history": history}))
+        changed.append(right_in(r, labels, accuracy))
     return changed
 
 
@@ -70,7 +69,9 @@ def opened(folder, design=UNTIL, norms=("bn", "gn"), seeds=6):
     request = Request(date="", command="", norms=norms, seeds=seeds, design=design,
                       results_before=0)  # fmt: skip
     store = Store.create(folder, experiment, request)
-    store.describe(make_facts(), make_labels(1000), [make_model(norm) for norm in norms])
+    store.describe(
+        make_facts(test_size=2000), make_labels(2000), [make_model(norm) for norm in norms]
+    )
     return store
 
 
