@@ -178,7 +178,8 @@ def test_damaged_trials_are_set_aside_and_missing(whole, folder):
     assert examine(folder).without_record == 1
     again = next(r for r in make_trials(store.experiment) if r.trial.id == one.name)
     store.add(again)
-    store.keep_probes(store.undamaged()[1].trial, again.probes)
+    probed = next(result.trial for result in store.records() if result.trial.id == two.name)
+    store.keep_probes(probed, again.probes)
     assert reported(folder) == whole[1]
     assert examine(folder).well
 
