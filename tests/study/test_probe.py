@@ -102,11 +102,11 @@ def test_without_weights_there_is_nothing_to_look_into(copied):
 def test_damage_is_named(copied):
     (weights, *_) = sorted(copied.glob("trials/bn*/weights.safetensors"))
     weights.write_bytes(weights.read_bytes()[:100])
-    with pytest.raises(RunError, match=r"bn-seed0.*cannot be read"):
+    with pytest.raises(RunError, match=r"bn-seed0.*weights.safetensors is damaged"):
         probe(copied, ["dead"])
     (probes, *_) = sorted(copied.glob("trials/ln*/probes.npz"))
     probes.write_bytes(b"nothing")
-    with pytest.raises(RunError, match=r"ln-seed0.*cannot be read"):
+    with pytest.raises(RunError, match=r"ln-seed0.*probes.npz is damaged"):
         Comparison.read(copied)
 
 

@@ -28,6 +28,7 @@ class Remark:
 
 
 CaveatKind = Literal[
+    "damaged folder",
     "one seed",
     "short training",
     "near chance",

@@ -75,8 +75,8 @@ def open_folder(checked: Checked, dataset: Dataset, observer: Observer, command:
     store = Store(folder) if checked.kept else None
     if store is not None:
         stored = store.undamaged()
-        store.check_data(facts, dataset.test_labels, stored)
         check_planned(store, stored)
+        store.check_data(facts, dataset.test_labels, stored)
         aside = store.set_damaged_aside(facts, dataset.test_labels)
         for sentence in (*aside, *store.set_damaged_probes_aside(), *store.left_out()):
             observer.noticed(sentence)
