@@ -251,10 +251,11 @@ def test_own_code_that_failed_is_tried_again(monkeypatch, tmp_path):
 
 def test_trials_without_the_experiment_they_are_of_are_left_alone(tmp_path, undrawn):
     normscope.compare(small(seeds=1), out=tmp_path, workers=1)
-    (tmp_path / "experiment.json").unlink()
+    for name in ("experiment.json", "experiment.backup.json"):
+        (tmp_path / name).unlink()
     before = sorted(tmp_path.rglob("*"))
     for epochs in (1, 2):
-        with pytest.raises(RunError, match="which says what they are, is gone"):
+        with pytest.raises(RunError, match="which says what they are and how"):
             normscope.compare(small(seeds=1, epochs=epochs), out=tmp_path, workers=1)
     assert sorted(tmp_path.rglob("*")) == before
 
