@@ -222,6 +222,7 @@ class Trials:
             if there.result.status != "failed":
                 return [there]
             before = unfinished_name(target, "replaced")
+            discard(before)  # of a process that had this one's number, and the target is there
             if not _renamed(target, before):
                 continue
             try:
