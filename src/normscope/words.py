@@ -60,10 +60,13 @@ def moment(iso: str) -> str:
     return f"{datetime.fromisoformat(iso).astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
 
 
-def last_line(text: str | None) -> str:
-    """The last line of a traceback, which says what went wrong; "" for none."""
-    lines = (text or "").strip().splitlines()
-    return lines[-1] if lines else ""
+def what_went_wrong(text: str | None) -> str:
+    """The line of an error that says so; "" for none.
+
+    That is the first, or the last of what is but a traceback, as in records of before.
+    """
+    lines = (text or "").strip().splitlines() or [""]
+    return lines[-1 if lines[0].startswith("Traceback") else 0]
 
 
 def typeset(sentence: str) -> str:

@@ -50,7 +50,7 @@ def test_in_this_process_a_container_limits_the_threads_of_torch(monkeypatch):
     monkeypatch.setattr(placement, "available_cores", lambda: 2)
     before, seen = torch.get_num_threads(), []
 
-    def work(trials, *, on_epoch, dataset, device, probes):
+    def work(trials, *, on_epoch, dataset, device, probes, keeping):
         seen.append(torch.get_num_threads())
         return [make_result(make_experiment(), trial, make_labels(20)) for trial in trials]
 

@@ -232,7 +232,7 @@ class NotFiniteInEvaluation(nn.Module):
 
 def test_a_test_loss_that_is_not_finite_is_divergence(splits):
     records = []
-    with pytest.raises(Diverged, match="not finite in epoch 1"):
+    with pytest.raises(Diverged, match=r"^the loss of test images was not finite in epoch 1$"):
         fit(NotFiniteInEvaluation(), splits, RECIPE, generator(0, "order"), records.append)
     assert records == []
 
@@ -243,3 +243,33 @@ def test_a_loss_that_is_not_finite_is_divergence(splits):
     with pytest.raises(Diverged, match=r"not finite in epoch \d"):
         fit(network("gn"), splits, wild, generator(0, "order"), records.append)
     assert all(math.isfinite(record.train_loss_nats) for record in records)
+
+
+class NotFiniteFrom(nn.Module):
+    """A network whose answers are not finite from a step on, counted from 1."""
+
+    def __init__(self, step):
+        super().__init__()
+        self.network = nn.Sequential(nn.Conv2d(3, 10, 32), nn.Flatten())
+        self.step, self.steps, self.tests = step, 0, 0
+
+    def forward(self, x_NCHW):
+        self.steps += self.training
+        self.tests += not self.training
+        is_wild = self.training and self.steps >= self.step
+        return self.network(x_NCHW) * (math.inf if is_wild else 1)
+
+
+@pytest.mark.parametrize(
+    ("wild_from", "noticed", "epoch"), [(50, 50, 1), (51, 64, 1), (65, 100, 2), (101, 128, 2)]
+)
+def test_a_loss_that_is_not_finite_is_noticed_within_50_steps(wild_from, noticed, epoch, splits):
+    """Or at the end of the epoch, which has 64 steps here."""
+    records, model = [], NotFiniteFrom(wild_from)
+    slow = RECIPE.model_copy(update={"batch_size": 4, "epochs": 9, "max_lr": 1e-6})
+    where = f"the loss was not finite in epoch {epoch}, by step {noticed} of 576"
+    with pytest.raises(Diverged, match=f"^{where}$"):
+        fit(model, splits, slow, generator(0, "order"), records.append)
+    assert model.steps == noticed  # none was taken after that, and nothing tested
+    assert [record.epoch for record in records] == [1] * (epoch - 1)
+    assert model.tests == epoch - 1

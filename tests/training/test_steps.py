@@ -13,8 +13,9 @@ from normscope.models import MODELS
 from normscope.norms import asked as asked_for
 from normscope.training import Split, fold
 from normscope.training.graph import WARM_UP, Graphed, GraphRoom
+from normscope.training.moving import generators_of
 from normscope.training.seeds import generator
-from normscope.training.steps import DeviceSteps, EagerSteps, generators_of, rates_and_momenta
+from normscope.training.steps import DeviceSteps, EagerSteps, rates_and_momenta
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(name="test", epochs=3, batch_size=40, max_lr=0.05)

@@ -126,6 +126,16 @@ def compare(
     ] = None,
     device: DeviceName = "auto",
     workers: Workers = None,
+    checkpoint_every: Annotated[
+        Any,
+        typer.Option(
+            parser=options.seconds,
+            metavar="TIME",
+            show_default=False,
+            help="How often the state of trials is kept, from which a trial that was stopped goes "
+            "on: 10m, 0s for never. Default: 30s.",
+        ),
+    ] = None,
     out: Out = None,
     config: Annotated[
         Optional[Path],
@@ -146,7 +156,7 @@ def compare(
     the experiment in its folder. Ctrl-C stops; what was trained stays.
     """
     with errors_in_one_line(debug):
-        from normscope.experiment import ProbePlan
+        from normscope.experiment import Keeping, ProbePlan
         from normscope.experiment.reading import read_design, read_experiment
         from normscope.study.checks import check, check_baseline, folder_of, kept_design
 
@@ -196,6 +206,7 @@ def compare(
             probes=ProbePlan(
                 tuple(probes.split(",")), probe_epochs, probe_images or ProbePlan.images
             ),
+            checkpoint_s=Keeping.every_s if checkpoint_every is None else checkpoint_every,
         )
         (_foresee if dry_run else _run)(checked, as_json)
 

@@ -10,6 +10,7 @@ from normscope.experiment.experiment import Experiment, Protocol, default_seeds
 from normscope.experiment.facts import DatasetFacts, LayerSummary, ModelSummary
 from normscope.experiment.frozen import Frozen
 from normscope.experiment.heat_maps import HeatMaps, NormHeat
+from normscope.experiment.keeping import Keeping
 from normscope.experiment.probes import ProbePlan, Probes, Series
 from normscope.experiment.recipe import Precision, Recipe
 from normscope.experiment.recipes import RECIPES, default_recipe
@@ -38,6 +39,7 @@ __all__ = [
     "Experiment",
     "Frozen",
     "HeatMaps",
+    "Keeping",
     "LayerSummary",
     "ModelSummary",
     "NormCost",

@@ -142,7 +142,8 @@ class Result(Frozen):
     are there when the trial was trained to the end, so when it finished or collapsed, and `probes`
     if any were taken; all are kept in files of their own, beside the record. `peak_memory_mib`:
     what a training step needs beside weights and data; None if training ended early, or in a record
-    from before it was measured.
+    from before it was measured. `notices` are sentences for whoever waits for the trial; they are
+    not kept.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
@@ -159,6 +160,7 @@ class Result(Frozen):
     predictions: Predictions | None = Field(default=None, exclude=True, repr=False)
     weights: dict[str, np.ndarray] | None = Field(default=None, exclude=True, repr=False)
     probes: Probes | None = Field(default=None, exclude=True, repr=False)
+    notices: tuple[str, ...] = Field(default=(), exclude=True, repr=False)
 
     @property
     def trained_to_the_end(self) -> bool:

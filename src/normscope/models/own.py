@@ -121,6 +121,24 @@ class _GlobalStates:
             random.Random(seed).getstate(),
         )
 
+    @classmethod
+    def from_parts(cls, parts: dict[str, Any]) -> "_GlobalStates":
+        """The states that `parts` was made of."""
+        key = np.array(parts["key"], np.uint32)
+        inner = {"key": key, "pos": parts["pos"]}
+        return cls(parts["torch"], {**parts["numpy"], "state": inner}, parts["python"])
+
+    def parts(self) -> dict[str, Any]:
+        """The states as a tensor, and dicts, tuples and lists of numbers."""
+        inner = self.numpys["state"]
+        return {
+            "torch": self.torchs,
+            "numpy": {name: part for name, part in self.numpys.items() if name != "state"},
+            "key": inner["key"].tolist(),
+            "pos": inner["pos"],
+            "python": self.pythons,
+        }
+
     def put(self) -> None:
         torch.default_generator.set_state(self.torchs)
         np.random.set_state(self.numpys)  # noqa: NPY002 - what a user's network may draw from
@@ -148,6 +166,14 @@ class Lending:
         setattr(network, LENDING, self)
         network.register_forward_pre_hook(self._before)
         network.register_forward_hook(self._after, always_call=True)
+
+    def state(self) -> dict[str, Any]:
+        """What the next forward pass will draw from, but for `generator`."""
+        return self._states.parts()
+
+    def put_back(self, state: dict[str, Any]) -> None:
+        """Let the next forward pass draw from what `state` returned."""
+        self._states = _GlobalStates.from_parts(state)
 
     def _before(self, network: nn.Module, inputs: tuple) -> None:
         self._lent.enter_context(self._states_lent())
@@ -183,10 +209,9 @@ def _default_generator(generator: torch.Generator):
         usual.graphsafe_set_state(before)
 
 
-def lent_generator(layer: nn.Module) -> torch.Generator | None:
-    """What a layer's `Lending` draws from on a GPU; None if it is no user's network."""
-    lending = vars(layer).get(LENDING)
-    return lending.generator if lending is not None else None
+def lending_of(layer: nn.Module) -> Lending | None:
+    """What lends random states to a user's network; None if the layer is none."""
+    return vars(layer).get(LENDING)
 
 
 class _ViewsOfAnyLayout(TorchFunctionMode):

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from normscope.experiment import EpochRecord, Result, Trial
-from normscope.words import counted, duration, last_line
+from normscope.words import counted, duration, what_went_wrong
 
 Now = Callable[[], float]  # seconds since some moment
 
@@ -65,7 +65,7 @@ def beginning(todo: list[Trial], stored: int, how: str) -> str:
 def ending(name: str, result: Result) -> str:
     """How a trial ended, in one line."""
     if result.error is not None:
-        return f"{name} {result.status}: {last_line(result.error)}"
+        return f"{name} {result.status}: {what_went_wrong(result.error)}"
     accuracy = result.history[-1].test_accuracy_percent
     return f"{name}: test {accuracy:.1f} % in {duration(result.seconds)}"
 

@@ -10,7 +10,7 @@ from normscope.analysis import Analysis
 from normscope.analysis.metrics import Metric
 from normscope.analysis.summaries import TrialSummary
 from normscope.experiment import EpochRecord, Result
-from normscope.words import last_line
+from normscope.words import what_went_wrong
 
 _KEYS = ["trial", "dataset", "model", "norm", "batch_size", "seed"]
 
@@ -56,7 +56,7 @@ def _trial_row(result: Result, trial: TrialSummary, metrics: Sequence[Metric]) -
         "started": result.started,
         "seconds": result.seconds,
         "device": result.environment.device,
-        "error": last_line(result.error),
+        "error": what_went_wrong(result.error),
     }
 
 

@@ -46,7 +46,7 @@ from normscope.report.tables import (
     evidence_tables,
     inside_tables,
 )
-from normscope.words import confidence, counted, last_line, moment, number, typeset
+from normscope.words import confidence, counted, moment, number, typeset, what_went_wrong
 
 _TEMPLATES = Templates(
     loader=PackageLoader("normscope.report", "templates"),
@@ -60,7 +60,7 @@ _TEMPLATES.filters |= {
     "number": number,
     "typeset": lambda sentence: typeset(str(sentence)),
     "moment": moment,
-    "last_line": last_line,
+    "what_went_wrong": what_went_wrong,
 }
 
 

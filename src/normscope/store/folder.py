@@ -17,6 +17,7 @@
     trials/ID/probes.npz    what probes measured inside the network, if any were taken
     sources/FINGERPRINT/    the files of a norm of the user's own
     damaged/ID-TIME/        trials that were set aside because they were damaged
+    checkpoints/            the state of each trial that trains, or of a fleet of them
     progress.json           how far the process is that trains into the folder
     .lock                   held by the process that trains into the folder
 
@@ -119,6 +120,10 @@ class ExperimentFolder:
 
     def source(self, fingerprint: str) -> Path:
         return self.sources / fingerprint
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
 
     @property
     def trials(self) -> Path:

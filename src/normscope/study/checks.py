@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from normscope.data import DATASETS, DatasetSource
 from normscope.data.places import FOLDERS
 from normscope.errors import UsageError, lookup
-from normscope.experiment import LEAST_SEEDS, Design, Experiment, ProbePlan, Source
+from normscope.experiment import LEAST_SEEDS, Design, Experiment, Keeping, ProbePlan, Source
 from normscope.files import user_path
 from normscope.models import MODELS, PACKAGED_MODELS
 from normscope.norms import NORMS, is_packaged, parse
@@ -40,7 +40,8 @@ class Checked:
 
     `asked` is what the user wants now, with the seeds that its design begins with; `experiment` is
     that merged with what the folder holds, and `kept` the folder's header, None if it is new.
-    `notices` are sentences to be told before the work.
+    `notices` are sentences to be told before the work. The state of trials that train is kept every
+    `checkpoint_s` seconds; 0: never.
     """
 
     folder: Path
@@ -53,6 +54,7 @@ class Checked:
     data_dir: Path | None
     notices: tuple[str, ...]
     probes: ProbePlan = NO_PROBES
+    checkpoint_s: float = Keeping.every_s
 
 
 def check(
@@ -65,6 +67,7 @@ def check(
     design: Design | None = None,
     budget_s: float | None = None,
     probes: ProbePlan | Sequence[str] = NO_PROBES,
+    checkpoint_s: float = Keeping.every_s,
     observer: Observer | None = None,
 ) -> Checked:
     """Everything about a request that can be told without data; raises `UsageError` in one line.
@@ -74,6 +77,8 @@ def check(
     """
     check_types(experiment, design, budget_s)
     probes = checked_probes(probes)
+    if not checkpoint_s >= 0:
+        raise UsageError(f"checkpoint_s must be 0 seconds, for never, or more, not {checkpoint_s}")
     check_no_import()
     data_dir = user_path(data_dir) if data_dir else None
     experiment = named(experiment, data_dir, observer)
@@ -106,8 +111,9 @@ def check(
         *notices_on_probes(folder, probes),
     )
     return Checked(
-        folder, asked, merged, kept, design, budget_s, machine, data_dir, notices, probes
-    )
+        folder, asked, merged, kept, design, budget_s, machine, data_dir, notices, probes,
+        checkpoint_s,
+    )  # fmt: skip
 
 
 def machine_for(device: str, workers: int | None) -> "Machine":

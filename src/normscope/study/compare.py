@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from normscope.data import Dataset
-from normscope.experiment import Design, Experiment, ProbePlan, Trial
+from normscope.experiment import Design, Experiment, Keeping, ProbePlan, Trial
 from normscope.observers import Observer, PlainLines
 from normscope.stopping import uninterrupted
 from normscope.store import Store
@@ -21,7 +21,8 @@ from normscope.study.opening import load, open_folder, pictures_kept
 from normscope.study.placement import place
 from normscope.study.probe_times import ProbeTimes
 from normscope.study.rounds import Watch, rounds, trials_of_round
-from normscope.words import last_line
+from normscope.study.states import States
+from normscope.words import what_went_wrong
 
 
 def compare(
@@ -36,6 +37,7 @@ def compare(
     design: Design | None = None,
     budget_s: float | None = None,
     probes: ProbePlan | Sequence[str] = (),
+    checkpoint_s: float = Keeping.every_s,
 ) -> Comparison:
     """Train what is missing of an experiment, then analyse and report all that its folder holds.
 
@@ -47,7 +49,8 @@ def compare(
     reached (default: the folder's alpha, margin and levels, fixed); until decided, 6 seeds are run
     first, and nothing is begun that would probably end after `budget_s` seconds, but for the first
     seeds. `probes` are names of `normscope.PROBES`, "default" or "all": what is measured inside the
-    networks that are trained now. It changes no result.
+    networks that are trained now. It changes no result. The state of trials that train is kept
+    every `checkpoint_s` seconds (0: never), from which they go on if they are stopped.
 
     Raises `UsageError` or `RunError`, in one line that says what to do; of the latter
     `EveryTrialFailed`, which holds the comparison, if there is nothing to compare. Every trial that
@@ -64,6 +67,7 @@ def compare(
         design=design,
         budget_s=budget_s,
         probes=probes,
+        checkpoint_s=checkpoint_s,
         observer=observer,
     )
     command = command or f"normscope.compare({experiment!r})"
@@ -97,15 +101,20 @@ def run(
 ) -> None:
     """Train what is due, round by round; every result is stored as soon as it is there."""
     watch, looked = Watch(store, checked.design, observer), ProbeTimes()
+    states = States(store, checked.checkpoint_s)
     for todo in due:
         trials = trials_of_round(store, todo)
         placement = place(trials, todo, checked.machine)
         observer.started(todo, len(trials) - len(store.missing(trials)), placement.words)
-        with closing(placement.run(todo, dataset, observer, checked.probes)) as results:
+        running = placement.run(todo, dataset, observer, checked.probes, states.keeping)
+        with closing(running) as results:
             for result in results:
                 with uninterrupted():
                     store.add(result)
+                states.added(result)
                 observer.trial_ended(result)
+                for sentence in result.notices:
+                    observer.noticed(sentence)
                 watch.added(result)
                 looked.added(result)
     for sentence in looked.sentences():
@@ -116,4 +125,4 @@ def check_outcome(comparison: Comparison) -> None:
     """Raise `EveryTrialFailed` if so, since there is nothing to compare."""
     results = comparison.analysis.all_results
     if results and all(result.status == "failed" for result in results):
-        raise EveryTrialFailed(comparison, last_line(results[0].error))
+        raise EveryTrialFailed(comparison, what_went_wrong(results[0].error))

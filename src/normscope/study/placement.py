@@ -12,7 +12,7 @@ from normscope.errors import UsageError
 from normscope.executors import EXECUTORS
 from normscope.executors.cores import available_cores
 from normscope.executors.fleets import fleets
-from normscope.experiment import Experiment, ProbePlan, Result, Trial
+from normscope.experiment import Experiment, Keeping, ProbePlan, Result, Trial
 from normscope.observers import Observer
 from normscope.study.own import Knowing
 from normscope.training.device import check_precision, torch_threads
@@ -74,14 +74,19 @@ class Placement:
     words: str
 
     def run(
-        self, todo: Sequence[Trial], dataset: Dataset, observer: Observer, probes: ProbePlan
+        self,
+        todo: Sequence[Trial],
+        dataset: Dataset,
+        observer: Observer,
+        probes: ProbePlan,
+        keeping: Keeping | None = None,
     ) -> Generator[Result]:
         """The results as they come; closing the generator stops what still runs."""
         device = self.machine.device
         executor = EXECUTORS[self.machine.executor](
             at_once=self.at_once, threads=self.threads, when_lost=partial(lost_trial, device)
         )
-        run = partial(run_fleet, dataset=dataset, device=device, probes=probes)
+        run = partial(run_fleet, dataset=dataset, device=device, probes=probes, keeping=keeping)
         work = Knowing.of(todo, run)
         with torch_threads(self.threads if self.machine.executor == "inline" else _own_threads()):
             yield from executor.run(work, todo, observer)

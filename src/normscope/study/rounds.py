@@ -15,7 +15,7 @@ from normscope.experiment.tuning import tuning_plan
 from normscope.observers import Observer
 from normscope.store import Store
 from normscope.study.stored import results_stored, search_results, trials_planned
-from normscope.words import counted, last_line
+from normscope.words import counted, what_went_wrong
 
 SHORT = "what is left of the budget of time is too short to go on"
 
@@ -140,7 +140,7 @@ def _tuning_rounds(store: Store) -> Iterator[list[Trial]]:
         if failed:
             raise RunError(
                 f"{counted(len(failed), 'trial')} of the search for learning rates failed "
-                f"({last_line(failed[0].error)}); the same command tries again"
+                f"({what_went_wrong(failed[0].error)}); the same command tries again"
             )
 
 

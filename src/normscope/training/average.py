@@ -15,28 +15,28 @@ class Average:
 
     It begins as the network after the first step, and moves by 1 - decay of the way to the network
     after every other one. Source: Polyak & Juditsky 1992; as torch.optim.swa_utils.AveragedModel
-    with `get_ema_multi_avg_fn` and buffers. Values are changed in place, where a CUDA graph knows
-    them.
+    with `get_ema_multi_avg_fn` and buffers. Its `values` are changed in place, where a CUDA graph
+    knows them; before the first step there are none.
     """
 
     def __init__(self, model: nn.Module, decay: float):
         self.decay = decay
         values = [*model.parameters(), *model.buffers()]
         self._network = [value.detach() for value in values if value.is_floating_point()]
-        self._average: list[torch.Tensor] = []
+        self.values: list[torch.Tensor] = []
 
     @torch.no_grad()
     def update(self) -> None:
         """After a step of the network."""
-        if self._average:
-            _lerp_(self._average, self._network, 1 - self.decay)
+        if self.values:
+            _lerp_(self.values, self._network, 1 - self.decay)
         else:
-            self._average = [value.clone() for value in self._network]
+            self.values = [value.clone() for value in self._network]
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
         """Within it the network is its average, if a step was taken."""
-        if not self._average:
+        if not self.values:
             yield
             return
         trained = [value.clone() for value in self._network]
@@ -48,7 +48,7 @@ class Average:
 
     def put_in_place(self) -> None:
         """The network becomes its average, for good."""
-        self._put(self._average)
+        self._put(self.values)
 
     @torch.no_grad()
     def _put(self, values: list[torch.Tensor]) -> None:

@@ -16,10 +16,13 @@ from normscope.experiment.probes import TEST_IMAGES
 from normscope.probes import PROBES, Probe
 from normscope.probes.moment import Batch, Moment, copied
 from normscope.training.forward import with_fastest_forward
+from normscope.training.loop import Looking
+from normscope.training.moving import generators_of
+from normscope.training.packing import Tree
 from normscope.training.schedule import rates_and_momenta
 from normscope.training.seeds import generator
 from normscope.training.split import Split, Splits
-from normscope.training.steps import Steps, generators_of
+from normscope.training.steps import Steps
 
 TRAIN_IMAGES = 1024  # for precise statistics, whose error is then below that of 1,000 test images
 IMAGES_SEED = 0  # of which images these are: the same in every trial
@@ -33,8 +36,8 @@ class Built:
     norms: Sequence[nn.Module]
 
 
-class Probing:
-    """Takes the probes of a plan from trials that train together; a `Looking` of the loop.
+class Probing(Looking):
+    """Takes the probes of a plan from trials that train together.
 
     `built` are the networks of the trials, to which `give_back` gives the weights that they have by
     now. A probe that raises is a failure of its own and not of the trial.
@@ -56,17 +59,22 @@ class Probing:
         self._at = moments(plan, recipe, self._per_epoch)
         self._rates = rates_and_momenta(recipe, images)[0] if plan.names else []
 
-    def __call__(self, step: Steps, taken: int) -> float:
-        """Take what is due after so many steps; returns the seconds it took."""
+    def __call__(self, step: Steps, taken: int) -> None:
+        """Take what is due after so many steps."""
         due = self._at.get(taken)
         if not due:
-            return 0.0
-        started = time.perf_counter()
+            return
         with step.as_tested():
             self.give_back()
             for member in range(len(self.trials)):
                 self._probe(member, due, taken)
-        return time.perf_counter() - started
+
+    def state(self) -> Tree:
+        return [taken.state() for taken in self._taken]
+
+    def put_back(self, state: Tree) -> None:
+        for taken, its_state in zip(self._taken, state, strict=True):
+            taken.put_back(its_state)
 
     def _probe(self, member: int, due: Sequence[str], taken: int) -> None:
         assert self._set is not None  # or nothing would be due
@@ -189,6 +197,20 @@ class Taken:
             return
         for measure, values in found.items():
             self.readings[f"{name}.{measure}"].append((epoch, values))
+
+    def state(self) -> Tree:
+        """All that was read, from which `put_back` goes on."""
+        return {
+            "readings": dict(self.readings),
+            "names": dict(self.names),
+            "failures": self.failures,
+            "seconds": self.seconds,
+        }
+
+    def put_back(self, state: Tree) -> None:
+        self.readings.update(state["readings"])
+        self.names, self.failures = state["names"], state["failures"]
+        self.seconds = state["seconds"]
 
     def probes(self) -> Probes:
         series = {}

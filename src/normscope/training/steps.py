@@ -15,11 +15,11 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from normscope.experiment import Recipe
-from normscope.models.layers import Dropout
-from normscope.models.own import lent_generator
 from normscope.training.augment import Augment
 from normscope.training.average import Average
 from normscope.training.graph import Graphed, GraphRoom
+from normscope.training.moving import generators_of, objects_of, put_back, state_of
+from normscope.training.packing import Tree
 from normscope.training.schedule import is_penalized, optimizer_of, rates_and_momenta
 from normscope.training.split import Split
 from normscope.training.update import UPDATES
@@ -48,6 +48,7 @@ class Steps(ABC):
         self.learning_rate = math.nan  # of the last step
         self._loss_sum = torch.zeros(members, device=train.device)
         self._correct = torch.zeros(members, dtype=torch.long, device=train.device)
+        self._objects = objects_of(model)
 
     @abstractmethod
     def __call__(self, index: torch.Tensor) -> None:
@@ -55,6 +56,50 @@ class Steps(ABC):
 
     def close(self) -> None:  # noqa: B027 - most kinds hold nothing to give back
         """No more steps will come."""
+
+    def wait(self) -> None:
+        """Until the device has taken the steps that it was told to take."""
+        if self.train.device.type == "cuda":
+            torch.cuda.synchronize(self.train.device)
+
+    def state(self) -> Tree:
+        """All that moves by training, from which `put_back` lets another such object go on."""
+        return {
+            "network": state_of(self.model, self._objects),
+            "average": None if self.average is None else self.average.values,
+            "augment": [each.get_state() for each in self._augmenting],
+            "sums": (self._loss_sum, self._correct),
+            "learning_rate": self.learning_rate,
+            "optimizer": self._state_of_optimizer(),
+        }
+
+    def put_back(self, state: Tree) -> None:
+        """Go on from a `state`; raises `ValueError` if it is one of another network."""
+        put_back(self.model, state["network"])
+        if self.average is not None:
+            self.average.values = state["average"]
+        for generator, its_state in zip(self._augmenting, state["augment"], strict=True):
+            generator.set_state(its_state)
+        for sums, kept in zip((self._loss_sum, self._correct), state["sums"], strict=True):
+            sums.copy_(kept)
+        self.learning_rate = state["learning_rate"]
+        self._put_optimizer_back(state["optimizer"])
+
+    @abstractmethod
+    def _state_of_optimizer(self) -> Tree:
+        """What the optimizer and the schedule remember."""
+
+    @abstractmethod
+    def _put_optimizer_back(self, state: Tree) -> None:
+        """Let optimizer and schedule remember that."""
+
+    @property
+    def _augmenting(self) -> Sequence[torch.Generator]:
+        return self.augment.generators if self.augment is not None else ()
+
+    def are_finite(self) -> list[bool]:
+        """Whether the losses of each member are, of all steps since the last call of `totals`."""
+        return self._loss_sum.isfinite().tolist()
 
     def totals(self) -> tuple[list[float], list[int]]:
         """Since the last call: sum of losses and number of right answers of each member."""
@@ -114,6 +159,13 @@ class EagerSteps(Steps):
         if self.average is not None:
             self.average.update()
 
+    def _state_of_optimizer(self) -> Tree:
+        return self.optimizer.state_dict(), self.schedule.state_dict()
+
+    def _put_optimizer_back(self, state: Tree) -> None:
+        for part, its_state in zip((self.optimizer, self.schedule), state, strict=True):
+            part.load_state_dict(its_state)
+
 
 class DeviceSteps(Steps):
     """Steps whose every number lives on the device: learning rate, momentum, count of steps."""
@@ -134,7 +186,7 @@ class DeviceSteps(Steps):
         self._taken = 0
         self._generators = generators_of(model)
         if self.augment is not None:
-            self._generators += self.augment.generators
+            self._generators += self._augmenting
         self._room = GraphRoom(train.device)
         self._by_size: dict[int, tuple[torch.Tensor, Graphed]] = {}
 
@@ -148,6 +200,15 @@ class DeviceSteps(Steps):
         step()
         self.learning_rate = self.rates[self._taken]
         self._taken += 1
+
+    def _state_of_optimizer(self) -> Tree:
+        return self._taken, self._count, self._update.memory
+
+    def _put_optimizer_back(self, state: Tree) -> None:
+        self._taken, count, memory = state
+        self._count.copy_(count)
+        for values, kept in zip(self._update.memory, memory, strict=True):
+            values.copy_(kept)
 
     def close(self) -> None:
         for _, step in self._by_size.values():
@@ -165,16 +226,6 @@ class DeviceSteps(Steps):
             self._count += 1
         if self.average is not None:
             self.average.update()
-
-
-def generators_of(model: nn.Module) -> list[torch.Generator]:
-    """The generators from which a model draws: dropout's, those of norms, and a lent one."""
-    dropouts = [layer for layer in model.modules() if isinstance(layer, Dropout)]
-    drawn = [each for dropout in dropouts for each in dropout.generators]
-    norms = [getattr(layer, "generator", None) for layer in model.modules()]
-    lent = [lent_generator(layer) for layer in model.modules()]
-    others = [each for each in (*norms, *lent) if isinstance(each, torch.Generator)]
-    return list(dict.fromkeys([*drawn, *others]))
 
 
 def by_member(logits: torch.Tensor, members: int) -> torch.Tensor:

@@ -1,7 +1,5 @@
 """One trial, or a fleet of them: from the description to the result."""
 
-import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -13,6 +11,7 @@ import torch
 from normscope.data import Dataset
 from normscope.experiment import (
     EpochRecord,
+    Keeping,
     Predictions,
     ProbePlan,
     Probes,
@@ -24,9 +23,11 @@ from normscope.experiment import (
 from normscope.models.layers import set_dropout
 from normscope.models.making import Made, make_network, original_of
 from normscope.norms import GIVEN, asked
+from normscope.training.checkpoints import Keeper, Unfit, keeping_nothing
 from normscope.training.collapse import why_collapsed
 from normscope.training.device import repeatable_cudnn
 from normscope.training.environment import environment
+from normscope.training.failure import reason_of
 from normscope.training.fleet import join, separate
 from normscope.training.forward import with_fastest_forward
 from normscope.training.loop import Diverged, fit_fleet, step_memory_mib
@@ -46,13 +47,17 @@ def run_trial(
     device: torch.device,
     on_epoch: Callable[[EpochRecord], None] = lambda record: None,
     probes: ProbePlan = NO_PROBES,
+    keeping: Keeping | None = None,
 ) -> Result:
     """Train and test one network. Failure is data: what goes wrong is in the result's status.
 
     The same trial gives the same bits on the same device with the same number of threads, whatever
-    probes are taken.
+    probes are taken, and wherever it was stopped meanwhile.
     """
-    return run_fleet([trial], dataset, device, lambda trial, record: on_epoch(record), probes)[0]
+    (result,) = run_fleet(
+        [trial], dataset, device, lambda trial, record: on_epoch(record), probes, keeping
+    )
+    return result
 
 
 def run_fleet(
@@ -61,13 +66,18 @@ def run_fleet(
     device: torch.device,
     on_epoch: Callable[[Trial, EpochRecord], None] = lambda trial, record: None,
     probes: ProbePlan = NO_PROBES,
+    keeping: Keeping | None = None,
 ) -> list[Result]:
     """Train and test the networks of trials that differ in nothing but the seed, all at once.
 
     Each is trained as it would be alone, but for the last bits of its sums. What raises is the
-    outcome of all of them; a member that diverges or collapses leaves the others alone.
+    outcome of all of them; a member that diverges or collapses leaves the others alone. With
+    `keeping` their state is kept while they train, and they go on from the one that an earlier try
+    left; `on_epoch` is then told of the epochs before, too.
     """
+    plan = NO_PROBES if trials[0].validation else probes
     here = environment(device, trials[0].recipe.precision, len(trials))
+    keeper = Keeper.of(keeping, trials, here, plan)
     histories: list[list[EpochRecord]] = [[] for _ in trials]
 
     def keep(member: int, record: EpochRecord) -> None:
@@ -77,27 +87,27 @@ def run_fleet(
         except Exception as error:
             raise _ObserverFailed from error
 
-    started, clock = datetime.now(timezone.utc), time.perf_counter()
     try:
-        outcomes = _train(trials, dataset, device, keep, histories, probes)
+        outcomes = _train(trials, dataset, device, keep, histories, plan, keeper)
     except _ObserverFailed as failure:  # no outcome of a trial: a closed terminal, a full disk
         raise failure.__cause__ or failure from None
     except Exception as error:  # whatever a model or a device raises is the trials' outcome
-        outcomes = [_Outcome("failed", _reason(error, len(trials)))] * len(trials)
-    seconds = (time.perf_counter() - clock) / len(trials)
+        outcomes = [_Outcome("failed", reason_of(error, trials, dataset))] * len(trials)
+    seconds = keeper.seconds / len(trials)
     return [
         Result(
             trial=trial,
             status=outcome.status,
             history=tuple(history),
             error=outcome.error,
-            started=started.isoformat(timespec="seconds"),
+            started=keeper.started,
             seconds=seconds,
             environment=here,
             peak_memory_mib=outcome.peak_memory_mib,
             predictions=None if trial.validation else outcome.predictions,
             weights=None if trial.validation else outcome.weights,
             probes=outcome.probes,
+            notices=tuple(keeper.notices) if trial is trials[0] else (),  # each is said once
         )
         for trial, history, outcome in zip(trials, histories, outcomes, strict=True)
     ]
@@ -122,29 +132,49 @@ def _train(
     on_epoch: Callable[[int, EpochRecord], None],
     histories: Sequence[Sequence[EpochRecord]],
     probes: ProbePlan,
+    keeper: Keeper,
 ) -> list[_Outcome]:
     """The networks of the trials, built, joined, trained and tested.
 
-    `on_epoch` keeps the records of each trial in `histories`, by which its outcome is judged.
+    `on_epoch` keeps the records of each trial in `histories`, by which its outcome is judged. If
+    the state that the keeper has found does not fit the networks, they are built anew.
     """
-    recipe, validation = trials[0].recipe, trials[0].validation
+    try:
+        return _train_once(trials, dataset, device, on_epoch, histories, probes, keeper)
+    except Unfit as error:  # which is known before anything is told
+        keeper.leave_aside(error)
+        return _train_once(trials, dataset, device, on_epoch, histories, probes, keeper)
+
+
+def _train_once(
+    trials: Sequence[Trial],
+    dataset: Dataset,
+    device: torch.device,
+    on_epoch: Callable[[int, EpochRecord], None],
+    histories: Sequence[Sequence[EpochRecord]],
+    probes: ProbePlan,
+    keeper: Keeper,
+) -> list[_Outcome]:
+    recipe = trials[0].recipe
     splits = Splits.of(dataset.of(trials[0]), device)
 
     def make(some: Sequence[Trial], train: bool) -> list[Built]:
         built = [build(trial, splits.train, len(dataset.class_names)) for trial in some]
         if train:
-            twins = _fit(some, built, splits, lambda member, record: None, NO_PROBES)
+            twins = _fit(
+                some, built, splits, lambda member, record: None, NO_PROBES, keeping_nothing()
+            )
             for trial, logits in zip(some, twins.logits, strict=True):
                 if isinstance(logits, Diverged):
                     raise RuntimeError(f"the twin {trial.id} diverged, so it orders no channels")
         return built
 
-    if asked(trials[0].norm).order == GIVEN:
+    # Weights that are kept are in the order that was found when their training began.
+    if asked(trials[0].norm).order == GIVEN or keeper.has_found:
         built = make(trials, train=False)
     else:
         built = regrouped(trials, splits.train, make)
-    plan = NO_PROBES if validation else probes
-    fitted = _fit(trials, built, splits, on_epoch, plan)
+    fitted = _fit(trials, built, splits, on_epoch, probes, keeper)
     weights = [_weights(each.model) for each in built]
     with repeatable_cudnn():
         memory = step_memory_mib(fitted.network, splits.train, recipe, len(trials))
@@ -176,6 +206,7 @@ def _fit(
     splits: Splits,
     on_epoch: Callable[[int, EpochRecord], None],
     probes: ProbePlan,
+    keeper: Keeper,
 ) -> _Fitted:
     """Train networks in place, joined where there are several."""
     device, recipe = splits.train.device, trials[0].recipe
@@ -191,7 +222,7 @@ def _fit(
 
     probing = Probing(probes, trials, built, splits, give_back)
     with repeatable_cudnn():
-        logits = fit_fleet(network, splits, recipe, orders, on_epoch, augment, probing)
+        logits = fit_fleet(network, splits, recipe, orders, on_epoch, augment, probing, keeper)
         give_back()
     return _Fitted(network, logits, probing.outcomes())
 
@@ -295,15 +326,6 @@ def _predictions(logits: torch.Tensor) -> Predictions:
         classes=logits.argmax(dim=1).numpy(force=True),
         logits=logits.numpy(force=True).clip(-largest, largest).astype(np.float16),
     )
-
-
-def _reason(error: Exception, members: int) -> str:
-    """The traceback, and what to do about a GPU that is too small for a fleet."""
-    reason = traceback.format_exc()
-    if isinstance(error, torch.cuda.OutOfMemoryError) and members > 1:
-        reason += f"{members} trials at once are too many for the memory of this GPU; "
-        reason += f"use --workers {members // 2}"
-    return reason
 
 
 class _ObserverFailed(Exception):

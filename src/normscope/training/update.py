@@ -38,6 +38,11 @@ class SgdUpdate:
         self.velocities = [torch.zeros_like(p) for p in parameters]
         self.rates, self.momenta = _table(rates, parameters), _table(momenta, parameters)
 
+    @property
+    def memory(self) -> Tensors:
+        """What it remembers of the steps before, changed in place."""
+        return self.velocities
+
     def __call__(self, gradients: Tensors, count: torch.Tensor) -> None:
         """Take step number `count`, int64, counted from 0."""
         momentum = self.momenta.take(count)
@@ -82,6 +87,11 @@ class AdamWUpdate:
         self.remains = _table([1 - rate * recipe.weight_decay for rate in rates], parameters)
         self.scales = _table([rate / (1 - beta1**t) for rate, beta1, t in steps], parameters)
         self.roots = _table([1 / math.sqrt(1 - BETA2**t) for _, _, t in steps], parameters)
+
+    @property
+    def memory(self) -> Tensors:
+        """What it remembers of the steps before, changed in place."""
+        return [*self.means, *self.squares]
 
     def __call__(self, gradients: Tensors, count: torch.Tensor) -> None:
         """Take step number `count`, int64, counted from 0."""
