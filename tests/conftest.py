@@ -1,10 +1,14 @@
 """What several test modules share: a small data set, and the real one where a user keeps it."""
 
 import os
+import secrets
 
 # Networks this small gain nothing from a second thread, and lose much beside another job. It must
 # be said before torch is imported, and holds for the commands that the tests start as well.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+# Likewise, before Ray is imported: no test's cluster takes tasks from anybody else on the network.
+os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 import subprocess
 import sys

@@ -106,6 +106,28 @@ def noting_its_score(trials, *, on_epoch):
     return [made_result(trial, history=[epoch(1)], error=score) for trial in trials]
 
 
+def killed(trials, *, on_epoch, notes: Path, times: int):
+    """The first `times` workers that try the first trial of gn die in the midst of it."""
+    if ("gn", 0) in [(trial.norm, trial.seed) for trial in trials]:
+        on_epoch(trials[0], epoch(1))
+        attempt = len(list(notes.glob("attempt*"))) + 1
+        (notes / f"attempt{attempt}").touch()
+        if attempt <= times:
+            time.sleep(0.5)  # for what was told to arrive
+            os.kill(os.getpid(), signal.SIGKILL)
+    return ordinary(notes)(trials, on_epoch=on_epoch)
+
+
+def held(trials, *, on_epoch, notes: Path, go: Path):
+    """An epoch of each, and the rest when the file `go` is there."""
+    on_epoch(trials[0], epoch(1))
+    deadline = time.monotonic() + PATIENCE_S
+    while not go.exists():
+        assert time.monotonic() < deadline, "nobody said go"
+        time.sleep(0.01)
+    return ordinary(notes)(trials, on_epoch=on_epoch)
+
+
 def waiting_at_the_last(trials, *, on_epoch, go: Path):
     """The group of the last trial ends when the file `go` is there; the others at once."""
     deadline = time.monotonic() + PATIENCE_S

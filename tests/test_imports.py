@@ -38,7 +38,8 @@ ALLOWED = {
 }
 ALLOWED["study"] = set(ALLOWED)
 ALLOWED["cli"] = (ALLOWED["study"] | {"study"}) - {"store"}
-ALLOWED["__init__"] = {"data", "experiment", "models", "norms", "probes", "study", "version"}
+ALLOWED["__init__"] = {"data", "executors", "experiment", "models", "norms", "probes", "study"}
+ALLOWED["__init__"] |= {"version"}
 ALLOWED["__main__"] = {"cli"}
 
 RESULTS_SIDE = [
@@ -112,6 +113,13 @@ def test_help_imports_nothing_heavy():
 def test_the_package_never_imports(module):
     for path in FILES:
         assert not any(name.split(".")[0] == module for name in imports_of(path)), path
+
+
+def test_ray_is_an_extra_that_one_file_imports_when_it_is_needed():
+    named = [path for path in FILES if any(n.split(".")[0] == "ray" for n in imports_of(path))]
+    assert [path.relative_to(PACKAGE).as_posix() for path in named] == ["executors/ray.py"]
+    code = "import sys, normscope.study.compare; sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_captum_is_an_extra_that_one_file_imports_when_it_is_needed():

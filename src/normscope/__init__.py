@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from normscope import norms
     from normscope.data import load_dataset
     from normscope.errors import NormscopeError, RunError, UsageError
+    from normscope.executors.ray import OnRay
     from normscope.experiment import RECIPES, Design, Experiment, Recipe
     from normscope.models.convert import Conversion, convert
     from normscope.models.summary import summarize
@@ -34,6 +35,7 @@ __all__ = [
     "Design",
     "Experiment",
     "NormscopeError",
+    "OnRay",
     "Recipe",
     "RunError",
     "UsageError",
@@ -59,6 +61,7 @@ _HOMES = {
     "RECIPES": "normscope.experiment",
     "Recipe": "normscope.experiment",
     "NormscopeError": "normscope.errors",
+    "OnRay": "normscope.executors.ray",
     "RunError": "normscope.errors",
     "UsageError": "normscope.errors",
     "compare": "normscope.study.compare",

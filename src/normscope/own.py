@@ -5,14 +5,18 @@ stands for changes when its source is edited, so each comes with a fingerprint: 
 the files beside it that it imports, or the version of the package that it was installed with.
 """
 
+import atexit
 import hashlib
 import importlib
 import importlib.util
+import shutil
+import socket
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import SourceFileLoader
@@ -61,6 +65,52 @@ class OwnCode:
     def content(self) -> dict[str, bytes]:
         """The files of its source, by name."""
         return {file: (self.root / file).read_bytes() for file in self.files}
+
+
+def brought(code: OwnCode, content: Mapping[str, bytes]) -> OwnCode:
+    """The same code on whatever machine: where its files are missing, `content` stands in.
+
+    Raises `RunError` if it is of a package that this machine has not, or in another version.
+    """
+    if not code.files:
+        _check_installed(code)
+        return code
+    if _is_there(code):
+        return code
+    root = _own_folder() / code.fingerprint
+    for file, source in content.items():
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).write_bytes(source)
+    return replace(code, root=root)
+
+
+def _is_there(code: OwnCode) -> bool:
+    files = [code.root / file for file in code.files]
+    there = all(file.is_file() for file in files)
+    return there and _fingerprint(code.root, code.files) == code.fingerprint
+
+
+@cache
+def _own_folder() -> Path:
+    """Of this process alone, for what is in it is run; gone when the process ends."""
+    folder = tempfile.mkdtemp(prefix="normscope-own-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
+def _check_installed(code: OwnCode) -> None:
+    from importlib.metadata import PackageNotFoundError, version  # slow to import
+
+    name, _, needed = code.fingerprint.rpartition(" ")
+    try:
+        installed = version(name)
+    except PackageNotFoundError:
+        installed = "not installed"
+    if installed != needed:
+        raise RunError(
+            f"{code.home} is of {name} {needed}, which on {socket.gethostname()} is {installed}; "
+            "install that version on every machine that runs trials"
+        )
 
 
 def is_home(name: str) -> bool:

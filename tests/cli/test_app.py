@@ -22,7 +22,8 @@ def test_version_and_help(process):
     options = (
         "dataset data-dir model norms baseline recipe set seeds epochs batch-size batch-sizes "
         "protocol until-decided max-seeds budget margin alpha level train-limit test-limit device "
-        "precision workers out config dry-run json debug"
+        "precision workers executor address cpus-per-trial gpus-per-trial out config dry-run json "
+        "debug"
     )
     for option in options.split():
         assert f"--{option}" in shown
@@ -169,6 +170,13 @@ def test_ctrl_c_keeps_what_was_trained_and_says_how_to_go_on(tmp_path, environme
         (["--config", "none.toml"], "cannot read the config file none.toml"),
         (["--out", "a-file"], "a-file is a file"),
         (["--seeds", "1000000000"], "--seeds 1000000000: should be less than"),
+        (["--executor", "rey"], "unknown executor 'rey'; known: inline, processes, fleet, ray"),
+        (["--address", "auto"], "--address is for trials on Ray; add --executor ray"),
+        (
+            ["--executor", "fleet", "--gpus-per-trial", "1"],
+            "--gpus-per-trial is for trials on Ray; add --executor ray",
+        ),
+        (["--executor", "ray", "--cpus-per-trial", "0"], "give --cpus-per-trial"),
     ],
 )
 def test_bad_usage(normscope, tmp_path, arguments, message):

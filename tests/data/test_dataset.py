@@ -50,6 +50,13 @@ def test_what_is_no_piece_of_the_file_travels_as_bytes(mapped, part):
     np.testing.assert_array_equal(again.train_images, dataset.train_images[part])
 
 
+def test_by_content_a_memory_map_needs_no_file_where_it_arrives(mapped, tmp_path):
+    dataset, travelling = mapped
+    packed = pickle.dumps(travelling.by_content())
+    (tmp_path / "images.npy").unlink()
+    assert pickle.loads(packed).facts() == dataset.facts()  # noqa: S301 - ours
+
+
 def test_torch_takes_the_map_without_a_copy_or_a_warning(mapped):
     again = pickle.loads(pickle.dumps(mapped[1]))  # noqa: S301 - ours
     tensor = torch.from_numpy(again.train_images)

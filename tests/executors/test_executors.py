@@ -52,6 +52,8 @@ def importable(monkeypatch):
 
 @pytest.fixture(params=EXECUTORS)
 def kind(request):
+    if request.param == "ray":
+        request.getfixturevalue("ray_cluster")
     return EXECUTORS[request.param]
 
 
@@ -68,7 +70,8 @@ def test_every_trial_is_run_once_and_told_of(executor, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == {trial.id for trial in TRIALS}
     for trial in TRIALS:
         assert watcher.of(trial) == list(range(EPOCHS + 1))
-    assert watcher.seen[0] == (TRIALS[0], 0)
+    if executor.at_once == 1:
+        assert [trial for trial, epoch in watcher.seen if epoch == 0] == TRIALS
 
 
 def test_nothing_to_do(executor, tmp_path):

@@ -3,17 +3,21 @@
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
 
 import normscope
 from normscope.errors import RunError, UsageError
+from normscope.experiment.plan import plan
 from normscope.experiment.reading import read_experiment
 from normscope.norms import NORMS, asked, register
-from normscope.own import OwnCode, find
+from normscope.own import OwnCode, brought, find
 from normscope.study.checks import check
 from normscope.study.comparison import Comparison
+from normscope.study.own import Knowing
 
 NORM = """
 from torch import nn
@@ -205,8 +209,6 @@ def test_folders_do_not_take_each_others_norms(folder, undrawn):
 def test_the_id_of_a_trial_covers_the_source(folder):
     def id_of():
         checked = check(small("my.py:CustomNorm"), out=folder / "e")
-        from normscope.experiment.plan import plan
-
         return plan(checked.experiment)[0].id
 
     first = id_of()
@@ -220,6 +222,42 @@ def test_a_norm_that_is_edited_while_trials_run_fails_and_says_so(folder):
     (folder / "my.py").write_text(NORM + "# edited")
     with pytest.raises(RunError, match=r"my\.py:CustomNorm was edited while trials ran"):
         norm(8)
+
+
+def sent(norm, folder):
+    """A work that tells the eps of a norm, as another process gets it."""
+    checked = check(small(norm), out=folder / "e")
+    trials = plan(checked.experiment)
+    work = pickle.dumps(Knowing.of(trials, partial(eps_of, trials[0].norm)))
+    NORMS.clear()
+    return pickle.loads(work)  # noqa: S301
+
+
+def test_its_source_travels_to_where_its_files_are_not(folder):
+    work = sent("my.py:CustomNorm", folder)
+    (folder / "my.py").unlink()
+    (folder / "beside.py").unlink()
+    NORMS.clear()
+    assert work() == 1e-5
+    assert work() == 1e-5  # a worker is given several groups
+
+
+def test_where_its_files_are_others_its_source_is_used(folder):
+    work = sent("my.py:CustomNorm", folder)
+    (folder / "beside.py").write_text("EPS = 1e-4\n")
+    assert work() == 1e-5
+
+
+@pytest.mark.parametrize(
+    ("package", "told"),
+    [
+        ("torch 2.0.0", r"torch\.nn:BatchNorm2d is of torch 2\.0\.0, which on .* is 2\."),
+        ("not-there 1.0", r"not-there 1\.0, which on .* is not installed; install that version"),
+    ],
+)
+def test_a_package_that_is_not_here_in_that_version_is_told(package, told):
+    with pytest.raises(RunError, match=told):
+        brought(replace(find("torch.nn:BatchNorm2d"), fingerprint=package), {})
 
 
 # -- registered ------------------------------------------------------------------------------------

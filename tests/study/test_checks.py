@@ -210,11 +210,11 @@ def test_own_norms_and_models_need_one_worker(monkeypatch, tmp_path):
     monkeypatch.setitem(NORMS, "mine", group_norm)
     monkeypatch.setattr("normscope.study.placement.available_cores", lambda: 2)
     experiment = small(norms=["bn", "mine"])
-    with pytest.raises(UsageError, match=r"mine is of your own program.*--workers 1"):
+    with pytest.raises(UsageError, match=r"mine is of your own program.*--executor inline"):
         checked(experiment, tmp_path / "e", workers=2)
     checked(experiment, tmp_path / "e")
     monkeypatch.setitem(normscope.models.MODELS, "net", normscope.models.MODELS["s8"].__call__)
-    with pytest.raises(UsageError, match=r"net is of your own program.*--workers 1"):
+    with pytest.raises(UsageError, match=r"net is of your own program.*--executor inline"):
         checked(small(model="net"), tmp_path / "e", workers=2)
 
 

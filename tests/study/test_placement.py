@@ -4,11 +4,14 @@ import pytest
 import torch
 from report_fakes import make_experiment, make_labels, make_result
 
+from normscope.errors import UsageError
+from normscope.executors.ray import Node, OnRay
 from normscope.experiment import ProbePlan
 from normscope.experiment.plan import plan
 from normscope.observers import Observer
 from normscope.study import placement
 from normscope.study.placement import Machine, place
+from normscope.training.trial import lost_trial
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 TRIALS = plan(make_experiment(norms=("bn", "gn"), seeds=3))
@@ -25,13 +28,80 @@ def eight_cores(monkeypatch):
         (Machine(CPU, None), "processes", 6, 1),  # no more than there are trials
         (Machine(CPU, 2), "processes", 2, 4),
         (Machine(CPU, 1), "inline", 1, 1),
-        (Machine(CUDA, None), "fleets", 3, 8),
+        (Machine(CUDA, None), "fleet", 3, 8),
     ],
 )
 def test_each_machine_has_its_executor_and_its_share(machine, executor, at_once, threads):
     placed = place(TRIALS, TRIALS, machine)
     assert (machine.executor, placed.at_once, placed.threads) == (executor, at_once, threads)
     assert placed.words.startswith(f"{at_once} at a time on {machine.device.type}, fp32")
+
+
+@pytest.mark.parametrize(
+    ("device", "executor", "words"),
+    [
+        ("cpu", "inline", "1 at a time on cpu, fp32, threads: "),
+        ("cpu", "processes", "6 at a time on cpu, fp32, threads: 1 each, norms by "),
+        ("cpu", "fleet", "3 at a time on cpu, fp32, as one network"),
+    ],
+)
+def test_another_executor_is_chosen_by_its_name(device, executor, words):
+    placed = place(TRIALS, TRIALS, Machine.chosen(device, None, executor))
+    assert placed.words.startswith(words)
+
+
+NODES = (Node(4, 0), Node(2, 2))
+
+
+@pytest.mark.parametrize(
+    ("on_ray", "workers", "networks", "words"),
+    [
+        (OnRay(), None, 6,
+         "6 at a time on ray (2 nodes, 6 CPUs), fp32, threads: 1 each, norms by "),
+        (OnRay(), 2, 2,
+         "2 at a time on ray (2 nodes, 6 CPUs), fp32, threads: 1 each, norms by "),
+        (OnRay(cpus_per_trial=2), None, 3,
+         "3 at a time on ray (2 nodes, 6 CPUs), fp32, threads: 2 each, norms by "),
+        (OnRay(gpus_per_trial=1), None, 2,
+         "2 at a time on ray (2 nodes, 6 CPUs, 2 GPUs), fp32, each on a GPU"),
+        (OnRay(gpus_per_trial=0.5), None, 2,
+         "4 at a time on ray (2 nodes, 6 CPUs, 2 GPUs), fp32, 2 as one network"),
+    ],
+)  # fmt: skip
+def test_on_ray_the_cluster_and_what_a_trial_takes_of_it_say_how(on_ray, workers, networks, words):
+    device = CUDA if on_ray.gpus_per_trial else CPU
+    placed = place(TRIALS, TRIALS, Machine(device, workers, "ray", on_ray, NODES))
+    assert placed.words.startswith(words)
+    assert placed.networks_at_once == networks
+    assert placed.threads == on_ray.threads
+
+
+@pytest.mark.parametrize(
+    ("device", "workers", "executor", "message"),
+    [
+        ("cpu", None, "rey", "unknown executor 'rey'; known: inline, processes, fleet, ray; did"),
+        ("cpu", 2, "inline", "inline runs one trial at a time, not 2; leave out --workers"),
+        ("cuda", None, OnRay(), "on Ray a trial has the GPU that it reserves"),
+        ("cpu", None, OnRay(gpus_per_trial=0.5), "leave out --device cpu"),
+        ("cpu", None, OnRay(cpus_per_trial=9), "no node of the Ray cluster has room for a trial"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(device, workers, executor, message, monkeypatch):
+    nodes = [Node(8, 1)]
+    monkeypatch.setattr(placement, "nodes_of", lambda address, here: nodes)
+    with pytest.raises(UsageError, match=message):
+        Machine.chosen(device, workers, executor)
+
+
+def test_processes_do_not_share_a_gpu(monkeypatch):
+    monkeypatch.setattr(placement, "choose_device", lambda name: CUDA)
+    with pytest.raises(UsageError, match="processes share the cores of a CPU, not a GPU"):
+        Machine.chosen("auto", None, "processes")
+
+
+def test_a_trial_that_is_lost_with_a_gpu_of_another_machine_says_so():
+    assert lost_trial(CUDA, TRIALS[0], "gone", []).environment.device.lower() != "cpu"
+    assert Machine(CUDA, None).here.type == ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def test_threads_depend_on_the_whole_experiment_and_not_on_what_is_left():

@@ -13,17 +13,21 @@ import typer
 
 from normscope.cli import options
 from normscope.cli.options import (
+    Address,
     Alpha,
     AsJson,
     BatchSize,
     BatchSizes,
+    CpusPerTrial,
     DataDir,
     DatasetName,
     Debug,
     DeviceName,
     DryRun,
     Epochs,
+    ExecutorName,
     Folds,
+    GpusPerTrial,
     ImageSize,
     Levels,
     Margin,
@@ -41,6 +45,7 @@ from normscope.cli.options import (
     TrainLimit,
     Workers,
     errors_in_one_line,
+    executor_of,
 )
 from normscope.errors import RunError
 
@@ -49,6 +54,8 @@ from normscope.errors import RunError
 # ruff: noqa: UP045
 
 Outcome = TypeVar("Outcome")
+
+HERE = ("--data-dir", "--out", "--address")  # folders and a cluster that others do not have
 
 
 def compare(
@@ -126,6 +133,10 @@ def compare(
     ] = None,
     device: DeviceName = "auto",
     workers: Workers = None,
+    executor: ExecutorName = None,
+    address: Address = None,
+    cpus_per_trial: CpusPerTrial = None,
+    gpus_per_trial: GpusPerTrial = None,
     checkpoint_every: Annotated[
         Any,
         typer.Option(
@@ -201,6 +212,7 @@ def compare(
             data_dir=data_dir,
             device=device,
             workers=workers,
+            executor=executor_of(executor, address, cpus_per_trial, gpus_per_trial),
             design=design,
             budget_s=budget,
             probes=ProbePlan(
@@ -255,6 +267,10 @@ def investigate(
     test_limit: TestLimit = None,
     device: DeviceName = "auto",
     workers: Workers = None,
+    executor: ExecutorName = None,
+    address: Address = None,
+    cpus_per_trial: CpusPerTrial = None,
+    gpus_per_trial: GpusPerTrial = None,
     out: Out = None,
     dry_run: DryRun = False,
     as_json: AsJson = False,
@@ -297,6 +313,7 @@ def investigate(
             data_dir=data_dir,
             device=device,
             workers=workers,
+            executor=executor_of(executor, address, cpus_per_trial, gpus_per_trial),
             design_of=lambda folder: read_design(
                 kept_design(folder), margin_points=margin, alpha=alpha
             ),
@@ -458,12 +475,12 @@ def _say_how_to_go_on(folder: Path) -> None:
 
 
 def _repeatable(arguments: list[str]) -> str:
-    """The command for the report: without the folders, which are this machine's alone."""
+    """The command for the report: without what is this machine's alone."""
     kept, words = ["normscope"], iter(arguments)
     for word in words:
-        if word in ("--data-dir", "--out"):
+        if word in HERE:
             next(words, None)
-        elif not word.startswith(("--data-dir=", "--out=")):
+        elif not word.startswith(tuple(f"{option}=" for option in HERE)):
             kept.append(word)
     return shlex.join(kept)
 

@@ -24,6 +24,7 @@ class HelpWithNames(TyperCommand):
 def known_names() -> dict[str, str]:
     """The names in each table, separated by commas."""
     from normscope.data import DATASETS
+    from normscope.executors import EXECUTORS
     from normscope.experiment import RECIPES
     from normscope.experiment.investigations import INVESTIGATIONS
     from normscope.models import MODELS
@@ -36,6 +37,7 @@ def known_names() -> dict[str, str]:
         "datasets": DATASETS,
         "recipes": RECIPES,
         "probes": PROBES,
+        "executors": EXECUTORS,
         "investigations": INVESTIGATIONS,
     }
     return {

@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from normscope.errors import NormscopeError, UsageError
 from normscope.files import user_path
+
+if TYPE_CHECKING:
+    from normscope.executors.ray import OnRay
 
 # typer reads annotations at run time, on Python 3.10 too, hence Optional.
 # ruff: noqa: UP045
@@ -265,6 +268,38 @@ Workers = Annotated[
     typer.Option(help="Trials at once. Default: one per core of a CPU, 32 on a GPU.", min=1),
 ]
 
+ExecutorName = Annotated[
+    Optional[str],
+    typer.Option(
+        "--executor",
+        metavar="NAME",
+        help="Who runs the trials: one of {executors}. Default: what is fastest on this machine; "
+        "ray is for many (docs/cluster.md).",
+    ),
+]
+
+Address = Annotated[
+    Optional[str],
+    typer.Option(
+        metavar="auto|HOST:PORT",
+        help="The Ray cluster: the one that this machine is a node of, or its head. Default: a Ray "
+        "is started for this command.",
+    ),
+]
+
+CpusPerTrial = Annotated[
+    Optional[float],
+    typer.Option(help="Of a Ray cluster, and so many threads. Default: 1.", metavar="N"),
+]
+
+GpusPerTrial = Annotated[
+    Optional[float],
+    typer.Option(
+        help="Of a Ray cluster; 0.25 trains 4 trials on a GPU, as one network. Default: 0.",
+        metavar="N",
+    ),
+]
+
 Out = Annotated[
     Optional[Path],
     typer.Option(
@@ -278,6 +313,22 @@ Out = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Print the trials and their cost; train nothing.")
 ]
+
+
+def executor_of(
+    name: str | None, address: str | None, cpus: float | None, gpus: float | None
+) -> "str | OnRay | None":
+    """Who runs the trials; raises `UsageError` for options of Ray with another."""
+    values = {"address": address, "cpus_per_trial": cpus, "gpus_per_trial": gpus}
+    given = {option: value for option, value in values.items() if value is not None}
+    if name != "ray" and given:
+        option = next(iter(given)).replace("_", "-")
+        raise UsageError(f"--{option} is for trials on Ray; add --executor ray, or leave it out")
+    if name != "ray":
+        return name
+    from normscope.executors.ray import OnRay
+
+    return OnRay(**given)
 
 
 @contextmanager

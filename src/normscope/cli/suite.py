@@ -12,14 +12,18 @@ import typer
 from normscope.cli import options
 from normscope.cli.experiments import foresee_parts, raise_if_failed, watched
 from normscope.cli.options import (
+    Address,
     Alpha,
     AsJson,
     BatchSize,
+    CpusPerTrial,
     DataDir,
     Debug,
     DeviceName,
     DryRun,
     Epochs,
+    ExecutorName,
+    GpusPerTrial,
     Margin,
     MaxLr,
     Norms,
@@ -31,6 +35,7 @@ from normscope.cli.options import (
     TrainLimit,
     Workers,
     errors_in_one_line,
+    executor_of,
 )
 from normscope.errors import UsageError
 
@@ -83,6 +88,10 @@ def suite(
     test_limit: TestLimit = None,
     device: DeviceName = "auto",
     workers: Workers = None,
+    executor: ExecutorName = None,
+    address: Address = None,
+    cpus_per_trial: CpusPerTrial = None,
+    gpus_per_trial: GpusPerTrial = None,
     out: Annotated[
         Optional[Path],
         typer.Option(
@@ -134,6 +143,7 @@ def suite(
                 data_dir=data_dir,
                 device=device,
                 workers=workers,
+                executor=executor_of(executor, address, cpus_per_trial, gpus_per_trial),
                 design_of=lambda folder: read_design(
                     kept_design(folder),
                     until_decided=until_decided or None,

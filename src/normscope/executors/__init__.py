@@ -4,11 +4,13 @@ from normscope.executors.fleets import Fleets
 from normscope.executors.inline import Inline
 from normscope.executors.processes import Processes
 from normscope.executors.protocol import Executor, Work
+from normscope.executors.ray import Ray
 
 EXECUTORS: dict[str, type[Executor]] = {
     "inline": Inline,
     "processes": Processes,
-    "fleets": Fleets,
+    "fleet": Fleets,
+    "ray": Ray,
 }
 
 __all__ = ["EXECUTORS", "Executor", "Work"]

@@ -28,6 +28,7 @@ from normscope.study.own_images import named, notices_on_images, under_kept_name
 from normscope.words import counted
 
 if TYPE_CHECKING:
+    from normscope.executors.ray import OnRay
     from normscope.models.making import Made
     from normscope.study.placement import Machine
 
@@ -64,6 +65,7 @@ def check(
     data_dir: Path | str | None = None,
     device: str = "auto",
     workers: int | None = None,
+    executor: "str | OnRay | None" = None,
     design: Design | None = None,
     budget_s: float | None = None,
     probes: ProbePlan | Sequence[str] = NO_PROBES,
@@ -99,7 +101,7 @@ def check(
     check_sizes(merged, DATASETS[merged.dataset])
     own = own_names(merged)
     check_own_results(folder, merged, own)
-    machine = machine_for(device, workers)
+    machine = machine_for(device, workers, executor)
     machine.check(merged, own)
     made = check_fits(merged, DATASETS[merged.dataset])
     notices = (
@@ -116,17 +118,18 @@ def check(
     )  # fmt: skip
 
 
-def machine_for(device: str, workers: int | None) -> "Machine":
-    """The device "auto", "cpu" or "cuda", and how many trials at once.
+def machine_for(
+    device: str, workers: int | None, executor: "str | OnRay | None" = None
+) -> "Machine":
+    """The device "auto", "cpu" or "cuda", how many trials at once, and who runs them.
 
-    Raises `UsageError` if the device is not there, or for fewer than one trial.
+    Raises `UsageError` for what is not there or does not go together, and for no trial at once.
     """
     if workers is not None and workers < 1:
         raise UsageError(f"workers must be 1 or more, not {workers}")
     from normscope.study.placement import Machine
-    from normscope.training.device import choose_device
 
-    return Machine(choose_device(device), workers)
+    return Machine.chosen(device, workers, executor)
 
 
 def folder_of(experiment: Experiment, out: Path | str | None) -> Path:

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 from normscope.data import Dataset
+from normscope.executors.ray import OnRay
 from normscope.experiment import Design, Experiment, Keeping, ProbePlan, Trial
 from normscope.observers import Observer, PlainLines
 from normscope.stopping import uninterrupted
@@ -32,6 +33,7 @@ def compare(
     data_dir: Path | str | None = None,
     device: str = "auto",
     workers: int | None = None,
+    executor: str | OnRay | None = None,
     observer: Observer | None = None,
     command: str | None = None,
     design: Design | None = None,
@@ -43,14 +45,16 @@ def compare(
 
     `out` is the experiment's folder (default: ``runs/`` and the experiment's name), `data_dir` the
     first place to look for the data set, `device` "auto", "cpu" or "cuda", `workers` the number of
-    trials that run at once (default: one per core of a CPU, a fleet of 32 on a GPU); `observer` is
-    told of the progress (default: it prints a line per epoch); `command` is what the report gives
-    as the way to repeat the experiment (default: this call). `design` says how verdicts are
-    reached (default: the folder's alpha, margin and levels, fixed); until decided, 6 seeds are run
-    first, and nothing is begun that would probably end after `budget_s` seconds, but for the first
-    seeds. `probes` are names of `normscope.PROBES`, "default" or "all": what is measured inside the
-    networks that are trained now. It changes no result. The state of trials that train is kept
-    every `checkpoint_s` seconds (0: never), from which they go on if they are stopped.
+    trials that run at once (default: one per core of a CPU, a fleet of 32 on a GPU); `executor` is
+    who runs them: "inline", "processes", "fleet", "ray", or an `OnRay` that names a cluster
+    (default: what is fastest on this machine); `observer` is told of the progress (default: it
+    prints a line per epoch); `command` is what the report gives as the way to repeat the experiment
+    (default: this call). `design` says how verdicts are reached (default: the folder's alpha,
+    margin and levels, fixed); until decided, 6 seeds are run first, and nothing is begun that would
+    probably end after `budget_s` seconds, but for the first seeds. `probes` are names of
+    `normscope.PROBES`, "default" or "all": what is measured inside the networks that are trained
+    now. It changes no result. The state of trials that train is kept every `checkpoint_s` seconds
+    (0: never), from which they go on if they are stopped.
 
     Raises `UsageError` or `RunError`, in one line that says what to do; of the latter
     `EveryTrialFailed`, which holds the comparison, if there is nothing to compare. Every trial that
@@ -64,6 +68,7 @@ def compare(
         data_dir=data_dir,
         device=device,
         workers=workers,
+        executor=executor,
         design=design,
         budget_s=budget_s,
         probes=probes,
@@ -81,8 +86,12 @@ def carry_out(checked: Checked, observer: Observer, command: str) -> Comparison:
     dataset = load(checked.asked, checked.data_dir, observer)
     with Store.lock(checked.folder):
         store = open_folder(checked, dataset, observer, command)
-        with heartbeat(store.folder, observer) as heard, pictures_kept(store, dataset):
-            machine = checked.machine
+        machine = checked.machine
+        with (
+            machine.connected(),
+            heartbeat(store.folder, observer) as heard,
+            pictures_kept(store, dataset),
+        ):
             due = rounds(store, checked.design, checked.budget_s, machine.at_once, heard)
             run(store, checked, dataset, heard, due)
         keep_costs(store, checked, dataset, observer)

@@ -109,7 +109,7 @@ def _measure(
     checked: Checked, dataset: Dataset, norms: tuple[str, ...], threads: int, rounds: int
 ) -> Costs:
     trials = _trials(checked.experiment, norms)
-    return measure_costs(trials, dataset, checked.machine.device, threads, rounds)
+    return measure_costs(trials, dataset, checked.machine.here, threads, rounds)
 
 
 def _trials(experiment: Experiment, norms: tuple[str, ...]) -> list[Trial]:

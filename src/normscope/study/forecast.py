@@ -49,8 +49,7 @@ def forecast(checked: Checked) -> Forecast:
     placement = place(trials, todo, checked.machine)
     costs = _costs(checked, todo, placement.threads)
     # What a fleet saves is not known before it runs.
-    at_once = 1 if checked.machine.on_gpu else placement.at_once
-    seconds = sum(cost.seconds for cost in costs) / at_once
+    seconds = sum(cost.seconds for cost in costs) / placement.networks_at_once
     return Forecast(
         folder=checked.folder,
         trials=tuple(trials),
@@ -91,7 +90,7 @@ def _costs(checked: Checked, todo: Sequence[Trial], threads: int) -> list[Cost]:
     """The cost of every trial to be run; one of each norm and batch size is timed."""
     experiment, source = checked.experiment, DATASETS[checked.experiment.dataset]
     sizes = sizes_of(experiment, source)
-    estimate = partial(estimate_trial, device=checked.machine.device, threads=threads)
+    estimate = partial(estimate_trial, device=checked.machine.here, threads=threads)
     kinds = {(t.norm, t.recipe.batch_size): t for t in todo[::-1]}
     size = DataSize(*sizes, source.num_classes, source.image_shape)
     costs = {kind: estimate(t, size) for kind, t in kinds.items()}

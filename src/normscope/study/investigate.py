@@ -6,6 +6,7 @@ from pathlib import Path
 
 from normscope.analysis.why import ACROSS, READINGS, Reading
 from normscope.errors import UsageError, lookup
+from normscope.executors.ray import OnRay
 from normscope.experiment import Design, Experiment, ProbePlan
 from normscope.experiment.investigations import INVESTIGATIONS, WHOLE, Investigation
 from normscope.files import user_path
@@ -52,6 +53,7 @@ def investigate(
     data_dir: Path | str | None = None,
     device: str = "auto",
     workers: int | None = None,
+    executor: str | OnRay | None = None,
     observer: Observer | None = None,
     command: str | None = None,
     design: Design | None = None,
@@ -73,6 +75,7 @@ def investigate(
         data_dir=data_dir,
         device=device,
         workers=workers,
+        executor=executor,
         design_of=lambda folder: design,
         observer=observer,
     )
@@ -88,6 +91,7 @@ def plan(
     data_dir: Path | str | None = None,
     device: str = "auto",
     workers: int | None = None,
+    executor: str | OnRay | None = None,
     design_of: Callable[[Path], Design | None] = lambda folder: None,
     observer: Observer | None = None,
 ) -> Planned:
@@ -109,6 +113,7 @@ def plan(
             data_dir=data_dir,
             device=device,
             workers=workers,
+            executor=executor,
             design=design_of(folders[part]),
             probes=ProbePlan(investigation.probes, images=investigation.images),
         )

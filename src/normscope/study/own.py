@@ -10,7 +10,7 @@ from normscope.experiment import Experiment, Source, Trial
 from normscope.models import MODELS
 from normscope.norms import NORMS, asked, means_another, parse, renamed
 from normscope.norms.own import REGISTERED, own_norms
-from normscope.own import OwnCode, at, find, is_home
+from normscope.own import OwnCode, at, brought, find, is_home
 from normscope.store.folder import ExperimentFolder
 from normscope.store.header import Header
 
@@ -19,26 +19,28 @@ from normscope.store.header import Header
 class Knowing:
     """Does its `work` where a user's norms and networks are in the tables, in whatever process.
 
-    Of these another process knows nothing by itself.
+    Of these another process knows nothing by itself, and another machine has not even the files:
+    `sources` are these, by fingerprint and by name.
     """
 
     norms: Mapping[str, OwnCode]
     models: Mapping[str, OwnCode]
+    sources: Mapping[str, Mapping[str, bytes]]
     work: Callable
 
     @classmethod
     def of(cls, trials: Sequence[Trial], work: Callable) -> "Knowing":
         """What the trials need."""
-        models = {trial.model: MODELS[trial.model] for trial in trials}
-        return cls(
-            own_norms([parse(trial.norm).name for trial in trials]),
-            {name: model for name, model in models.items() if isinstance(model, OwnCode)},
-            work,
-        )
+        used = {trial.model: MODELS[trial.model] for trial in trials}
+        models = {name: model for name, model in used.items() if isinstance(model, OwnCode)}
+        norms = own_norms([parse(trial.norm).name for trial in trials])
+        codes = (*norms.values(), *models.values())
+        return cls(norms, models, {code.fingerprint: code.content() for code in codes}, work)
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        NORMS.update(self.norms)
-        MODELS.update(self.models)
+        for table, codes in ((NORMS, self.norms), (MODELS, self.models)):
+            for name, code in codes.items():
+                table[name] = brought(code, self.sources[code.fingerprint])
         return self.work(*arguments, **options)
 
 

@@ -1,6 +1,7 @@
 """Which executor runs trials on which machine, and what share of it each trial gets."""
 
 from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,35 +9,85 @@ import torch
 from torch import nn
 
 from normscope.data import Dataset
-from normscope.errors import UsageError
-from normscope.executors import EXECUTORS
+from normscope.errors import UsageError, lookup
+from normscope.executors import EXECUTORS, Executor
 from normscope.executors.cores import available_cores
 from normscope.executors.fleets import fleets
+from normscope.executors.ray import LOCAL, Node, OnRay, Ray, connected, nodes_of
 from normscope.experiment import Experiment, Keeping, ProbePlan, Result, Trial
 from normscope.observers import Observer
 from normscope.study.own import Knowing
-from normscope.training.device import check_precision, torch_threads
+from normscope.training.device import check_precision, choose_device, torch_threads
 from normscope.training.forward import fused_norms, kernels_for
 from normscope.training.trial import lost_trial, run_fleet
+from normscope.words import counted
 
 FLEET = 32  # trials at once on a GPU, unless said otherwise; by estimate 20 GB of its memory
 
 
 @dataclass(frozen=True)
 class Machine:
-    """What trials may use: a device, and the number of trials at once (None: what is usual)."""
+    """What trials may use: a device, and the number of trials at once (None: what is usual).
+
+    `asked` is the entry of `EXECUTORS` that the user chose, if any. On Ray, `on_ray` says what each
+    trial takes of which cluster, and `nodes` what the cluster had when it was looked at.
+    """
 
     device: torch.device
     workers: int | None
+    asked: str | None = None
+    on_ray: OnRay = LOCAL
+    nodes: tuple[Node, ...] = ()
+
+    @classmethod
+    def chosen(cls, device: str, workers: int | None, executor: str | OnRay | None) -> "Machine":
+        """The device "auto", "cpu" or "cuda", so many trials at once, and who runs them.
+
+        A cluster is looked at. Raises `UsageError` for what is not there or does not go together.
+        """
+        if executor == "ray" or isinstance(executor, OnRay):
+            on_ray = executor if isinstance(executor, OnRay) else LOCAL
+            here = Node(available_cores(), torch.cuda.device_count())
+            nodes = tuple(nodes_of(on_ray.address, here))
+            on_ray.room(nodes)
+            return cls(_device_on(on_ray, device), workers, "ray", on_ray, nodes)
+        if executor is not None:
+            lookup(EXECUTORS, "executor", executor)
+        machine = cls(choose_device(device), workers, executor)
+        if executor == "inline" and (workers or 1) > 1:
+            raise UsageError(
+                f"inline runs one trial at a time, not {workers}; leave out --workers, or choose "
+                "--executor processes or fleet"
+            )
+        if executor == "processes" and machine.on_gpu:
+            raise UsageError(
+                "processes share the cores of a CPU, not a GPU; choose --executor fleet or inline, "
+                "or --device cpu"
+            )
+        return machine
 
     @property
     def at_once(self) -> int:
         """How many trials run at once, unless there are fewer."""
-        return self.workers or (FLEET if self.on_gpu else available_cores())
+        if self.executor == "ray":
+            room = self.on_ray.room(self.nodes)
+            return min(room, self.workers or room)
+        if self.executor == "inline":
+            return 1
+        return self.workers or (FLEET if self.executor == "fleet" else available_cores())
 
     @property
     def on_gpu(self) -> bool:
         return self.device.type == "cuda"
+
+    @property
+    def here(self) -> torch.device:
+        """The device of this process, which on Ray may lack the GPU that its trials have."""
+        return self.device if torch.cuda.is_available() else torch.device("cpu")
+
+    def connected(self) -> AbstractContextManager[None]:
+        """Within it the cluster stays the same one from round to round, if trials run on Ray."""
+        return connected(self.on_ray.address) if self.executor == "ray" else nullcontext()
 
     def fused_norms(self, network: nn.Module) -> int | None:
         """How many of its norm layers run in fused passes; None if none ever do here."""
@@ -44,9 +95,11 @@ class Machine:
 
     @property
     def executor(self) -> str:
-        """The entry of `EXECUTORS` that is fastest here."""
+        """The entry of `EXECUTORS` that was chosen, or is fastest here."""
+        if self.asked:
+            return self.asked
         if self.on_gpu:
-            return "fleets"
+            return "fleet"
         return "inline" if self.workers == 1 or available_cores() == 1 else "processes"
 
     def check(self, experiment: Experiment, own: Sequence[str]) -> None:
@@ -54,12 +107,13 @@ class Machine:
 
         `own`: the model and norms that a script added to a table, which workers lack.
         """
-        check_precision(experiment.recipe.precision, self.device)
+        if self.here == self.device:  # of the GPUs of a cluster nothing is known here
+            check_precision(experiment.recipe.precision, self.device)
         used = [name for name in (experiment.model, *experiment.norms) if name in own]
-        if used and self.executor == "processes":
+        if used and self.executor in ("processes", "ray"):
             raise UsageError(
                 f"{used[0]} is of your own program, which worker processes do not see; use "
-                "--workers 1 (workers=1)"
+                '--executor inline (executor="inline")'
             )
 
 
@@ -82,14 +136,29 @@ class Placement:
         keeping: Keeping | None = None,
     ) -> Generator[Result]:
         """The results as they come; closing the generator stops what still runs."""
+        if self.machine.executor == "ray":
+            dataset = dataset.by_content()
         device = self.machine.device
-        executor = EXECUTORS[self.machine.executor](
-            at_once=self.at_once, threads=self.threads, when_lost=partial(lost_trial, device)
-        )
         run = partial(run_fleet, dataset=dataset, device=device, probes=probes, keeping=keeping)
         work = Knowing.of(todo, run)
         with torch_threads(self.threads if self.machine.executor == "inline" else _own_threads()):
-            yield from executor.run(work, todo, observer)
+            yield from self._executor(todo).run(work, todo, observer)
+
+    def _executor(self, todo: Sequence[Trial]) -> Executor:
+        when_lost = partial(lost_trial, self.machine.device)
+        if self.machine.executor == "ray":
+            # All are submitted, so that a node that joins finds trials to run.
+            at_once, cluster = self.machine.workers or len(todo), self.machine.on_ray
+            return Ray(at_once=at_once, threads=self.threads, when_lost=when_lost, cluster=cluster)
+        make = EXECUTORS[self.machine.executor]
+        return make(at_once=self.at_once, threads=self.threads, when_lost=when_lost)
+
+    @property
+    def networks_at_once(self) -> int:
+        """How many networks train at once; a fleet is one."""
+        if self.machine.executor == "ray":
+            return max(1, self.at_once // self.machine.on_ray.fleet)
+        return 1 if self.machine.executor == "fleet" else self.at_once
 
 
 def place(trials: Sequence[Trial], todo: Sequence[Trial], machine: Machine) -> Placement:
@@ -99,10 +168,14 @@ def place(trials: Sequence[Trial], todo: Sequence[Trial], machine: Machine) -> P
     much of it is left.
     """
     precision = todo[0].recipe.precision if todo else ""
-    if machine.on_gpu:
+    device = machine.device.type
+    if machine.executor == "ray":
+        return _place_on_ray(todo, machine, precision)
+    if machine.executor == "fleet":
         at_once = max((len(fleet) for fleet in fleets(todo, machine.at_once)), default=1)
-        words = f"{at_once} at a time on cuda, {precision}, as one network"
-        return Placement(machine, precision, at_once, available_cores(), words)
+        threads = available_cores() if machine.on_gpu else _own_threads()
+        words = f"{at_once} at a time on {device}, {precision}, as one network"
+        return Placement(machine, precision, at_once, threads, words)
     at_once, threads, each = 1, _own_threads(), ""
     if machine.executor == "processes":
         of_all = min(machine.at_once, max(1, len(trials)))
@@ -110,9 +183,35 @@ def place(trials: Sequence[Trial], todo: Sequence[Trial], machine: Machine) -> P
         each = " each"
     norms_by = kernels_for(machine.device)
     words = (
-        f"{at_once} at a time on cpu, {precision}, threads: {threads}{each}, norms by {norms_by}"
+        f"{at_once} at a time on {device}, {precision}, threads: {threads}{each}, "
+        f"norms by {norms_by}"
     )
     return Placement(machine, precision, at_once, threads, words)
+
+
+def _place_on_ray(todo: Sequence[Trial], machine: Machine, precision: str) -> Placement:
+    """Threads are what a trial reserves of a node, whatever the cluster has."""
+    on_ray, at_once = machine.on_ray, min(machine.at_once, max(1, len(todo)))
+    cpus = int(sum(node.cpus for node in machine.nodes))
+    gpus = int(sum(node.gpus for node in machine.nodes))
+    there = f"{counted(len(machine.nodes), 'node')}, {counted(cpus, 'CPU')}"
+    how = f"threads: {on_ray.threads} each, norms by {kernels_for(machine.device)}"
+    if machine.on_gpu:
+        there += f", {counted(gpus, 'GPU')}"
+        how = f"{on_ray.fleet} as one network" if on_ray.fleet > 1 else "each on a GPU"
+    words = f"{at_once} at a time on ray ({there}), {precision}, {how}"
+    return Placement(machine, precision, at_once, on_ray.threads, words)
+
+
+def _device_on(on_ray: OnRay, device: str) -> torch.device:
+    """The device of the workers, whatever this process has."""
+    if device == "cuda" and not on_ray.gpus_per_trial:
+        raise UsageError(
+            "on Ray a trial has the GPU that it reserves; say how much of one with --gpus-per-trial"
+        )
+    if device == "cpu" and on_ray.gpus_per_trial:
+        raise UsageError("--gpus-per-trial is for trials on GPUs; leave out --device cpu")
+    return torch.device("cuda") if on_ray.gpus_per_trial else choose_device("cpu")
 
 
 def _own_threads() -> int:

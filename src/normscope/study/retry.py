@@ -37,7 +37,11 @@ def retry(
             observer.noticed("No trial has failed.")
         # A search for learning rates is a round of its own, as it was.
         of_search = [[t for t in failed if t.validation is search] for search in (True, False)]
-        with heartbeat(folder, observer) as heard, pictures_kept(store, dataset):
+        with (
+            checked.machine.connected(),
+            heartbeat(folder, observer) as heard,
+            pictures_kept(store, dataset),
+        ):
             run(store, checked, dataset, heard, filter(None, of_search))
         comparison = Comparison.of(store)
         comparison.report()

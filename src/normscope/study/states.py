@@ -1,7 +1,6 @@
 """The states of trials in training that a folder keeps until the trials have ended."""
 
 from normscope.experiment import Keeping, Result
-from normscope.files import PARTIAL, discard
 from normscope.store import Store
 from normscope.training.checkpoints import discard_ended
 
@@ -15,8 +14,6 @@ class States:
 
     def __init__(self, store: Store, every_s: float):
         self.folder = store.files.checkpoints
-        for partial in self.folder.glob(PARTIAL):  # of a process that was killed while writing
-            discard(partial)
         self.keeping = Keeping(self.folder, every_s) if every_s else None
         self._ended = {each.trial.id for each in store.records() if each.status != "failed"}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from normscope.analysis.across import Across, across_settings, method_across
 from normscope.errors import UsageError
+from normscope.executors.ray import OnRay
 from normscope.experiment import Design, Experiment, Source
 from normscope.experiment.suite import Setting
 from normscope.files import user_path
@@ -53,6 +54,7 @@ def suite(
     data_dir: Path | str | None = None,
     device: str = "auto",
     workers: int | None = None,
+    executor: str | OnRay | None = None,
     observer: Observer | None = None,
     command: str | None = None,
     design: Design | None = None,
@@ -75,6 +77,7 @@ def suite(
         data_dir=data_dir,
         device=device,
         workers=workers,
+        executor=executor,
         design_of=lambda folder: design,
         observer=observer,
     )
@@ -88,6 +91,7 @@ def plan(
     data_dir: Path | str | None = None,
     device: str = "auto",
     workers: int | None = None,
+    executor: str | OnRay | None = None,
     design_of: Callable[[Path], Design | None] = lambda folder: None,
     observer: Observer | None = None,
 ) -> PlannedSuite:
@@ -112,6 +116,7 @@ def plan(
             data_dir=data_dir,
             device=device,
             workers=workers,
+            executor=executor,
             design=design_of(folder / name),
             observer=observer,
         )

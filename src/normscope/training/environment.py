@@ -23,12 +23,18 @@ def environment(device: torch.device, precision: Precision, fleet: int) -> Envir
         numpy=np.__version__,
         platform=f"{platform.system()} {platform.machine()}",
         processor=_processor(),
-        device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        device=_device(device),
         threads=torch.get_num_threads(),
         precision=_precision(device, precision),
         kernels=kernels_for(device, fleet),
         fleet=fleet,
     )
+
+
+def _device(device: torch.device) -> str:
+    """What the device is called; "cuda" where a trial was lost with a GPU of another machine."""
+    on_gpu = device.type == "cuda" and torch.cuda.is_available()
+    return torch.cuda.get_device_name(device) if on_gpu else device.type
 
 
 def _precision(device: torch.device, precision: Precision) -> str:

@@ -1,0 +1,357 @@
+"""What Ray adds to the contract: workers and nodes may be lost, and trials give the same bits."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from executor_work import EPOCHS, TRIALS, held, killed, made_result, ordinary, troubled
+
+import normscope
+from normscope.errors import UsageError
+from normscope.executors.cores import available_cores
+from normscope.executors.fleets import fleets
+from normscope.executors.ray import Node, OnRay, Ray, nodes_of
+from normscope.experiment.reading import read_experiment
+from normscope.observers import Observer
+from normscope.store import Store
+from normscope.study.stored import results_stored, trials_planned
+
+
+def lost(trial, reason, history):
+    return made_result(trial, "failed", history, reason)
+
+
+def on_ray(at_once=2, **share):
+    return Ray(at_once=at_once, threads=1, when_lost=lost, cluster=OnRay(**share))
+
+
+class Listener(Observer):
+    """Keeps the epochs that it is told of, and the sentences."""
+
+    def __init__(self):
+        self.epochs, self.sentences, self.how = [], [], []
+
+    def started(self, todo, stored, how):
+        self.how.append(how)
+
+    def epoch_ended(self, trial, record):
+        self.epochs.append((trial.id, record.epoch))
+
+    def noticed(self, sentence):
+        self.sentences.append(sentence)
+
+
+EVERY_EPOCH = sorted((trial.id, number) for trial in TRIALS for number in range(1, EPOCHS + 1))
+
+
+# -- what is lost ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_trial_whose_worker_is_killed_runs_again_and_is_told_of_once(
+    times, ray_cluster, tmp_path
+):
+    listener = Listener()
+    work = partial(killed, notes=tmp_path, times=times)
+    results = list(on_ray().run(work, TRIALS, listener))
+    assert sorted(result.trial.id for result in results) == sorted(trial.id for trial in TRIALS)
+    assert {result.status for result in results} == {"finished"}
+    assert sorted(listener.epochs) == EVERY_EPOCH
+    (gn,) = [trial for trial in TRIALS if (trial.norm, trial.seed) == ("gn", 0)]
+    assert listener.sentences == [f"{gn.id} lost its worker and is run again."] * times
+
+
+def test_a_trial_that_kills_three_workers_has_failed_and_the_others_are_run(ray_cluster, tmp_path):
+    work = partial(killed, notes=tmp_path, times=9)
+    outcomes = list(on_ray().run(work, TRIALS, Observer()))
+    (told,) = [outcome for outcome in outcomes if outcome.status == "failed"]
+    assert (told.trial.norm, told.trial.seed) == ("gn", 0)
+    assert "the worker was lost 3 times" in told.error
+    assert [record.epoch for record in told.history] == [1]
+    assert len(list(tmp_path.glob("attempt*"))) == 3
+    assert len(outcomes) == len(TRIALS)
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("answers what cannot be sent", "cannot pickle|Can't pickle"),
+        ("answers what cannot be read", "could not be read"),
+    ],
+)
+def test_an_answer_that_does_not_arrive_is_the_outcome_of_its_trial(
+    how, reason, ray_cluster, tmp_path
+):
+    work = partial(troubled, notes=tmp_path, how=how)
+    outcomes = list(on_ray().run(work, TRIALS, Observer()))
+    (told,) = [outcome for outcome in outcomes if outcome.status == "failed"]
+    assert re.search(reason, told.error)
+    assert len(outcomes) == len(TRIALS)
+
+
+def test_what_a_node_takes_with_it_is_run_again_on_the_others(ray_cluster, tmp_path):
+    node = ray_cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
+    running = set()
+
+    class Remover(Listener):
+        def epoch_ended(self, trial, record):
+            super().epoch_ended(trial, record)
+            running.add(trial.id)
+            if len(running) == 3 and not self.sentences and not (tmp_path / "go").exists():
+                ray_cluster.remove_node(node, allow_graceful=False)
+                (tmp_path / "go").touch()
+
+    remover = Remover()
+    (notes := tmp_path / "notes").mkdir()
+    work = partial(held, notes=notes, go=tmp_path / "go")
+    results = list(on_ray(at_once=3).run(work, TRIALS, remover))
+    assert sorted(result.trial.id for result in results) == sorted(trial.id for trial in TRIALS)
+    assert {result.status for result in results} == {"finished"}
+    assert sorted(remover.epochs) == EVERY_EPOCH
+    assert [sentence.split(" ", 1)[1] for sentence in remover.sentences] == [
+        "lost its worker and is run again."
+    ]
+
+
+def test_workers_have_the_threads_that_they_reserve_and_keep_their_memory(ray_cluster, tmp_path):
+    node = ray_cluster.add_node(num_cpus=3, object_store_memory=100 << 20)
+    try:
+        list(on_ray(cpus_per_trial=3).run(ordinary(tmp_path), TRIALS[:2], Observer()))
+    finally:
+        ray_cluster.remove_node(node)
+    for trial in TRIALS[:2]:
+        _, threads, allocator = (tmp_path / trial.id).read_text().split()
+        assert threads == "3"
+        assert "glibc.malloc.trim_threshold=" in allocator
+
+
+# -- the whole program -----------------------------------------------------------------------------
+
+OWN = """
+from torch import nn
+
+class Grouped(nn.GroupNorm):
+    def __init__(self, channels):
+        super().__init__(2, channels)
+"""
+
+
+def small(**values):
+    return read_experiment(**{"epochs": 1, "train_limit": 96, "test_limit": 50, **values})
+
+
+def weights_of(folder):
+    """The weights of every trial, by its id; all have finished."""
+    store = Store(Path(folder))
+    trials = [result.trial for result in results_stored(store) if result.status == "finished"]
+    assert store.missing(trials_planned(store)) == []
+    assert len({trial.id for trial in trials}) == len(trials)
+    return {trial.id: store.weights(trial) for trial in trials}
+
+
+def assert_equal_bits(weights, expected):
+    assert sorted(weights) == sorted(expected)
+    for trial in expected:
+        for name, values in expected[trial].items():
+            np.testing.assert_array_equal(weights[trial][name], values, err_msg=f"{trial} {name}")
+
+
+def test_a_trial_has_the_bits_that_it_has_in_a_process_also_with_a_norm_of_ones_own(
+    ray_cluster, tmp_path, monkeypatch, undrawn
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(OWN, encoding="utf-8")
+    experiment, listener = small(norms=["bn", "own.py:Grouped"], seeds=1), Listener()
+    normscope.compare(experiment, out="ray", executor=OnRay(), observer=listener)
+    normscope.compare(
+        experiment, out="processes", executor="processes", workers=available_cores(),
+        observer=Observer(),
+    )  # fmt: skip
+    assert_equal_bits(weights_of("ray"), weights_of("processes"))
+    (how,) = listener.how
+    assert how.startswith("2 at a time on ray (2 nodes, 2 CPUs), fp32, threads: 1 each, norms by ")
+
+
+SCRIPT = """
+import sys
+import normscope
+from normscope.experiment.reading import read_experiment
+
+experiment = read_experiment(norms=["bn", "in"], seeds=int(sys.argv[2]), epochs=2, train_limit=96,
+                             test_limit=50)
+normscope.compare(experiment, out="e", executor=normscope.OnRay(sys.argv[1]))
+"""
+
+
+def workers_of(cluster):
+    """The processes of the cluster that are at work on a trial."""
+    raylets = [psutil.Process(node.all_processes["raylet"][0].process.pid)
+               for node in cluster.list_all_nodes()]  # fmt: skip
+    workers = [worker for raylet in raylets for worker in raylet.children()]
+    return [worker for worker in workers if re.match(r"ray::(bn|in)-seed", name_of(worker))]
+
+
+def name_of(process):
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:  # it ended meanwhile
+        return ""
+
+
+def until(what, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.05)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("seeds", "workers"), [(2, 1), pytest.param(12, 10, marks=pytest.mark.soak)]
+)
+def test_workers_a_node_and_the_driver_are_killed_and_every_trial_is_there_once(
+    seeds, workers, ray_cluster, tmp_path, monkeypatch, undrawn
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "driver.py").write_text(SCRIPT, encoding="utf-8")
+    driving = [sys.executable, "-u", "driver.py", ray_cluster.address, str(seeds)]
+    node = ray_cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
+    with open("told.txt", "w", encoding="utf-8") as told:
+        driver = subprocess.Popen(driving, stdout=told, stderr=told)
+    for kill in range(workers):
+        at_work = until(partial(workers_of, ray_cluster))
+        at_work[kill % len(at_work)].kill()  # on each node in turn: none loses a trial thrice
+    until(partial(workers_of, ray_cluster))
+    ray_cluster.remove_node(node, allow_graceful=False)
+    until(lambda: list(tmp_path.glob("e/trials/[!.]*/record.json")))
+    driver.send_signal(signal.SIGKILL)
+    driver.wait()
+    until(lambda: not workers_of(ray_cluster))  # none goes on without its driver
+    told = Path("told.txt").read_text(encoding="utf-8")
+    assert "lost its worker and is run again" in told
+    assert "raylet" not in told
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("e/trials/[!.]*/record.json")}
+
+    subprocess.run(driving, check=True, capture_output=True)
+    assert {path: path.stat().st_mtime_ns for path in before} == before  # not trained again
+    experiment = small(norms=["bn", "in"], seeds=seeds, epochs=2)
+    normscope.compare(experiment, out="inline", executor="inline", observer=Observer())
+    assert len(weights_of("e")) == 2 * seeds
+    assert_equal_bits(weights_of("e"), weights_of("inline"))
+
+
+def left_over(token):
+    """What still runs of the Ray that was started with a token."""
+
+    def has_it(process):
+        try:
+            return process.environ().get("RAY_AUTH_TOKEN") == token
+        except psutil.Error:
+            return False
+
+    return [process for process in psutil.process_iter() if has_it(process)]
+
+
+LOCAL = ["compare", "--executor", "ray", "--norms", "bn", "--seeds", "1", "--train-limit", "96",
+         "--test-limit", "50"]  # fmt: skip
+
+
+def test_without_an_address_a_ray_is_started_for_the_command_alone(process, environment):
+    pytest.importorskip("ray")
+    environment["RAY_AUTH_TOKEN"] = "0" * 63 + "1"
+    done = process(*LOCAL, "--epochs", "1")
+    assert done.returncode == 0, done.stderr
+    assert "1 at a time on ray (1 node, " in done.stdout
+    assert done.stderr == ""
+    assert until(lambda: not left_over("0" * 63 + "1"))
+
+
+def test_a_command_that_is_told_to_stop_takes_its_ray_with_it(environment, tmp_path):
+    pytest.importorskip("ray")
+    environment["RAY_AUTH_TOKEN"] = "0" * 63 + "2"
+    running = subprocess.Popen(
+        [sys.executable, "-m", "normscope", *LOCAL, "--epochs", "9999"],
+        cwd=tmp_path, env={**environment, "PYTHONUNBUFFERED": "1"}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert running.stdout is not None
+    until(lambda: "epoch 1/9999" in running.stdout.readline())
+    running.terminate()
+    _, told = running.communicate()
+    assert running.returncode == 128 + signal.SIGTERM
+    assert "Stopped." in told
+    assert until(lambda: not left_over("0" * 63 + "2"))
+
+
+# -- what a trial takes of a cluster ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("share", "nodes", "room"),
+    [
+        ({}, [Node(4, 0), Node(2, 0)], 6),
+        ({"cpus_per_trial": 3}, [Node(4, 0), Node(2, 0), Node(8, 1)], 3),
+        ({"cpus_per_trial": 0.5}, [Node(1, 0)], 2),
+        ({"cpus_per_trial": 0.1}, [Node(1, 0)], 10),
+        ({"gpus_per_trial": 1}, [Node(4, 2), Node(64, 0)], 2),
+        ({"gpus_per_trial": 0.25}, [Node(4, 1), Node(1, 2)], 8),  # a CPU for each network of four
+        ({"gpus_per_trial": 0.1}, [Node(4, 1)], 10),
+        ({"gpus_per_trial": 0.3333, "cpus_per_trial": 2}, [Node(4, 1)], 3),
+    ],
+)
+def test_how_many_trials_have_room(share, nodes, room):
+    assert OnRay(**share).room(nodes) == room
+
+
+@pytest.mark.parametrize(
+    ("share", "message"),
+    [
+        ({"cpus_per_trial": 5}, "no node .* has room for a trial with 5 CPU .*2 CPU, 0 GPU; 4 CPU"),
+        ({"gpus_per_trial": 0.5}, "has room for a trial with 1 CPU and 0.5 GPU"),
+        ({"cpus_per_trial": 0}, "--cpus-per-trial .* a number above 0"),
+        ({"gpus_per_trial": 2}, "on one GPU or a share of it, not on 2"),
+        ({"gpus_per_trial": -1}, "a number from 0 to 1"),
+    ],
+)
+def test_a_trial_that_no_node_has_room_for_is_refused(share, message):
+    with pytest.raises(UsageError, match=message):
+        OnRay(**share).room([Node(4, 0), Node(2, 0)])
+
+
+def test_trials_that_share_a_gpu_are_one_task(ray_cluster, tmp_path):
+    node = ray_cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=100 << 20)
+    started, observer = [], Observer()
+    observer.trial_started = started.append
+    try:
+        list(on_ray(2, gpus_per_trial=0.5).run(ordinary(tmp_path), TRIALS, observer))
+    finally:
+        ray_cluster.remove_node(node)
+    assert started == [trial for fleet in fleets(TRIALS, 2) for trial in fleet]
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:9", "no Ray cluster could be joined at 127.0.0.1:9 .*`ray start --head`"),
+        ("nowhere", "'nowhere' is no address of a Ray cluster; write auto, or HOST:PORT"),
+        ("ray://10.0.0.1:10001", "no Ray cluster could be joined|is no address"),
+    ],
+)
+def test_where_no_cluster_is_a_user_is_told_so(address, message, monkeypatch):
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(UsageError, match=message):
+        nodes_of(address, Node(1, 0))
+
+
+def test_without_ray_a_user_is_told_how_to_install_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UsageError, match=re.escape('pip install "normscope[ray]"')):
+        nodes_of(None, Node(1, 0))
