@@ -1,8 +1,40 @@
-"""How errors are said in one line."""
+"""How errors are said in one line, and text from elsewhere so that nothing in it acts unseen."""
+
+import unicodedata
 
 import pytest
 
-from normscope.words import what_went_wrong
+from normscope.words import visible, what_went_wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("\x1b[31mred\x1b[0m", r"\x1b[31mred\x1b[0m"),
+        ("\x1b]8;;http://evil\x07here\x1b]8;;\x07", r"\x1b]8;;http://evil\x07here\x1b]8;;\x07"),
+        ("\x9b2J", r"\x9b2J"),
+        ("a\rb\nc\td\x00", r"a\rb\nc\td\x00"),
+        ("invoice\u202egnp.exe", r"invoice\u202egnp.exe"),
+        ("half \udc80 of one", r"half \udc80 of one"),
+        ("café 猫 👩\u200d🔬 −1.5 %", "café 猫 👩\u200d🔬 −1.5 %"),
+    ],
+)
+def test_what_acts_unseen_is_written_out(text, shown):
+    assert visible(text) == shown
+
+
+def test_no_control_character_of_unicode_is_left():
+    controls = [chr(i) for i in range(0x11000) if unicodedata.category(chr(i)) in ("Cc", "Cs")]
+    assert len(controls) == 65 + 2048
+    assert visible("".join(controls)).isprintable()
+
+
+def test_ends_of_our_own_lines_may_stay():
+    assert visible("one\ntwo\x1b", keep="\n") == "one\ntwo\\x1b"
+
+
+def test_the_line_of_an_error_does_not_act():
+    assert what_went_wrong("Traceback\nValueError: \x1b[2Jgone\n") == r"ValueError: \x1b[2Jgone"
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ from typing import Any
 
 from normscope.errors import RunError, UsageError
 
+MAX_NAME_BYTES = 100  # a trial's files are called by it, with more behind
 FINGERPRINT = 12  # hexadecimal digits of a SHA-256
 
 
@@ -116,6 +117,21 @@ def _check_installed(code: OwnCode) -> None:
 def is_home(name: str) -> bool:
     """Whether a name says where something is: a module and an object in it."""
     return ":" in name
+
+
+def plain_name(kind: str, name: str) -> str:
+    """The name, if disks, terminals and reports can take it as it is.
+
+    Raises `UsageError` that says what a name may be.
+    """
+    odd = not name.isprintable() or any(sign in name for sign in "/\\")
+    if odd or not 0 < len(name.encode()) <= MAX_NAME_BYTES:
+        shown = ascii(name if len(name) <= MAX_NAME_BYTES else f"{name[:20]}...")
+        raise UsageError(
+            f"no {kind} can be called {shown}: a name has at most {MAX_NAME_BYTES} bytes, all of "
+            "characters that can be seen, and no slashes"
+        )
+    return name
 
 
 def find(home: str) -> OwnCode:

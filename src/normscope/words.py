@@ -1,8 +1,18 @@
-"""How numbers, dates and spans of time are written: in sentences, tables and figures alike."""
+"""How numbers, dates and spans of time are written: in sentences, tables and figures alike.
 
+And how text is written that comes from elsewhere, such as names in somebody's folder.
+"""
+
+import re
 from datetime import datetime, timezone
 
 NONE = "–"  # what stands where a number is not defined
+
+# Control characters, which a terminal obeys; ends of lines and paragraphs; what turns the direction
+# of writing around; halves of characters, and what is none.
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 
 
 def number(value: float | None, digits: int, signed: bool = False) -> str:
@@ -66,7 +76,19 @@ def what_went_wrong(text: str | None) -> str:
     That is the first, or the last of what is but a traceback, as in records of before.
     """
     lines = (text or "").strip().splitlines() or [""]
-    return lines[-1 if lines[0].startswith("Traceback") else 0]
+    return visible(lines[-1 if lines[0].startswith("Traceback") else 0])
+
+
+def visible(text: str, keep: str = "") -> str:
+    r"""A text in which nothing acts that cannot be seen: ``\x1b[31m`` for an escape to red.
+
+    `keep` holds characters that stay as they are, such as the ends of lines of our own.
+    """
+    return _UNSEEN.sub(lambda sign: sign[0] if sign[0] in keep else _written_out(sign[0]), text)
+
+
+def _written_out(sign: str) -> str:
+    return sign.encode("unicode_escape").decode()
 
 
 def typeset(sentence: str) -> str:

@@ -364,3 +364,11 @@ def test_a_trial_that_failed_ends_with_3_and_the_report_shows_why(normscope, mon
     done = normscope(*arguments)
     assert (done.returncode, done.stderr.count("1 trial failed")) == (3, 1)
     assert json.loads(done.stdout)["norms"][0]["finished"] == 0
+
+
+def test_what_is_named_in_an_error_does_not_act_on_the_terminal(normscope):
+    odd = "no\x1b[31m\x1b]8;;http://evil\x07folder"
+    for arguments in (("report", odd), ("compare", odd), ("compare", "--norms", odd)):
+        error = one_line(normscope(*arguments), 2)
+        assert r"\x1b[31m" in error
+        assert error.rstrip("\n").isprintable()

@@ -98,3 +98,16 @@ def test_what_is_no_folder_of_images(normscope, tmp_path):
     done = normscope("data", "check", tmp_path / "nowhere")
     assert done.returncode == 2
     assert done.stderr == f"normscope: {tmp_path}/nowhere does not exist\n"
+
+
+@pytest.mark.parametrize(
+    "place", ["train/cat/e\x1b[31m\x07.jpg", "train/c\udc80\x1b]8;;x\x07/a.jpg"]
+)
+def test_names_of_files_and_classes_do_not_act_on_the_terminal(normscope, photos, place):
+    file = photos / place
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(b"")
+    done = normscope("data", "check", photos, "--all")
+    assert done.returncode == 3
+    assert r"\x07" in done.stdout
+    assert f"{done.stdout}{done.stderr}".replace("\n", "").isprintable()

@@ -8,10 +8,12 @@ import torch
 from torch import nn
 
 from normscope.errors import UsageError
+from normscope.experiment import Experiment
 from normscope.models import MODELS
 from normscope.models.fit import check_fit
 from normscope.models.making import make_network
 from normscope.own import find
+from normscope.study.own import with_own_model
 from normscope.training.loop import may_be_replayed
 from normscope.training.seeds import generator
 
@@ -349,3 +351,11 @@ def test_what_its_file_draws_while_it_is_imported_is_always_the_same(tmp_path, m
         assert same_states(before, random_states())
         drawn.append(models[name].load().__globals__["DRAWN"])
     assert drawn[0] == drawn[1]
+
+
+@pytest.mark.parametrize("file", ["n\x1b[31m.py", "n" * 110 + ".py"])
+def test_a_network_whose_name_would_act_or_be_cut_is_refused(file, tmp_path, models):
+    (tmp_path / file).write_text(NET, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"no network can be called 'n.*100 bytes") as refused:
+        with_own_model(Experiment(model=f"{file}:build"))
+    assert str(refused.value).isprintable()

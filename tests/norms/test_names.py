@@ -10,6 +10,7 @@ from torch import nn
 
 from normscope.errors import UsageError
 from normscope.experiment import Experiment
+from normscope.experiment.plan import plan
 from normscope.experiment.reading import read_experiment
 from normscope.norms import (
     NORMS,
@@ -184,3 +185,29 @@ def test_the_momentum_of_running_statistics_may_be_an_option():
     assert running_momentum("bn:momentum=0.5") == 0.5
     assert running_momentum("gn:groups=2") is None
     assert running_momentum("my.py:Norm") is None
+
+
+UNFIT = ("a/b", "../../x", "a\\b", "x\x1b[31m", "x\ny", "x\u202ey", "x" * 101, "x" * 256, "猫" * 34)
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_a_name_that_no_disk_or_terminal_could_take_is_refused(name, monkeypatch):
+    monkeypatch.setitem(NORMS, name, lambda channels: nn.Identity())
+    with pytest.raises(UsageError, match="a name has at most 100 bytes, all of char") as refused:
+        Experiment(norms=("bn", name))
+    assert str(refused.value).isascii()
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize("name", ["x" * 100, "猫" * 33, "Layer Norm 2", "mine:pre", "mine:k=a.b"])
+def test_any_other_name_is_taken(name, monkeypatch):
+    monkeypatch.setitem(NORMS, name, lambda channels: nn.Identity())
+    experiment = Experiment(norms=("bn", name))
+    assert experiment.norms == ("bn", name)
+    assert len(f"{plan(experiment)[1].id}.record".encode()) < 255
+
+
+@pytest.mark.parametrize("home", ["../up/layers.py:Mine", "/home/me/" + "deep/" * 40 + "l.py:Mine"])
+def test_where_a_norm_lies_may_be_as_long_as_it_is(home):
+    assert Experiment(norms=(home,)).norms == (home,)

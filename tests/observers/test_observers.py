@@ -271,3 +271,32 @@ def test_every_observer_of_the_table_tells_its_stream_of_every_trial(name, resul
     replay(OBSERVERS[name](stream, lambda: None), results)
     for result in results:
         assert f"{result.trial.norm} seed {result.trial.seed}" in stream.getvalue()
+
+
+ODD = "x[/b]\x1b[31m\x1b]8;;http://evil\x07"
+
+
+@pytest.mark.parametrize("name", OBSERVERS)
+def test_what_would_act_on_a_terminal_is_shown(name, results):
+    """Neither a norm's name nor an error is markup, nor does either reach the terminal as it is."""
+    stream = io.StringIO()
+    observer = PlainLines(stream)
+    if name == "bars":
+        observer = LiveBars(Console(file=stream, force_terminal=True, width=200))
+    odd = [
+        result.model_copy(
+            update={
+                "trial": result.trial.model_copy(update={"norm": ODD}),
+                "error": result.error and f"Traceback\n{ODD}",
+            }
+        )
+        for result in results
+    ]
+    replay(observer, odd)
+    observer.noticed(ODD)
+    observer.sequence_ended(ODD)
+    shown = r"x[/b]\x1b[31m\x1b]8;;http://evil\x07"
+    assert stream.getvalue().count(shown) >= 5
+    assert "\x1b]" not in stream.getvalue()
+    assert "x[/b]\x1b" not in stream.getvalue()
+    assert "\x07" not in stream.getvalue()

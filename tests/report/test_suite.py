@@ -104,6 +104,6 @@ def test_the_file_is_written_with_its_figure_and_escapes_names(across, four, tmp
     text = render_suite(found, named, across_figure(found), "the command")
     assert text.startswith("# gn and ln against bn in 4 settings\n\n## Answer\n\n- **gn is worse")
     assert "| a\\_x | worse: " in text
-    assert "[a_x/report.html](a_x/report.html)" in text
+    assert r"[a\_x/report.html](a_x/report.html)" in text
     assert write_suite(tmp_path, across, four, "x") == tmp_path / "suite.md"
     assert {path.name for path in tmp_path.iterdir()} == {"suite.md", "suite.png", "suite.svg"}

@@ -88,7 +88,7 @@ def test_a_trial_goes_on_where_the_comparison_was_stopped(
     folder = tmp_path / "e"
     assert stop_in_step(5, monkeypatch, folder) == 5  # in the second epoch of bn
     assert len(list((folder / "checkpoints").iterdir())) == 1
-    (folder / "checkpoints" / ".bn.safetensors.999999999.partial").write_text("of one that was killed")
+    (folder / "checkpoints" / ".bn.safetensors.999999999.partial").write_text("of one killed")
     assert stop_in_step(1 + 1, monkeypatch, folder) == 2  # of bn the last step, of gn the first
     assert [path.name[:2] for path in (folder / "checkpoints").iterdir()] == ["gn"]
     notes = run(folder)

@@ -17,6 +17,7 @@ from normscope.cli.options import figures_without_a_home
 from normscope.cli.status import status
 from normscope.cli.streams import prepare_streams
 from normscope.cli.suite import suite
+from normscope.words import visible
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -61,7 +62,7 @@ def _show_bad_arguments(error: Any) -> None:
     if type(error).__name__ == "NoArgsIsHelpError":
         error.show()
         return
-    message = error.format_message().rstrip(".")
+    message = visible(error.format_message().rstrip("."))
     command = error.ctx.command_path if error.ctx else "normscope"
     advice = f"`{command} --help` shows what there is"
     print(f"normscope: {message}; {_data_set_meant(message) or advice}", file=sys.stderr)

@@ -18,6 +18,7 @@ from normscope.cli.options import (
     file,
 )
 from normscope.errors import RunError
+from normscope.words import visible
 
 # ruff: noqa: UP045  # typer reads annotations at run time, on Python 3.10 too
 
@@ -34,7 +35,7 @@ def list_datasets(data_dir: DataDir = None, debug: Debug = False) -> None:
 
         for name, source in data.DATASETS.items():
             place = "made in memory" if source.make else data.find(name, data_dir) or "not here"
-            print(f"{name:10} {place}\n{'':10} {source.description}")
+            print(f"{name:10} {visible(str(place))}\n{'':10} {source.description}")
 
 
 @data_app.command()
@@ -51,8 +52,10 @@ def fetch(
         from normscope.observers import observer_for
 
         with closing(observer_for(sys.stdout)) as observer:
-            place = data.fetch(name, tuple(source) if source else None, observer.downloaded)
-        print(f"{name} is at {place}")
+            place = data.fetch(
+                name, tuple(source) if source else None, observer.downloaded, observer.noticed
+            )
+        print(f"{name} is at {visible(str(place))}")
 
 
 @data_app.command()
@@ -64,7 +67,7 @@ def add(
     with errors_in_one_line(debug):
         from normscope import data
 
-        print(f"verified, and copied to {data.add(file)}")
+        print(f"verified, and copied to {visible(str(data.add(file)))}")
 
 
 @data_app.command()
@@ -110,7 +113,7 @@ def show(
             dataset = named(asked, data_dir, observer).dataset
         picture = user_path(out or f"{dataset}.png")
         save_samples(data.load_dataset(dataset, data_dir), picture)
-        print(f"wrote {picture}")
+        print(f"wrote {visible(str(picture))}")
 
 
 @data_app.command()
@@ -146,4 +149,4 @@ def check(
         if findings.stops(skip_bad):
             raise RunError(f"compare would stop: {outcome}")
         if not as_json:
-            print(outcome)
+            print(visible(outcome))

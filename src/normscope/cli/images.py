@@ -6,6 +6,7 @@ from typing import Any
 from normscope.cli.show import COLUMNS
 from normscope.data.own import KINDS, Findings
 from normscope.data.own.problems import Severity
+from normscope.words import visible
 
 SHOWN = 5  # of each kind, unless all are asked for
 HEADINGS: dict[Severity, str] = {"error": "Errors", "warning": "Warnings", "note": "Notes"}
@@ -14,7 +15,7 @@ HEADINGS: dict[Severity, str] = {"error": "Errors", "warning": "Warnings", "note
 def show_findings(findings: Findings, every: bool) -> None:
     """Print how the images are read, then what was found: each kind with its number and paths."""
     for sentence in findings.said():
-        print(textwrap.fill(sentence, COLUMNS))
+        print(textwrap.fill(visible(sentence, keep="\n"), COLUMNS))
     for severity, heading in HEADINGS.items():
         found = findings.of(severity)
         if found:
@@ -23,7 +24,8 @@ def show_findings(findings: Findings, every: bool) -> None:
             print(f"  {KINDS[kind].title:66} {len(paths):>9,}")
             shown = paths if every else paths[:SHOWN]
             for path in shown:
-                print(f"    {path if every else _shortened(str(path))}")
+                seen = visible(str(path))
+                print(f"    {seen if every else _shortened(seen)}")
             if len(paths) > len(shown):
                 print(f"    ... and {len(paths) - len(shown):,} more (--all)")
     print()

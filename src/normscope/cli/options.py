@@ -14,6 +14,7 @@ import typer
 
 from normscope.errors import NormscopeError, UsageError
 from normscope.files import user_path
+from normscope.words import visible
 
 if TYPE_CHECKING:
     from normscope.executors.ray import OnRay
@@ -364,7 +365,8 @@ def errors_in_one_line(debug: bool) -> Iterator[None]:
         if debug:
             traceback.print_exc()
             raise typer.Exit(error.exit_code) from error
-        print(f"normscope: {error}", file=sys.stderr)
+        message = visible(str(error), keep="\n")
+        print(f"normscope: {message}", file=sys.stderr)
         raise typer.Exit(error.exit_code) from error
     except (typer.Exit, BrokenPipeError):  # the reader of a pipe went: typer ends quietly
         raise
@@ -372,7 +374,7 @@ def errors_in_one_line(debug: bool) -> Iterator[None]:
         if debug:
             raise
         print(
-            f"normscope: unexpected {type(error).__name__}: {error}\n"
+            f"normscope: unexpected {type(error).__name__}: {visible(str(error))}\n"
             "This is a defect of normscope; --debug shows where, please report it.",
             file=sys.stderr,
         )

@@ -19,7 +19,7 @@ from normscope.stats import Estimate
 from normscope.study.forecast import Forecast
 from normscope.study.investigate import Finding
 from normscope.study.power import SeedPlan
-from normscope.words import NONE, confidence, duration, number, signed
+from normscope.words import NONE, confidence, duration, number, signed, visible
 
 COLUMNS = 80
 TABLE_COLUMNS = 76  # what the result table needs
@@ -39,7 +39,7 @@ def show_analysis(analysis: Analysis) -> None:
         ("Why", analysis.why),
     ):
         if sentences:
-            screen.print(f"\n[bold]{heading}[/bold]")
+            screen.print(f"\n{heading}", style="bold")
             for sentence in sentences:
                 say(str(sentence), screen.width, indent="- ")
     print()
@@ -51,7 +51,7 @@ def show_finding(finding: Finding) -> None:
     say(finding.question, screen.width)
     for part, readings in {"": finding.across, **_parts(finding)}.items():
         if part:
-            screen.print(f"\n[bold]{part}[/bold]")
+            screen.print(f"\n{part}", style="bold")
         for reading in readings:
             print()
             say(f"{reading.claim}: {reading.outcome}.", screen.width)
@@ -60,9 +60,9 @@ def show_finding(finding: Finding) -> None:
     if finding.unread:
         print()
         say(not_read(finding.unread), screen.width)
-    print(f"\nFinding: {finding.path}")
+    tell(f"\nFinding: {finding.path}")
     for comparison in finding.comparisons.values():
-        print(f"Report: {comparison.page}")
+        tell(f"Report: {comparison.page}")
 
 
 def _parts(finding: Finding) -> dict[str, Sequence[Reading]]:
@@ -122,13 +122,18 @@ def say(sentence: str, columns: int, indent: str = "") -> None:
     """Print a sentence in lines of so many columns; nothing if it is empty."""
     if sentence:
         lines = textwrap.wrap(
-            sentence,
+            visible(sentence, keep="\n"),
             columns,
             initial_indent=indent,
             subsequent_indent=" " * len(indent),
             break_on_hyphens=False,
         )
         print("\n".join(lines))
+
+
+def tell(line: str) -> None:
+    """Print a line with a path or a name in it."""
+    print(visible(line, keep="\n"))
 
 
 def _show_batch_sizes(console: Console, analysis: Analysis) -> None:
@@ -201,11 +206,11 @@ def _epochs(norm: NormSummary, level: Metric) -> str:
 def show_forecast(foreseen: Forecast) -> None:
     """Print every trial with its id and whether it is stored, then the cost of the rest."""
     for notice in foreseen.notices:
-        print(notice)
+        tell(notice)
     todo = set(foreseen.todo)
     for trial in foreseen.trials:
-        print(f"{'to run' if trial in todo else 'stored':7} {trial.id}")
-    print(
+        tell(f"{'to run' if trial in todo else 'stored':7} {trial.id}")
+    tell(
         f"{len(foreseen.todo)} of {len(foreseen.trials)} trials to run in {foreseen.folder}: "
         f"about {duration(foreseen.seconds)} and {foreseen.disk_bytes / 1e6:.1f} MB"
     )
@@ -289,4 +294,4 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 def console() -> Console:
     """As wide as the terminal, up to `COLUMNS`."""
-    return Console(highlight=False, width=min(Console().width, COLUMNS))
+    return Console(highlight=False, markup=False, width=min(Console().width, COLUMNS))

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from normscope.analysis.across import Across, InSetting
-from normscope.cli.show import console, say
+from normscope.cli.show import console, say, tell
 from normscope.report.plots.across import OVER_ALL
 from normscope.report.suite import ANOTHER, heading, in_setting, over_all
 from normscope.study.suite import Suite
@@ -26,13 +26,13 @@ def show_suite(suite: Suite) -> None:
     for across in suite.across:
         print()
         (_show_norm if screen.width >= TABLE_COLUMNS else _show_lines)(screen, across)
-    screen.print("\n[bold]Answer[/bold]")
+    screen.print("\nAnswer", style="bold")
     for across in suite.across:
         say(f"{across.sentence} {across.of_another}".rstrip(), screen.width, indent="- ")
     say(suite.method, screen.width, indent="- ")
-    print(f"\nSuite: {suite.path}")
+    tell(f"\nSuite: {suite.path}")
     for comparison in suite.comparisons.values():
-        print(f"Report: {comparison.page}")
+        tell(f"Report: {comparison.page}")
 
 
 def _show_norm(screen: Console, across: Across) -> None:

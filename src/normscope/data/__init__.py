@@ -11,7 +11,7 @@ from pathlib import Path
 
 from normscope.data import cifar, places, shapes
 from normscope.data.dataset import Dataset
-from normscope.data.download import Progress, cache_dir, download
+from normscope.data.download import Notice, Progress, cache_dir, download
 from normscope.data.layouts import CIFAR10, CIFAR100, Layout
 from normscope.data.shapes import make_shapes
 from normscope.errors import RunError, UsageError, lookup
@@ -59,9 +59,11 @@ def load_dataset(
     train_limit: int | None = None,
     test_limit: int | None = None,
     progress: Progress | None = None,
+    notice: Notice | None = None,
 ) -> Dataset:
     """The data set `name`, verified, downloaded first if this machine has no copy.
 
+    `notice` is told if another process is waited for that downloads it.
     Raises `UsageError` for an unknown name, a `data_dir` that is no folder or a limit above the
     size of a split; `RunError` for a damaged copy, or if there is none and no source serves one.
     """
@@ -70,7 +72,8 @@ def load_dataset(
         sizes = (train_limit, source.train_size), (test_limit, source.test_size)
         dataset = source.make(*(min(limit or size, size) for limit, size in sizes))
     else:
-        dataset = cifar.read(source.layout, find(name, data_dir) or fetch(name, progress=progress))
+        place = find(name, data_dir) or fetch(name, progress=progress, notice=notice)
+        dataset = cifar.read(source.layout, place)
     return dataset.limited(train_limit, test_limit)
 
 
@@ -81,16 +84,20 @@ def find(name: str, data_dir: Path | str | None = None) -> Path | None:
 
 
 def fetch(
-    name: str, sources: tuple[str, ...] | None = None, progress: Progress | None = None
+    name: str,
+    sources: tuple[str, ...] | None = None,
+    progress: Progress | None = None,
+    notice: Notice | None = None,
 ) -> Path:
     """Download the official archive of `name` into `cache_dir`, from `sources` if given.
 
+    `notice` is told if another process is waited for that does the same.
     Raises `RunError` that says what else can be done if no source serves it.
     """
     layout = _layout(name)
     remote = replace(layout.archive, sources=sources) if sources else layout.archive
     try:
-        return download(remote, cache_dir(), progress)
+        return download(remote, cache_dir(), progress, notice=notice)
     except RunError as error:
         raise RunError(
             f"{name} is not on this machine and could not be downloaded ({error}).\n"

@@ -14,7 +14,8 @@ import numpy as np
 from normscope.data.dataset import Dataset
 from normscope.data.layouts import Layout
 from normscope.data.places import checked_files, damaged
-from normscope.errors import RunError
+from normscope.errors import NormscopeError, RunError
+from normscope.words import visible
 
 SIDE = 32  # pixels
 
@@ -42,8 +43,20 @@ def _dtype(kind: Any, align: int, copy: int) -> np.dtype:
 
 
 def unpickle(content: bytes) -> dict:
-    """Read one CIFAR file; raises `RunError` if it asks for anything but numpy arrays."""
-    return _ArraysOnly(io.BytesIO(content), encoding="bytes").load()
+    """Read one CIFAR file.
+
+    Raises `RunError` if it asks for anything but numpy arrays, or is not what Python wrote.
+    """
+    try:
+        found = _ArraysOnly(io.BytesIO(content), encoding="bytes").load()
+    except NormscopeError:
+        raise
+    except Exception as error:  # a pickle breaks its reader in ways as open-ended as it is
+        what = visible(str(error))
+        raise RunError(f"refused to unpickle: it is no CIFAR file ({what})") from error
+    if not isinstance(found, dict):
+        raise RunError(f"refused to unpickle: a CIFAR file is no {type(found).__name__}")
+    return found
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -58,7 +71,8 @@ class _ArraysOnly(pickle.Unpickler):
 
     def find_class(self, module: str, name: str):
         if (module, name) not in self.known:
-            raise RunError(f"refused to unpickle {module}.{name}: a CIFAR file has no use for it")
+            asked = visible(f"{module}.{name}")
+            raise RunError(f"refused to unpickle {asked}: a CIFAR file has no use for it")
         return self.known[module, name]
 
 

@@ -10,18 +10,21 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.error import URLError
 from urllib.parse import urlsplit
-from urllib.request import Request, urlopen
 
 import platformdirs
-from filelock import FileLock
+from filelock import AcquireReturnProxy, FileLock, Timeout
 
+from normscope.data.server import Useless, open_url
 from normscope.errors import RunError, UsageError
 from normscope.files import disk_errors
+from normscope.words import visible
 
 Progress = Callable[[int, int], None]  # downloaded bytes, total bytes
+Notice = Callable[[str], None]
 
-TIMEOUT_S = 30.0  # without a byte from the server
-ATTEMPTS = 4  # per source; each one resumes where the last was cut
+TIMEOUT_S = 30.0  # without a byte from the server, or with hardly any: see `server`
+ATTEMPTS = 50  # per source; each one resumes where the last was cut, and must bring something
+LOOK_S = 1.0  # between two looks at how far another process is
 CHUNK_BYTES = 1 << 18
 ADVICE = "set XDG_CACHE_HOME to another folder"
 
@@ -59,26 +62,50 @@ def cache_dir_if_known() -> Path | None:
 
 
 def download(
-    remote: RemoteFile, folder: Path, progress: Progress | None = None, timeout_s: float = TIMEOUT_S
+    remote: RemoteFile,
+    folder: Path,
+    progress: Progress | None = None,
+    timeout_s: float = TIMEOUT_S,
+    notice: Notice | None = None,
 ) -> Path:
     """Bring `remote` into `folder` from the first source that serves it intact.
 
     What a cut connection leaves stays as ``NAME.part`` and is continued, by the same call or a
-    later one. Raises `RunError` with one short reason per source if all of them fail, and
-    `UsageError` for a source that is not http or https.
+    later one. Another process that is at it already is waited for, and `notice` told so. Raises
+    `RunError` with one short reason per source if all of them fail, or that says what `folder`
+    lacks, and `UsageError` for a source that is not http or https.
     """
     for url in remote.sources:
         if not _is_web_address(url):
             raise UsageError(f"source {url!r} is not an http or https address")
     target, part = folder / remote.name, folder / f"{remote.name}.part"
     with disk_errors(folder, ADVICE):
+        if _intact(remote, target):  # also where nothing can be written
+            return target
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / f"{remote.name}.lock").acquire()
-    with lock:
-        if not (target.is_file() and _intact(remote, target)):
-            _from_any_source(remote, part, progress, timeout_s)
-            os.replace(part, target)
+        with _locked(remote, part, progress, notice):
+            if not _intact(remote, target):
+                _from_any_source(remote, part, progress, timeout_s)
+                os.replace(part, target)
     return target
+
+
+def _locked(
+    remote: RemoteFile, part: Path, progress: Progress | None, notice: Notice | None
+) -> AcquireReturnProxy:
+    """The lock on a download; while another process has it, `progress` is that of the other."""
+    lock = FileLock(part.with_name(f"{remote.name}.lock"))
+    try:
+        return lock.acquire(timeout=0)
+    except Timeout:
+        if notice is not None:
+            notice(f"another process downloads {remote.name} into {part.parent}: waiting for it")
+    while True:
+        try:
+            return lock.acquire(timeout=LOOK_S)
+        except Timeout:
+            if progress is not None:
+                progress(_size(part), remote.size)
 
 
 def _is_web_address(url: str) -> bool:
@@ -109,8 +136,10 @@ def _from_source(
         start = _size(part)
         try:
             _append_missing(remote, url, part, progress, timeout_s)
+        except Useless as error:
+            return str(error)
         except _Cut as cut:
-            reason = str(cut.__cause__)
+            reason = _short(cut.__cause__)
         except (OSError, HTTPException) as error:
             reason = _short(error)
         if _size(part) == start < remote.size:
@@ -128,19 +157,25 @@ def _from_source(
 def _append_missing(
     remote: RemoteFile, url: str, part: Path, progress: Progress | None, timeout_s: float
 ) -> None:
-    """Ask for the bytes that `part` lacks and append them as they come."""
+    """Ask for the bytes that `part` lacks and append them as they come.
+
+    Raises `Useless` if the source answers with something else, or hardly at all.
+    """
     size = _size(part)
     if size >= remote.size:
         return
     headers = {"User-Agent": "normscope"} | ({"Range": f"bytes={size}-"} if size else {})
-    response = urlopen(Request(url, headers=headers), timeout=timeout_s)
-    resumes = response.status == HTTPStatus.PARTIAL_CONTENT
-    size = size if resumes else 0
-    with response, disk_errors(part, ADVICE), part.open("ab" if resumes else "wb") as stream:
-        while size <= remote.size and (chunk := _next_chunk(response)):
-            size += stream.write(chunk)
-            if progress is not None:
-                progress(size, remote.size)
+    response = open_url(url, headers, timeout_s)
+    with response:
+        if response.headers.get_content_type() == "text/html":
+            raise Useless("it answers with a web page")
+        resumes = response.status == HTTPStatus.PARTIAL_CONTENT
+        size = size if resumes else 0
+        with disk_errors(part, ADVICE), part.open("ab" if resumes else "wb") as stream:
+            while size <= remote.size and (chunk := _next_chunk(response)):
+                size += stream.write(chunk)
+                if progress is not None:
+                    progress(size, remote.size)
 
 
 class _Cut(Exception):
@@ -151,7 +186,7 @@ def _next_chunk(response: HTTPResponse) -> bytes:
     """What has arrived, so that a cut loses nothing of it; b"" at the end."""
     try:
         return response.read1(CHUNK_BYTES)
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         raise _Cut from error
 
 
@@ -160,7 +195,7 @@ def _size(path: Path) -> int:
 
 
 def _intact(remote: RemoteFile, path: Path) -> bool:
-    if _size(path) != remote.size:
+    if not path.is_file() or _size(path) != remote.size:
         return False
     with path.open("rb") as stream:
         return _sha256(stream) == remote.sha256
@@ -173,6 +208,9 @@ def _sha256(stream: BinaryIO) -> str:
     return digest.hexdigest()
 
 
-def _short(error: Exception) -> str:
-    """The cause alone: urllib wraps it as ``<urlopen error ...>``."""
-    return str(error.reason if type(error) is URLError else error)
+def _short(error: BaseException | None) -> str:
+    """The cause alone, in which nothing acts that a server wrote into it.
+
+    urllib wraps it as ``<urlopen error ...>``.
+    """
+    return visible(str(error.reason if type(error) is URLError else error))

@@ -12,6 +12,7 @@ from normscope.norms.norm import (
     written,
 )
 from normscope.norms.table import ALIASES, AMBIGUOUS, PACKAGED_NORMS
+from normscope.own import is_home, plain_name
 
 # What can be trained. A script may add any function of `num_channels` that returns a layer.
 NORMS: dict[str, MakeNorm] = {**PACKAGED_NORMS}
@@ -35,7 +36,8 @@ def canonical(text: str) -> str:
     norm = PACKAGED_NORMS.get(name)
     if norm is None or not is_packaged(name):
         values = {key: value_of(value) for key, value in options.items()}
-        return written(name, values, spec.placement or "post")
+        whole = written(name, values, spec.placement or "post")
+        return whole if is_home(name) else plain_name("norm", whole)
     if norm.replaces_activation and spec.placement:
         raise UsageError(f"{text}: {name} replaces the activation, so it is neither pre nor post")
     placement = spec.placement if norm.placed and spec.placement else "post"

@@ -19,6 +19,7 @@ from rich.progress import (
 from normscope.experiment import EpochRecord, Result, Trial
 from normscope.observers.progress import Clock, Now, beginning, ending, retrying, standing
 from normscope.observers.protocol import Check, Observer, never
+from normscope.words import visible
 
 
 class LiveBars(Observer):
@@ -33,12 +34,15 @@ class LiveBars(Observer):
         self.running: dict[str, TaskID] = {}
         self.now, self.clock = now, Clock([], now)
         self.bars = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),  # names are in it
             BarColumn(bar_width=20),
             TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[unit]}"),
             TextColumn("{task.fields[note]}"),
             console=console,
         )
+
+    def _say(self, line: str) -> None:
+        self.console.print(visible(line, keep="\n"), highlight=False, markup=False)
 
     def downloaded(self, received: int, total: int) -> None:
         columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
@@ -61,7 +65,7 @@ class LiveBars(Observer):
             self.files = None
 
     def started(self, todo: list[Trial], stored: int, how: str) -> None:
-        self.console.print(beginning(todo, stored, how), highlight=False)
+        self._say(beginning(todo, stored, how))
         self.clock = Clock(todo, self.now)
         if self.whole is not None:  # of the round before
             self.bars.remove_task(self.whole)
@@ -70,7 +74,7 @@ class LiveBars(Observer):
             self.bars.start()
 
     def trial_started(self, trial: Trial) -> None:
-        name = self.clock.name(trial)
+        name = visible(self.clock.name(trial))
         epochs = trial.recipe.epochs
         self.running[trial.id] = self.bars.add_task(name, total=epochs, unit="epochs", note="")
 
@@ -98,17 +102,17 @@ class LiveBars(Observer):
         self.bars.remove_task(self.running.pop(result.trial.id))
         self._update_whole(advance=1)
         words = ending(self.clock.name(result.trial), result)
-        self.console.print(words, highlight=False, markup=False)
+        self._say(words)
 
     def block_ended(self, seeds: int, verdicts: Sequence[str]) -> None:
         for line in standing(seeds, verdicts):
-            self.console.print(line, highlight=False, markup=False)
+            self._say(line)
 
     def noticed(self, sentence: str) -> None:
-        self.console.print(sentence, highlight=False, markup=False)
+        self._say(sentence)
 
     def sequence_ended(self, sentence: str) -> None:
-        self.console.print(sentence, highlight=False)
+        self._say(sentence)
 
     def close(self) -> None:
         """Give the terminal back."""

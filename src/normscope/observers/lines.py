@@ -8,6 +8,7 @@ from typing import TextIO
 from normscope.experiment import EpochRecord, Result, Trial
 from normscope.observers.progress import Clock, Now, beginning, ending, retrying, standing
 from normscope.observers.protocol import Check, Observer, never
+from normscope.words import visible
 
 
 class PlainLines(Observer):
@@ -25,7 +26,7 @@ class PlainLines(Observer):
         self.now, self.clock = now, Clock([], now)
 
     def _say(self, line: str) -> None:
-        print(line, file=self.stream, flush=True)
+        print(visible(line, keep="\n"), file=self.stream, flush=True)
 
     def downloaded(self, received: int, total: int) -> None:
         self._say_tenth("downloading", received, total, f"{total / 1e6:.0f} MB")

@@ -10,9 +10,29 @@ from normscope.analysis import Analysis
 from normscope.analysis.metrics import Metric
 from normscope.analysis.summaries import TrialSummary
 from normscope.experiment import EpochRecord, Result
-from normscope.words import what_went_wrong
+from normscope.words import visible, what_went_wrong
+
+FORMULAS = tuple("=+-@＝＋－＠")  # what a spreadsheet runs begins with one of them, wide or not
 
 _KEYS = ["trial", "dataset", "model", "norm", "batch_size", "seed"]
+
+
+def csv_file(table: pd.DataFrame) -> bytes:
+    """The table as CSV in UTF-8, whose text is text for a spreadsheet too; numbers stay numbers."""
+    text = table.select_dtypes(include="object").columns
+    return (
+        table.assign(**{name: table[name].map(_as_text) for name in text})
+        .to_csv(index=False)
+        .encode()
+    )
+
+
+def _as_text(cell: Any) -> Any:
+    """``'=1+1`` for ``=1+1``, which a spreadsheet would run."""
+    if not isinstance(cell, str):
+        return cell
+    cell = visible(cell)
+    return f"'{cell}" if cell.startswith(FORMULAS) else cell
 
 
 def epochs_table(analysis: Analysis) -> pd.DataFrame:

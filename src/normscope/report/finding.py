@@ -7,7 +7,7 @@ from normscope.analysis import Analysis
 from normscope.analysis.why import Reading
 from normscope.files import written
 from normscope.report.figures import ReportFigure, figures_named
-from normscope.report.markdown import code, escape, results_table
+from normscope.report.markdown import code, escape, link, results_table
 from normscope.report.result_table import full_names, setting, title
 
 ADVICE = "choose another folder with --out"
@@ -66,7 +66,7 @@ def render_finding(
         done = f"{title(analysis)}. {setting(analysis)} {analysis.facts.description}."
         about = f"{part_heading(part)}: {done}" if part else done
         where = f"{part}/report.html" if part else "report.html"
-        sections += [f"{escape(about)} The whole report: [{where}]({where})."]
+        sections += [f"{escape(about)} The whole report: {link(where)}."]
         sections.append(escape(analysis.method))
     return "\n\n".join(each for each in (*sections, code(command)) if each) + "\n"
 

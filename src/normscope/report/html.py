@@ -46,11 +46,26 @@ from normscope.report.tables import (
     evidence_tables,
     inside_tables,
 )
-from normscope.words import confidence, counted, moment, number, typeset, what_went_wrong
+from normscope.words import confidence, counted, moment, number, typeset, visible, what_went_wrong
+
+# Nothing is loaded or run, whatever a name contains: the page holds all that it shows.
+POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
+    "form-action 'none'"
+)
+
+
+def _seen(value: object) -> object:
+    """Text from data without characters that act and are not seen; markup of our own as it is."""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return visible(value, keep="\n\t")
+
 
 _TEMPLATES = Templates(
     loader=PackageLoader("normscope.report", "templates"),
     autoescape=True,
+    finalize=_seen,
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
@@ -72,6 +87,7 @@ def render_page(analysis: Analysis, figures: Sequence[ReportFigure], pictures: P
         for section in SECTIONS
     }
     return _TEMPLATES.get_template("report.html.j2").render(
+        policy=POLICY,
         analysis=analysis,
         experiment=analysis.experiment,
         title=title(analysis),

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from normscope.analysis import Analysis
 from normscope.report.figures import ReportFigure
@@ -21,6 +22,7 @@ from normscope.report.tables import (
     evidence_tables,
     inside_tables,
 )
+from normscope.words import visible
 
 
 def render_markdown(analysis: Analysis, figures: Sequence[ReportFigure]) -> str:
@@ -84,7 +86,7 @@ def _tables(heading: str, tables: Sequence[Table]) -> list[str]:
     for table in tables:
         rows = [[str(cell) for cell in row] for row in table.rows]
         drawn = markdown_table([table.headings, *rows])
-        parts += [f"### {table.title}", escape(table.caption), drawn]
+        parts += [f"### {escape(table.title)}", escape(table.caption), drawn]
     return parts
 
 
@@ -94,7 +96,12 @@ def _bullets(sentences: Sequence[object]) -> str:
 
 def code(text: str) -> str:
     """A block of code."""
-    return "\n".join(f"    {line}" for line in text.splitlines())
+    return "\n".join(f"    {visible(line)}" for line in text.splitlines())
+
+
+def link(path: str) -> str:
+    """A link to a file beside this one, shown by its path."""
+    return f"[{escape(path)}]({quote(path)})"
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
@@ -105,5 +112,6 @@ def markdown_table(rows: Sequence[Sequence[str]]) -> str:
 
 def escape(text: str) -> str:
     """Text from data stays text: no markup of Markdown or HTML in it takes effect."""
+    text = visible(" ".join(text.split()))
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|$])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_\[\]|$~])", r"\\\1", text)

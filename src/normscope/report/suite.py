@@ -6,7 +6,7 @@ from pathlib import Path
 from normscope.analysis import Analysis
 from normscope.analysis.across import Across, InSetting, method_across
 from normscope.files import written
-from normscope.report.markdown import code, escape, markdown_table
+from normscope.report.markdown import code, escape, link, markdown_table
 from normscope.report.plots import to_png
 from normscope.report.plots.across import OVER_ALL, across_figure
 from normscope.report.plots.figure import ReportFigure
@@ -64,7 +64,7 @@ def render_suite(
         where = f"{name}/report.html"
         sections += [
             f"### {escape(name)}",
-            f"{escape(done)} The whole report: [{where}]({where}).",
+            f"{escape(done)} The whole report: {link(where)}.",
             "\n".join(f"- {escape(str(caveat))}" for caveat in analysis.caveats),
             escape(analysis.method),
         ]

@@ -27,6 +27,7 @@ def load(experiment: Experiment, data_dir: Path | None, observer: Observer) -> D
         experiment.train_limit,
         experiment.test_limit,
         progress=observer.downloaded,
+        notice=observer.noticed,
     )
     return dataset.in_folds() if experiment.folds else dataset
 

@@ -10,7 +10,7 @@ from normscope.experiment import Experiment, Source, Trial
 from normscope.models import MODELS
 from normscope.norms import NORMS, asked, means_another, parse, renamed
 from normscope.norms.own import REGISTERED, own_norms
-from normscope.own import OwnCode, at, brought, find, is_home
+from normscope.own import OwnCode, at, brought, find, is_home, plain_name
 from normscope.store.folder import ExperimentFolder
 from normscope.store.header import Header
 
@@ -54,7 +54,7 @@ def with_own_model(experiment: Experiment) -> Experiment:
     code = find(experiment.model)
     source = Source(home=code.home, fingerprint=code.fingerprint)
     name = f"{code.module.rpartition('.')[2]}.{code.attribute}"
-    MODELS[name] = code
+    MODELS[plain_name("network", name)] = code
     return experiment.model_copy(update={"model": name, "model_source": source})
 
 
@@ -100,7 +100,7 @@ def with_own_norms(
                 f"{norm.home} has been edited since {before[-1]} was trained: it is {own} now."
             )
         NORMS[own], sources[own] = norm, source
-        names.append(renamed(written, own))
+        names.append(plain_name("norm", renamed(written, own)))
     if not sources:
         return experiment, notices
     update = {"norms": tuple(names), "sources": sources}

@@ -10,6 +10,7 @@ from normscope.experiment import Experiment, Source
 from normscope.files import user_path
 from normscope.observers import Observer
 from normscope.study.own import with_own_model
+from normscope.words import visible
 
 if TYPE_CHECKING:
     from normscope.data.own import OwnImages
@@ -50,7 +51,7 @@ def with_own_images(
     )
     if source is None:
         source = Source(home=name, fingerprint=found.key)
-        name = name if name in FOLDERS else _free_name(found.name)
+        name = name if name in FOLDERS else _free_name(visible(found.name))
     elif found.key != source.fingerprint:
         raise UsageError(
             f"{place} holds other images than {name} was made of, or fewer or more; put those "

@@ -9,7 +9,7 @@ import numpy as np
 from normscope.data.own.decoding import Decoded
 from normscope.data.own.duplicates import groups_of_twins, near_pairs
 from normscope.data.own.listing import TEST, TRAIN, UNSPLIT, Listing
-from normscope.words import counted
+from normscope.words import counted, visible
 
 TEST_SHARE = 0.2  # of each class, where we split
 IMBALANCE = 10  # times as many training images in the largest class as in the smallest
@@ -177,7 +177,7 @@ def _chosen(
         split: np.array([places[listing.labels[row]] for row in part], np.int64)
         for split, part in parts.items()
     }
-    names = tuple(listing.class_names[label] for label in used)
+    names = tuple(visible(listing.class_names[label]) for label in used)
     return Chosen(names, parts[TRAIN], labels[TRAIN], parts[TEST], labels[TEST])
 
 

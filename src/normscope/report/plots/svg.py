@@ -12,6 +12,7 @@ from html import escape
 from matplotlib.figure import Figure
 
 from normscope.report.plots.style import in_style
+from normscope.words import visible
 
 PNG_DOTS_PER_INCH = 200
 
@@ -36,7 +37,7 @@ def to_svg(figure: Figure, name: str, alt: str) -> str:
     svg = _plain_marks(svg)
     svg = _unique_ids(svg, name)
     start = f'<svg role="img" aria-label="{escape(alt)}" stroke-linejoin="round" '
-    return svg.replace("<svg ", start, 1)
+    return visible(svg.replace("<svg ", start, 1), keep="\n\r\t")  # all that XML allows of them
 
 
 def for_page(svg: str) -> str:

@@ -19,20 +19,18 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
-import numba
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic, overload
 
 from normscope.training.fused.cache import cache_folder
+from normscope.training.fused.kept import compiled
 
-# numba would write beside this file, where an installed package often cannot be written.
-folder = os.environ.get("NUMBA_CACHE_DIR") or str(cache_folder())
-numba.config.CACHE_DIR = folder  # pyright: ignore  # made at run time, from the environment
-
-COMPILE = {"nogil": True, "cache": True, "fastmath": {"contract"}, "error_model": "numpy"}
+folder = Path(os.environ.get("NUMBA_CACHE_DIR") or cache_folder())
+kernel = compiled(folder, nogil=True, fastmath={"contract"}, error_model="numpy")
 
 TWO = np.float32(2)  # the integer 2 would turn the loop to float64
 LANES = 1024  # values worked on at a time: a few such slices fit the first-level cache
@@ -94,7 +92,7 @@ def _narrow_to_type(value, array):
     return rounded
 
 
-@njit(**COMPILE)
+@kernel
 def _relu(value):
     return np.float32(0) if value < 0 else value
 
@@ -102,7 +100,7 @@ def _relu(value):
 # -- the passes ------------------------------------------------------------------------------------
 
 
-@njit(**COMPILE)
+@kernel
 def _tile(factors, tiled):
     """Repeat one factor per channel along the lanes."""
     for start in range(0, tiled.size, factors.size):
@@ -110,7 +108,7 @@ def _tile(factors, tiled):
             tiled[start + c] = factors[c]
 
 
-@njit(**COMPILE)
+@kernel
 def _fold(lane_sums, sums):
     """Add the lanes of each channel."""
     sums[:] = 0
@@ -133,7 +131,7 @@ class Passes:
 def passes_for(relu: bool, floored: bool) -> Passes:  # noqa: C901 - four loops in full
     """The passes with ReLU before the norm if `relu`, and with a floor after it if `floored`."""
 
-    @njit(**COMPILE)
+    @kernel
     def channel_sums(x, length, total, squares):
         """`total`, `squares`, float64 (N, C): sums of r(x) and of its square over the pixels.
 
@@ -164,7 +162,7 @@ def passes_for(relu: bool, floored: bool) -> Passes:  # noqa: C901 - four loops 
                 squares[n, c] += first * (2 * total[n, c] + pixels * first)
                 total[n, c] += pixels * first
 
-    @njit(**COMPILE)
+    @kernel
     def affine(x, length, scale, shift, floor, dropped, y):
         """y = scale * r(x) + shift, no less than `floor` where there is one, 0 where `dropped`.
 
@@ -193,7 +191,7 @@ def passes_for(relu: bool, floored: bool) -> Passes:  # noqa: C901 - four loops 
                 flat_y[dropped[done]] = 0
                 done += 1
 
-    @njit(**COMPILE)
+    @kernel
     def gradient_sums(  # noqa: C901 - a call inside its loops would keep them from being vectors
         x, gradient_y, length, scale, shift, floor, dropped, total, products, below
     ):
@@ -247,7 +245,7 @@ def passes_for(relu: bool, floored: bool) -> Passes:  # noqa: C901 - four loops 
                     products[n, c] -= g * r
                 done += 1
 
-    @njit(**COMPILE)
+    @kernel
     def gradient(  # noqa: C901 - likewise
         x, gradient_y, length, scale, shift, floor, of_total, of_squares, dropped, gradient_x
     ):
