@@ -24,7 +24,8 @@ def register(name: str) -> Callable:
 
     Worker processes run the file again that it is in, so what that file does beyond definitions
     belongs below ``if __name__ == "__main__":``. Of what is typed into a session there is no file:
-    it trains in this process alone. Raises `UsageError` for a name that is not free, or that `plain_name` does not take.
+    it trains in this process alone. Raises `UsageError` for a name that is not free, or that
+    `plain_name` does not take.
     """
     if not name or ":" in name or name in PACKAGED_NORMS or canonical(name) != name:
         raise UsageError(f"no norm can be registered as {name!r}: it is taken, or no plain name")
