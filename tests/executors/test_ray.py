@@ -5,13 +5,24 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
-from executor_work import EPOCHS, TRIALS, held, killed, made_result, ordinary, troubled
+from executor_work import (
+    EPOCHS,
+    PATIENCE_S,
+    TRIALS,
+    beating,
+    held,
+    killed,
+    made_result,
+    ordinary,
+    troubled,
+)
 
 import normscope
 from normscope.errors import UsageError
@@ -118,6 +129,19 @@ def test_what_a_node_takes_with_it_is_run_again_on_the_others(ray_cluster, tmp_p
     assert [sentence.split(" ", 1)[1] for sentence in remover.sentences] == [
         "lost its worker and is run again."
     ]
+
+
+def test_closing_the_results_ends_the_tasks(ray_cluster, tmp_path):
+    class Impatient(Observer):
+        def epoch_ended(self, trial, record):
+            raise KeyboardInterrupt
+
+    results = on_ray().run(partial(beating, notes=tmp_path), TRIALS, Impatient())
+    with pytest.raises(KeyboardInterrupt), closing(results):
+        next(results)
+    noted = [int(file.read_text()) for file in tmp_path.glob("*-seed*")]
+    assert noted
+    until(lambda: not any(map(psutil.pid_exists, noted)), seconds=PATIENCE_S / 2)
 
 
 def test_workers_have_the_threads_that_they_reserve_and_keep_their_memory(ray_cluster, tmp_path):
@@ -303,6 +327,7 @@ def test_a_command_that_is_told_to_stop_takes_its_ray_with_it(environment, tmp_p
         ({"gpus_per_trial": 1}, [Node(4, 2), Node(64, 0)], 2),
         ({"gpus_per_trial": 0.25}, [Node(4, 1), Node(1, 2)], 8),  # a CPU for each network of four
         ({"gpus_per_trial": 0.1}, [Node(4, 1)], 10),
+        ({"gpus_per_trial": 0.1667}, [Node(4, 1)], 6),
         ({"gpus_per_trial": 0.3333, "cpus_per_trial": 2}, [Node(4, 1)], 3),
     ],
 )

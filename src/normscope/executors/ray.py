@@ -69,8 +69,12 @@ class OnRay:
 
     @property
     def fleet(self) -> int:
-        """How many trials share a GPU."""
-        return int(1 / self.gpus_per_trial + 1e-9) if self.gpus_per_trial else 1
+        """How many trials share a GPU: three with 0.33, and six with 0.1667 too."""
+        return int(1 / self.gpus_per_trial + 0.01) if self.gpus_per_trial else 1
+
+    def gpus(self, trials: int) -> float:
+        """The share of a GPU that so many trials take together."""
+        return min(1.0, trials * self.gpus_per_trial)
 
     def room(self, nodes: Sequence["Node"]) -> int:
         """How many trials run at once on these nodes.
@@ -79,9 +83,9 @@ class OnRay:
         """
         tasks = [node.cpus / self.cpus_per_trial for node in nodes]
         if self.gpus_per_trial:
-            gpus = self.fleet * self.gpus_per_trial
+            gpus = self.gpus(self.fleet)
             tasks = [min(n, node.gpus / gpus) for n, node in zip(tasks, nodes, strict=True)]
-        trials = self.fleet * sum(int(n + 1e-9) for n in tasks)
+        trials = self.fleet * sum(int(n) for n in tasks)
         if not trials:
             there = "; ".join(sorted({node.words for node in nodes})) or "none"
             raise UsageError(
@@ -298,7 +302,7 @@ class _Tasks:
         variables.update(dict.fromkeys(THREADS, str(self.cluster.threads)))
         task = self.ray.remote(_messages).options(
             num_cpus=self.cluster.cpus_per_trial,
-            num_gpus=round(len(group.trials) * self.cluster.gpus_per_trial, 4),
+            num_gpus=round(self.cluster.gpus(len(group.trials)), 4),
             num_returns="streaming",
             max_retries=0,
             runtime_env={"env_vars": variables},
