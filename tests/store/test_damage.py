@@ -285,6 +285,9 @@ def test_a_folder_whose_header_lost_its_seal_is_no_old_one(folder):
     path = folder / "experiment.json"
     path.write_bytes(open_text(path.read_bytes())[0])
     assert Store(folder).kept.sealed  # as its copy says
+    (folder / "experiment.backup.json").write_bytes(b"")
+    with pytest.raises(RunError, match=r"experiment.json is damaged .*no whole copy"):
+        Store(folder)
     (folder / "experiment.backup.json").unlink()
     with pytest.raises(RunError, match=r"experiment.json has lost its seal"):
         Comparison.read(folder)
