@@ -328,13 +328,13 @@ def test_a_regrouped_network_goes_on_without_its_twin(few, keeping, stopped):
     asked = trial("gn:order=similar-scale-trained", **SHORT)
     whole = run_trial(asked, few, CPU)
 
-    def train():
-        return run_trial(asked, few, CPU, keeping=keeping)
+    def train(on_epoch=lambda record: None):
+        return run_trial(asked, few, CPU, on_epoch, keeping=keeping)
 
     assert stopped(train, step=3) == 3  # in the training of the twin, of which nothing is kept
     assert not keeping.folder.exists()
     assert stopped(train, step=6 + 2) == 6 + 2
-    assert stopped(train, step=1) == 1
+    assert stopped(train, when="an epoch ends") == 1  # which was the last step of it
     assert_equal(train(), whole)
 
 
@@ -351,8 +351,15 @@ def test_nothing_is_kept_where_nobody_asked_for_it(few, monkeypatch):
     monkeypatch.setattr(checkpoints, "write", lambda *_: pytest.fail("was written"))
     for seed in (0, 1):
         run_trial(trial("bn", seed, **SHORT), few, CPU)
+    told = []
+
+    def ask(record):
+        told.append(record.epoch)
+        stopping.ask()
+
     with pytest.raises(stopping.Stopped):  # and a request is answered at once
-        run_trial(trial("bn", **SHORT), few, CPU, lambda record: stopping.ask())
+        run_trial(trial("bn", **SHORT), few, CPU, ask)
+    assert told == [1]
 
 
 def test_a_second_request_waits_for_no_step(few, keeping, monkeypatch):
