@@ -141,6 +141,7 @@ def test_every_call_to_the_disk_may_fail(tmp_path, monkeypatch, write):
         else:
             done = True
         disk.fail_at(None)
+        assert write is set_aside or (folder / "trials" / trials[1].trial.id).exists()
         with Store.lock(folder):
             pass  # which clears up
         check_whole(folder, begun.experiment, aside=write is set_aside)
