@@ -19,6 +19,7 @@ from normscope.probes.corruptions import CORRUPTIONS, STRENGTHS
 from normscope.probes.landscape import EPS
 from normscope.study.checks import checked_probes
 from normscope.training import probing
+from normscope.training.steps import EagerSteps
 from normscope.training.trained import probe_trained
 from normscope.training.trial import build_model, run_fleet, run_trial
 
@@ -227,13 +228,21 @@ def test_nor_does_a_network_that_cannot_be_copied(few, monkeypatch):
 
 
 def test_seconds_of_probes_are_not_those_of_the_epochs(few, monkeypatch):
-    clock = iter(range(10**6))
-    monkeypatch.setattr("normscope.training.loop.time.perf_counter", lambda: next(clock))
-    plain = run_trial(trial_of("gn"), few, CPU)
-    monkeypatch.setattr(probing.Probing, "__call__", lambda self, step, taken: 0.25)
+    """On a clock that moves in steps, by 1 second, and while probes are taken, by 100."""
+    now, step = [0.0], EagerSteps.__call__
+
+    def passing(seconds, then=lambda *_: None):
+        def pass_by(*arguments):
+            now[0] += seconds
+            return then(*arguments)
+
+        return pass_by
+
+    monkeypatch.setattr("normscope.training.loop.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr(EagerSteps, "__call__", passing(1, step))
+    monkeypatch.setattr(probing.Probing, "__call__", passing(100))
     looked = run_trial(trial_of("gn"), few, CPU)
-    saved = plain.history[0].train_seconds - looked.history[0].train_seconds
-    assert saved == pytest.approx(0.25 * 4)  # four steps
+    assert [record.train_seconds for record in looked.history] == [4, 4]
 
 
 # -- names -----------------------------------------------------------------------------------------

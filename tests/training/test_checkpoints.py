@@ -198,6 +198,25 @@ def test_its_observer_is_told_of_all_epochs_and_its_seconds_add_up(few, keeping,
     assert result.seconds > kept.seconds > told[0].train_seconds > 0
 
 
+def test_seconds_of_keeping_are_not_those_of_the_epochs(few, keeping, monkeypatch):
+    """On a clock that moves in steps, by 1 second, and while states are written, by 100."""
+    now, step, write = [0.0], steps.EagerSteps.__call__, checkpoints.write
+
+    def passing(seconds, then):
+        def pass_by(*arguments):
+            now[0] += seconds
+            return then(*arguments)
+
+        return pass_by
+
+    monkeypatch.setattr("normscope.training.loop.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr(steps.EagerSteps, "__call__", passing(1, step))
+    monkeypatch.setattr(checkpoints, "write", passing(100, write))
+    result = run_trial(trial("gn", **SHORT), few, CPU, keeping=Keeping(keeping.folder, 0))
+    assert [record.train_seconds for record in result.history] == [3, 3]
+    assert result.seconds == 6 + 8 * 100
+
+
 # -- fleets ----------------------------------------------------------------------------------------
 
 

@@ -293,10 +293,13 @@ class _Stopwatch:
     """Seconds of work: those in which it is `running`, and not `standing` meanwhile."""
 
     def __init__(self, before: float = 0.0):
-        self._before, self._since = before, None
+        self._before = before
+        self._since: float | None = None
 
     def seconds(self) -> float:
-        return self._before + (time.perf_counter() - self._since if self._since else 0.0)
+        if self._since is None:
+            return self._before
+        return self._before + time.perf_counter() - self._since
 
     @contextmanager
     def running(self) -> Iterator[None]:
