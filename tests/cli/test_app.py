@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from command_line import SMALL, one_line
@@ -246,6 +248,19 @@ def test_a_narrow_terminal_gets_a_line_per_value(normscope, environment, undrawn
     assert "…" not in shown
     sentences = shown[shown.index("Answer") : shown.index("Report:")]
     assert max(map(len, sentences.splitlines())) <= 40
+
+
+def test_names_that_differ_at_their_ends_are_told_apart(normscope, undrawn):
+    """A table of recorded results, in which intervals are wide as well."""
+    recorded = Path(__file__).parents[2] / "docs" / "results" / "cifar10-s8-statbatch"
+    shown = normscope("report", recorded, "--out", "r").stdout
+    table = shown[: shown.index("Answer")].splitlines()
+    sizes = [
+        after.split()[0] for line, after in pairwise(table) if line.startswith("ghost-bn:size= ")
+    ]
+    assert sizes == ["2", "4", "8", "16", "64", "128"]
+    assert sum(line.rstrip().endswith(" undecided") for line in table) == 7
+    assert "…" not in shown
 
 
 def test_debug_shows_the_traceback(process):

@@ -23,6 +23,7 @@ from normscope.words import NONE, confidence, duration, number, signed, visible
 
 COLUMNS = 80
 TABLE_COLUMNS = 76  # what the result table needs
+NAME_COLUMNS = 14  # of it: a longer name of a norm is broken and not cut, its end may tell it
 
 
 def show_analysis(analysis: Analysis) -> None:
@@ -110,9 +111,16 @@ def _show_results(console: Console, analysis: Analysis) -> None:
         _show_blocks(caption, headings, rows)
         return
     table = Table(title=caption or None, title_justify="left", box=None, pad_edge=False)
-    for heading in headings:
-        side = "left" if heading in ("norm", "verdict") else "right"
-        table.add_column(heading, justify=side, header_style="bold")
+    for place, heading in enumerate(headings):
+        words = heading in ("norm", "verdict")
+        longest = max(len(row[place]) for row in rows)
+        table.add_column(
+            heading,
+            justify="left" if words else "right",
+            header_style="bold",
+            min_width=min(longest, NAME_COLUMNS) if words else None,
+            overflow="fold",
+        )
     for row in rows:
         table.add_row(*row)
     console.print(table)
