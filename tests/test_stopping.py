@@ -30,6 +30,14 @@ def test_a_request_that_is_postponed_is_answered_where_the_code_looks():
     assert stop.value.number == signal.SIGTERM
 
 
+def test_whoever_is_called_in_the_midst_of_a_step_leaves_the_answer_to_it():
+    with stopping.postponed():
+        stopping.ask()
+        stopping.check()
+    with pytest.raises(stopping.Stopped):
+        stopping.check()
+
+
 def test_a_second_request_waits_for_nobody():
     with stopping.postponed():
         stopping.ask(signal.SIGTERM)

@@ -59,6 +59,12 @@ def answer() -> None:
         raise Stopped(_state.requests[0])
 
 
+def check() -> None:
+    """The same, unless that is `postponed`: for what may be called in the midst of anything."""
+    if not _state.postponing and not _state.uninterrupted:
+        answer()
+
+
 @contextmanager
 def postponed() -> Iterator[None]:
     """Within it, the first request to stop raises nothing; the code looks for it by `asked`."""
@@ -77,8 +83,7 @@ def uninterrupted() -> Iterator[None]:
         yield
     finally:
         _state.uninterrupted -= 1
-    if not _state.uninterrupted and not _state.postponing:
-        answer()
+    check()
 
 
 def forget() -> None:

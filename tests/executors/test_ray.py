@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import closing
+from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -28,6 +28,7 @@ import normscope
 from normscope.errors import UsageError
 from normscope.executors.cores import available_cores
 from normscope.executors.fleets import fleets
+from normscope.executors.processes import Lost
 from normscope.executors.ray import Node, OnRay, Ray, nodes_of
 from normscope.experiment.reading import read_experiment
 from normscope.observers import Observer
@@ -63,6 +64,33 @@ EVERY_EPOCH = sorted((trial.id, number) for trial in TRIALS for number in range(
 
 
 # -- what is lost ----------------------------------------------------------------------------------
+
+
+def test_a_trial_that_is_lost_before_it_began_is_told_of_first(monkeypatch):
+    """As where a package is missing on a node; bars know only trials that started."""
+
+    class Tasks:
+        def __init__(self, work, cluster):
+            self.running = {}
+
+        def start(self, group):
+            self.running[id(group)] = group
+
+        def messages(self):
+            for key, group in list(self.running.items()):
+                del self.running[key]
+                yield group, Lost("no such package")
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("normscope.executors.ray._Tasks", Tasks)
+    monkeypatch.setattr("normscope.executors.ray.connected", lambda address: nullcontext())
+    started, observer = [], Observer()
+    observer.trial_started = started.append
+    outcomes = list(on_ray().run(ordinary, TRIALS, observer))
+    assert [outcome.error for outcome in outcomes] == ["no such package"] * len(TRIALS)
+    assert sorted(trial.id for trial in started) == sorted(trial.id for trial in TRIALS)
 
 
 @pytest.mark.parametrize("times", [1, 2])

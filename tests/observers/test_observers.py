@@ -1,5 +1,6 @@
 import io
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from report_fakes import diverged, failed, make_experiment, make_labels, make_result
@@ -7,6 +8,7 @@ from rich.console import Console
 
 from normscope.experiment.plan import plan
 from normscope.observers import OBSERVERS, LiveBars, Observer, PlainLines, observer_for
+from normscope.observers.progress import Clock
 from normscope.words import duration
 
 
@@ -60,6 +62,10 @@ def stopwatch():
     return Stopwatch()
 
 
+def lasting(record, seconds):
+    return replace(record, train_seconds=0.75 * seconds, test_seconds=0.25 * seconds)
+
+
 def run_in_time(observer, results, stopwatch, seconds):
     """The epochs take these `seconds`, one after the other; yields after each."""
     durations = iter(seconds)
@@ -67,8 +73,9 @@ def run_in_time(observer, results, stopwatch, seconds):
     for result in results:
         observer.trial_started(result.trial)
         for record in result.history:
-            stopwatch.seconds += next(durations)
-            observer.epoch_ended(result.trial, record)
+            took = next(durations)
+            stopwatch.seconds += took
+            observer.epoch_ended(result.trial, lasting(record, took))
             yield
         observer.trial_ended(result)
 
@@ -108,13 +115,31 @@ def test_a_trial_that_is_tried_again_has_its_epochs_before_it(kind, one_diverges
     observer.trial_started(bn.trial)
     for after_one in ("50 s left", "50 s left"):
         stopwatch.seconds += 10
-        observer.epoch_ended(bn.trial, bn.history[0])
+        observer.epoch_ended(bn.trial, lasting(bn.history[0], 10))
         assert observer.clock.left() == after_one
         observer.trial_retried(bn.trial, "the worker process ended with code 7")
         assert observer.clock.left() == "60 s left"
     observer.close()
     again = "bn seed 0: the worker process ended with code 7; it is tried again"
     assert stream.getvalue().splitlines().count(again) == 2
+
+
+def test_epochs_from_before_a_trial_was_stopped_say_nothing_of_the_pace(results, stopwatch):
+    """Of two trials of three epochs one goes on after two of 40 s, which are told again at once.
+
+    Before that the worker took longer to start than an epoch takes.
+    """
+    first, second = results
+    clock = Clock([first.trial, second.trial], stopwatch)
+    stopwatch.seconds += 50
+    clock.begun(first.trial)
+    stopwatch.seconds += 1
+    for record in first.history[:2]:
+        clock.ended(first.trial, lasting(record, 40))
+    assert clock.seconds_left() is None
+    stopwatch.seconds += 39
+    clock.ended(first.trial, lasting(first.history[2], 39))
+    assert clock.seconds_left() == pytest.approx(3 * 90)
 
 
 def test_live_bars_show_the_time_left(one_diverges_early, stopwatch):
@@ -132,7 +157,7 @@ def test_live_bars_count_what_failed(one_diverges_early):
     observer.trial_ended(failed(first, "it raised"))
     assert observer.bars.tasks[observer.whole].fields["note"] == "1 failed"
     observer.trial_started(second.trial)
-    observer.epoch_ended(second.trial, second.history[0])
+    observer.epoch_ended(second.trial, lasting(second.history[0], 0))
     observer.trial_ended(second)
     assert observer.bars.tasks[observer.whole].fields["note"].startswith("1 failed, ")
     observer.close()
@@ -168,7 +193,11 @@ def test_a_download_says_every_tenth_once():
 
 def test_plain_lines_name_every_epoch_and_every_ending(results):
     stream = io.StringIO()
-    replay(PlainLines(stream), results)
+    at_once = [
+        r.model_copy(update={"history": tuple(lasting(each, 0) for each in r.history)})
+        for r in results
+    ]
+    replay(PlainLines(stream), at_once)
     lines = stream.getvalue().splitlines()
     assert lines[:2] == ["downloading: 50 % of 0 MB", "downloading: 100 % of 0 MB"]
     assert lines[2] == "reading: 100 % of 2 images"

@@ -1,12 +1,17 @@
 """A comparison that is stopped goes on in the middle of its trials."""
 
 from dataclasses import replace
+from hashlib import md5
+from pathlib import Path
 
 import pytest
+from report_fakes import make_facts
+from torch import nn
 
 from normscope import stopping
 from normscope.errors import UsageError
 from normscope.experiment.reading import read_experiment
+from normscope.norms import NORMS
 from normscope.observers import Observer
 from normscope.store import Store
 from normscope.study.checks import check
@@ -34,9 +39,9 @@ class Notes(Observer):
         self.sentences.append(sentence)
 
 
-def run(folder, **options):
+def run(folder, norms=("bn", "gn"), **options):
     sizes = {"epochs": 2, "batch_size": 32, "train_limit": 96, "test_limit": 100}
-    asked = read_experiment(norms=["bn", "gn"], seeds=1, recipe="quick", **sizes)
+    asked = read_experiment(norms=[*norms], seeds=1, recipe="quick", **sizes)
     notes = Notes()
     compare(asked, out=folder, workers=1, observer=notes, **options)
     return notes
@@ -164,6 +169,47 @@ def test_nothing_is_kept_every_0_seconds(tmp_path):
             checkpoints = tmp_path
 
         records = staticmethod(lambda: [])
+        facts = staticmethod(make_facts)
 
     assert States(Empty, 0).keeping is None
     assert States(Empty, 5.0).keeping.every_s == 5
+
+
+def test_code_that_may_have_been_edited_under_its_name_does_not_go_on(
+    tmp_path, monkeypatch, undrawn
+):
+    """Of a norm that a script puts into the table an id holds the name alone."""
+    monkeypatch.setitem(NORMS, "mine", lambda channels: nn.GroupNorm(1, channels))
+    folder = tmp_path / "e"
+    assert stop_in_step(5, monkeypatch, folder, norms=["mine", "bn"]) == 5
+    assert not (folder / "checkpoints").exists()
+    monkeypatch.setitem(NORMS, "mine", lambda channels: nn.GroupNorm(4, channels))
+    run(folder, norms=["mine", "bn"])
+    run(tmp_path / "fresh", norms=["mine", "bn"])
+    assert outcomes(folder) == outcomes(tmp_path / "fresh")
+
+
+def test_a_state_that_was_made_with_other_images_is_left_aside(tmp_path, monkeypatch, undrawn):
+    folder = tmp_path / "e"
+    assert stop_in_step(5, monkeypatch, folder) == 5
+    monkeypatch.setattr("normscope.study.states.sha256", lambda data: md5(data))
+    notes = run(folder)
+    assert notes.epochs[:2] == [("bn", 1), ("bn", 2)]
+    assert any("it was kept with data " in sentence for sentence in notes.sentences)
+
+
+def test_workers_elsewhere_are_told_the_whole_path(tmp_path, monkeypatch, undrawn):
+    run(tmp_path / "e")
+    monkeypatch.chdir(tmp_path)
+    assert States(Store(Path("e")), 30.0).keeping.folder == tmp_path / "e" / "checkpoints"
+
+
+def test_states_of_trials_that_ended_go_when_the_folder_is_opened(tmp_path, undrawn):
+    """One is left where a signal comes between the last step and the record."""
+    folder = tmp_path / "e"
+    run(folder)
+    (folder / "checkpoints").mkdir()
+    for record in Store(folder).records():
+        (folder / "checkpoints" / f"{record.trial.id}.safetensors").touch()
+    States(Store(folder), 30.0)
+    assert not (folder / "checkpoints").exists()

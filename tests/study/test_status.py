@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -15,6 +16,7 @@ from normscope.errors import UsageError
 from normscope.experiment import Request
 from normscope.experiment.plan import plan
 from normscope.experiment.progress import Progress, Running
+from normscope.experiment.tuning import tuning_plan
 from normscope.observers import Observer
 from normscope.store import Store
 from normscope.store.progress import read_progress, write_progress
@@ -116,7 +118,7 @@ def test_a_folder_of_experiments_shows_each(store):
         ({"host": "another"}, True),
         ({"host": "another", "process": "gone"}, True),  # a number means nothing there
         ({"host": "another", "updated": "two minutes ago"}, False),
-        ({"updated": "two minutes ago"}, True),  # here the process itself can be seen
+        ({"updated": "two minutes ago"}, False),  # its number has been given again
     ],
 )
 def test_whether_it_still_trains(changes, alive):
@@ -126,6 +128,20 @@ def test_whether_it_still_trains(changes, alive):
         earlier = datetime.now(timezone.utc) - timedelta(minutes=2)
         changes = {**changes, "updated": earlier.isoformat()}
     assert is_alive(progress(**changes)) is alive
+
+
+def test_an_experiment_whose_rates_are_still_searched_is_not_complete(tmp_path):
+    experiment = make_experiment(norms=("bn", "gn"), seeds=1, protocol="tuned")
+    request = Request(date="2026-01-01", command="x", norms=experiment.norms, seeds=1)
+    store = Store.create(tmp_path / "e", experiment, request)
+    store.describe(make_facts(test_size=50), LABELS, [make_model("bn"), make_model("gn")])
+    due = tuning_plan(experiment, [])
+    (found,) = status(store.folder)
+    assert (found.planned, found.searching, found.state) == (0, len(due), "stopped")
+    result = make_result(experiment, due[0], LABELS).model_copy(update={"predictions": None})
+    store.add(result)
+    (found,) = status(store.folder)
+    assert (found.tuning, found.searching) == (1, len(due) - 1)
 
 
 # -- the sign of life ------------------------------------------------------------------------------
@@ -142,7 +158,8 @@ def test_a_training_leaves_signs_of_life(store):
     with heartbeat(store.folder, Watcher(), every_s=0.01) as observer:
         observer.started([result.trial], 0, "in haste")
         observer.trial_started(result.trial)
-        observer.epoch_ended(result.trial, result.history[0])
+        at_once = replace(result.history[0], train_seconds=0.0, test_seconds=0.0)
+        observer.epoch_ended(result.trial, at_once)
         deadline = time.monotonic() + 60
         while not read_progress(store.folder).running and time.monotonic() < deadline:
             time.sleep(0.01)

@@ -277,3 +277,10 @@ def test_a_fleet_and_its_members_do_not_share_a_state(few, keeping):
     run_fleet(trials, few, CPU, keeping=Keeping(keeping.folder, 0))
     run_trial(trials[0], few, CPU, keeping=Keeping(keeping.folder, 0))
     assert len(list(keeping.folder.iterdir())) == 2
+
+
+def test_nothing_is_kept_of_an_experiment_whose_folder_is_on_another_machine(few, tmp_path):
+    elsewhere = tmp_path / "e" / "checkpoints"
+    result = run_trial(ASKED, few, CPU, keeping=Keeping(elsewhere, 0))
+    assert (result.status, result.notices) == ("finished", ())
+    assert not elsewhere.parent.exists()

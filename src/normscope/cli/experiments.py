@@ -414,14 +414,14 @@ def watched(folders: Sequence[Path], as_json: bool, work: Callable[[Any, str], O
     from normscope import stopping
     from normscope.cli.interrupt import exit_code
     from normscope.observers import observer_for
-    from normscope.study.stored import has_results
+    from normscope.study.stored import has_something
 
     stream = sys.stderr if as_json else sys.stdout
     try:
-        with closing(observer_for(stream, stopping.answer)) as observer:
+        with closing(observer_for(stream, stopping.check)) as observer:
             return work(observer, _repeatable(sys.argv[1:]))
     except KeyboardInterrupt as stop:
-        kept = [folder for folder in folders if has_results(folder)]
+        kept = [folder for folder in folders if has_something(folder)]
         if not kept:
             raise
         for folder in kept:
@@ -469,7 +469,8 @@ def _say_how_to_go_on(folder: Path) -> None:
     """What a stopped experiment leaves, and the way on from there."""
     print(
         f"\nStopped. The trials that ended are kept in {folder}; the same command goes on from "
-        f"there.\n`normscope report {shlex.quote(str(folder))}` reports what there is.",
+        "there, in the midst of those that did not.\n"
+        f"`normscope report {shlex.quote(str(folder))}` reports what there is.",
         file=sys.stderr,
     )
 
@@ -505,5 +506,5 @@ def raise_if_failed(comparison: Any, page: Path) -> None:
         trials = f"{len(failed)} trial{'s' if len(failed) > 1 else ''}"
         raise RunError(
             f"{trials} failed ({', '.join(failed)}); {page} shows why, and the same command or "
-            f"`normscope retry {comparison.folder}` tries again"
+            f"`normscope retry {shlex.quote(str(comparison.folder))}` tries again"
         )

@@ -1,6 +1,7 @@
 """The command that says, from another terminal, how far an experiment is."""
 
 import json
+import shlex
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import typer
 
 from normscope.cli import options
 from normscope.cli.options import AsJson, Debug, errors_in_one_line
-from normscope.words import NONE, counted, duration, number
+from normscope.words import counted, duration, number
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -89,7 +90,7 @@ def _parts(status: "ExperimentStatus") -> list[Any]:
         accuracy = norm.test_accuracy_percent
         row = [norm.norm, *([f"{norm.batch_size:,}"] if several else [])]
         row += [str(norm.planned), str(norm.finished + norm.guessing), str(norm.failed)]
-        table.add_row(*(Text(cell) for cell in (*row, number(accuracy, 1) if accuracy else NONE)))
+        table.add_row(*(Text(cell) for cell in (*row, number(accuracy, 1))))
     return [
         Text(f"{status.folder}: {headline(status)}"),
         *(Text(f"  {line}") for line in running(status)),
@@ -105,6 +106,8 @@ def headline(status: "ExperimentStatus") -> str:
     parts = [status.state, f"{status.ended} of {counted(status.planned, 'trial')} ended"]
     if status.tuning:
         parts.append(f"{status.tuning} of the search for learning rates")
+    if status.searching:
+        parts.append(f"{status.searching} of it to come")
     if status.failed:
         parts.append(f"{status.failed} failed")
     if status.alive and status.progress and status.progress.seconds_left is not None:
@@ -132,9 +135,9 @@ def running(status: "ExperimentStatus") -> list[str]:
 def waiting(status: "ExperimentStatus") -> str:
     """Why there are no verdicts, or what to do next."""
     if status.state == "complete":
-        return f"`normscope report {status.folder}` writes the report."
+        return f"`normscope report {shlex.quote(str(status.folder))}` writes the report."
     if status.failed and not status.alive:
-        return f"`normscope retry {status.folder}` runs the failed trials again."
+        return f"`normscope retry {shlex.quote(str(status.folder))}` runs the failed trials again."
     if not status.sequential:
         return "A fixed design gives its verdicts when all of its trials are there."
     return ""
@@ -151,6 +154,7 @@ def as_dict(status: "ExperimentStatus") -> dict[str, Any]:
         "failed": status.failed,
         "missing": status.missing,
         "tuning": status.tuning,
+        "searching": status.searching,
         "norms": [vars(norm) for norm in status.norms],
         "design": "sequential" if status.sequential else "fixed",
         "verdicts": list(status.verdicts),

@@ -183,7 +183,10 @@ class _Worker:
 
     def _why(self, error: Exception) -> Lost:
         """Why there is no answer. A process whose answer cannot be read is ended."""
-        if isinstance(error, OSError | EOFError):
+        if not isinstance(error, OSError | EOFError):  # it may have ended within its answer
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(timeout=1)
+        if isinstance(error, OSError | EOFError) or self.process.poll() is not None:
             return Ended(f"the worker process ended with {_how(self.process.wait())}")
         self.process.kill()
         what = f"{type(error).__name__}: {error}"

@@ -229,6 +229,7 @@ class Ray(Executor):
                         observer.noticed(f"{group.words} lost its worker and is run again.")
                         waiting.appendleft(group)
                     elif isinstance(message, Lost):
+                        group.told(Started(), observer)  # it may not have come so far
                         for trial in group.trials:
                             yield self.when_lost(trial, group.why(message), group.epochs(trial))
                     elif isinstance(message, list):

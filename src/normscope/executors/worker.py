@@ -66,6 +66,7 @@ def _work() -> None:
         group = groups.get()
         try:
             send(work(group, on_epoch=on_epoch))
+            stopping.answer()  # a request that came after the last step
         except Exception:
             send(Lost(traceback.format_exc()))
 

@@ -74,6 +74,7 @@ class LiveBars(Observer):
             self.bars.start()
 
     def trial_started(self, trial: Trial) -> None:
+        self.clock.begun(trial)
         name = visible(self.clock.name(trial))
         epochs = trial.recipe.epochs
         self.running[trial.id] = self.bars.add_task(name, total=epochs, unit="epochs", note="")

@@ -56,6 +56,9 @@ class PlainLines(Observer):
         )
         self.check()
 
+    def trial_started(self, trial: Trial) -> None:
+        self.clock.begun(trial)
+
     def trial_retried(self, trial: Trial, reason: str) -> None:
         self.clock.retried(trial)
         self._say(retrying(self.clock.name(trial), reason))

@@ -19,15 +19,28 @@ class Clock:
         self.epochs_done = Counter[str]()  # of each trial
         self.epochs_trained = self.epochs_skipped = self.failed = 0
         self.now, self.started = now, now()
+        self._last_told: dict[str, float] = {}  # when, of each trial
 
     def ended(self, trial: Trial, record: EpochRecord) -> None:
-        """An epoch of a trial ended."""
+        """An epoch of a trial ended.
+
+        One that took longer than there was time since the trial's last one is of an earlier try:
+        it is told again as the trial goes on, and says nothing of the pace.
+        """
         self.epochs_done[trial.id] = record.epoch
-        self.epochs_trained += 1
+        there_was = self.now() - self._last_told.get(trial.id, self.started)
+        if 0.9 * (record.train_seconds + record.test_seconds) <= there_was:
+            self.epochs_trained += 1
+        self._last_told[trial.id] = self.now()
+
+    def begun(self, trial: Trial) -> None:
+        """A trial begins."""
+        self._last_told[trial.id] = self.now()
 
     def retried(self, trial: Trial) -> None:
-        """A trial begins anew."""
+        """A trial begins anew, or goes on."""
         self.epochs_done[trial.id] = 0
+        self.begun(trial)
 
     def left(self) -> str:
         """The time left in words; "" before the first epoch."""

@@ -134,7 +134,8 @@ class ExperimentFolder:
 
     def check_folders(self) -> None:
         """Raise `RunError` if a folder in it is a link, which is not followed, or a file."""
-        for folder in (self.trials, self.pictures, self.all_heat_maps, self.sources, self.damaged):
+        inside = (self.trials, self.pictures, self.all_heat_maps, self.sources, self.damaged)
+        for folder in (*inside, self.checkpoints):
             with damage_named(folder, "put the folder itself in its place"):
                 check_folder(folder)
 

@@ -14,7 +14,7 @@ from normscope.experiment import Design, Experiment, Keeping, ProbePlan, Trial
 from normscope.observers import Observer, PlainLines
 from normscope.stopping import uninterrupted
 from normscope.store import Store
-from normscope.study.checks import Checked, check
+from normscope.study.checks import Checked, check, own_names
 from normscope.study.comparison import Comparison, EveryTrialFailed
 from normscope.study.cost import keep_costs
 from normscope.study.heartbeat import heartbeat
@@ -86,17 +86,14 @@ def carry_out(checked: Checked, observer: Observer, command: str) -> Comparison:
     dataset = load(checked.asked, checked.data_dir, observer)
     with Store.lock(checked.folder):
         store = open_folder(checked, dataset, observer, command)
-        machine = checked.machine
-        with (
-            machine.connected(),
-            heartbeat(store.folder, observer) as heard,
-            pictures_kept(store, dataset),
-        ):
-            due = rounds(store, checked.design, checked.budget_s, machine.at_once, heard)
-            run(store, checked, dataset, heard, due)
-        keep_costs(store, checked, dataset, observer)
-        comparison = Comparison.of(store)
-        comparison.report()
+        with heartbeat(store.folder, observer) as heard:
+            with checked.machine.connected(), pictures_kept(store, dataset):
+                at_once = checked.machine.at_once
+                due = rounds(store, checked.design, checked.budget_s, at_once, heard)
+                run(store, checked, dataset, heard, due)
+            keep_costs(store, checked, dataset, observer)
+            comparison = Comparison.of(store)
+            comparison.report()
     check_outcome(comparison)
     return comparison
 
@@ -110,7 +107,7 @@ def run(
 ) -> None:
     """Train what is due, round by round; every result is stored as soon as it is there."""
     watch, looked = Watch(store, checked.design, observer), ProbeTimes()
-    states = States(store, checked.checkpoint_s)
+    states = States(store, checked.checkpoint_s, is_known=not own_names(store.experiment))
     for todo in due:
         trials = trials_of_round(store, todo)
         placement = place(trials, todo, checked.machine)
@@ -120,7 +117,7 @@ def run(
             for result in results:
                 with uninterrupted():
                     store.add(result)
-                states.added(result)
+                    states.added(result)
                 observer.trial_ended(result)
                 for sentence in result.notices:
                     observer.noticed(sentence)

@@ -89,6 +89,7 @@ class _Seen(Observer):
 
     def trial_started(self, trial: Trial) -> None:
         with self.lock:
+            self.clock.begun(trial)
             self._run(trial, 0, None)
 
     def trial_retried(self, trial: Trial, reason: str) -> None:

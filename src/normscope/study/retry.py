@@ -9,7 +9,8 @@ from normscope.study.compare import check_outcome, run
 from normscope.study.comparison import Comparison
 from normscope.study.heartbeat import heartbeat
 from normscope.study.opening import load_for_folder, pictures_kept
-from normscope.study.stored import results_stored, search_results
+from normscope.study.stored import results_stored, search_results, trials_planned
+from normscope.words import counted
 
 
 def retry(
@@ -43,6 +44,10 @@ def retry(
             pictures_kept(store, dataset),
         ):
             run(store, checked, dataset, heard, filter(None, of_search))
+        stored = {result.trial.id for result in store.records()}
+        if absent := sum(trial.id not in stored for trial in trials_planned(store)):
+            planned = counted(absent, "planned trial")
+            observer.noticed(f"{planned} never ran; the command that planned them runs them.")
         comparison = Comparison.of(store)
         comparison.report()
     check_outcome(comparison)

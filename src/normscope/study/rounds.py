@@ -193,7 +193,8 @@ class Watch:
     def added(self, result: Result) -> None:
         if not self.design.until_decided or result.trial.validation:
             return
-        self.results.append(result)
+        others = [each for each in self.results if each.trial.id != result.trial.id]
+        self.results = [*others, result]  # in the place of a try that failed
         complete = complete_seeds(self.store.experiment, self.results)
         if complete > self.told:
             self.told = complete

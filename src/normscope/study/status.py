@@ -14,12 +14,13 @@ from normscope.analysis.verdicts import is_sequential
 from normscope.errors import UsageError
 from normscope.experiment import GUESSING, Result, Trial
 from normscope.experiment.progress import Progress
+from normscope.experiment.tuning import tuning_plan
 from normscope.store import Store
 from normscope.store.progress import read_progress
 from normscope.study.rounds import standing_verdicts
 from normscope.study.stored import results_stored, search_results, trials_planned
 
-SILENT_S = 60  # a process on another machine that said nothing for so long has ended
+SILENT_S = 60  # a process that said nothing for so long has ended
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class ExperimentStatus:
     """How far an experiment is.
 
     `progress` is what the process says that trains into the folder; `alive` whether there is one.
-    `tuning`: trials of the search for learning rates that have ended. `seconds_missing`: how long
+    `tuning`: trials of the search for learning rates that have ended, and `searching` those that it
+    still needs; the trials that it leads to are not planned before. `seconds_missing`: how long
     the missing trials would take one after the other, by those that are there; None without any.
     `verdicts` stand after the whole blocks so far, in a sequential design; a fixed one has none
     until all of its trials are there.
@@ -49,6 +51,7 @@ class ExperimentStatus:
     folder: Path
     norms: tuple[NormStatus, ...]
     tuning: int
+    searching: int
     sequential: bool
     seconds_missing: float | None
     verdicts: tuple[str, ...]
@@ -78,7 +81,7 @@ class ExperimentStatus:
         """One of "training", "complete" and "stopped"."""
         if self.alive:
             return "training"
-        return "complete" if not self.missing and not self.failed else "stopped"
+        return "stopped" if self.missing or self.failed or self.searching else "complete"
 
 
 def status(folder: Path) -> list[ExperimentStatus]:
@@ -97,6 +100,9 @@ def _status(folder: Path) -> ExperimentStatus:
     store, progress = Store(folder), read_progress(folder)
     planned = trials_planned(store)
     stored = {result.trial.id: result for result in store.records()}
+    searched = search_results(store)
+    tuned = store.experiment.protocol == "tuned"
+    due = store.missing(tuning_plan(store.experiment, searched)) if tuned else []
     by_norm: dict[tuple[str, int], list[Trial]] = {}
     for trial in planned:
         by_norm.setdefault((trial.norm, trial.recipe.batch_size), []).append(trial)
@@ -109,7 +115,8 @@ def _status(folder: Path) -> ExperimentStatus:
     return ExperimentStatus(
         folder=folder,
         norms=tuple(_of_norm(*key, trials, stored) for key, trials in by_norm.items()),
-        tuning=len(search_results(store)),
+        tuning=sum(result.status != "failed" for result in searched),
+        searching=len(due),
         sequential=sequential,
         seconds_missing=_seconds_missing(planned, stored),
         verdicts=verdicts,
@@ -150,11 +157,14 @@ def _seconds_missing(planned: Sequence[Trial], stored: dict[str, Result]) -> flo
 
 
 def is_alive(progress: Progress) -> bool:
-    """Whether the process that said this still trains; of another machine, by when it said it."""
-    if progress.state != "training":
+    """Whether the process that said this still trains: it is there, and said so not long ago.
+
+    Its number alone says little, since numbers are given again.
+    """
+    if progress.state != "training" or seconds_since(progress.updated) > SILENT_S:
         return False
     if progress.host != platform.node():
-        return seconds_since(progress.updated) < SILENT_S
+        return True
     try:
         os.kill(progress.process, 0)
     except ProcessLookupError:

@@ -44,6 +44,7 @@ def possible_ids(experiment: Experiment, searched: Sequence[Result]) -> set[str]
     return known
 
 
-def has_results(folder: Path) -> bool:
-    """Whether the folder of an experiment holds a result to report on."""
-    return Store.exists(folder) and bool(ExperimentFolder(folder).stored_trials())
+def has_something(folder: Path) -> bool:
+    """Whether the folder of an experiment holds a result, or the state of a trial in training."""
+    files = ExperimentFolder(folder)
+    return Store.exists(folder) and bool(files.stored_trials() or list(files.checkpoints.glob("*")))

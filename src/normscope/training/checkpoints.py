@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import os
 import stat
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -71,15 +72,17 @@ class Keeper:
     ) -> "Keeper":
         """That of trials which train together.
 
-        A state is theirs if all of `here` is the same, since a processor, a compiler or a number
-        of threads decides the last bits, and so are the probes.
+        Nothing is kept if the experiment's folder is not here, on another machine without shared
+        disks. A state is theirs if all of `here` is the same, since a processor, a compiler or a
+        number of threads decides the last bits, and so are the probes.
         """
-        if keeping is None:
+        if keeping is None or not os.path.exists(keeping.folder.parent):  # elsewhere
             return keeping_nothing()
         ids = [trial.id for trial in trials]
         path = keeping.folder / f"{_name(ids)}{ENDING}"
         plan = {"names": probes.names, "epochs": probes.epochs, "images": probes.images}
         identity = {"format": FORMAT, "trials": ids, **here.model_dump(), "probes": plan}
+        identity["data"] = keeping.data
         if here.kernels == "numba":
             identity["numba"] = version("numba")
         return cls(path, keeping.every_s, json.loads(json.dumps(identity)))
@@ -178,7 +181,8 @@ def discard_ended(folder: Path, ended: Container[str]) -> None:
     """Remove the files of which all trials have `ended`, by id; and the folder, if it is empty."""
     for path in folder.glob(f"[!.]*{ENDING}"):
         if all(each in ended for each in _ids_in(path)):
-            path.unlink(missing_ok=True)
+            with suppress(OSError):  # it is another user's, or no file; whoever reads it says so
+                path.unlink()
     with suppress(OSError):  # it is not there, or something is in it
         folder.rmdir()
 
