@@ -697,19 +697,19 @@ def test_several_environments_are_listed_each_with_its_trials(tmp_path):
     assert "NVIDIA H100" in text
 
 
-def test_pictures_that_cannot_be_read_count_as_absent_and_a_damaged_one_is_shown(tmp_path):
+def test_pictures_that_are_damaged_or_cannot_be_read_count_as_absent(tmp_path):
     analysis = make_analysis(**FEW)
     folder, damaged, *kept = sorted(analysis.mistakes.pictures())
-    whole = page_without_figures(tmp_path, analysis, [damaged, *kept])
+    without = page_without_figures(tmp_path, analysis, kept)
+    page_without_figures(tmp_path, analysis, [damaged, *kept])
     pictures = tmp_path / "pictures"
     pictures.joinpath(f"{folder}.png").mkdir()
     with pictures.joinpath(f"{damaged}.png").open("r+b") as file:
         file.truncate(20)
     html = report(tmp_path, analysis).read_text(encoding="utf-8")
     absent = "This picture is not in the folder"
-    assert html.count(absent) == whole.count(absent) > 0
-    assert html.count("<img ") == whole.count("<img ")
-    assert html != whole
+    assert html.count(absent) == without.count(absent) > 0
+    assert html.count("<img ") == without.count("<img ")
 
 
 def test_a_record_of_a_norm_that_was_not_asked_for_is_listed(tmp_path):

@@ -311,7 +311,9 @@ def test_a_search_in_which_trials_fail_says_so(tmp_path, monkeypatch):
         raise MemoryError("no room")
 
     monkeypatch.setattr(run, "fit_fleet", broken)
-    with pytest.raises(RunError, match=r"10 trials of the search .* failed \(MemoryError: no room"):
+    with pytest.raises(
+        RunError, match=r"10 trials of the search .* failed \(bn, .*MemoryError: no room"
+    ):
         compare(small(norms=["bn"], seeds=1, protocol="tuned"), out=tmp_path, workers=1)
 
 
