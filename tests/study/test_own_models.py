@@ -215,11 +215,16 @@ def test_its_folder_is_looked_into_and_reported_on_without_its_file(here, tmp_pa
 
 
 def test_a_network_trained_elsewhere_is_looked_into(here):
+    others = {name: sys.modules.pop(name, None) for name in ("net", "beside")}  # of other tests
     sys.path.insert(0, str(here))
     try:
         import net
     finally:
         sys.path.remove(str(here))
+        for name, module in others.items():
+            sys.modules.pop(name, None)
+            if module is not None:
+                sys.modules[name] = module
     torch.manual_seed(0)
     network = net.build(10)
     torch.save(network.state_dict(), here / "w.pt")
