@@ -2,19 +2,27 @@
 
 import errno
 import os
+import platform
 import re
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+from zlib import crc32
 
 from normscope.errors import NormscopeError, RunError, UsageError
 
 # What a process leaves that is killed while it writes a file or folder, or puts it in the place of
-# another: its name, and the process.
-UNFINISHED = re.compile(r"\.(?P<name>.+)\.(?P<process>[1-9]\d{0,8})\.(?P<kind>partial|replaced)")
+# another: its name, and the process, with a mark of the machine it runs on.
+UNFINISHED = re.compile(
+    r"\.(?P<name>.+)\.(?P<process>[1-9]\d{0,8})(@(?P<machine>[0-9a-f]{8}))?\."
+    r"(?P<kind>partial|replaced)"
+)
+MACHINE = f"{crc32(platform.node().encode()):08x}"
+ABANDONED_S = 86_400  # what another machine has not finished for so long, it will not
 
 _ROOM = "make room, or "
 _ACCESS = "normscope needs a folder it can write to: "
@@ -200,7 +208,8 @@ def put(path: Path, content: bytes) -> None:
 def make_folder(path: Path) -> None:
     """Make a folder and those above it, where they are missing, and put their names on the disk."""
     missing = [each for each in (path, *path.parents) if not os.path.lexists(each)]
-    path.mkdir(parents=True, exist_ok=True)
+    if not path.is_dir():
+        path.mkdir(parents=True, exist_ok=True)
     for each in reversed(missing):
         flush_folder(each.parent)
 
@@ -227,7 +236,7 @@ def written(
 
 def unfinished_name(path: Path, kind: str) -> Path:
     """A name beside `path` which tells that this process is about to give it or to take it away."""
-    return path.with_name(f".{path.name}.{os.getpid()}.{kind}")
+    return path.with_name(f".{path.name}.{os.getpid()}@{MACHINE}.{kind}")
 
 
 def discard(partial: Path) -> None:
@@ -265,9 +274,19 @@ def left_over(folder: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(folder):
         for name in (*folders, *names):
             found = UNFINISHED.fullmatch(name)
-            if found and not _is_running(int(found["process"])):
+            if found and _is_abandoned(Path(place, name), found):
                 yield Path(place, name)
         folders[:] = [each for each in folders if not UNFINISHED.fullmatch(each)]
+
+
+def _is_abandoned(path: Path, found: re.Match[str]) -> bool:
+    """Whether the process that made an unfinished file or folder is gone."""
+    if found["machine"] in (None, MACHINE):
+        return not _is_running(int(found["process"]))
+    try:
+        return time.time() - path.lstat().st_mtime > ABANDONED_S
+    except FileNotFoundError:  # it is finished by now
+        return False
 
 
 def _is_running(process: int) -> bool:

@@ -3,9 +3,12 @@
 import errno
 import json
 import shutil
+import time
+from threading import Event, Thread
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from report_fakes import (
     collapsed,
     diverged,
@@ -25,6 +28,8 @@ from normscope.experiment import Experiment, Predictions, Request
 from normscope.experiment.plan import make_trial, plan
 from normscope.seals import seal_text
 from normscope.store import Store, records
+from normscope.store.folder import ExperimentFolder
+from normscope.store.lock import FolderLock
 
 
 def request(experiment):
@@ -95,13 +100,13 @@ def test_missing_is_what_has_no_record_or_failed(store, experiment):
 
 
 def test_a_half_written_record_is_no_record(store, experiment):
-    partial = store.folder / "trials" / ".bn-seed0-abc.77.partial"
+    partial = store.folder / "trials" / ".bn-seed0-abc.999999999.partial"
     partial.mkdir()
     (partial / "record.json").write_text("{", encoding="utf-8")
     assert results_in(store.folder) == []
     assert store.missing(plan(experiment)) == plan(experiment)
-    with Store.lock(store.folder):
-        assert not partial.exists()  # its writer was killed, or it would hold the lock
+    Store.clear_up(store.folder)
+    assert not partial.exists()  # no process has such a number
 
 
 def test_a_write_that_fails_leaves_the_earlier_record(store, experiment):
@@ -271,12 +276,34 @@ def test_a_folder_that_cannot_be_made(tmp_path, experiment):
         pass
 
 
-def test_one_process_at_a_time(store):
-    first, other = Store.lock(store.folder), Store.lock(store.folder)
-    with first, pytest.raises(RunError, match="another normscope"), other:
+def test_another_process_is_waited_for_and_told_of(store):
+    files, said = ExperimentFolder(store.folder), []
+    for path in (files.lock, files.report_lock):
+        with FileLock(path):  # as another process has it
+            lock = FolderLock(path, "", 0.2, lambda: said.append("waiting"))
+            with pytest.raises(RunError, match="another normscope has been writing"), lock:
+                pass
+    assert said == ["waiting"] * 2
+    with Store.lock(store.folder), Store.lock(store.folder):  # this process may have it again
         pass
-    with other:
-        pass
+
+
+def test_a_report_is_waited_for_however_long_it_takes(store):
+    path = ExperimentFolder(store.folder).report_lock
+    has_it, said = Event(), []
+
+    def hold():
+        with FileLock(path):
+            has_it.set()
+            time.sleep(0.3)
+            said.append("released")
+
+    thread = Thread(target=hold)
+    thread.start()
+    has_it.wait()
+    with Store.report_lock(store.folder, lambda: said.append("waiting")):
+        assert said == ["waiting", "released"]
+    thread.join()
 
 
 def test_one_process_at_a_time_where_the_file_system_has_no_flock(store, monkeypatch):
@@ -284,15 +311,15 @@ def test_one_process_at_a_time_where_the_file_system_has_no_flock(store, monkeyp
         raise OSError(errno.ENOSYS, "Function not implemented")
 
     monkeypatch.setattr("fcntl.flock", missing)
-    first, other = Store.lock(store.folder), Store.lock(store.folder)
+    path = ExperimentFolder(store.folder).lock
     with (
         pytest.warns(UserWarning, match="flock not supported"),
-        first,
+        FileLock(path),
         pytest.raises(RunError, match="another normscope"),
-        other,
+        FolderLock(path, "", 0.1),
     ):
         pass
-    with other:
+    with FolderLock(path, "", 0.1):
         pass
 
 

@@ -4,6 +4,7 @@ import errno
 import multiprocessing
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -139,11 +140,10 @@ def test_every_call_to_the_disk_may_fail(tmp_path, monkeypatch, write):
             assert f"cannot write {folder}" in str(error)  # noqa: PT017 - or it went through
             done = False
         else:
-            done = True
+            done = disk.calls < number  # or the call was one that may fail
         disk.fail_at(None)
         assert write is set_aside or (folder / "trials" / trials[1].trial.id).exists()
-        with Store.lock(folder):
-            pass  # which clears up
+        Store.clear_up(folder)
         check_whole(folder, begun.experiment, aside=write is set_aside)
         if done:
             break
@@ -190,11 +190,53 @@ def test_a_failed_try_is_replaced_also_if_another_process_wrote_it(store):
 
 
 def test_an_extension_that_another_process_made_is_not_lost(store):
+    """Both plan what either has planned; what else was asked for stays in the folder alone."""
+    other, asked = Store(store.folder), store.experiment
+    wider = asked.model_copy(update={"norms": (*asked.norms, "in")})
+    store.ask(wider, Request(date="2026-02-01", command="y", norms=wider.norms, seeds=2))
+    store.extend(5)
+    other.extend(4)
+    assert other.experiment.seeds == 5
+    assert other.experiment.norms == asked.norms
+    newest = Store(store.folder)
+    assert (newest.experiment.seeds, newest.experiment.norms) == (5, wider.norms)
+    assert newest.requests == store.requests
+    newest.extend(3)  # nobody has changed it since it was read
+    assert Store(store.folder).experiment.seeds == 3
+
+
+def test_what_was_asked_for_meanwhile_is_not_overwritten(store):
     other = Store(store.folder)
     store.extend(3)
     with pytest.raises(RunError, match="another normscope has just changed"):
-        other.extend(4)
+        other.ask(other.experiment, store.requests[-1])
     assert Store(store.folder).experiment.seeds == 3
+
+
+def test_what_others_have_stored_is_seen_by_looking_again(store):
+    other, (result, lost, *_) = Store(store.folder), make_trials(store.experiment)
+    assert store.records() == []
+    assert store.newest() is store
+    failure = failed(lost, "it raised").model_copy(update={"weights": None, "probes": None})
+    other.add(result)
+    other.add(failure)
+    assert store.newest().records() == other.records()
+    trials = [result.trial, lost.trial]
+    assert [kept.trial for kept in store.look_again(trials)] == trials
+    assert store.look_again(trials) == []  # it is known by now
+    other.add(lost)  # in the place of the failed try
+    (again,) = store.look_again(trials)
+    assert (again.trial, again.status) == (lost.trial, "finished")
+    assert [kept.status for kept in store.records()] == ["finished"] * 2
+    assert store.newest() is store
+
+
+def test_a_damaged_record_is_passed_over_when_looking_again(store):
+    other, (result, *_) = Store(store.folder), make_trials(store.experiment)
+    assert store.records() == []
+    other.add(result)
+    (store.folder / "trials" / result.trial.id / "record.json").write_text("{")
+    assert store.look_again([result.trial]) == []
 
 
 def gone():
@@ -213,9 +255,24 @@ def test_what_killed_processes_left_is_cleared_up_and_what_others_write_is_not(s
         (place / f".x.png.{pid}.partial").mkdir()
         (place / f".y.{alive}.partial").touch()
         (place / f".z.{os.getpid()}.partial").touch()  # a number that this process was given again
-    with Store.lock(store.folder):
-        left = sorted(path.name for path in store.folder.rglob("*.partial"))
+    Store.clear_up(store.folder)
+    left = sorted(path.name for path in store.folder.rglob("*.partial"))
     assert left == [f".y.{alive}.partial"] * 4
+
+
+def test_what_another_machine_writes_is_left_to_it_for_a_day(store):
+    pid, here, there = gone(), files.MACHINE, "0badcafe"
+    young, old, of_here = (
+        store.folder / f".{name}.{pid}@{machine}.partial"
+        for name, machine in (("young", there), ("old", there), ("here", here))
+    )
+    for path in (young, old, of_here):
+        path.touch()
+    os.utime(old, (time.time() - 2 * files.ABANDONED_S,) * 2)
+    Store.clear_up(store.folder)
+    assert young.exists()
+    assert not old.exists()
+    assert not of_here.exists()
 
 
 def test_a_failed_try_that_was_being_replaced_is_put_back(store):
@@ -225,11 +282,11 @@ def test_a_failed_try_that_was_being_replaced_is_put_back(store):
     aside = path.with_name(f".{path.name}.{gone()}.replaced")
     path.rename(aside)
     assert [finding.state for finding in examine(store.folder).findings] == ["left over"]
-    with Store.lock(store.folder):
-        assert [kept.trial for kept in Store(store.folder).records()] == [result.trial]
+    Store.clear_up(store.folder)
+    assert [kept.trial for kept in Store(store.folder).records()] == [result.trial]
     shutil.copytree(path, aside)
-    with Store.lock(store.folder):
-        assert not aside.exists()
+    Store.clear_up(store.folder)
+    assert not aside.exists()
 
 
 def add_all(folder, numbers, start):
@@ -241,6 +298,7 @@ def add_all(folder, numbers, start):
     made = make_trials(store.experiment)
     start.wait()
     with Store.lock(Path(folder)):
+        Store.clear_up(Path(folder))
         for number in numbers:
             store.add(made[number])
 
@@ -287,5 +345,5 @@ def test_names_are_on_the_disk_as_well_as_files(tmp_path, monkeypatch):
         (partial / "d").mkdir(parents=True)
         files.put(partial / "d" / "e", b"content")
     names = [Path(path).relative_to(tmp_path).as_posix() for path in flushed]
-    part = f"a/b/.c.{os.getpid()}.partial"
+    part = files.unfinished_name(Path("a/b/c"), "partial").as_posix()
     assert names == [".", "a", f"{part}/d/e", f"{part}/d", part, "a/b"]

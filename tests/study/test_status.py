@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from normscope.experiment.progress import Progress, Running
 from normscope.experiment.tuning import tuning_plan
 from normscope.observers import Observer
 from normscope.store import Store
+from normscope.store.folder import ExperimentFolder
 from normscope.store.progress import read_progress, write_progress
 from normscope.study.heartbeat import heartbeat, today
 from normscope.study.status import is_alive, status
@@ -36,6 +38,13 @@ def gone_process():
 def progress(**changes):
     values = {"process": os.getpid(), "host": os.uname().nodename, "started": today()}
     return Progress(**{"updated": today(), **values, **changes})
+
+
+def process_of(store, name):
+    """The folder of a process that trains into the store."""
+    process = ExperimentFolder(store.folder).process(name)
+    process.path.mkdir(parents=True, exist_ok=True)
+    return process
 
 
 @pytest.fixture
@@ -76,7 +85,7 @@ def test_a_fixed_design_has_no_verdicts_before_its_end(store):
 
 def test_it_is_said_on_a_terminal(store, normscope):
     write_progress(
-        store.folder,
+        process_of(store, "1-a"),
         progress(
             process=1,  # of root, and always there
             todo=2,
@@ -92,7 +101,18 @@ def test_it_is_said_on_a_terminal(store, normscope):
     )
     (as_json,) = json.loads(normscope("status", store.folder, "--json").stdout)
     assert (as_json["state"], as_json["missing"]) == ("training", 1)
-    assert as_json["progress"]["running"][0]["epoch"] == 1
+    assert as_json["processes"][0]["running"][0]["epoch"] == 1
+
+
+def test_several_processes_share_what_is_left(store, normscope):
+    for number, seconds in enumerate((300.0, 150.0, None)):
+        said = progress(process=1, todo=2, seconds_left=seconds)
+        write_progress(process_of(store, f"1-{number}"), said)
+    assert status(store.folder)[0].seconds_left is None
+    shutil.rmtree(process_of(store, "1-2").path)
+    assert status(store.folder)[0].seconds_left == pytest.approx(100.0)
+    said = " ".join(normscope("status", store.folder).stdout.split())
+    assert "training, 4 of 6 trials ended, 1 failed, 2 processes, 2 min left" in said
 
 
 def test_once_nothing_runs_it_says_how_to_go_on(store, normscope):
@@ -155,28 +175,29 @@ def test_a_training_leaves_signs_of_life(store):
             seen.append((trial, record.epoch))
 
     result = store.records()[0]
-    with heartbeat(store.folder, Watcher(), every_s=0.01) as observer:
+    process = process_of(store, "1-a")
+    with heartbeat(process, Watcher(), every_s=0.01) as observer:
         observer.started([result.trial], 0, "in haste")
         observer.trial_started(result.trial)
         at_once = replace(result.history[0], train_seconds=0.0, test_seconds=0.0)
         observer.epoch_ended(result.trial, at_once)
         deadline = time.monotonic() + 60
-        while not read_progress(store.folder).running and time.monotonic() < deadline:
+        while not read_progress(store.folder)[0].running and time.monotonic() < deadline:
             time.sleep(0.01)
-        said = read_progress(store.folder)
+        (said,) = read_progress(store.folder)
     assert seen == [(result.trial, 1)]
     assert (said.state, said.todo, said.done, said.how) == ("training", 1, 0, "in haste")
     assert (said.running[0].trial, said.running[0].epoch) == (result.trial.id, 1)
     assert said.running[0].test_accuracy_percent == result.history[0].test_accuracy_percent
     assert said.seconds_left is not None
-    ended = read_progress(store.folder)
+    (ended,) = read_progress(store.folder)
     assert (ended.state, ended.running) == ("ended", ())
 
 
 def test_one_that_is_stopped_says_so(store):
-    with pytest.raises(KeyboardInterrupt), heartbeat(store.folder, Observer()):
+    with pytest.raises(KeyboardInterrupt), heartbeat(process_of(store, "1-a"), Observer()):
         raise KeyboardInterrupt
-    assert read_progress(store.folder).state == "stopped"
+    assert read_progress(store.folder)[0].state == "stopped"
 
 
 def test_a_disk_that_takes_no_sign_of_life_stops_nothing(store, monkeypatch):
@@ -184,15 +205,16 @@ def test_a_disk_that_takes_no_sign_of_life_stops_nothing(store, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with heartbeat(store.folder, Observer(), every_s=0.01):
+    with heartbeat(process_of(store, "1-a"), Observer(), every_s=0.01):
         time.sleep(0.05)
     monkeypatch.undo()
-    assert read_progress(store.folder) is None
+    assert read_progress(store.folder) == []
 
 
 def test_what_is_no_sign_of_life_is_none(store):
-    (store.folder / "progress.json").write_text('{"process": "x"')
-    assert read_progress(store.folder) is None
+    process_of(store, "1-a").progress.write_text('{"process": "x"')
+    process_of(store, "1-b").progress.symlink_to(store.folder / "dataset.json")
+    assert read_progress(store.folder) == []
     assert status(store.folder)[0].alive is False
 
 
@@ -213,6 +235,6 @@ def test_a_real_training_is_seen_from_beside_it_and_missed_when_it_is_killed(
     training.wait()
     assert (found["state"], found["planned"]) == ("training", 80)
     assert 1 <= found["ended"] < 80
-    assert found["progress"]["process"] == training.pid
+    assert [each["process"] for each in found["processes"]] == [training.pid]
     watched = process("status", "e", "--watch").stdout  # and it does not wait for ever
     assert "e: stopped, " in watched

@@ -110,8 +110,10 @@ def headline(status: "ExperimentStatus") -> str:
         parts.append(f"{status.searching} of it to come")
     if status.failed:
         parts.append(f"{status.failed} failed")
-    if status.alive and status.progress and status.progress.seconds_left is not None:
-        parts.append(f"{duration(status.progress.seconds_left)} left")
+    if len(status.processes) > 1:
+        parts.append(f"{len(status.processes)} processes")
+    if status.seconds_left is not None:
+        parts.append(f"{duration(status.seconds_left)} left")
     elif not status.alive and status.missing and status.seconds_missing:
         parts.append(f"{status.missing} missing: {duration(status.seconds_missing)} of training")
     return ", ".join(parts)
@@ -119,8 +121,6 @@ def headline(status: "ExperimentStatus") -> str:
 
 def running(status: "ExperimentStatus") -> list[str]:
     """A line for each trial that runs now."""
-    if not status.alive or status.progress is None:
-        return []
     return [
         f"{trial.name}  epoch {trial.epoch}/{trial.epochs}"
         + (
@@ -128,7 +128,8 @@ def running(status: "ExperimentStatus") -> list[str]:
             if trial.test_accuracy_percent is not None
             else ""
         )
-        for trial in status.progress.running
+        for process in status.processes
+        for trial in process.running
     ]
 
 
@@ -145,7 +146,6 @@ def waiting(status: "ExperimentStatus") -> str:
 
 def as_dict(status: "ExperimentStatus") -> dict[str, Any]:
     """The same as plain values."""
-    progress = status.progress
     return {
         "folder": str(status.folder),
         "state": status.state,
@@ -159,5 +159,5 @@ def as_dict(status: "ExperimentStatus") -> dict[str, Any]:
         "design": "sequential" if status.sequential else "fixed",
         "verdicts": list(status.verdicts),
         "seconds_missing": status.seconds_missing,
-        "progress": progress.model_dump() if progress else None,
+        "processes": [process.model_dump() for process in status.processes],
     }

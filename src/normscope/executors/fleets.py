@@ -3,7 +3,7 @@
 from collections.abc import Generator, Sequence
 
 from normscope.executors.inline import run_group
-from normscope.executors.protocol import Executor, Work
+from normscope.executors.protocol import Executor, Take, Work, all_of, taken
 from normscope.experiment import Result, Trial
 from normscope.observers import Observer
 
@@ -11,8 +11,10 @@ from normscope.observers import Observer
 class Fleets(Executor):
     """Runs fleets of at most `at_once` trials, one fleet after the other, in this process."""
 
-    def run(self, work: Work, trials: Sequence[Trial], observer: Observer) -> Generator[Result]:
-        for fleet in fleets(trials, self.at_once):
+    def run(
+        self, work: Work, trials: Sequence[Trial], observer: Observer, take: Take = all_of
+    ) -> Generator[Result]:
+        for fleet in taken(fleets(trials, self.at_once), take):
             yield from run_group(work, fleet, observer, self.when_lost)
 
 

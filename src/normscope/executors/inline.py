@@ -4,7 +4,7 @@ import traceback
 from collections import defaultdict
 from collections.abc import Generator, Sequence
 
-from normscope.executors.protocol import Executor, WhenLost, Work
+from normscope.executors.protocol import Executor, Take, WhenLost, Work, all_of, taken
 from normscope.experiment import EpochRecord, Result, Trial
 from normscope.observers import Observer
 
@@ -12,9 +12,11 @@ from normscope.observers import Observer
 class Inline(Executor):
     """Runs one trial at a time, in this process, however many are allowed at once."""
 
-    def run(self, work: Work, trials: Sequence[Trial], observer: Observer) -> Generator[Result]:
-        for trial in trials:
-            yield from run_group(work, [trial], observer, self.when_lost)
+    def run(
+        self, work: Work, trials: Sequence[Trial], observer: Observer, take: Take = all_of
+    ) -> Generator[Result]:
+        for group in taken(([trial] for trial in trials), take):
+            yield from run_group(work, group, observer, self.when_lost)
 
 
 def run_group(

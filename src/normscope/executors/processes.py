@@ -17,15 +17,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections import deque
 from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from itertools import islice
 from queue import SimpleQueue
 from threading import Thread
 
 from normscope.executors.cores import affinity
-from normscope.executors.protocol import Executor, Work
+from normscope.executors.protocol import Executor, Take, Work, all_of, taken
 from normscope.experiment import EpochRecord, Result, Trial
 from normscope.observers import Observer
 
@@ -73,24 +73,26 @@ Message = tuple[Trial, EpochRecord] | list[Result] | Lost
 class Processes(Executor):
     """Runs each trial in a process of its own; a process that is free gets the next trial."""
 
-    def run(self, work: Work, trials: Sequence[Trial], observer: Observer) -> Generator[Result]:
-        waiting = deque(trials)
+    def run(
+        self, work: Work, trials: Sequence[Trial], observer: Observer, take: Take = all_of
+    ) -> Generator[Result]:
+        waiting, running = taken(([trial] for trial in trials), take), 0
         with closing(_Crew(work, self.threads)) as crew:
-
-            def start_next(worker: _Worker) -> None:
-                observer.trial_started(waiting[0])
-                worker.start(waiting.popleft())
-
-            for _ in range(min(self.at_once, len(trials))):
-                start_next(crew.hire())
-            for _ in trials:
+            for [trial] in islice(waiting, self.at_once):
+                observer.trial_started(trial)
+                crew.hire().start(trial)
+                running += 1
+            while running:
                 worker, outcome = crew.next_outcome(observer)
                 if isinstance(outcome, Lost):
                     yield self.when_lost(worker.trial, outcome.reason, worker.history)
                 else:
                     yield from outcome
-                if waiting:
-                    start_next(crew.hire() if worker.ended else worker)
+                running -= 1
+                for [trial] in islice(waiting, 1):
+                    observer.trial_started(trial)
+                    (crew.hire() if worker.ended else worker).start(trial)
+                    running += 1
 
 
 class _Crew:

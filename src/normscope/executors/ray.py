@@ -28,7 +28,7 @@ from normscope.errors import RunError, UsageError
 from normscope.executors.cores import available_cores
 from normscope.executors.fleets import fleets
 from normscope.executors.processes import ALLOCATOR, THREADS, Lost
-from normscope.executors.protocol import Executor, Work
+from normscope.executors.protocol import Executor, Take, Work, all_of, taken
 from normscope.experiment import EpochRecord, Result, Trial
 from normscope.observers import Observer
 
@@ -216,18 +216,28 @@ class Ray(Executor):
 
     cluster: OnRay = LOCAL
 
-    def run(self, work: Work, trials: Sequence[Trial], observer: Observer) -> Generator[Result]:
-        waiting = deque(_Group(group) for group in fleets(trials, self._fleet) if group)
-        if not waiting:
+    def run(
+        self, work: Work, trials: Sequence[Trial], observer: Observer, take: Take = all_of
+    ) -> Generator[Result]:
+        if not trials:
             return
+        at_once = max(1, self.at_once // self._fleet)
+        waiting = map(_Group, taken(fleets(trials, self._fleet), take))
+        again = deque[_Group]()  # that lost their workers
         with connected(self.cluster.address), closing(_Tasks(work, self.cluster)) as tasks:
-            while waiting or tasks.running:
-                while waiting and len(tasks.running) < max(1, self.at_once // self._fleet):
-                    tasks.start(waiting.popleft())
+
+            def start_some() -> bool:
+                while len(tasks.running) < at_once and (
+                    group := again.popleft() if again else next(waiting, None)
+                ):
+                    tasks.start(group)
+                return bool(tasks.running)
+
+            while start_some():
                 for group, message in tasks.messages():
                     if isinstance(message, Gone) and group.attempts < ATTEMPTS:
                         observer.noticed(f"{group.words} lost its worker and is run again.")
-                        waiting.appendleft(group)
+                        again.append(group)
                     elif isinstance(message, Lost):
                         group.told(Started(), observer)  # it may not have come so far
                         for trial in group.trials:

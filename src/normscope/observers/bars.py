@@ -17,7 +17,15 @@ from rich.progress import (
 )
 
 from normscope.experiment import EpochRecord, Result, Trial
-from normscope.observers.progress import Clock, Now, beginning, ending, retrying, standing
+from normscope.observers.progress import (
+    Clock,
+    Now,
+    beginning,
+    ending,
+    ending_elsewhere,
+    retrying,
+    standing,
+)
 from normscope.observers.protocol import Check, Observer, never
 from normscope.words import visible
 
@@ -104,6 +112,11 @@ class LiveBars(Observer):
         self._update_whole(advance=1)
         words = ending(self.clock.name(result.trial), result)
         self._say(words)
+
+    def trial_found(self, result: Result) -> None:
+        self.clock.trial_found(result)
+        self._update_whole(advance=1)
+        self._say(ending_elsewhere(self.clock.name(result.trial), result))
 
     def block_ended(self, seeds: int, verdicts: Sequence[str]) -> None:
         for line in standing(seeds, verdicts):

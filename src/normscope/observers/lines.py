@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from normscope.experiment import EpochRecord, Result, Trial
-from normscope.observers.progress import Clock, Now, beginning, ending, retrying, standing
+from normscope.observers.progress import (
+    Clock,
+    Now,
+    beginning,
+    ending,
+    ending_elsewhere,
+    retrying,
+    standing,
+)
 from normscope.observers.protocol import Check, Observer, never
 from normscope.words import visible
 
@@ -66,6 +74,10 @@ class PlainLines(Observer):
     def trial_ended(self, result: Result) -> None:
         self.clock.trial_ended(result)
         self._say(ending(self.clock.name(result.trial), result))
+
+    def trial_found(self, result: Result) -> None:
+        self.clock.trial_found(result)
+        self._say(ending_elsewhere(self.clock.name(result.trial), result))
 
     def block_ended(self, seeds: int, verdicts: Sequence[str]) -> None:
         for line in standing(seeds, verdicts):

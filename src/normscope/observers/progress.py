@@ -67,6 +67,11 @@ class Clock:
         self.epochs_skipped += result.trial.recipe.epochs - len(result.history)
         self.failed += result.status == "failed"
 
+    def trial_found(self, result: Result) -> None:
+        """Another process trained a trial: none of its epochs will come."""
+        self.epochs_skipped += result.trial.recipe.epochs
+        self.failed += result.status == "failed"
+
 
 def beginning(todo: list[Trial], stored: int, how: str) -> str:
     """What is to be run, and how, in one line."""
@@ -81,6 +86,11 @@ def ending(name: str, result: Result) -> str:
         return f"{name} {result.status}: {what_went_wrong(result.error)}"
     accuracy = result.history[-1].test_accuracy_percent
     return f"{name}: test {accuracy:.1f} % in {duration(result.seconds)}"
+
+
+def ending_elsewhere(name: str, result: Result) -> str:
+    """How a trial ended that another process trained, in one line."""
+    return f"{ending(name, result)}, trained by another normscope"
 
 
 def retrying(name: str, reason: str) -> str:

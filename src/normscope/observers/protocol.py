@@ -42,6 +42,9 @@ class Observer:
     def trial_ended(self, result: Result) -> None:
         """A trial ended, finished or not, and its result is stored."""
 
+    def trial_found(self, result: Result) -> None:
+        """A trial ended that another process trained into the folder; it did not start here."""
+
     def block_ended(self, seeds: int, verdicts: Sequence[str]) -> None:
         """So many seeds are complete, and this is how the comparisons stand."""
 
@@ -89,6 +92,10 @@ class Several(Observer):
     def trial_ended(self, result: Result) -> None:
         for observer in self.observers:
             observer.trial_ended(result)
+
+    def trial_found(self, result: Result) -> None:
+        for observer in self.observers:
+            observer.trial_found(result)
 
     def block_ended(self, seeds: int, verdicts: Sequence[str]) -> None:
         for observer in self.observers:

@@ -18,8 +18,10 @@
     sources/FINGERPRINT/    the files of a norm of the user's own
     damaged/ID-TIME/        trials that were set aside because they were damaged
     checkpoints/            the state of each trial that trains, or of a fleet of them
-    progress.json           how far the process is that trains into the folder
-    .lock                   held by the process that trains into the folder
+    processes/NAME/         of a process that trains into the folder: its .lock, which it holds, the
+                            trials that it has taken, and progress.json, how far it is
+    .lock                   held by a process that changes what all of them share
+    .report.lock            held by the process that writes the report
 
 Each of them has a seal (see `normscope.seals`), but for predictions and weights, whose check sums
 are in the seal of their record, the labels, whose check sum is in that of `dataset.json`, and
@@ -60,6 +62,28 @@ class TrialFolder:
     @property
     def probes(self) -> Path:
         return self.path / "probes.npz"
+
+
+@dataclass(frozen=True)
+class ProcessFolder:
+    """The folder of a process that trains into an experiment's folder."""
+
+    path: Path
+
+    @property
+    def lock(self) -> Path:
+        return self.path / ".lock"
+
+    @property
+    def progress(self) -> Path:
+        return self.path / "progress.json"
+
+    @property
+    def taken(self) -> Path:
+        return self.path / "taken"
+
+    def claim(self, trial_id: str) -> Path:
+        return self.taken / trial_id
 
 
 @dataclass(frozen=True)
@@ -135,7 +159,7 @@ class ExperimentFolder:
     def check_folders(self) -> None:
         """Raise `RunError` if a folder in it is a link, which is not followed, or a file."""
         inside = (self.trials, self.pictures, self.all_heat_maps, self.sources, self.damaged)
-        for folder in (*inside, self.checkpoints):
+        for folder in (*inside, self.checkpoints, self.processes):
             with damage_named(folder, "put the folder itself in its place"):
                 check_folder(folder)
 
@@ -161,9 +185,16 @@ class ExperimentFolder:
         return path.relative_to(self.path).as_posix()
 
     @property
-    def progress(self) -> Path:
-        return self.path / "progress.json"
+    def processes(self) -> Path:
+        return self.path / "processes"
+
+    def process(self, name: str) -> "ProcessFolder":
+        return ProcessFolder(self.processes / name)
 
     @property
     def lock(self) -> Path:
         return self.path / ".lock"
+
+    @property
+    def report_lock(self) -> Path:
+        return self.path / ".report.lock"

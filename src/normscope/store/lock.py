@@ -1,42 +1,64 @@
-"""One process at a time writes into an experiment's folder."""
+"""The locks of an experiment's folder: for what its processes share, and for its report."""
+
+from collections.abc import Callable
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from normscope.errors import RunError
 from normscope.files import UNFINISHED, discard, disk_errors, is_there, left_over, make_folder
-from normscope.store.folder import ExperimentFolder
+
+WAIT_S = 60.0  # for a lock that is held for a moment
 
 
 class FolderLock:
-    """A context in which no other process trains into the folder, which it makes.
+    """A context in which no other process has the same lock; it makes the folder.
 
-    Raises `RunError` if another process does, or if the folder cannot be made. What a process that
-    was killed while writing left behind is removed, and a trial that it was about to replace is put
-    back. Nothing depends on the lock but that no trial is trained twice.
+    Another that has it is waited for: `wait_s` seconds, or for ever if that is None, after
+    `waiting` was called. Within it the process may take the lock again. Raises `RunError` if it
+    does not come, or if the folder cannot be made. Nothing depends on the lock but that no work is
+    done twice.
     """
 
-    def __init__(self, files: ExperimentFolder, advice: str):
-        self.files, self.advice = files, advice
-        self.file = FileLock(files.lock, timeout=0)
+    def __init__(
+        self,
+        path: Path,
+        advice: str,
+        wait_s: float | None = WAIT_S,
+        waiting: Callable[[], None] = lambda: None,
+    ):
+        self.path, self.advice = path, advice
+        self.wait_s, self.waiting = wait_s, waiting
+        self.file = FileLock(path, is_singleton=True)
 
     def __enter__(self) -> None:
-        with disk_errors(self.files.path, self.advice):
-            make_folder(self.files.path)
+        folder = self.path.parent
+        with disk_errors(folder, self.advice):
+            make_folder(folder)
             try:
-                self.file.acquire()
+                self.file.acquire(timeout=0)
+                return
+            except Timeout:
+                self.waiting()
+            try:
+                self.file.acquire(timeout=-1 if self.wait_s is None else self.wait_s)
             except Timeout as error:
                 raise RunError(
-                    f"another normscope is training into {self.files.path}; wait for it"
+                    f"another normscope has been writing into {folder} for {self.wait_s:.0f} s; "
+                    "run the same command again when it has ended"
                 ) from error
-        try:
-            with disk_errors(self.files.path, self.advice):
-                self._clear_up()
-        except BaseException:
-            self.file.release()
-            raise
 
-    def _clear_up(self) -> None:
-        for path in list(left_over(self.files.path)):
+    def __exit__(self, *exception: object) -> None:
+        self.file.release()
+
+
+def clear_up(folder: Path, advice: str) -> None:
+    """Remove what a process that was killed while writing left behind.
+
+    A trial that it was about to replace is put back.
+    """
+    with disk_errors(folder, advice):
+        for path in list(left_over(folder)):
             found = UNFINISHED.fullmatch(path.name)
             assert found is not None  # that is how it was found
             target = path.with_name(found["name"])
@@ -44,6 +66,3 @@ class FolderLock:
                 path.rename(target)
             else:
                 discard(path)
-
-    def __exit__(self, *exception: object) -> None:
-        self.file.release()

@@ -2,7 +2,8 @@
 
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +36,10 @@ from normscope.files import (
 )
 from normscope.seals import seal_bytes, seal_text, sha256
 from normscope.store import records
+from normscope.store.claims import Claims
 from normscope.store.folder import ExperimentFolder
 from normscope.store.header import Header, Kept, is_repeated, read_header
-from normscope.store.lock import FolderLock
+from normscope.store.lock import FolderLock, clear_up
 from normscope.store.reading import Reader, expected_content, take_stock
 from normscope.store.trials import Trials, Truth, ids
 
@@ -52,8 +54,7 @@ class Store:
 
     `Store.create` makes a folder; `Store(folder)` reads one that exists, and raises `UsageError` if
     it holds no experiment or was written in another result format. A store reads each record once,
-    when it is first asked for; it learns of later ones by `add` alone, so hold the `lock` while
-    other processes may write.
+    when it is first asked for; it learns of later ones by `add` and `look_again` alone.
     """
 
     def __init__(self, folder: Path):
@@ -77,39 +78,51 @@ class Store:
         """Let an extended experiment take the place of the one in the folder.
 
         `request` is appended to the record of what was asked when, unless it repeats the last.
-        Raises `RunError` if the folder cannot be written.
+        Raises `FolderChanged` if another process has changed the folder since it was read, and
+        `RunError` if it cannot be written.
         """
-        earlier = self.requests
-        again = earlier and is_repeated(earlier[-1], request)
-        requests = earlier if again else (*earlier, request)
-        self._change_header(experiment=experiment, requests=requests)
+        with self.lock(self.folder):
+            if read_header(self.folder).header != self.header:
+                raise FolderChanged(self.folder)
+            earlier = self.requests
+            again = earlier and is_repeated(earlier[-1], request)
+            requests = earlier if again else (*earlier, request)
+            update = {"experiment": experiment, "requests": requests}
+            header = self.header.model_copy(update=update)
+            self._write_header(header)
+            self.kept = replace(self.kept, header=header)
 
     def extend(self, seeds: int) -> None:
-        """Plan that many seeds, in answer to a request that was recorded before."""
-        self._change_header(experiment=self.experiment.with_seeds(seeds))
+        """Plan that many seeds, in answer to a request that was recorded before.
 
-    def _change_header(self, **changes: object) -> None:
-        """Write the header, in the newest format, if no other process has changed it."""
-        if read_header(self.folder).header != self.header:
-            raise RunError(
-                f"another normscope has just changed {self.folder}; run the same command again"
-            )
+        What another process has changed since the folder was read stays: its changes in the folder,
+        and if it plans more seeds by now, so does this store.
+        """
+        with self.lock(self.folder):
+            newest = read_header(self.folder).header
+            if newest != self.header:
+                seeds = max(seeds, newest.experiment.seeds)
+            self._write_header(_with_seeds(newest, seeds))
+            self.kept = replace(self.kept, header=_with_seeds(self.header, seeds))
+
+    def _write_header(self, header: Header) -> None:
+        """Write a header in the newest format; a folder without seals gets them."""
         earlier = self.kept.earlier
         if not self.kept.sealed:
             stock = take_stock(self.files)
             for path in (self.files.earlier_copy, self.files.earlier):
                 _write(path, stock)
             earlier = sha256(stock)
-        kept = Kept(self.header.model_copy(update=changes), True, earlier)
+        kept = Kept(header, True, earlier)
         _write_header(self.files, kept)
         if not self.kept.sealed:
             self.reader.now_sealed(kept)
-        self.kept = kept
+        self.kept = replace(self.kept, sealed=True, earlier=earlier, trouble="")
 
     def _sealed(self) -> None:
         """Make sure that the folder has seals, before anything with a seal is written into it."""
         if not self.kept.sealed:
-            self._change_header()
+            self._write_header(self.header)
 
     @staticmethod
     def exists(folder: Path) -> bool:
@@ -119,11 +132,34 @@ class Store:
 
     @staticmethod
     def lock(folder: Path) -> FolderLock:
-        """Only one process writes into a folder at a time; raises `RunError` if another does.
+        """Held for a moment while what all processes share is changed; makes the folder.
 
-        Makes the folder; raises `RunError` if it cannot be made.
+        Raises `RunError` if another process does not let go of it, or the folder cannot be made.
         """
-        return FolderLock(ExperimentFolder(folder), ADVICE)
+        return FolderLock(ExperimentFolder(folder).lock, ADVICE)
+
+    @staticmethod
+    def report_lock(folder: Path, waiting: Callable[[], None]) -> FolderLock:
+        """Held while the folder is analysed and its report written; `waiting` is called if it is.
+
+        Whoever has it last has read all that is there.
+        """
+        return FolderLock(ExperimentFolder(folder).report_lock, ADVICE, None, waiting)
+
+    @staticmethod
+    def clear_up(folder: Path) -> None:
+        """Remove what killed processes left unfinished in a folder; its lock must be held."""
+        clear_up(folder, ADVICE)
+
+    def claims(self) -> Claims:
+        """The trials that this process takes for itself among those that train into the folder."""
+        return Claims(self.files, ADVICE)
+
+    def newest(self) -> "Store":
+        """This store, or one read anew if other processes have changed the folder since."""
+        stored = {folder.path.name for folder in self.files.stored_trials()}
+        same = read_header(self.folder).header == self.header and self.trials.are(stored)
+        return self if same else Store(self.folder)
 
     @property
     def folder(self) -> Path:
@@ -169,6 +205,10 @@ class Store:
         for other test images, or whose history is not that of their predictions.
         """
         return self.trials.with_predictions(ids(trials))
+
+    def look_again(self, trials: Iterable[Trial]) -> list[Result]:
+        """What other processes have stored of some trials since they were read, without arrays."""
+        return self.trials.look_again(ids(trials))
 
     def add(self, result: Result) -> None:
         """Write one record; a reader sees all of it or nothing. Replaces an earlier failed try.
@@ -407,6 +447,17 @@ def _check_labels(labels: np.ndarray, facts: DatasetFacts) -> None:
     expected = facts.checksums.get("test_labels")
     if expected is not None and sha256(np.ascontiguousarray(labels).tobytes()) != expected:
         raise Broken("it is not what the data set's check sum tells")
+
+
+class FolderChanged(RunError):
+    """Another process has changed the experiment in a folder since it was read."""
+
+    def __init__(self, folder: Path):
+        super().__init__(f"another normscope has just changed {folder}; run the same command again")
+
+
+def _with_seeds(header: Header, seeds: int) -> Header:
+    return header.model_copy(update={"experiment": header.experiment.with_seeds(seeds)})
 
 
 def _write_header(files: ExperimentFolder, kept: Kept) -> None:

@@ -104,6 +104,31 @@ class Trials:
                     self._damage[trial_id] = str(error)
         return self._found
 
+    def are(self, trial_ids: set[str]) -> bool:
+        """Whether these are all that were found, damaged ones among them."""
+        return trial_ids == {*self._records(), *self._damage}
+
+    def look_again(self, trial_ids: Iterable[str]) -> list[Result]:
+        """What is stored by now of trials that had no outcome when they were read, or had failed.
+
+        What is damaged, or just being replaced, is passed over.
+        """
+        found, news = self._records(), []
+        for trial_id in trial_ids:
+            before, folder = found.get(trial_id), self.files.trial(trial_id)
+            ended = before is not None and before.result.status != "failed"
+            if ended or not is_there(folder.path):
+                continue
+            try:
+                record = self._own_record(folder)
+            except Broken:
+                continue
+            if before is None or record.result != before.result:
+                self._forget(trial_id)
+                found[trial_id] = record
+                news.append(record.result)
+        return news
+
     def record_in(self, folder: TrialFolder) -> Record:
         """The record in a folder; raises `Broken`, and what `files.read` raises."""
         return records.read_record(folder, self.reader)

@@ -118,6 +118,21 @@ def check(
     )  # fmt: skip
 
 
+def checked_again(checked: Checked) -> Checked:
+    """The same request, to a folder that another process has changed since it was checked.
+
+    Raises `UsageError` if the two do not go together.
+    """
+    folder, kept = checked.folder, kept_header(checked.folder)
+    merged = merge(folder, kept, checked.asked)
+    check_design(merged, checked.design, checked.budget_s)
+    check_folds(folder, kept, merged)
+    own = own_names(merged)
+    check_own_results(folder, merged, own)
+    checked.machine.check(merged, own)
+    return replace(checked, experiment=merged, kept=kept)
+
+
 def machine_for(
     device: str, workers: int | None, executor: "str | OnRay | None" = None
 ) -> "Machine":

@@ -10,18 +10,20 @@ from pathlib import Path
 
 from normscope.data import Dataset
 from normscope.executors.ray import OnRay
-from normscope.experiment import Design, Experiment, Keeping, ProbePlan, Trial
+from normscope.experiment import Design, Experiment, Keeping, ProbePlan, Result, Trial
 from normscope.observers import Observer, PlainLines
 from normscope.stopping import uninterrupted
 from normscope.store import Store
+from normscope.store.claims import Claims
 from normscope.study.checks import Checked, check, own_names
 from normscope.study.comparison import Comparison, EveryTrialFailed
 from normscope.study.cost import keep_costs
 from normscope.study.heartbeat import heartbeat
-from normscope.study.opening import load, open_folder, pictures_kept
+from normscope.study.opening import joined, load, open_folder, pictures_kept, reporting
 from normscope.study.placement import place
 from normscope.study.probe_times import ProbeTimes
 from normscope.study.rounds import Watch, rounds, trials_of_round
+from normscope.study.sharing import Sharing
 from normscope.study.states import States
 from normscope.words import what_went_wrong
 
@@ -80,19 +82,26 @@ def compare(
 
 
 def carry_out(checked: Checked, observer: Observer, command: str) -> Comparison:
-    """Open, run, report: what `compare` does once all is checked."""
+    """Open, run, report: what `compare` does once all is checked.
+
+    Other processes may do the same in the same folder: each trains what no other has taken, and
+    then waits for the rest of what it needs.
+    """
     for notice in checked.notices:
         observer.noticed(notice)
     dataset = load(checked.asked, checked.data_dir, observer)
-    with Store.lock(checked.folder):
-        store = open_folder(checked, dataset, observer, command)
-        with heartbeat(store.folder, observer) as heard:
-            with checked.machine.connected(), pictures_kept(store, dataset):
-                at_once = checked.machine.at_once
-                due = rounds(store, checked.design, checked.budget_s, at_once, heard)
-                run(store, checked, dataset, heard, due)
-            keep_costs(store, checked, dataset, observer)
-            comparison = Comparison.of(store)
+    folder = checked.folder
+    with (
+        joined(folder, lambda: open_folder(checked, dataset, observer, command)) as (store, claims),
+        heartbeat(claims.own, observer) as heard,
+    ):
+        with checked.machine.connected(), pictures_kept(store, dataset):
+            limits = checked.design, checked.budget_s, checked.machine.at_once
+            due = rounds(store, *limits, heard, claims.alone)
+            run(store, claims, checked, dataset, heard, due)
+        with reporting(folder, observer, store) as newest:
+            keep_costs(newest, checked, dataset, observer)
+            comparison = Comparison.of(newest)
             comparison.report()
     check_outcome(comparison)
     return comparison
@@ -100,29 +109,44 @@ def carry_out(checked: Checked, observer: Observer, command: str) -> Comparison:
 
 def run(
     store: Store,
+    claims: Claims,
     checked: Checked,
     dataset: Dataset,
     observer: Observer,
     due: Iterable[list[Trial]],
 ) -> None:
-    """Train what is due, round by round; every result is stored as soon as it is there."""
+    """Train what is due, round by round; every result is stored as soon as it is there.
+
+    A round is over when each of its trials has an outcome, whichever process trained it.
+    """
     watch, looked = Watch(store, checked.design, observer), ProbeTimes()
     states = States(store, checked.checkpoint_s, is_known=not own_names(store.experiment))
+
+    def found(result: Result) -> None:
+        states.added(result)
+        observer.trial_found(result)
+        watch.added(result)
+
     for todo in due:
         trials = trials_of_round(store, todo)
         placement = place(trials, todo, checked.machine)
         observer.started(todo, len(trials) - len(store.missing(trials)), placement.words)
-        running = placement.run(todo, dataset, observer, checked.probes, states.keeping)
-        with closing(running) as results:
-            for result in results:
-                with uninterrupted():
-                    store.add(result)
-                    states.added(result)
-                observer.trial_ended(result)
-                for sentence in result.notices:
-                    observer.noticed(sentence)
-                watch.added(result)
-                looked.added(result)
+        sharing = Sharing(store, claims, todo, observer, found)
+        while left := sharing.left():
+            running = placement.run(
+                left, dataset, observer, checked.probes, states.keeping, sharing.take
+            )
+            with closing(running) as results:
+                for result in results:
+                    with uninterrupted():
+                        store.add(result)
+                        sharing.stored(result)
+                        states.added(result)
+                    observer.trial_ended(result)
+                    for sentence in result.notices:
+                        observer.noticed(sentence)
+                    watch.added(result)
+                    looked.added(result)
     for sentence in looked.sentences():
         observer.noticed(sentence)
 

@@ -13,7 +13,7 @@ from normscope.observers import Observer
 from normscope.store import Store
 from normscope.study.checks import Checked, check
 from normscope.study.comparison import Comparison
-from normscope.study.opening import load
+from normscope.study.opening import load, reporting
 from normscope.study.stored import results_stored
 from normscope.training.collapse import LEAST_STEPS
 from normscope.training.cost import measure_costs
@@ -60,8 +60,7 @@ def cost_of_folder(
     observer = observer or Observer()
     dataset = load(checked.experiment, checked.data_dir, observer)
     observer.noticed("Measuring what each norm costs.")
-    with Store.lock(folder):
-        store = Store(folder)
+    with reporting(folder, observer) as store:
         norms = store.experiment.norms
         costs = _measure(checked, dataset, norms, threads, ROUNDS)
         store.keep_costs(costs)

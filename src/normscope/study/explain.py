@@ -13,7 +13,7 @@ from normscope.files import user_path
 from normscope.observers import Observer
 from normscope.store import Store
 from normscope.study.comparison import Comparison
-from normscope.study.opening import load_for_folder, pictures_shown
+from normscope.study.opening import load_for_folder, pictures_shown, reporting
 from normscope.study.stored import results_stored
 from normscope.training.attribution import check_captum
 from normscope.training.trained import look_with_trained
@@ -55,8 +55,7 @@ def explain(
             "report, so that where they look on these says nothing"
         )
     checked, dataset = load_for_folder(folder, data_dir, device, observer)
-    with Store.lock(folder):
-        store = Store(folder)
+    with reporting(folder, observer) as store:
         store.check_data(dataset.facts(), dataset.test_labels, results_stored(store))
         seed, trained = _of_seed(_with_weights(store), seed, folder)
         indexes = np.array(sorted(pictures_shown(store)), dtype=np.int64)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
-from pathlib import Path
 from threading import Event, Lock, Thread
 
 from normscope.errors import RunError
@@ -14,14 +13,17 @@ from normscope.experiment import EpochRecord, Result, Trial
 from normscope.experiment.progress import Progress, Running
 from normscope.observers import Observer, Several
 from normscope.observers.progress import Clock
+from normscope.store.folder import ProcessFolder
 from normscope.store.progress import write_progress
 
 EVERY_S = 2.0
 
 
 @contextmanager
-def heartbeat(folder: Path, observer: Observer, every_s: float = EVERY_S) -> Iterator[Observer]:
-    """An observer that also keeps the progress in a folder, until this is left.
+def heartbeat(
+    process: ProcessFolder, observer: Observer, every_s: float = EVERY_S
+) -> Iterator[Observer]:
+    """An observer that also keeps the progress in this process's folder, until this is left.
 
     That is done by a thread, since an epoch may last long. A disk that does not take it is no
     reason to stop: what matters is written elsewhere.
@@ -30,9 +32,9 @@ def heartbeat(folder: Path, observer: Observer, every_s: float = EVERY_S) -> Ite
 
     def beat() -> None:
         while not over.wait(every_s):
-            _write(folder, seen.progress())
+            _write(process, seen.progress())
 
-    _write(folder, seen.progress())
+    _write(process, seen.progress())
     thread = Thread(target=beat, daemon=True)
     thread.start()
     state = "ended"
@@ -44,12 +46,12 @@ def heartbeat(folder: Path, observer: Observer, every_s: float = EVERY_S) -> Ite
     finally:
         over.set()
         thread.join()
-        _write(folder, seen.progress().model_copy(update={"state": state, "running": ()}))
+        _write(process, seen.progress().model_copy(update={"state": state, "running": ()}))
 
 
-def _write(folder: Path, progress: Progress) -> None:
+def _write(process: ProcessFolder, progress: Progress) -> None:
     with suppress(RunError):
-        write_progress(folder, progress)
+        write_progress(process, progress)
 
 
 def today() -> str:
@@ -106,6 +108,11 @@ class _Seen(Observer):
         with self.lock:
             self.clock.trial_ended(result)
             self.running.pop(result.trial.id, None)
+            self._change(done=self.values.done + 1, failed=self.clock.failed)
+
+    def trial_found(self, result: Result) -> None:
+        with self.lock:
+            self.clock.trial_found(result)
             self._change(done=self.values.done + 1, failed=self.clock.failed)
 
     def block_ended(self, seeds: int, verdicts: Sequence[str]) -> None:

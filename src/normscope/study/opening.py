@@ -1,20 +1,21 @@
 """Loading the data, opening the folder, and keeping in it what its report will show."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
 from normscope.analysis.mistakes import find_mistakes
 from normscope.data import Dataset, load_dataset
-from normscope.errors import NormscopeError, RunError, UsageError
+from normscope.errors import NormscopeError, UsageError
 from normscope.experiment import DatasetFacts, Experiment, ModelSummary, Request
 from normscope.experiment.folds import pooled
 from normscope.models.summary import summarize
 from normscope.observers import Observer
 from normscope.store import Store
+from normscope.store.claims import Claims
 from normscope.store.folder import GITIGNORE, RUNS
-from normscope.study.checks import Checked, check, kept_header
+from normscope.study.checks import Checked, check, checked_again, kept_header
 from normscope.study.own import sources_of
 from normscope.study.stored import check_planned, results_stored
 
@@ -58,16 +59,45 @@ def load_for_folder(
     return checked, load(checked.experiment, checked.data_dir, observer)
 
 
+@contextmanager
+def joined(folder: Path, opened: Callable[[], Store]) -> Iterator[tuple[Store, Claims]]:
+    """Open a folder, and be one of the processes that train into it until this is left."""
+    with ExitStack() as until_left:
+        with Store.lock(folder):
+            Store.clear_up(folder)
+            store = opened()
+            claims = until_left.enter_context(store.claims())
+        yield store, claims
+
+
+@contextmanager
+def reporting(folder: Path, observer: Observer, store: Store | None = None) -> Iterator[Store]:
+    """All that a folder holds by now, for one process at a time to add to and to report on.
+
+    `store` is what is known of it already.
+    """
+
+    def waiting() -> None:
+        observer.noticed(f"Another normscope works on the report of {folder}; waiting for it.")
+
+    with Store.report_lock(folder, waiting):
+        if store is None:
+            with Store.lock(folder):
+                Store.clear_up(folder)
+                store = Store(folder)
+        yield store.newest()
+
+
 def open_folder(checked: Checked, dataset: Dataset, observer: Observer, command: str) -> Store:
     """Make or extend the folder; one that cannot be reported on is refused, and stays as it is.
 
     Damaged trials are set aside first, so that they are missing; the observer is told. The folder's
-    lock must be held. Raises `RunError` if another process has changed the folder
-    since it was checked, or if its results come from other data.
+    lock must be held. Another process may have changed the folder since it was checked. Raises
+    `RunError` if its results come from other data.
     """
     folder, before = checked.folder, 0
     if kept_header(folder) != checked.kept:
-        raise RunError(f"another normscope has just changed {folder}; run the same command again")
+        checked = checked_again(checked)
     facts = dataset.facts()
     if checked.experiment.folds:
         left_out = facts.test_size // checked.experiment.folds

@@ -13,6 +13,7 @@ from normscope.errors import UsageError, lookup
 from normscope.executors import EXECUTORS, Executor
 from normscope.executors.cores import available_cores
 from normscope.executors.fleets import fleets
+from normscope.executors.protocol import Take, all_of
 from normscope.executors.ray import LOCAL, Node, OnRay, Ray, connected, nodes_of
 from normscope.experiment import Experiment, Keeping, ProbePlan, Result, Trial
 from normscope.observers import Observer
@@ -134,15 +135,19 @@ class Placement:
         observer: Observer,
         probes: ProbePlan,
         keeping: Keeping | None = None,
+        take: Take = all_of,
     ) -> Generator[Result]:
-        """The results as they come; closing the generator stops what still runs."""
+        """The results as they come, of those trials that it may `take` when it is their turn.
+
+        Closing the generator stops what still runs.
+        """
         if self.machine.executor == "ray":
             dataset = dataset.by_content()
         device = self.machine.device
         run = partial(run_fleet, dataset=dataset, device=device, probes=probes, keeping=keeping)
         work = Knowing.of(todo, run)
         with torch_threads(self.threads if self.machine.executor == "inline" else _own_threads()):
-            yield from self._executor(todo).run(work, todo, observer)
+            yield from self._executor(todo).run(work, todo, observer, take)
 
     def _executor(self, todo: Sequence[Trial]) -> Executor:
         when_lost = partial(lost_trial, self.machine.device)

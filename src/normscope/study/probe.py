@@ -7,10 +7,9 @@ from pathlib import Path
 from normscope.errors import RunError, UsageError
 from normscope.files import user_path
 from normscope.observers import Observer
-from normscope.store import Store
 from normscope.study.checks import checked_probes
 from normscope.study.comparison import Comparison
-from normscope.study.opening import load_for_folder
+from normscope.study.opening import load_for_folder, reporting
 from normscope.study.stored import results_stored
 from normscope.training.trained import probe_trained
 from normscope.words import counted
@@ -44,8 +43,7 @@ def probe(
     folder, observer = user_path(folder), observer or Observer()
     checked, dataset = load_for_folder(folder, data_dir, device, observer)
     failures: dict[str, str] = {}
-    with Store.lock(folder):
-        store = Store(folder)
+    with reporting(folder, observer) as store:
         results = [each for each in results_stored(store) if each.trained_to_the_end]
         store.check_data(dataset.facts(), dataset.test_labels, results)
         probed = 0

@@ -8,7 +8,7 @@ from normscope.store import Store
 from normscope.study.compare import check_outcome, run
 from normscope.study.comparison import Comparison
 from normscope.study.heartbeat import heartbeat
-from normscope.study.opening import load_for_folder, pictures_kept
+from normscope.study.opening import joined, load_for_folder, pictures_kept, reporting
 from normscope.study.stored import results_stored, search_results, trials_planned
 from normscope.words import counted
 
@@ -29,8 +29,7 @@ def retry(
     """
     observer, folder = observer or PlainLines(), user_path(folder)
     checked, dataset = load_for_folder(folder, data_dir, device, observer, workers)
-    with Store.lock(folder):
-        store = Store(folder)
+    with joined(folder, lambda: Store(folder)) as (store, claims):
         results = [*results_stored(store), *search_results(store)]
         store.check_data(dataset.facts(), dataset.test_labels, results)
         failed = [result.trial for result in results if result.status == "failed"]
@@ -40,15 +39,16 @@ def retry(
         of_search = [[t for t in failed if t.validation is search] for search in (True, False)]
         with (
             checked.machine.connected(),
-            heartbeat(folder, observer) as heard,
+            heartbeat(claims.own, observer) as heard,
             pictures_kept(store, dataset),
         ):
-            run(store, checked, dataset, heard, filter(None, of_search))
+            run(store, claims, checked, dataset, heard, filter(None, of_search))
         stored = {result.trial.id for result in store.records()}
         if absent := sum(trial.id not in stored for trial in trials_planned(store)):
             planned = counted(absent, "planned trial")
             observer.noticed(f"{planned} never ran; the command that planned them runs them.")
-        comparison = Comparison.of(store)
-        comparison.report()
+        with reporting(folder, observer, store) as newest:
+            comparison = Comparison.of(newest)
+            comparison.report()
     check_outcome(comparison)
     return comparison

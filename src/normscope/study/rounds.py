@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 from normscope.analysis.answers import standing
 from normscope.analysis.contrasts import candidates, verdicts_on
@@ -25,28 +25,38 @@ Rounds = Generator[list[Trial], None, str | None]
 
 
 def rounds(
-    store: Store, design: Design, budget_s: float | None, workers: int, observer: Observer
+    store: Store,
+    design: Design,
+    budget_s: float | None,
+    workers: int,
+    observer: Observer,
+    alone: Callable[[], bool] = lambda: True,
 ) -> Iterator[list[Trial]]:
     """What to run next, until the experiment is done; the caller stores the results in between.
 
     First what the search for learning rates needs, as it comes to need it; then the blocks. In a
     design until decided, more blocks follow: so many at once that no worker idles. With a budget of
-    time every round after the first must fit into what is left. Raises `RunError` if trials of the
+    time every round after the first must fit into what is left. `alone` says whether no other
+    process trains what the folder plans. Raises `RunError` if trials of the
     search failed.
     """
-    reason = yield from _rounds(store, design, Budget(budget_s), workers)
+    reason = yield from _rounds(store, design, Budget(budget_s), workers, alone)
     if reason is not None:
         seeds = complete_seeds(store.experiment, results_stored(store))
         observer.sequence_ended(f"Stopped after {counted(seeds, 'seed')}: {reason}.")
 
 
-def _rounds(store: Store, design: Design, budget: "Budget", workers: int) -> Rounds:
+def _rounds(
+    store: Store, design: Design, budget: "Budget", workers: int, alone: Callable[[], bool]
+) -> Rounds:
     reason = None
     if store.experiment.protocol == "tuned":
         reason = yield from _search(store, budget, workers)
     if design.until_decided and reason is None:
         # Seeds that were planned once and never run are not asked for now.
-        store.extend(first_seeds(store, design))
+        with Store.lock(store.folder):
+            planned = 0 if alone() else store.experiment.seeds
+            store.extend(max(first_seeds(store, design), planned))
     if reason is None:
         reason = yield from _planned(store, budget, workers)
     if design.until_decided and reason is None:

@@ -40,7 +40,7 @@ class NormStatus:
 class ExperimentStatus:
     """How far an experiment is.
 
-    `progress` is what the process says that trains into the folder; `alive` whether there is one.
+    `processes` is what those processes say that train into the folder now.
     `tuning`: trials of the search for learning rates that have ended, and `searching` those that it
     still needs; the trials that it leads to are not planned before. `seconds_missing`: how long
     the missing trials would take one after the other, by those that are there; None without any.
@@ -55,8 +55,20 @@ class ExperimentStatus:
     sequential: bool
     seconds_missing: float | None
     verdicts: tuple[str, ...]
-    progress: Progress | None
-    alive: bool
+    processes: tuple[Progress, ...]
+
+    @property
+    def alive(self) -> bool:
+        """Whether anything trains into the folder."""
+        return bool(self.processes)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """The time left of the round, if the processes share what is left; None if none can say."""
+        each = [process.seconds_left for process in self.processes]
+        if None in each or not each:
+            return None
+        return 1 / sum(1 / max(seconds, 0.001) for seconds in each if seconds is not None)
 
     @property
     def planned(self) -> int:
@@ -97,7 +109,7 @@ def status(folder: Path) -> list[ExperimentStatus]:
 
 
 def _status(folder: Path) -> ExperimentStatus:
-    store, progress = Store(folder), read_progress(folder)
+    store = Store(folder)
     planned = trials_planned(store)
     stored = {result.trial.id: result for result in store.records()}
     searched = search_results(store)
@@ -120,8 +132,7 @@ def _status(folder: Path) -> ExperimentStatus:
         sequential=sequential,
         seconds_missing=_seconds_missing(planned, stored),
         verdicts=verdicts,
-        progress=progress,
-        alive=progress is not None and is_alive(progress),
+        processes=tuple(each for each in read_progress(folder) if is_alive(each)),
     )
 
 
