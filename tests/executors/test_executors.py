@@ -78,6 +78,25 @@ def test_nothing_to_do(executor, tmp_path):
     assert list(executor.run(ordinary(tmp_path), [], Watcher())) == []
 
 
+def test_only_what_it_may_take_is_run_and_it_asks_when_there_is_room(executor, tmp_path):
+    """As where another process trains some of the trials, and may take more of them."""
+    watcher, asked, ended = Watcher(), [], []
+
+    def take(group):
+        asked.extend(group)
+        assert len(asked) - len(group) - 2 * len(ended) <= 2 * executor.at_once
+        return [trial for trial in group if trial.seed % 2]
+
+    for result in executor.run(ordinary(tmp_path), TRIALS, watcher, take):
+        ended.append(result)
+    odd = [trial for trial in TRIALS if trial.seed % 2]
+    assert 0 < len(odd) < len(TRIALS)
+    assert sorted(result.trial.id for result in ended) == sorted(trial.id for trial in odd)
+    assert {trial for trial, _ in watcher.seen} == set(odd)
+    assert sorted(trial.id for trial in asked) == sorted(trial.id for trial in TRIALS)
+    assert list(executor.run(ordinary(tmp_path), TRIALS, watcher, lambda group: [])) == []
+
+
 def test_a_result_comes_before_the_others_end(executor, tmp_path):
     work = partial(waiting_at_the_last, go=tmp_path / "go")
     with closing(executor.run(work, TRIALS, Watcher())) as results:

@@ -124,6 +124,30 @@ def test_a_trial_that_is_tried_again_has_its_epochs_before_it(kind, one_diverges
     assert stream.getvalue().splitlines().count(again) == 2
 
 
+@pytest.mark.parametrize("kind", ["lines", "bars"])
+def test_a_trial_that_another_process_trained_has_no_epochs_to_come(kind, results, stopwatch):
+    """Two trials of three epochs; one has had an epoch of 10 s when the other is found."""
+    stream = io.StringIO()
+    plain = PlainLines(stream, now=stopwatch)
+    bars = LiveBars(Console(file=stream, width=200), now=stopwatch)
+    observer = plain if kind == "lines" else bars
+    bn, gn = results
+    observer.started([bn.trial, gn.trial], stored=0, how="in haste")
+    observer.trial_started(bn.trial)
+    stopwatch.seconds += 10
+    observer.epoch_ended(bn.trial, lasting(bn.history[0], 10))
+    assert observer.clock.left() == "50 s left"
+    observer.trial_found(gn)
+    assert observer.clock.left() == "20 s left"
+    assert observer.clock.failed == 0
+    observer.trial_found(failed(gn, "it raised"))
+    assert observer.clock.failed == 1
+    observer.close()
+    (line, _) = [each for each in stream.getvalue().splitlines() if "another normscope" in each]
+    assert line.startswith("gn seed 0 diverged: ")
+    assert line.endswith(", trained by another normscope")
+
+
 def test_epochs_from_before_a_trial_was_stopped_say_nothing_of_the_pace(results, stopwatch):
     """Of two trials of three epochs one goes on after two of 40 s, which are told again at once.
 

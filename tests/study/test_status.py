@@ -194,6 +194,16 @@ def test_a_training_leaves_signs_of_life(store):
     assert (ended.state, ended.running) == ("ended", ())
 
 
+def test_trials_of_other_processes_count_as_done(store):
+    result, lost = store.records()[0], failed(store.records()[0], "it raised")
+    with heartbeat(process_of(store, "1-a"), Observer(), every_s=0.01) as observer:
+        observer.started([result.trial, lost.trial], 0, "in haste")
+        observer.trial_found(result)
+        observer.trial_found(lost)
+    (said,) = read_progress(store.folder)
+    assert (said.done, said.failed) == (2, 1)
+
+
 def test_one_that_is_stopped_says_so(store):
     with pytest.raises(KeyboardInterrupt), heartbeat(process_of(store, "1-a"), Observer()):
         raise KeyboardInterrupt

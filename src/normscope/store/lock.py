@@ -8,7 +8,7 @@ from filelock import FileLock, Timeout
 from normscope.errors import RunError
 from normscope.files import UNFINISHED, discard, disk_errors, is_there, left_over, make_folder
 
-WAIT_S = 60.0  # for a lock that is held for a moment
+WAIT_S = 600.0  # for a lock that is held for moments, but while a large folder is opened
 
 
 class FolderLock:
