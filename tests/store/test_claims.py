@@ -33,7 +33,7 @@ def another(store):
     told = spawn.Queue()
     process = spawn.Process(target=take_and_wait, args=(str(store.folder), 2, told), daemon=True)
     process.start()
-    told.get(timeout=60)
+    told.get(timeout=300)
     yield process
     process.kill()
     process.join()

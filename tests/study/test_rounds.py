@@ -20,7 +20,7 @@ from normscope.experiment import Design, Request
 from normscope.experiment.plan import plan
 from normscope.experiment.reading import read_experiment
 from normscope.experiment.tuning import SEEDS
-from normscope.observers import PlainLines
+from normscope.observers import Observer, PlainLines
 from normscope.store import Store
 from normscope.study.checks import check
 from normscope.study.compare import compare
@@ -210,6 +210,14 @@ def test_seeds_that_were_planned_and_never_run_are_not_asked_for(tmp_path):
     watcher, asked = played(Store(tmp_path), UNTIL, lambda e: made_up(e, 2.0))
     assert asked == [6]
     assert watcher.ending == "Stopped after 6 seeds: every comparison is decided."
+
+
+def test_seeds_that_another_process_may_train_stay_planned(tmp_path):
+    store = opened(tmp_path, seeds=8)
+    for alone, seeds in ((False, 8), (True, 6)):
+        first = next(rounds(store, UNTIL, None, 2, Observer(), lambda now=alone: now))
+        assert {trial.seed for trial in first} == set(range(seeds))
+        assert store.experiment.seeds == seeds
 
 
 def test_more_seeds_than_the_most_allowed_may_be_stored(tmp_path):
