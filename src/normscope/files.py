@@ -7,7 +7,7 @@ import re
 import shutil
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -269,14 +269,15 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def left_over(folder: Path) -> Iterator[Path]:
-    """What processes that are gone left unfinished, anywhere in a folder."""
+def left_over(folder: Path, inside: Collection[str]) -> Iterator[Path]:
+    """What processes that are gone left unfinished in a folder, and in those named inside of it."""
     for place, folders, names in os.walk(folder):
         for name in (*folders, *names):
             found = UNFINISHED.fullmatch(name)
             if found and _is_abandoned(Path(place, name), found):
                 yield Path(place, name)
-        folders[:] = [each for each in folders if not UNFINISHED.fullmatch(each)]
+        whole = [each for each in folders if not UNFINISHED.fullmatch(each)]
+        folders[:] = [each for each in whole if Path(place) != folder or each in inside]
 
 
 def _is_abandoned(path: Path, found: re.Match[str]) -> bool:

@@ -260,6 +260,14 @@ def test_what_killed_processes_left_is_cleared_up_and_what_others_write_is_not(s
     assert left == [f".y.{alive}.partial"] * 4
 
 
+def test_what_lies_beside_an_experiment_is_not_searched(store):
+    """Its folder may be a home folder, with a great deal in it."""
+    strange = store.folder / "another" / f".x.{gone()}.partial"
+    strange.mkdir(parents=True)
+    Store.clear_up(store.folder)
+    assert strange.exists()
+
+
 def test_what_another_machine_writes_is_left_to_it_for_a_day(store):
     pid, here, there = gone(), files.MACHINE, "0badcafe"
     young, old, of_here = (

@@ -31,10 +31,11 @@ A folder that the user did not name lies in ``runs/``, whose ``.gitignore`` keep
 repository.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from normscope.files import check_folder, damage_named, entries
+from normscope.files import check_folder, damage_named, entries, left_over
 
 RECORD = "record.json"
 RUNS = Path("runs")  # the home of folders that the user did not name
@@ -158,10 +159,17 @@ class ExperimentFolder:
 
     def check_folders(self) -> None:
         """Raise `RunError` if a folder in it is a link, which is not followed, or a file."""
-        inside = (self.trials, self.pictures, self.all_heat_maps, self.sources, self.damaged)
-        for folder in (*inside, self.checkpoints, self.processes):
+        for folder in self._folders():
             with damage_named(folder, "put the folder itself in its place"):
                 check_folder(folder)
+
+    def _folders(self) -> tuple[Path, ...]:
+        inside = (self.trials, self.pictures, self.all_heat_maps, self.sources, self.damaged)
+        return (*inside, self.checkpoints, self.processes)
+
+    def left_over(self) -> Iterator[Path]:
+        """What processes that are gone left unfinished, also of a report's figures."""
+        return left_over(self.path, {*(folder.name for folder in self._folders()), "figures"})
 
     def stored_trials(self) -> list[TrialFolder]:
         """The folder of every trial, by name; names that begin with a dot are none.

@@ -6,7 +6,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from normscope.errors import RunError
-from normscope.files import UNFINISHED, discard, disk_errors, is_there, left_over, make_folder
+from normscope.files import UNFINISHED, discard, disk_errors, is_there, make_folder
+from normscope.store.folder import ExperimentFolder
 
 WAIT_S = 600.0  # for a lock that is held for moments, but while a large folder is opened
 
@@ -52,13 +53,13 @@ class FolderLock:
         self.file.release()
 
 
-def clear_up(folder: Path, advice: str) -> None:
+def clear_up(files: ExperimentFolder, advice: str) -> None:
     """Remove what a process that was killed while writing left behind.
 
     A trial that it was about to replace is put back.
     """
-    with disk_errors(folder, advice):
-        for path in list(left_over(folder)):
+    with disk_errors(files.path, advice):
+        for path in list(files.left_over()):
             found = UNFINISHED.fullmatch(path.name)
             assert found is not None  # that is how it was found
             target = path.with_name(found["name"])

@@ -149,7 +149,7 @@ class Store:
     @staticmethod
     def clear_up(folder: Path) -> None:
         """Remove what killed processes left unfinished in a folder; its lock must be held."""
-        clear_up(folder, ADVICE)
+        clear_up(ExperimentFolder(folder), ADVICE)
 
     def claims(self) -> Claims:
         """The trials that this process takes for itself among those that train into the folder."""

@@ -18,7 +18,6 @@ from normscope.files import (
     Unreadable,
     entries,
     is_there,
-    left_over,
     user_path,
 )
 from normscope.report import PAGE
@@ -225,7 +224,7 @@ class _Examination:
                     self.note(path, "foreign", "normscope wrote no such file", MOVE_AWAY)
 
     def unfinished(self) -> None:
-        for path in left_over(self.files.path):
+        for path in self.files.left_over():
             found = UNFINISHED.fullmatch(path.name)
             kind = found["kind"] if found else ""
             reason = "a process was killed while it wrote this"
