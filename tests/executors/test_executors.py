@@ -13,6 +13,7 @@ from executor_work import (
     EPOCHS,
     TRIALS,
     beating,
+    killed_at_first,
     made_result,
     ordinary,
     troubled,
@@ -22,9 +23,11 @@ from executor_work import (
 from normscope.executors import EXECUTORS
 from normscope.observers import Observer
 
+IN_PROCESSES = ["processes", "ray"]  # those that lose a worker without being lost with it
+
 
 class Watcher(Observer):
-    """Remembers what it is told: a trial's start as its epoch 0."""
+    """Remembers what it is told of each trial: its start as epoch 0, and that it is retried."""
 
     def __init__(self):
         self.seen = []
@@ -34,6 +37,15 @@ class Watcher(Observer):
 
     def epoch_ended(self, trial, record):
         self.seen.append((trial, record.epoch))
+
+    def trial_retried(self, trial, reason):
+        self.seen.append((trial, "retried"))
+
+    def results(self, outcomes):
+        """The outcomes as they come, each remembered beside what was told."""
+        for outcome in outcomes:
+            self.seen.append((outcome.trial, "ended"))
+            yield outcome
 
     def of(self, trial):
         return [epoch for seen, epoch in self.seen if seen == trial]
@@ -52,6 +64,16 @@ def importable(monkeypatch):
 
 @pytest.fixture(params=EXECUTORS)
 def kind(request):
+    return entry(request)
+
+
+@pytest.fixture(params=IN_PROCESSES)
+def kind_in_processes(request):
+    return entry(request)
+
+
+def entry(request):
+    """That of the table which a fixture is asked for, with what it needs."""
     if request.param == "ray":
         request.getfixturevalue("ray_cluster")
     return EXECUTORS[request.param]
@@ -118,6 +140,46 @@ def test_what_a_work_raises_is_the_outcome_of_its_group(executor, tmp_path):
     for outcome in failed:
         assert re.search(r"(?s)Traceback.*ZeroDivisionError: by 0", outcome.error)
         assert [record.epoch for record in outcome.history] == [1]
+
+
+@pytest.mark.parametrize("how", ["raises", "raises at once"])
+def test_a_trial_is_told_to_start_before_its_epochs_and_before_its_end(executor, how, tmp_path):
+    watcher, work = Watcher(), partial(troubled, notes=tmp_path, how=how)
+    failed = [
+        outcome.trial
+        for outcome in watcher.results(executor.run(work, TRIALS, watcher))
+        if outcome.status == "failed"
+    ]
+    assert failed
+    for trial in TRIALS:
+        of_failed = [0, "ended"] if "at once" in how else [0, 1, "ended"]
+        of_others = [*range(EPOCHS + 1), "ended"]
+        assert watcher.of(trial) == (of_failed if trial in failed else of_others)
+
+
+def test_a_trial_whose_worker_ends_is_told_to_be_retried_and_tells_its_epochs_anew(
+    kind_in_processes, tmp_path
+):
+    executor, watcher = kind_in_processes(at_once=2, threads=1, when_lost=lost), Watcher()
+    work = partial(killed_at_first, notes=tmp_path)
+    results = list(watcher.results(executor.run(work, TRIALS[:2], watcher)))
+    assert [result.error for result in results] == [None, None]
+    for trial in TRIALS[:2]:
+        told = watcher.of(trial)
+        again = told.index("retried")
+        assert told[:again] in ([0, 1], [0])  # what a worker told last may be lost with it
+        assert told[again + 1 :] == [1, 2, "ended"]
+
+
+def test_a_trial_whose_workers_end_before_they_tell_of_it_is_told_to_start_first(
+    kind_in_processes, tmp_path
+):
+    executor, watcher = kind_in_processes(at_once=2, threads=1, when_lost=lost), Watcher()
+    work = partial(troubled, notes=tmp_path, how="is killed at once")
+    outcomes = list(watcher.results(executor.run(work, TRIALS, watcher)))
+    (told,) = [outcome for outcome in outcomes if outcome.status == "failed"]
+    assert watcher.of(told.trial) == [0, "retried", "retried", "ended"]
+    assert told.history == ()
 
 
 def still(heart):

@@ -14,7 +14,6 @@ import pytest
 from executor_work import (
     TRIALS,
     beating,
-    killed_at_first,
     made_result,
     noting_its_score,
     ordinary,
@@ -92,18 +91,6 @@ def test_a_lost_trial_is_told_and_the_others_are_run(how, reason, tmp_path):
     assert all(told.error.startswith(reason) for _, reason in retried)
     processes_used = {(tmp_path / trial.id).read_text().split()[0] for trial in others}
     assert len(processes_used) <= (5 if ended else 3)
-
-
-def test_a_worker_that_ends_once_costs_no_trial(tmp_path):
-    retried, epochs = [], []
-    observer = Observer()
-    observer.trial_retried = lambda trial, reason: retried.append(trial)
-    observer.epoch_ended = lambda trial, record: epochs.append((trial, record.epoch))
-    work = partial(killed_at_first, notes=tmp_path)
-    outcomes = list(processes(2).run(work, TRIALS, observer))
-    assert [outcome.status for outcome in outcomes] == ["finished"] * len(TRIALS)
-    assert sorted(trial.id for trial in retried) == sorted(trial.id for trial in TRIALS)
-    assert all(epochs.count((trial, 1)) == 2 for trial in TRIALS)
 
 
 def test_a_worker_imports_what_its_parent_imports(tmp_path, monkeypatch):

@@ -29,7 +29,7 @@ from normscope.errors import UsageError
 from normscope.executors.cores import available_cores
 from normscope.executors.fleets import fleets
 from normscope.executors.processes import Lost
-from normscope.executors.ray import Node, OnRay, Ray, nodes_of
+from normscope.executors.ray import Gone, Node, OnRay, Ray, nodes_of
 from normscope.experiment.reading import read_experiment
 from normscope.observers import Observer
 from normscope.store import Store
@@ -45,10 +45,10 @@ def on_ray(at_once=2, **share):
 
 
 class Listener(Observer):
-    """Keeps the epochs that it is told of, and the sentences."""
+    """Keeps the epochs that it is told of since a trial's last try, and what was tried again."""
 
     def __init__(self):
-        self.epochs, self.sentences, self.how = [], [], []
+        self.epochs, self.retried, self.how = [], [], []
 
     def started(self, todo, stored, how):
         self.how.append(how)
@@ -56,8 +56,9 @@ class Listener(Observer):
     def epoch_ended(self, trial, record):
         self.epochs.append((trial.id, record.epoch))
 
-    def noticed(self, sentence):
-        self.sentences.append(sentence)
+    def trial_retried(self, trial, reason):
+        self.epochs = [(its, number) for its, number in self.epochs if its != trial.id]
+        self.retried.append((trial.id, reason))
 
 
 def wait_for_nodes(count):
@@ -83,7 +84,16 @@ EVERY_EPOCH = sorted((trial.id, number) for trial in TRIALS for number in range(
 # -- what is lost ----------------------------------------------------------------------------------
 
 
-def test_a_trial_that_is_lost_before_it_began_is_told_of_first(monkeypatch):
+@pytest.mark.parametrize(
+    ("answers", "told", "error"),
+    [
+        ([Lost("no such package")], [], "no such package"),
+        ([Gone("so", "its node was lost")] * 3, ["its node was lost"] * 2, "lost 3 times"),
+    ],
+)
+def test_a_trial_that_is_lost_before_it_began_is_told_to_start_first(
+    answers, told, error, monkeypatch
+):
     """As where a package is missing on a node; bars know only trials that started."""
 
     class Tasks:
@@ -96,24 +106,25 @@ def test_a_trial_that_is_lost_before_it_began_is_told_of_first(monkeypatch):
         def messages(self):
             for key, group in list(self.running.items()):
                 del self.running[key]
-                yield group, Lost("no such package")
+                group.attempts += 1
+                yield group, answers[group.attempts - 1]
 
         def close(self):
             pass
 
     monkeypatch.setattr("normscope.executors.ray._Tasks", Tasks)
     monkeypatch.setattr("normscope.executors.ray.connected", lambda address: nullcontext())
-    started, observer = [], Observer()
-    observer.trial_started = started.append
+    seen, observer = [], Observer()
+    observer.trial_started = lambda trial: seen.append((trial, "started"))
+    observer.trial_retried = lambda trial, reason: seen.append((trial, reason))
     outcomes = list(on_ray().run(ordinary, TRIALS, observer))
-    assert [outcome.error for outcome in outcomes] == ["no such package"] * len(TRIALS)
-    assert sorted(trial.id for trial in started) == sorted(trial.id for trial in TRIALS)
+    assert [error in outcome.error for outcome in outcomes] == [True] * len(TRIALS)
+    for trial in TRIALS:
+        assert [what for its, what in seen if its == trial] == ["started", *told]
 
 
 @pytest.mark.parametrize("times", [1, 2])
-def test_a_trial_whose_worker_is_killed_runs_again_and_is_told_of_once(
-    times, ray_cluster, tmp_path
-):
+def test_a_trial_whose_worker_is_killed_runs_again(times, ray_cluster, tmp_path):
     listener = Listener()
     work = partial(killed, notes=tmp_path, times=times)
     results = list(on_ray().run(work, TRIALS, listener))
@@ -121,7 +132,7 @@ def test_a_trial_whose_worker_is_killed_runs_again_and_is_told_of_once(
     assert {result.status for result in results} == {"finished"}
     assert sorted(listener.epochs) == EVERY_EPOCH
     (gn,) = [trial for trial in TRIALS if (trial.norm, trial.seed) == ("gn", 0)]
-    assert listener.sentences == [f"{gn.id} lost its worker and is run again."] * times
+    assert listener.retried == [(gn.id, "its worker was lost")] * times
 
 
 def test_a_trial_that_kills_three_workers_has_failed_and_the_others_are_run(ray_cluster, tmp_path):
@@ -161,7 +172,7 @@ def test_what_a_node_takes_with_it_is_run_again_on_the_others(ray_cluster, tmp_p
         def epoch_ended(self, trial, record):
             super().epoch_ended(trial, record)
             running.add(trial.id)
-            if len(running) == 3 and not self.sentences and not (tmp_path / "go").exists():
+            if len(running) == 3 and not self.retried and not (tmp_path / "go").exists():
                 ray_cluster.remove_node(node, allow_graceful=False)
                 wait_for_nodes(2)  # or its worker might end in time
                 (tmp_path / "go").touch()
@@ -173,9 +184,7 @@ def test_what_a_node_takes_with_it_is_run_again_on_the_others(ray_cluster, tmp_p
     assert sorted(result.trial.id for result in results) == sorted(trial.id for trial in TRIALS)
     assert {result.status for result in results} == {"finished"}
     assert sorted(remover.epochs) == EVERY_EPOCH
-    assert [sentence.split(" ", 1)[1] for sentence in remover.sentences] == [
-        "lost its worker and is run again."
-    ]
+    assert [reason for _, reason in remover.retried] == ["its node was lost"]
 
 
 def test_closing_the_results_ends_the_tasks(ray_cluster, tmp_path):
@@ -277,6 +286,10 @@ def name_of(process):
         return ""
 
 
+def told_in(file):
+    return Path(file).read_text(encoding="utf-8")
+
+
 def until(what, seconds=120):
     deadline = time.monotonic() + seconds
     while not (found := what()):
@@ -297,18 +310,18 @@ def test_workers_a_node_and_the_driver_are_killed_and_every_trial_is_there_once(
     node = ray_cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
     with open("told.txt", "w", encoding="utf-8") as told:
         driver = subprocess.Popen(driving, stdout=told, stderr=told)
-    for kill in range(workers):
+    while (lost := told_in("told.txt").count("its worker was lost; it is tried again")) < workers:
         at_work = until(partial(workers_of, ray_cluster))
-        at_work[kill % len(at_work)].kill()  # on each node in turn: none loses a trial thrice
+        at_work[lost % len(at_work)].kill()  # on each node in turn: none loses a trial thrice
+        until(lambda worker=at_work[lost % len(at_work)]: not worker.is_running())
+        time.sleep(0.5)  # for the driver to hear of it; it may just have ended its trial
     until(partial(workers_of, ray_cluster))
     ray_cluster.remove_node(node, allow_graceful=False)
     until(lambda: list(tmp_path.glob("e/trials/[!.]*/record.json")))
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     until(lambda: not workers_of(ray_cluster))  # none goes on without its driver
-    told = Path("told.txt").read_text(encoding="utf-8")
-    assert "lost its worker and is run again" in told
-    assert "raylet" not in told
+    assert "raylet" not in told_in("told.txt")
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("e/trials/[!.]*/record.json")}
 
     subprocess.run(driving, check=True, capture_output=True)

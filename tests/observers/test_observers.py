@@ -117,10 +117,10 @@ def test_a_trial_that_is_tried_again_has_its_epochs_before_it(kind, one_diverges
         stopwatch.seconds += 10
         observer.epoch_ended(bn.trial, lasting(bn.history[0], 10))
         assert observer.clock.left() == after_one
-        observer.trial_retried(bn.trial, "the worker process ended with code 7")
+        observer.trial_retried(bn.trial, "the worker process ended with \x1b[31mcode 7")
         assert observer.clock.left() == "60 s left"
     observer.close()
-    again = "bn seed 0: the worker process ended with code 7; it is tried again"
+    again = "bn seed 0: the worker process ended with \\x1b[31mcode 7; it is tried again"
     assert stream.getvalue().splitlines().count(again) == 2
 
 

@@ -4,9 +4,8 @@ Ray starts the workers, decides where a task runs, and takes data and messages t
 which holds the data set, is put into the cluster once; all workers of a node share one copy of it.
 Nothing needs a disk that the nodes share: results come to this process, which alone stores them.
 
-Ray can run a lost task again by itself, but then holds it to what it told before: as many messages,
-in that order. A trial that goes on from a checkpoint tells less. So a group is submitted anew here,
-where its attempts are counted whatever took its worker, want of memory too.
+Ray can run a lost task again by itself, but does not say so, and does not count what want of memory
+takes. So a group is submitted anew here, where its attempts are counted and told of.
 """
 
 import logging
@@ -236,12 +235,12 @@ class Ray(Executor):
             while start_some():
                 for group, message in tasks.messages():
                     if isinstance(message, Gone) and group.attempts < ATTEMPTS:
-                        observer.noticed(f"{group.words} lost its worker and is run again.")
+                        group.retried(message.what, observer)
                         again.append(group)
                     elif isinstance(message, Lost):
                         group.told(Started(), observer)  # it may not have come so far
                         for trial in group.trials:
-                            yield self.when_lost(trial, group.why(message), group.epochs(trial))
+                            yield self.when_lost(trial, group.why(message), group.history(trial))
                     elif isinstance(message, list):
                         yield from message
                     else:
@@ -254,7 +253,9 @@ class Ray(Executor):
 
 @dataclass(frozen=True)
 class Gone(Lost):
-    """A group without results because its worker is gone, with its node or alone."""
+    """A group without results because its worker is gone: `what` was lost, in a few words."""
+
+    what: str
 
 
 class Started:
@@ -266,26 +267,32 @@ Message = Started | tuple[Trial, EpochRecord] | list[Result] | Lost
 
 @dataclass
 class _Group:
-    """Trials that are one task, how often it was submitted, and what was told of them."""
+    """Trials that are one task, how often it was submitted, and what its last attempt told."""
 
     trials: list[Trial]
     attempts: int = 0
     started: bool = False
-    records: dict[tuple[str, int], EpochRecord] = field(default_factory=dict)
+    epochs: list[tuple[Trial, EpochRecord]] = field(default_factory=list)
 
     def told(self, message: Started | tuple[Trial, EpochRecord], observer: Observer) -> None:
-        """Tell the observer; not of what it knows from an attempt before."""
+        """Tell the observer; that the trials start, only once."""
         if isinstance(message, tuple):
-            trial, record = message
-            if self.records.setdefault((trial.id, record.epoch), record) is record:
-                observer.epoch_ended(trial, record)
+            self.epochs.append(message)
+            observer.epoch_ended(*message)
         elif not self.started:
             self.started = True
             for trial in self.trials:
                 observer.trial_started(trial)
 
-    def epochs(self, trial: Trial) -> list[EpochRecord]:
-        return [record for (its, _), record in self.records.items() if its == trial.id]
+    def retried(self, what: str, observer: Observer) -> None:
+        """Tell the observer that the trials begin anew; all their epochs are told again."""
+        self.told(Started(), observer)  # it may not have come so far
+        self.epochs.clear()
+        for trial in self.trials:
+            observer.trial_retried(trial, what)
+
+    def history(self, trial: Trial) -> list[EpochRecord]:
+        return [record for its, record in self.epochs if its == trial]
 
     def why(self, lost: Lost) -> str:
         if not isinstance(lost, Gone):
@@ -340,13 +347,12 @@ class _Tasks:
             raise RunError(
                 "the Ray cluster is gone; the same command goes on when there is one again"
             ) from error
-        except (
-            errors.WorkerCrashedError,
-            errors.NodeDiedError,
-            errors.OutOfMemoryError,
-            errors.ObjectLostError,
-        ) as error:
-            return Gone(str(error))
+        except errors.OutOfMemoryError as error:
+            return Gone(str(error), "its node ran out of memory, and its worker was ended")
+        except errors.WorkerCrashedError as error:
+            return Gone(str(error), "its worker was lost")
+        except (errors.NodeDiedError, errors.ObjectLostError) as error:
+            return Gone(str(error), "its node was lost")
         except errors.RayError as error:
             return Lost(str(error))
         if not isinstance(message, bytes):

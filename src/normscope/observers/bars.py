@@ -97,8 +97,7 @@ class LiveBars(Observer):
     def trial_retried(self, trial: Trial, reason: str) -> None:
         self.clock.retried(trial)
         self.bars.update(self.running[trial.id], completed=0, note="")
-        words = retrying(self.clock.name(trial), reason)
-        self.console.print(words, highlight=False, markup=False)
+        self._say(retrying(self.clock.name(trial), reason))
 
     def _update_whole(self, advance: int = 0) -> None:
         if self.whole is not None:
@@ -110,8 +109,7 @@ class LiveBars(Observer):
         self.clock.trial_ended(result)
         self.bars.remove_task(self.running.pop(result.trial.id))
         self._update_whole(advance=1)
-        words = ending(self.clock.name(result.trial), result)
-        self._say(words)
+        self._say(ending(self.clock.name(result.trial), result))
 
     def trial_found(self, result: Result) -> None:
         self.clock.trial_found(result)
