@@ -312,8 +312,9 @@ def test_workers_a_node_and_the_driver_are_killed_and_every_trial_is_there_once(
         driver = subprocess.Popen(driving, stdout=told, stderr=told)
     while (lost := told_in("told.txt").count("its worker was lost; it is tried again")) < workers:
         at_work = until(partial(workers_of, ray_cluster))
-        at_work[lost % len(at_work)].kill()  # on each node in turn: none loses a trial thrice
-        until(lambda worker=at_work[lost % len(at_work)]: not worker.is_running())
+        worker = at_work[lost % len(at_work)]  # on each node in turn: none loses a trial thrice
+        worker.kill()
+        worker.wait()
         time.sleep(0.5)  # for the driver to hear of it; it may just have ended its trial
     until(partial(workers_of, ray_cluster))
     ray_cluster.remove_node(node, allow_graceful=False)
