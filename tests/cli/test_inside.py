@@ -28,6 +28,25 @@ def test_without_probes_nothing_is_said_of_them(normscope, tmp_path):
     assert not list((tmp_path / "run").glob("trials/*/probes.npz"))
 
 
+def test_the_name_of_a_folder_does_not_act_on_the_terminal(normscope):
+    pytest.importorskip("captum")
+    folder = "run\x1b[31m\x07"
+    for command in (
+        ["compare", *SMALL, "--out", folder],
+        ["report", folder],
+        ["retry", folder],
+        ["probe", folder, "--probes", "dead"],
+        ["explain", folder],
+        ["cost", folder],
+        ["doctor", folder],
+    ):
+        ran = normscope(*command)
+        told = ran.stdout + ran.stderr
+        assert ran.returncode == 0, ran.stderr
+        assert r"run\x1b[31m\x07" in told, command
+        assert told.replace("\n", "").isprintable(), command
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

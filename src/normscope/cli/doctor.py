@@ -53,9 +53,11 @@ def _as_dict(found: "Diagnosis") -> dict:
 
 
 def _show(found: "Diagnosis") -> None:
+    from normscope.cli.show import tell
+
     for finding in found.findings:
-        print(f"{finding.path}: {finding.state}: {finding.reason}\n    {finding.advice}")
+        tell(f"{finding.path}: {finding.state}: {finding.reason}\n    {finding.advice}")
     wrong = counted(len(found.findings), "thing") if found.findings else "nothing"
-    print(f"{counted(found.trials, 'trial')} read; {wrong} wrong with {found.folder}.")
+    tell(f"{counted(found.trials, 'trial')} read; {wrong} wrong with {found.folder}.")
     if found.without_record:
         print(f"{counted(found.without_record, 'planned trial')} without a record.")

@@ -18,6 +18,7 @@ from normscope.cli.options import (
     AsJson,
     BatchSize,
     BatchSizes,
+    CheckpointEvery,
     CpusPerTrial,
     DataDir,
     DatasetName,
@@ -36,6 +37,9 @@ from normscope.cli.options import (
     Norms,
     Out,
     PrecisionName,
+    ProbeEpochs,
+    ProbeImages,
+    ProbeNames,
     RecipeOption,
     Seeds,
     Settings,
@@ -44,10 +48,13 @@ from normscope.cli.options import (
     TestLimit,
     TrainLimit,
     Workers,
+    checkpoint_seconds,
     errors_in_one_line,
     executor_of,
+    probe_plan,
 )
 from normscope.errors import RunError
+from normscope.words import visible
 
 # torch, pandas and matplotlib take seconds to import: each command imports what it needs.
 # typer reads annotations at run time, on Python 3.10 too, hence Optional.
@@ -109,44 +116,16 @@ def compare(
     precision: PrecisionName = None,
     train_limit: TrainLimit = None,
     test_limit: TestLimit = None,
-    probes: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME,...",
-            help="What is measured inside the networks: default, all, none, or some of {probes}. "
-            "It changes no result.",
-        ),
-    ] = "none",
-    probe_epochs: Annotated[
-        Any,
-        typer.Option(
-            parser=options.epochs,
-            metavar="A,B,...",
-            show_default=False,
-            help="When: 0 is the untrained network, 2.5 the middle of the third epoch. Default: "
-            "before the first and after every epoch.",
-        ),
-    ] = None,
-    probe_images: Annotated[
-        Optional[int],
-        typer.Option(help="Test images for the accuracies that probes read. Default: 1000.", min=1),
-    ] = None,
+    probes: ProbeNames = "none",
+    probe_epochs: ProbeEpochs = None,
+    probe_images: ProbeImages = None,
     device: DeviceName = "auto",
     workers: Workers = None,
     executor: ExecutorName = None,
     address: Address = None,
     cpus_per_trial: CpusPerTrial = None,
     gpus_per_trial: GpusPerTrial = None,
-    checkpoint_every: Annotated[
-        Any,
-        typer.Option(
-            parser=options.seconds,
-            metavar="TIME",
-            show_default=False,
-            help="How often the state of trials is kept, from which a trial that was stopped goes "
-            "on: 10m, 0s for never. Default: 30s.",
-        ),
-    ] = None,
+    checkpoint_every: CheckpointEvery = None,
     out: Out = None,
     config: Annotated[
         Optional[Path],
@@ -167,7 +146,6 @@ def compare(
     the experiment in its folder. Ctrl-C stops; what was trained stays.
     """
     with errors_in_one_line(debug):
-        from normscope.experiment import Keeping, ProbePlan
         from normscope.experiment.reading import read_design, read_experiment
         from normscope.study.checks import check, check_baseline, folder_of, kept_design
 
@@ -215,10 +193,8 @@ def compare(
             executor=executor_of(executor, address, cpus_per_trial, gpus_per_trial),
             design=design,
             budget_s=budget,
-            probes=ProbePlan(
-                tuple(probes.split(",")), probe_epochs, probe_images or ProbePlan.images
-            ),
-            checkpoint_s=Keeping.every_s if checkpoint_every is None else checkpoint_every,
+            probes=probe_plan(probes, probe_epochs, probe_images),
+            checkpoint_s=checkpoint_seconds(checkpoint_every),
         )
         (_foresee if dry_run else _run)(checked, as_json)
 
@@ -361,8 +337,16 @@ def retry(
         ),
     ],
     data_dir: DataDir = None,
+    probes: ProbeNames = "none",
+    probe_epochs: ProbeEpochs = None,
+    probe_images: ProbeImages = None,
     device: DeviceName = "auto",
     workers: Workers = None,
+    executor: ExecutorName = None,
+    address: Address = None,
+    cpus_per_trial: CpusPerTrial = None,
+    gpus_per_trial: GpusPerTrial = None,
+    checkpoint_every: CheckpointEvery = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -370,10 +354,19 @@ def retry(
     with errors_in_one_line(debug):
         from normscope.study.retry import retry as run_again
 
+        again = partial(
+            run_again,
+            folder,
+            data_dir=data_dir,
+            device=device,
+            workers=workers,
+            executor=executor_of(executor, address, cpus_per_trial, gpus_per_trial),
+            probes=probe_plan(probes, probe_epochs, probe_images),
+            checkpoint_s=checkpoint_seconds(checkpoint_every),
+        )
+
         def work(observer: Any, command: str) -> Any:
-            return run_again(
-                folder, data_dir=data_dir, device=device, workers=workers, observer=observer
-            )
+            return again(observer=observer)
 
         _train([folder], as_json, work)
 
@@ -442,12 +435,13 @@ def _show_finding(finding: Any, as_json: bool) -> None:
 
 def foresee_parts(parts: Mapping[str, Any], as_json: bool) -> None:
     """Print the trials of each part and their cost, by the name of the part."""
-    from normscope.cli.show import forecast_as_dict
+    from normscope.cli.show import forecast_as_dict, tell
     from normscope.study.forecast import forecast
 
     if not as_json:
         for part, checked in parts.items():
-            print(f"\n{part}" if part else "", end="\n" if part else "")
+            if part:
+                tell(f"\n{part}")
             _foresee(checked, as_json)
         return
     foreseen = {part or "whole": forecast_as_dict(forecast(each)) for part, each in parts.items()}
@@ -467,12 +461,12 @@ def _foresee(checked: Any, as_json: bool) -> None:
 
 def _say_how_to_go_on(folder: Path) -> None:
     """What a stopped experiment leaves, and the way on from there."""
-    print(
+    words = (
         f"\nStopped. The trials that ended are kept in {folder}; the same command goes on from "
         "there, in the midst of those that did not.\n"
-        f"`normscope report {shlex.quote(str(folder))}` reports what there is.",
-        file=sys.stderr,
+        f"`normscope report {shlex.quote(str(folder))}` reports what there is."
     )
+    print(visible(words, keep="\n"), file=sys.stderr)
 
 
 def _repeatable(arguments: list[str]) -> str:
@@ -488,14 +482,14 @@ def _repeatable(arguments: list[str]) -> str:
 
 def _show(comparison: Any, as_json: bool, page: Path) -> None:
     """Print the outcome; raise `RunError` if a trial failed, after all else was said."""
-    from normscope.cli.show import show_analysis
+    from normscope.cli.show import show_analysis, tell
     from normscope.report.as_json import as_json as plain
 
     if as_json:
         print(json.dumps({**plain(comparison.analysis), "report": str(page)}, indent=2))
     else:
         show_analysis(comparison.analysis)
-        print(f"Report: {page}")
+        tell(f"Report: {page}")
     raise_if_failed(comparison, page)
 
 

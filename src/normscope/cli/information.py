@@ -116,6 +116,7 @@ def cost(
 
             costs = measure(read_experiment(**chosen), **where)
         from normscope.cli.cost import show_costs
+        from normscope.cli.show import tell
         from normscope.report import PAGE
 
         if as_json:
@@ -123,7 +124,7 @@ def cost(
         else:
             show_costs(costs)
             if folder is not None:
-                print(f"\nReport: {folder / PAGE}")
+                tell(f"\nReport: {folder / PAGE}")
 
 
 def summary(

@@ -102,13 +102,14 @@ def probe(
 
 
 def _probe_folder(folder: Path, probes: Sequence[str], data_dir: Path | None, device: str) -> None:
+    from normscope.cli.show import tell
     from normscope.observers import observer_for
     from normscope.study.probe import probe as run
 
     with closing(observer_for(sys.stdout, lambda: None)) as observer:
         probed = run(folder, probes, data_dir=data_dir, device=device, observer=observer)
     print(f"Looked into {counted(probed.trials, 'network')}.")
-    print(f"Report: {probed.comparison.page}")
+    tell(f"Report: {probed.comparison.page}")
     if probed.failures:
         where, why = next(iter(probed.failures.items()))
         raise RunError(f"{counted(len(probed.failures), 'probe')} failed, first {where}: {why}")
@@ -130,6 +131,7 @@ def explain(
     Nothing is trained. It needs captum: pip install "normscope[explain]".
     """
     with errors_in_one_line(debug):
+        from normscope.cli.show import tell
         from normscope.observers import observer_for
         from normscope.study.explain import explain as run
 
@@ -138,8 +140,8 @@ def explain(
                 folder, method, data_dir=data_dir, device=device, seed=seed, observer=observer
             )
         maps = explained.heat_maps
-        print(
+        tell(
             f"Explained {counted(len(maps.indexes), 'picture')} by {maps.method}, with the "
             f"networks of {', '.join(maps.norms)} of seed {maps.seed}."
         )
-        print(f"Report: {explained.comparison.page}")
+        tell(f"Report: {explained.comparison.page}")

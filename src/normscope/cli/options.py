@@ -18,6 +18,7 @@ from normscope.words import visible
 
 if TYPE_CHECKING:
     from normscope.executors.ray import OnRay
+    from normscope.experiment import ProbePlan
 
 # typer reads annotations at run time, on Python 3.10 too, hence Optional.
 # ruff: noqa: UP045
@@ -301,6 +302,42 @@ GpusPerTrial = Annotated[
     ),
 ]
 
+ProbeNames = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME,...",
+        help="What is measured inside the networks: default, all, none, or some of {probes}. "
+        "It changes no result.",
+    ),
+]
+
+ProbeEpochs = Annotated[
+    Any,
+    typer.Option(
+        parser=epochs,
+        metavar="A,B,...",
+        show_default=False,
+        help="When: 0 is the untrained network, 2.5 the middle of the third epoch. Default: "
+        "before the first and after every epoch.",
+    ),
+]
+
+ProbeImages = Annotated[
+    Optional[int],
+    typer.Option(help="Test images for the accuracies that probes read. Default: 1000.", min=1),
+]
+
+CheckpointEvery = Annotated[
+    Any,
+    typer.Option(
+        parser=seconds,
+        metavar="TIME",
+        show_default=False,
+        help="How often the state of trials is kept, from which a trial that was stopped goes "
+        "on: 10m, 0s for never. Default: 30s.",
+    ),
+]
+
 Out = Annotated[
     Optional[Path],
     typer.Option(
@@ -330,6 +367,20 @@ def executor_of(
     from normscope.executors.ray import OnRay
 
     return OnRay(**given)
+
+
+def probe_plan(names: str, epochs: tuple[float, ...] | None, images: int | None) -> "ProbePlan":
+    """Which probes are taken while trials train, and when."""
+    from normscope.experiment import ProbePlan
+
+    return ProbePlan(tuple(names.split(",")), epochs, images or ProbePlan.images)
+
+
+def checkpoint_seconds(every: float | None) -> float:
+    """How often the state of trials is kept."""
+    from normscope.experiment import Keeping
+
+    return Keeping.every_s if every is None else every
 
 
 @contextmanager

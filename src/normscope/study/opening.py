@@ -33,28 +33,24 @@ def load(experiment: Experiment, data_dir: Path | None, observer: Observer) -> D
     return dataset.in_folds() if experiment.folds else dataset
 
 
+def experiment_in(folder: Path) -> Experiment:
+    """The experiment that a folder holds; raises `UsageError` if there is none."""
+    if not Store.exists(folder):
+        raise UsageError(f"{folder} holds no normscope experiment")
+    return Store(folder).experiment
+
+
 def load_for_folder(
-    folder: Path,
-    data_dir: Path | str | None,
-    device: str,
-    observer: Observer,
-    workers: int | None = 1,
+    folder: Path, data_dir: Path | str | None, device: str, observer: Observer
 ) -> tuple[Checked, Dataset]:
-    """What it takes to go on with what a folder holds: the machine, and the images.
+    """What it takes to look into the networks of a folder: the machine, and the images.
 
     Worker processes do not see what a script has put in a table, and looking into networks needs
     none. Raises `UsageError` if the folder holds no experiment.
     """
-    if not Store.exists(folder):
-        raise UsageError(f"{folder} holds no normscope experiment")
-    experiment = Store(folder).experiment
+    experiment = experiment_in(folder)
     checked = check(
-        experiment,
-        out=folder,
-        data_dir=data_dir,
-        device=device,
-        workers=workers,
-        observer=observer,
+        experiment, out=folder, data_dir=data_dir, device=device, workers=1, observer=observer
     )
     return checked, load(checked.experiment, checked.data_dir, observer)
 

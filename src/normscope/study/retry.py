@@ -1,14 +1,18 @@
 """Running again what failed in a folder, without the command that made it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from normscope.executors.ray import OnRay
+from normscope.experiment import Keeping, ProbePlan
 from normscope.files import user_path
 from normscope.observers import Observer, PlainLines
 from normscope.store import Store
+from normscope.study.checks import check
 from normscope.study.compare import check_outcome, run
 from normscope.study.comparison import Comparison
 from normscope.study.heartbeat import heartbeat
-from normscope.study.opening import joined, load_for_folder, pictures_kept, reporting
+from normscope.study.opening import experiment_in, joined, load, pictures_kept, reporting
 from normscope.study.stored import results_stored, search_results, trials_planned
 from normscope.words import counted
 
@@ -19,7 +23,10 @@ def retry(
     data_dir: Path | str | None = None,
     device: str = "auto",
     workers: int | None = None,
+    executor: str | OnRay | None = None,
     observer: Observer | None = None,
+    probes: ProbePlan | Sequence[str] = (),
+    checkpoint_s: float = Keeping.every_s,
 ) -> Comparison:
     """Run the failed trials of an experiment again, and no others; then report.
 
@@ -28,7 +35,18 @@ def retry(
     raises.
     """
     observer, folder = observer or PlainLines(), user_path(folder)
-    checked, dataset = load_for_folder(folder, data_dir, device, observer, workers)
+    checked = check(
+        experiment_in(folder),
+        out=folder,
+        data_dir=data_dir,
+        device=device,
+        workers=workers,
+        executor=executor,
+        probes=probes,
+        checkpoint_s=checkpoint_s,
+        observer=observer,
+    )
+    dataset = load(checked.experiment, checked.data_dir, observer)
     with joined(folder, lambda: Store(folder)) as (store, claims):
         results = [*results_stored(store), *search_results(store)]
         store.check_data(dataset.facts(), dataset.test_labels, results)
