@@ -1,13 +1,17 @@
 """What Ray adds to the contract: workers and nodes may be lost, and trials give the same bits."""
 
+import os
 import re
+import secrets
 import signal
+import socket
 import subprocess
 import sys
 import time
 from contextlib import closing, nullcontext
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import psutil
@@ -25,11 +29,11 @@ from executor_work import (
 )
 
 import normscope
-from normscope.errors import UsageError
+from normscope.errors import RunError, UsageError
 from normscope.executors.cores import available_cores
 from normscope.executors.fleets import fleets
 from normscope.executors.processes import Lost
-from normscope.executors.ray import Gone, Node, OnRay, Ray, nodes_of
+from normscope.executors.ray import Gone, Node, OnRay, Ray, connected, nodes_of
 from normscope.experiment.reading import read_experiment
 from normscope.observers import Observer
 from normscope.store import Store
@@ -423,6 +427,108 @@ def test_trials_that_share_a_gpu_are_one_task(ray_cluster, tmp_path):
     finally:
         ray_cluster.remove_node(node)
     assert started == [trial for fleet in fleets(TRIALS, 2) for trial in fleet]
+
+
+@pytest.fixture(scope="module")
+def started():
+    """The environment of commands for a Ray that `ray start --head` has started, and its port.
+
+    It is ended by the processes that have its token; `ray stop` would end those of others, too.
+    """
+    pytest.importorskip("ray")
+    token = secrets.token_hex(32)
+    with TemporaryDirectory(prefix="normscope-") as folder, socket.socket() as free:
+        environment = {**os.environ, "RAY_AUTH_TOKEN": token, "RAY_TMPDIR": folder}
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        # As docs/cluster.md says, but for the memory and for ports that others may have.
+        start = f"--head --port={port} --include-dashboard=false --disable-usage-stats --num-cpus=1"
+        small = ["--object-store-memory=100000000", "--min-worker-port=0", "--max-worker-port=0"]
+        try:
+            subprocess.run(
+                [Path(sys.executable).with_name("ray"), "start", *start.split(), *small],
+                env=environment, check=True, capture_output=True,
+            )  # fmt: skip
+            yield environment, port
+        finally:
+            for process in left_over(token):
+                process.kill()
+            until(lambda: not left_over(token))
+
+
+def test_a_ray_that_a_user_has_started_is_joined_and_left_running(
+    started, process, environment, tmp_path
+):
+    of_ray, port = started
+    environment |= {name: of_ray[name] for name in ("RAY_AUTH_TOKEN", "RAY_TMPDIR")}
+    first = process(*LOCAL, "--epochs", "1", "--address", "auto", "--out", "e")
+    assert first.returncode == 0, first.stderr
+    assert "1 at a time on ray (1 node, 1 CPU), " in first.stdout
+    assert first.stderr == ""
+    again = process(*LOCAL, "--epochs", "1", "--address", f"127.0.0.1:{port}", "--out", "e")
+    assert again.returncode == 0, again.stderr
+    assert "0 trials to run, 1 stored" in again.stdout
+    assert again.stderr == ""
+
+
+@pytest.mark.soak  # Ray asks for half a minute
+def test_with_another_token_a_user_is_told_so_in_a_line(started, process, environment):
+    _, port = started
+    environment["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    done = process(*LOCAL, "--epochs", "1", "--address", f"127.0.0.1:{port}")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert f"joined at 127.0.0.1:{port} " in done.stderr
+    assert "token is missing or incorrect" in done.stderr
+
+
+def test_why_a_cluster_cannot_be_joined_is_part_of_the_error(monkeypatch, capfd):
+    """As Ray tells it: the reason with a date, straight to standard error, and then an error."""
+    ray = pytest.importorskip("ray")
+
+    def refused(address, **options):
+        os.write(2, b"[2026-11-30 16:07:08 W 1 1] gcs_client.cc:210: No.\n" * 2)
+        raise ConnectionError("Failed\nto connect")
+
+    monkeypatch.setattr(ray, "init", refused)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(UsageError, match=r"\(Failed to connect: gcs_client.cc:210: No.\); start"):
+        nodes_of("auto", Node(1, 0))
+    os.write(2, b"heard")
+    assert capfd.readouterr().err == "heard"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (PermissionError(13, "Permission denied", "/tmp/ray"), r"\[Errno 13\] .*: '/tmp/ray'"),
+        (Exception("Timed out.\n" + "A line of a log.\n" * 99), r"Timed out. A line [^\n]{,280}"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_a_ray_that_does_not_start_is_told_in_a_line(error, reason, monkeypatch):
+    ray = pytest.importorskip("ray")
+
+    def failing(address, **options):
+        assert address == "local"
+        raise error
+
+    monkeypatch.setattr(ray, "init", failing)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    message = rf"^Ray could not be started on this machine \({reason}\); .*--executor processes"
+    with pytest.raises(RunError, match=message), connected(None):
+        raise AssertionError("connected")
+
+
+def test_a_folder_that_ray_cannot_write_to_is_told_in_a_line(process, environment, tmp_path):
+    pytest.importorskip("ray")
+    (tmp_path / "file").touch()
+    environment["RAY_TMPDIR"] = str(tmp_path / "file")
+    done = process(*LOCAL, "--epochs", "1")
+    assert done.returncode == 3
+    assert done.stderr.startswith("normscope: Ray could not be started on this machine ([Errno")
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

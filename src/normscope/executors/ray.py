@@ -13,6 +13,7 @@ import os
 import pickle
 import signal
 import socket
+import sys
 import traceback
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
@@ -20,8 +21,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from queue import SimpleQueue
+from tempfile import TemporaryFile
+from textwrap import shorten
 from threading import Thread, current_thread, main_thread
-from typing import Any
+from typing import IO, Any
 
 from normscope.errors import RunError, UsageError
 from normscope.executors.cores import available_cores
@@ -32,6 +35,7 @@ from normscope.experiment import EpochRecord, Result, Trial
 from normscope.observers import Observer
 
 ATTEMPTS = 3  # of a group whose workers are lost; then its trials have failed
+REASON = 300  # letters, at most, of what Ray says of why it did not start
 REACHED_WITHIN_S = 5.0  # by itself Ray waits for minutes at an address where nothing is
 
 
@@ -134,7 +138,7 @@ def connected(address: str | None) -> Iterator[None]:
     """Within it this program is connected to the cluster at `address`, or to one that is started.
 
     A connection that it has already is used, whatever the address, and is kept. Raises `UsageError`
-    if Ray is not installed, or there is no cluster at the address.
+    if Ray is not installed, or there is no cluster at the address, and `RunError` if none starts.
     """
     ray = _ray()
     if ray.is_initialized():
@@ -178,21 +182,63 @@ def _check_reached(address: str) -> None:
 def _connect(address: str | None) -> None:
     ray = _ray()
     quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
-    if address is None:
-        ray.init("local", num_cpus=available_cores(), include_dashboard=False, **quiet)
-        return
+    told = ""
     try:
-        ray.init(address, **quiet)
-    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise _no_cluster(address, error) from error
+        if address is None:
+            ray.init("local", num_cpus=available_cores(), include_dashboard=False, **quiet)
+            return
+        with _stderr_in_file() as file:
+            try:
+                ray.init(address, **quiet)
+            finally:
+                file.seek(0)
+                told = file.read().decode(errors="replace")
+    except Exception as error:  # Ray raises errors of all kinds, and bare ones
+        ray.shutdown()  # what it has started so far
+        raise _no_cluster(address, error, told) if address else _not_started(error) from error
 
 
-def _no_cluster(address: str, error: Exception) -> UsageError:
-    reason = " ".join(str(error).split())
+@contextmanager
+def _stderr_in_file() -> Iterator[IO[bytes]]:
+    """Within it what this process writes to standard error goes to a file, past Python too.
+
+    Where a token is wrong, only Ray's core says so: every second, whatever is asked of its logs.
+    """
+    with TemporaryFile() as file:
+        if sys.__stderr__ is None:  # it is closed
+            yield file
+            return
+        number = sys.__stderr__.fileno()
+        before = os.dup(number)
+        os.dup2(file.fileno(), number)
+        try:
+            yield file
+        finally:
+            os.dup2(before, number)
+            os.close(before)
+
+
+def _not_started(error: Exception) -> RunError:
+    return RunError(
+        f"Ray could not be started on this machine ({_in_short(error)}); it needs room in /dev/shm "
+        "and in /tmp, or where RAY_TMPDIR says, and keeps its token in the home folder, or takes "
+        "that of RAY_AUTH_TOKEN; --executor processes does without it"
+    )
+
+
+def _no_cluster(address: str, error: Exception, told: str = "") -> UsageError:
+    """The last line of what Ray `told` besides is the reason for its error."""
+    why = told.strip().rpartition("\n")[2].rpartition("] ")[2]
+    reason = ": ".join(filter(None, (_in_short(error), why)))
     return UsageError(
         f"no Ray cluster could be joined at {address} ({reason}); start one with `ray start "
         "--head`, or make this machine a node of it with `ray start --address HOST:PORT`"
     )
+
+
+def _in_short(error: Exception) -> str:
+    """What an error says, in one line; Ray's may hold pages of its logs."""
+    return shorten(str(error), REASON, placeholder=" ...") or type(error).__name__
 
 
 @contextmanager
