@@ -290,8 +290,13 @@ def name_of(process):
         return ""
 
 
-def told_in(file):
-    return Path(file).read_text(encoding="utf-8")
+def told_by_driver():
+    return Path("told.txt").read_text(encoding="utf-8")
+
+
+def times_lost():
+    """How many workers the driver says it has lost."""
+    return told_by_driver().count("its worker was lost; it is tried again")
 
 
 def until(what, seconds=120):
@@ -314,19 +319,29 @@ def test_workers_a_node_and_the_driver_are_killed_and_every_trial_is_there_once(
     node = ray_cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
     with open("told.txt", "w", encoding="utf-8") as told:
         driver = subprocess.Popen(driving, stdout=told, stderr=told)
-    while (lost := told_in("told.txt").count("its worker was lost; it is tried again")) < workers:
-        at_work = until(partial(workers_of, ray_cluster))
-        worker = at_work[lost % len(at_work)]  # on each node in turn: none loses a trial thrice
+    killed = set()  # trials, each once: with its node, it may lose its worker a second time
+    while (lost := times_lost()) < workers:
+        at_work = until(
+            lambda: [
+                (name, worker)
+                for worker in workers_of(ray_cluster)
+                if (name := name_of(worker)) not in ("", *killed)
+            ]
+        )
+        name, worker = at_work[lost % len(at_work)]  # on each node in turn
+        killed.add(name)
         worker.kill()
-        worker.wait()
-        time.sleep(0.5)  # for the driver to hear of it; it may just have ended its trial
+        heard_by = time.monotonic() + 10  # it may just have ended its trial
+        while times_lost() == lost and time.monotonic() < heard_by:
+            time.sleep(0.05)
     until(partial(workers_of, ray_cluster))
     ray_cluster.remove_node(node, allow_graceful=False)
     until(lambda: list(tmp_path.glob("e/trials/[!.]*/record.json")))
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     until(lambda: not workers_of(ray_cluster))  # none goes on without its driver
-    assert "raylet" not in told_in("told.txt")
+    assert "raylet" not in told_by_driver()
+    assert " failed: " not in told_by_driver()
     before = {path: path.stat().st_mtime_ns for path in tmp_path.glob("e/trials/[!.]*/record.json")}
 
     again = subprocess.run(driving, capture_output=True, text=True, check=False)
