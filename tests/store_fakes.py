@@ -42,10 +42,17 @@ def make_trials(experiment):
     ]
 
 
-def make_store(folder, norms=("bn", "gn"), seeds=3, design=Design(), trials=True):  # noqa: B008
+def make_store(
+    folder,
+    norms=("bn", "gn"),
+    seeds=3,
+    design=Design(),
+    trials=True,
+    command="x",  # noqa: B008
+):
     """A folder with a file of every kind."""
     experiment = make_experiment(norms=norms, seeds=seeds, epochs=3)
-    request = Request(date="2026-01-01", command="x", norms=norms, seeds=seeds, design=design,
+    request = Request(date="2026-01-01", command=command, norms=norms, seeds=seeds, design=design,
                       results_before=0)  # fmt: skip
     store = Store.create(folder, experiment, request)
     store.describe(make_facts(test_size=IMAGES), make_labels(IMAGES), map(make_model, norms))

@@ -1,10 +1,10 @@
 """Seals: what tells whether a file still says what was written into it.
 
-The last key of a JSON file is its seal: the folder's format, check sums of files beside it, and the
-SHA-256 of all that is before. Other files end with a line that holds the SHA-256 of their name in
-the folder and of their content; readers of pictures and of numpy's archives pass over it. A seal
-finds what a disk, a copy or a hand has changed. It is no signature: whoever writes a file anew can
-seal it anew.
+The last key of a JSON file is its seal: the folder's format, check sums of files beside it, which
+experiment it is of, where each has a file of that name, and the SHA-256 of all that is before.
+Other files end with a line that holds the SHA-256 of their name in the folder and of their content;
+readers of pictures and of numpy's archives pass over it. A seal finds what a disk, a copy or a hand
+has changed. It is no signature: whoever writes a file anew can seal it anew.
 """
 
 import hashlib

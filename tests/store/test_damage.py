@@ -126,6 +126,18 @@ def test_what_another_trial_left_is_not_taken_for_its_own(folder, name):
     refused(folder, said[name])
 
 
+@pytest.mark.parametrize("name", ["dataset.json", "models.json", "costs.json"])
+def test_what_another_experiment_left_is_not_taken_for_its_own(whole, folder, tmp_path, name):
+    """Of the same data set, model and norms, as the copy of a folder is not: that is the same."""
+    other = make_store(tmp_path / "other", command="another")
+    shutil.copy(other.folder / name, folder / name)
+    (finding,) = examine(folder).findings
+    assert (finding.path, finding.reason) == (name, "it is of another experiment")
+    check_told(folder, name, whole)
+    shutil.copy(whole[0] / name, folder / name)
+    assert examine(folder).well
+
+
 def test_a_file_too_many_and_one_too_few(folder):
     one, two, three, *_ = trials_in(folder)
     (one / "notes.txt").write_text("mine")

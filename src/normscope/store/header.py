@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, ValidationError
 from normscope.errors import RunError, UsageError
 from normscope.experiment import RESULT_FORMAT, Experiment, Frozen, Recipe, Request
 from normscope.files import Broken, read
-from normscope.seals import open_text
+from normscope.seals import open_text, sha256
 from normscope.store.folder import ExperimentFolder
 
 
@@ -27,6 +27,14 @@ class Header(Frozen):
     result_format: int
     experiment: Annotated[Experiment, BeforeValidator(_with_whole_recipe)]
     requests: tuple[Request, ...]
+
+    @property
+    def origin(self) -> str:
+        """What tells the experiment from others: when and by what it was first asked for.
+
+        Whatever is asked for later, it stays the same, and copies of the folder have it too.
+        """
+        return sha256(*(f"{first.date} {first.command}".encode() for first in self.requests[:1]))
 
 
 @dataclass(frozen=True)

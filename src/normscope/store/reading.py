@@ -36,16 +36,23 @@ class Reader:
     def __init__(self, files: ExperimentFolder, kept: Kept):
         self.files = files
         self.sealed, self.earlier = kept.sealed, _earlier(files, kept)
+        self.origin = kept.header.origin
 
     def now_sealed(self, kept: Kept) -> None:
         """The folder has seals from now on."""
         self.sealed, self.earlier = kept.sealed, _earlier(self.files, kept)
 
     def text(self, path: Path) -> tuple[bytes, dict[str, Any] | None]:
-        """A JSON object and what its seal tells of it; None if it needs no seal."""
+        """A JSON object and what its seal tells of it; None if it needs no seal.
+
+        Where the seal names the experiment that the file is of, it must be this one; those of an
+        earlier version do not.
+        """
         content = read(path)
         text, about = open_text(content)
         self._check_seal(path, content, about is not None)
+        if (about or {}).get("of", self.origin) != self.origin:
+            raise Broken("it is of another experiment")
         return text, about
 
     def content(self, path: Path) -> bytes:

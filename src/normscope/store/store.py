@@ -293,11 +293,12 @@ class Store:
         file = io.BytesIO()
         np.save(file, test_labels)
         labels = file.getvalue()
-        beside = {"files": {self.files.test_labels.name: sha256(labels)}}
-        _write(self.files.dataset, seal_text(facts.model_dump_json(indent=2), beside))
+        of = {"of": self.header.origin}
+        about = {**of, "files": {self.files.test_labels.name: sha256(labels)}}
+        _write(self.files.dataset, seal_text(facts.model_dump_json(indent=2), about))
         _write(self.files.test_labels, labels)
         tables = {summary.norm: summary.model_dump() for summary in models}
-        _write(self.files.models, seal_text(json.dumps(tables, indent=2)))
+        _write(self.files.models, seal_text(json.dumps(tables, indent=2), of))
 
     def facts(self) -> DatasetFacts:
         return self._facts()[0]
@@ -344,7 +345,8 @@ class Store:
     def keep_costs(self, costs: Costs) -> None:
         """Keep what the norms cost, in the place of what was measured before."""
         self._sealed()
-        _write(self.files.costs, seal_text(costs.model_dump_json(indent=2)))
+        of = {"of": self.header.origin}
+        _write(self.files.costs, seal_text(costs.model_dump_json(indent=2), of))
 
     def costs(self) -> Costs | None:
         """What the norms cost; None if it was not measured, or is damaged: it can be made again.
