@@ -46,9 +46,9 @@ def make_store(
     folder,
     norms=("bn", "gn"),
     seeds=3,
-    design=Design(),
+    design=Design(),  # noqa: B008
     trials=True,
-    command="x",  # noqa: B008
+    command="x",
 ):
     """A folder with a file of every kind."""
     experiment = make_experiment(norms=norms, seeds=seeds, epochs=3)

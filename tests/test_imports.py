@@ -31,7 +31,17 @@ ALLOWED = {
     "observers": {"experiment", "words"},
     "models": {"norms", "experiment", "own"},
     "probes": {"experiment"},
-    "training": {"experiment", "data", "models", "norms", "probes", "files", "version", "stopping"},
+    "training": {
+        "experiment",
+        "data",
+        "models",
+        "norms",
+        "probes",
+        "files",
+        "version",
+        "stopping",
+        "words",
+    },  # fmt: skip
     "executors": {"experiment", "observers", "stopping"},
     "analysis": {"experiment", "norms", "stats", "words"},
     "report": {"analysis", "stats", "experiment", "files", "seals", "words", "drawing"},

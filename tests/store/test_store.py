@@ -100,7 +100,7 @@ def test_missing_is_what_has_no_record_or_failed(store, experiment):
 
 
 def test_a_half_written_record_is_no_record(store, experiment):
-    partial = store.folder / "trials" / ".bn-seed0-abc.999999999.partial"
+    partial = store.folder / "trials" / f".bn-seed0-abc.{2**22 + 1}.partial"  # of no process
     partial.mkdir()
     (partial / "record.json").write_text("{", encoding="utf-8")
     assert results_in(store.folder) == []

@@ -214,6 +214,23 @@ def test_a_state_that_cannot_be_written_is_gone_without(few, keeping):
     assert result.predictions.logits.tobytes() == whole.predictions.logits.tobytes()
 
 
+def test_a_request_to_stop_that_finds_the_disk_full_is_told_at_once(tmp_path, caplog):
+    """No result will tell of it; and the name of a folder does not act on the terminal."""
+    keeping = Keeping(tmp_path / "no\x1b[31mfolder")
+    keeping.folder.write_text("a file, where a folder should be")
+    keeper = keeper_of(keeping)
+    keeper.keep(pack(STATE))
+    assert caplog.messages == []
+    with keeper.postponing():
+        stopping.ask()
+        with pytest.raises(stopping.Stopped):
+            keeper.keep(pack(STATE))
+    (told,) = caplog.messages
+    assert r"cannot write" in told
+    assert r"no\x1b[31mfolder" in told
+    assert "until then a trial that is stopped begins anew" in told
+
+
 def test_a_disk_that_is_full_leaves_the_state_before(keeping, monkeypatch):
     path = kept(keeping)
     before = path.read_bytes()

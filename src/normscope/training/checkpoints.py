@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import math
 import os
 import stat
@@ -23,6 +24,7 @@ from normscope.errors import NormscopeError
 from normscope.experiment import Environment, Keeping, ProbePlan, Trial
 from normscope.files import disk_errors, written
 from normscope.training.packing import Packed, Tree, Unpackable, pack, unpack
+from normscope.words import visible
 
 FORMAT = 1  # raise it whenever a state is made of other parts
 ENDING, FLEET = ".safetensors", "fleet-"
@@ -30,6 +32,8 @@ CONSEQUENCE = "until then a trial that is stopped begins anew"
 
 # What reading a damaged file raises.
 DAMAGE = (SafetensorError, ValueError, KeyError, TypeError, AttributeError)
+
+_logger = logging.getLogger(__name__)
 
 Identity = Mapping[str, Any]  # what a state belongs to, as JSON says it
 
@@ -164,6 +168,8 @@ class Keeper:
                 write(self.path, Checkpoint(self.identity, self.started, self.seconds, state))
             except NormscopeError as error:  # a training is worth more than its checkpoint
                 self._notice_once(f"{error}.")
+                if stopping.asked():  # there will be no result to tell of it
+                    _logger.warning("%s", visible(str(error)))
         self._last = time.perf_counter()
         stopping.answer()
 

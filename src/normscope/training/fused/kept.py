@@ -21,6 +21,7 @@ from numba.core.serialize import dumps
 
 from normscope.errors import NormscopeError
 from normscope.files import disk_errors, written
+from normscope.words import visible
 
 ADVICE = "set NUMBA_CACHE_DIR to another folder; until then each process compiles its norms anew"
 VERSIONS = numba.__version__, llvmlite.__version__, sys.implementation.cache_tag
@@ -56,11 +57,12 @@ class KeptCode:
         except FileNotFoundError:
             return None
         except OSError as error:
-            _logger.warning("cannot read %s (%s); %s", path, error.strerror, ADVICE)
+            shown = visible(str(path))
+            _logger.warning("cannot read %s (%s); %s", shown, error.strerror, ADVICE)
             return None
         digest, code = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
         if hashlib.sha256(code).digest() != digest:
-            _logger.warning("%s is damaged, so it is compiled again", path)
+            _logger.warning("%s is damaged, so it is compiled again", visible(str(path)))
             return None
         return CompileResult._rebuild(target, *pickle.loads(code))  # noqa: S301 - as we wrote it
 
@@ -72,7 +74,7 @@ class KeptCode:
             with written(self.path(types, compiled.codegen), ADVICE) as partial:
                 partial.write_bytes(hashlib.sha256(code).digest() + code)
         except NormscopeError as error:
-            _logger.warning("%s", error)
+            _logger.warning("%s", visible(str(error)))
 
 
 def compiled(folder: Path, **options: Any) -> Callable[[Callable], Any]:
