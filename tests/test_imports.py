@@ -41,7 +41,7 @@ ALLOWED = {
         "version",
         "stopping",
         "words",
-    },  # fmt: skip
+    },
     "executors": {"experiment", "observers", "stopping"},
     "analysis": {"experiment", "norms", "stats", "words"},
     "report": {"analysis", "stats", "experiment", "files", "seals", "words", "drawing"},
