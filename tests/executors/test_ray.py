@@ -299,7 +299,7 @@ def times_lost():
     return told_by_driver().count("its worker was lost; it is tried again")
 
 
-def until(what, seconds=120):
+def until(what, seconds=300):  # workers are at niceness 15, and other work may fill the cores
     deadline = time.monotonic() + seconds
     while not (found := what()):
         assert time.monotonic() < deadline, "it never came"
