@@ -1,0 +1,78 @@
+"""A small experiment that is disturbed on its way, and what must be the same in the end."""
+
+import re
+
+import pandas as pd
+
+from normscope.store import Store
+from normscope.study.doctor import examine
+
+# Four trials of three steps.
+COMPARE = (
+    "compare", "--norms", "bn,gn", "--seeds", "2", "--epochs", "1", "--train-limit", "96",
+    "--test-limit", "50", "--batch-size", "32",
+)  # fmt: skip
+TRIALS = 4
+
+# What differs from run to run: what a clock says, and memory, which a `Warm` does not measure.
+CLOCKS = {"results.csv": ["train_seconds", "test_seconds"],
+          "trials.csv": ["seconds_per_epoch", "inference_us_per_image", "peak_memory_mib",
+                         "started", "seconds"]}  # fmt: skip
+OF_CLOCKS = re.compile(r"Time|Memory|MiB|µs|\(sd ")
+
+
+def outcome(folder):
+    """All that the trials and the report of a folder say, as bytes by place, but for clocks.
+
+    Not the figures: a `Warm` does not draw all of them.
+    """
+    found = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for kind in ("*.npy", "dataset.json", "models.json", "pictures/*", "trials/*/[!r]*")
+        for path in folder.glob(kind)
+    }
+    for name, clocks in CLOCKS.items():
+        table = pd.read_csv(folder / name, dtype=str).drop(columns=clocks)
+        found[name] = table.to_csv(index=False).encode()
+    lines = (folder / "summary.md").read_text(encoding="utf-8").splitlines()
+    found["summary.md"] = "\n".join(x for x in lines if not OF_CLOCKS.search(x)).encode()
+    return found
+
+
+def finished(folder):
+    """The files of every trial that has ended, by place."""
+    paths = folder.glob("trials/[!.]*/*")
+    return {path.relative_to(folder): path.read_bytes() for path in paths}
+
+
+def check_kept(folder, before):
+    """What ended before is as it was, and nothing in the folder cannot be read.
+
+    Returns all that has ended by now. Something may be unfinished, which the next run removes, and
+    what describes the data may not be there yet.
+    """
+    now = finished(folder)
+    changed = [path for path in before if now.get(path) != before[path]]
+    assert not changed, changed
+    if Store.exists(folder):
+        found = examine(folder).findings
+        unexpected = [f for f in found if f.state not in ("left over", "missing")]
+        assert not unexpected, unexpected
+        missing = {f.path for f in found if f.state == "missing"}
+        assert not missing or not now, missing
+    return now
+
+
+def check_whole(folder, undisturbed):
+    """It has come to the same end as one that nothing disturbed.
+
+    One that was stopped may hold more pictures: those that a report showed until then.
+    """
+    found = examine(folder)
+    assert found.well, found.findings
+    now = outcome(folder)
+    others = [name for name in undisturbed if now.get(name) != undisturbed[name]]
+    assert not others, others
+    more = [name for name in now.keys() - undisturbed.keys() if "pictures/" not in name]
+    assert not more, more
+    assert not (folder / "checkpoints").exists()
