@@ -4,6 +4,7 @@ import json
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -47,3 +48,24 @@ def test_a_terminal_without_a_minus_sign_gets_a_hyphen(tmp_path, environment):
         text=True, check=False,
     )  # fmt: skip
     assert (done.stdout, done.stderr) == ("-1.45 +- 0.5 us -> -, ?\n", "")
+
+
+FULL = Path("/dev/full")  # a file on a disk that is always full
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="there is no full disk at hand")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", ["norms", "--help"])
+def test_output_that_the_disk_does_not_take_is_named(command, unbuffered, tmp_path, environment):
+    """Once, also if it is so short that it is only written when the command ends."""
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "normscope", command], cwd=tmp_path,
+            env={**environment, "PYTHONUNBUFFERED": unbuffered}, stdout=full,
+            stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (
+        3,
+        "normscope: cannot write standard output (No space left on device); make room, or send it "
+        "elsewhere\n",
+    )

@@ -17,6 +17,7 @@ from normscope.cli.options import figures_without_a_home
 from normscope.cli.status import status
 from normscope.cli.streams import prepare_streams
 from normscope.cli.suite import suite
+from normscope.errors import RunError
 from normscope.words import visible
 
 app = typer.Typer(
@@ -44,13 +45,18 @@ def main() -> None:
     prepare_streams()
     try:
         with signals_heard(), figures_without_a_home():
-            sys.exit(app(prog_name="normscope", standalone_mode=False))
+            code = app(prog_name="normscope", standalone_mode=False)
+            sys.stdout.flush()
+            sys.exit(code)
     except KeyboardInterrupt as stop:  # before a command began, or while it ended
         sys.exit(exit_code(stop))
     except typer.Abort as abort:  # the same while arguments were read
         sys.exit(exit_code(abort.__cause__))
     except BadArguments as error:
         _show_bad_arguments(error)
+        sys.exit(error.exit_code)
+    except RunError as error:  # standard output cannot be written
+        print(f"normscope: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:  # the reader of our output went away
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at exit
