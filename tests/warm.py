@@ -64,13 +64,9 @@ class Warm:
         self.server.stdout.close()
         self.phases.close()
 
-    def start(self, *arguments, folder=None, variables=None):
-        """The command with these arguments, which has begun; in `folder`, if not in the usual."""
-        asked = {
-            "arguments": [str(each) for each in arguments],
-            "folder": str(folder or self.folder),
-            "variables": variables or {},
-        }
+    def start(self, *arguments, output="stdout"):
+        """The command with these arguments, which has begun; what it prints goes to `output`."""
+        asked = {"arguments": [*map(str, arguments)], "output": str(output)}
         print(json.dumps(asked), file=self.server.stdin, flush=True)
         return Command(self, int(self._answer()), self.folder)
 
@@ -159,11 +155,9 @@ def serve(told, figures):
     trial.step_memory_mib = lambda *arguments: None  # the profiler leaves a thread
     if figures is not None:
         draw_only(figures)
-    folder = Path("warm")
-    folder.mkdir()
     warm_up = "compare --norms bn,gn --seeds 1 --epochs 1 --train-limit 64 --test-limit 20"
-    code = call([*warm_up.split(), "--workers", "1", "--out", str(folder / "e")], folder)
-    assert code == 0, (folder / "stderr").read_text()
+    code = call([*warm_up.split(), "--workers", "1", "--out", "warm"], "stdout")
+    assert code == 0, Path("stderr").read_text()
     tasks = Path("/proc/self/task")
     assert not tasks.exists() or len(list(tasks.iterdir())) == 1, "a fork would lose threads"
     for name, place in PHASES.items():
@@ -174,20 +168,17 @@ def serve(told, figures):
         pid = os.fork()
         if pid == 0:
             signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup as well
-            os.environ.update(asked["variables"])
-            here = Path.cwd()
-            os.chdir(asked["folder"])
-            os._exit(call(asked["arguments"], here))
+            os._exit(call(asked["arguments"], Path(asked["output"])))
         print(pid, flush=True)
         print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
 
 
-def call(arguments, notes):
-    """The exit code of the command, as it is called; what it says goes to files in `notes`."""
+def call(arguments, output):
+    """The exit code of the command, as it is called; what it says goes to two files."""
     from normscope.cli import main
 
     sys.argv = ["normscope", *arguments]
-    with written_to(notes / "stdout", 1), written_to(notes / "stderr", 2):
+    with written_to(output, 1), written_to("stderr", 2):
         try:
             main()
         except SystemExit as end:
