@@ -7,7 +7,7 @@ can disturb it there::
     with Warm(folder, environment) as warm:
         command = warm.start("compare", "--out", "e")
         command.reaches("training")
-        os.kill(command.pid, signal.SIGKILL)
+        command.send(signal.SIGKILL)
         assert command.ends() == -signal.SIGKILL
 """
 
@@ -37,14 +37,14 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread
 
 
 class Warm:
-    """Runs commands in `folder`; `figures` is how many kinds a report has, all if None."""
+    """Runs commands in `folder`, one after the other, with reports of few figures."""
 
-    def __init__(self, folder, environment, figures=1):
+    def __init__(self, folder, environment):
         self.folder = folder
         phases, told = os.pipe()
         self.phases = os.fdopen(phases, "rb", buffering=0)
         self.server = subprocess.Popen(
-            [sys.executable, __file__, str(told), json.dumps(figures)],
+            [sys.executable, __file__, str(told)],
             cwd=folder,
             env={**environment, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(sys.path)},
             stdin=subprocess.PIPE,
@@ -68,10 +68,10 @@ class Warm:
         """The command with these arguments, which has begun; what it prints goes to `output`."""
         asked = {"arguments": [*map(str, arguments)], "output": str(output)}
         print(json.dumps(asked), file=self.server.stdin, flush=True)
-        return Command(self, int(self._answer()), self.folder)
+        return Command(self, int(self._answer()))
 
     def run(self, *arguments, **options):
-        """The exit code of the command, when it has ended."""
+        """The same, when it has ended; `code` is how."""
         command = self.start(*arguments, **options)
         command.code = command.ends()
         return command
@@ -81,11 +81,12 @@ class Warm:
 
 
 class Command:
-    """A command that runs, or ran: its process, and the phases that it came to."""
+    """A command that runs, or ran, and the phases that it came to."""
 
-    def __init__(self, warm, pid, folder):
-        self.warm, self.pid, self.folder = warm, pid, folder
-        self.phases, self.began = [(STARTING, time.monotonic())], time.monotonic()
+    def __init__(self, warm, pid):
+        self.warm = warm
+        self.process = os.pidfd_open(pid)  # its number may be given to another once it has ended
+        self.phases = [(STARTING, time.monotonic())]
         self._rest = b""
 
     def reaches(self, phase, visit=1):
@@ -104,6 +105,7 @@ class Command:
     def ends(self):
         """The exit code, negative for a signal that was not answered."""
         code = int(self.warm._answer())
+        os.close(self.process)
         while self._listen(0):
             pass
         return code
@@ -111,7 +113,7 @@ class Command:
     def send(self, number):
         """Send it a signal, unless it has ended."""
         with suppress(ProcessLookupError):
-            os.kill(self.pid, number)
+            signal.pidfd_send_signal(self.process, number)
 
     @property
     def phase(self):
@@ -146,15 +148,14 @@ class Command:
 # -- the process -----------------------------------------------------------------------------------
 
 
-def serve(told, figures):
+def serve(told):
     from normscope.experiment import Keeping
     from normscope.training import trial
 
     Keeping.every_s = 0.02  # of trials that last a second
     os.environ["MPLBACKEND"] = "agg"
     trial.step_memory_mib = lambda *arguments: None  # the profiler leaves a thread
-    if figures is not None:
-        draw_only(figures)
+    draw_little()
     warm_up = "compare --norms bn,gn --seeds 1 --epochs 1 --train-limit 64 --test-limit 20"
     code = call([*warm_up.split(), "--workers", "1", "--out", "warm"], "stdout")
     assert code == 0, Path("stderr").read_text()
@@ -192,7 +193,7 @@ def call(arguments, output):
 @contextmanager
 def written_to(path, stream):
     before = os.dup(stream)
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
     os.dup2(file, stream)
     os.close(file)
     try:
@@ -213,8 +214,8 @@ def announced(phase, place, told):
         owner = getattr(owner, each)
     usual = getattr(owner, name)
 
-    def tell(phase):
-        os.write(told, f"{phase},{time.monotonic()}\n".encode())
+    def tell(what):
+        os.write(told, f"{what},{time.monotonic()}\n".encode())
 
     def telling(*arguments, **options):
         tell(phase)
@@ -225,14 +226,14 @@ def announced(phase, place, told):
     setattr(owner, name, telling)
 
 
-def draw_only(figures):
-    """Draw no more kinds of figures than that: all of a report take seconds."""
+def draw_little():
+    """The first kind of figure alone: all of a report take seconds."""
     from normscope import report
-    from normscope.report import figures as drawn
+    from normscope.report import figures
 
-    drawn.FIGURES = drawn.FIGURES[:figures]
+    figures.FIGURES = figures.FIGURES[:1]
     report.mistake_figures = lambda analysis, pictures: []
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]), json.loads(sys.argv[2]))
+    serve(int(sys.argv[1]))
