@@ -74,7 +74,7 @@ def experiment_of(count: int):
 def make(folder: Path, count: int, images: int) -> None:
     """The folder of an experiment whose trials all finished."""
     sys.path.insert(0, "tests")
-    from report_fakes import make_facts, make_labels, make_model, make_result
+    from report_fakes import fitting, make_facts, make_labels, make_model, make_result
 
     from normscope.experiment import Request
     from normscope.experiment.plan import plan
@@ -91,7 +91,8 @@ def make(folder: Path, count: int, images: int) -> None:
         target = TrialFolder(folder / "trials" / trial.id)
         target.path.mkdir()
         result = make_result(experiment, trial.model_copy(update={"seed": trial.seed % 28}), labels)
-        records.write_record(result.model_copy(update={"trial": trial}), target)
+        result = fitting(result.model_copy(update={"trial": trial}), labels)
+        records.write_record(result, target, store.files.name_of(target.probes))
 
 
 @dataclass

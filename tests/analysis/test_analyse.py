@@ -21,6 +21,7 @@ from normscope.analysis import Contents, analyse
 from normscope.analysis.answers import ONE_SEED, standing, verdict_sentence
 from normscope.analysis.metrics import FinishedTrial, metrics_of
 from normscope.analysis.mistakes import find_mistakes
+from normscope.analysis.tallies import Tallies, scores_of
 from normscope.analysis.verdicts import Rules
 from normscope.experiment import Design, EpochRecord, Predictions
 from normscope.experiment.tuning import Search
@@ -74,7 +75,8 @@ def finished(test_percent, train_percent, train_seconds, test_seconds):
         for number, (test, train, train_s, test_s) in enumerate(columns, start=1)
     )
     labels = make_labels(1000)
-    return FinishedTrial(history, Predictions(labels, np.zeros((1000, 10))), labels, None)
+    (scores,) = scores_of([Predictions(labels, np.zeros((1000, 10)))], labels)
+    return FinishedTrial(history, scores, None)
 
 
 def computed(trial):
@@ -541,7 +543,14 @@ def mistakes():
         r.model_copy(update={"predictions": predicted(by_norm[r.trial.norm][r.trial.seed])})
         for r in make_results(experiment, make_labels(6))
     ]
-    return find_mistakes(results, ("bn", "gn"), ("a", "b", "c"), labels)
+    return mistakes_of(results, ("bn", "gn"), labels)
+
+
+def mistakes_of(results, norms, labels):
+    tallies = Tallies(norms, np.array(labels), 3)
+    for result in results:
+        tallies.add(result, result.predictions)
+    return find_mistakes(tallies.by_norm, ("a", "b", "c"), np.array(labels))
 
 
 def test_most_seeds_decide_which_images_are_wrong(mistakes):
@@ -570,7 +579,7 @@ def find(labels, by_norm):
                  for p in by_norm[result.trial.norm][result.trial.seed]]  # fmt: skip
         classes, sure = (np.array(column) for column in zip(*pairs, strict=True))
         results.append(result.model_copy(update={"predictions": predicted(classes, sure)}))
-    return find_mistakes(results, tuple(by_norm), ("a", "b", "c"), np.array(labels))
+    return mistakes_of(results, tuple(by_norm), labels)
 
 
 def test_mistakes_are_ranked_by_the_confidence_that_is_shown():

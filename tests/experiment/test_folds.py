@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 from pydantic import ValidationError
-from report_fakes import make_result
 
 from normscope.data import load_dataset
 from normscope.experiment import Experiment, Predictions
-from normscope.experiment.folds import fold_index, folds_of, images_tested, pooled
+from normscope.experiment.folds import Pool, fold_index, folds_of, images_tested
 from normscope.experiment.plan import plan
 
 LABELS = np.repeat([0, 1, 2], [41, 7, 3])
@@ -80,16 +79,14 @@ def test_a_fold_is_trained_on_all_other_images_and_scaled_by_them():
 def test_predictions_are_put_together_in_the_order_of_all_images():
     trials = [trial for trial in plan(asked(seeds=10)) if trial.norm == "bn"]
 
-    def result(trial):
+    def predictions(trial):
         index = fold_index(trial, LABELS)
         logits = np.stack([index, -index], axis=1).astype(np.float16)
-        found = make_result(asked(), trial, LABELS[index])
-        return found.model_copy(update={"predictions": Predictions(LABELS[index], logits)})
+        return Predictions(LABELS[index], logits)
 
-    results = [result(trial) for trial in trials]
-    whole = pooled(results, LABELS)
-    assert len(whole) == 2
-    for each in whole:
-        assert (each.predictions.classes == LABELS).all()
-        assert each.predictions.logits[:, 0].tolist() == list(range(len(LABELS)))
-    assert len(pooled(results[:-1], LABELS)) == 1  # a fold is missing the second time
+    pool = Pool(LABELS)
+    found = [pool.add(trial, predictions(trial)) for trial in reversed(trials)]
+    assert [each and each[0] for each in found] == [*[None] * 4, 1, *[None] * 4, 0]
+    for _, whole in filter(None, found):
+        assert (whole.classes == LABELS).all()
+        assert whole.logits[:, 0].tolist() == list(range(len(LABELS)))

@@ -438,9 +438,11 @@ def test_an_open_store_reads_each_record_once(store, experiment, reads):
         assert len(later.missing(plan(experiment))) == 2
         assert len(later.records()) == 2
     assert reads == {"read_record": 2, "read_predictions": 0}  # a status needs no predictions
-    for _ in range(3):
+    assert len(later.of(plan(experiment))) == 2
+    assert reads == {"read_record": 2, "read_predictions": 0}
+    for _ in range(2):  # they are not held
         assert len(later.results(plan(experiment))) == 2
-    assert reads == {"read_record": 2, "read_predictions": 2}
+    assert reads == {"read_record": 2, "read_predictions": 4}
     later.add(result(experiment, "gn", 0))
     assert len(later.results(plan(experiment))) == 3
-    assert reads == {"read_record": 2, "read_predictions": 2}
+    assert reads == {"read_record": 2, "read_predictions": 7}

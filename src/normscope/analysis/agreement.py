@@ -1,12 +1,11 @@
 """How far trials agree on what is hard: over the whole test set, and between norms and seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from normscope.analysis.evidence import correct_by_norm
-from normscope.experiment import Result
+from normscope.analysis.evidence import Right
 from normscope.stats import SharedMistakes, shared_mistakes
 from normscope.words import counted, interval, number, p_value, signed
 
@@ -91,12 +90,8 @@ def _compared(p: float) -> str:
     return p_value(p) if p < 0.001 else f"= {p_value(p)}"
 
 
-def agreement_of(
-    results: Sequence[Result], norms: Sequence[str], test_labels: np.ndarray, alpha: float
-) -> Agreement | None:
-    """From the results of one batch size; None if no trial of `norms` has finished."""
-    found = correct_by_norm(results, test_labels)
-    right = {norm: found[norm] for norm in norms if norm in found}
+def agreement_of(right: Right, test_size: int, alpha: float) -> Agreement | None:
+    """From the trials of one batch size; None if none has finished."""
     if not right:
         return None
     several = {norm: by_seed for norm, by_seed in right.items() if len(by_seed) > 1}
@@ -104,7 +99,7 @@ def agreement_of(
     wrong = np.array([[~each[seed] for seed in seeds] for each in several.values()])
     shared = shared_mistakes(wrong) if wrong.ndim == 3 else None
     return Agreement(
-        test_size=len(test_labels),
+        test_size=test_size,
         splits={norm: Split.of(np.stack([*each.values()])) for norm, each in right.items()},
         every=Split.of(np.stack([one for each in right.values() for one in each.values()])),
         norms=tuple(several),

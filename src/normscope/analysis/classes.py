@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from normscope.experiment import DatasetFacts, Result
-from normscope.stats import confusion_counts, recalls
+from normscope.analysis.tallies import Tally
+from normscope.experiment import DatasetFacts
 from normscope.words import number
 
 # Classes are imbalanced if the largest has more than so many times the images of the smallest.
@@ -125,18 +125,13 @@ def _imbalanced(counts: Sequence[int]) -> bool:
 
 
 def classes_of(
-    facts: DatasetFacts, results: Sequence[Result], norms: Sequence[str], test_labels: np.ndarray
+    facts: DatasetFacts, tallies: Mapping[str, Tally], test_labels: np.ndarray
 ) -> Classes:
-    """From the results of one batch size; `test_labels`: int64, shape (N_test,)."""
+    """From the trials of one batch size; `test_labels`: int64, shape (N_test,)."""
     size = len(facts.class_names)
-    found: dict[str, list[np.ndarray]] = {norm: [] for norm in norms}
-    for result in results:
-        if result.trial.norm in found and result.status == "finished" and result.predictions:
-            counts = confusion_counts(test_labels, result.predictions.classes, size)
-            found[result.trial.norm].append(100 * recalls(counts))
     return Classes(
         names=facts.class_names,
         train=facts.train_counts,
         test=tuple(np.bincount(test_labels, minlength=size).tolist()),
-        recalls={norm: np.array(each) for norm, each in found.items() if each},
+        recalls={norm: np.array(tally.recalls) for norm, tally in tallies.items()},
     )

@@ -1,11 +1,11 @@
 """What is told beside a verdict and decides nothing: other views of the same differences."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from normscope.experiment import Experiment, Result
+from normscope.experiment import Experiment
 from normscope.stats import (
     Estimate,
     VarianceSplit,
@@ -16,6 +16,9 @@ from normscope.stats import (
     sign_flip_p_value,
     variance_split,
 )
+
+# Norm -> seed -> which test images a finished trial got right: bool, (N,).
+Right = Mapping[str, Mapping[int, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -35,11 +38,8 @@ class Evidence:
     seeds_and_images: tuple[float, float] | None
 
 
-def evidence_of(
-    experiment: Experiment, results: Sequence[Result], test_labels: np.ndarray
-) -> tuple[Evidence, ...]:
-    """The evidence on every norm but the baseline, from the results of one batch size."""
-    correct = correct_by_norm(results, test_labels)
+def evidence_of(experiment: Experiment, correct: Right) -> tuple[Evidence, ...]:
+    """The evidence on every norm but the baseline, from the trials of one batch size."""
     baseline = correct.get(experiment.baseline, {})
     found = []
     for norm in experiment.norms[1:]:
@@ -61,30 +61,15 @@ def evidence_of(
     return tuple(found)
 
 
-def variances_of(
-    experiment: Experiment, results: Sequence[Result], test_labels: np.ndarray
-) -> dict[str, VarianceSplit]:
+def variances_of(correct: Right) -> dict[str, VarianceSplit]:
     """The variance between seeds of every norm with two or more of them, split; points squared."""
-    found = {}
-    for norm, by_seed in correct_by_norm(results, test_labels).items():
-        split = variance_split(_stacked(by_seed, sorted(by_seed)))
-        if split and norm in experiment.norms:
-            found[norm] = split
-    return found
+    found = {
+        norm: variance_split(_stacked(by_seed, sorted(by_seed)))
+        for norm, by_seed in correct.items()
+    }
+    return {norm: split for norm, split in found.items() if split}
 
 
-def correct_by_norm(
-    results: Sequence[Result], test_labels: np.ndarray
-) -> dict[str, dict[int, np.ndarray]]:
-    """Norm -> seed -> which test images a finished trial got right: bool, (N,)."""
-    correct: dict[str, dict[int, np.ndarray]] = {}
-    for result in results:
-        if result.status == "finished" and result.predictions is not None:
-            right = result.predictions.classes == test_labels
-            correct.setdefault(result.trial.norm, {})[result.trial.seed] = right
-    return correct
-
-
-def _stacked(by_seed: dict[int, np.ndarray], seeds: Sequence[int]) -> np.ndarray:
+def _stacked(by_seed: Mapping[int, np.ndarray], seeds: Sequence[int]) -> np.ndarray:
     """(n, N); (0, 1) without any seed."""
     return np.stack([by_seed[seed] for seed in seeds]) if seeds else np.zeros((0, 1), dtype=bool)

@@ -6,7 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from normscope.experiment import Result
+from normscope.experiment import Predictions, Result
+from normscope.experiment.folds import Pool
 
 RIVALS = 3  # classes shown beside the true one
 NAMED = 3  # norms that err on an image and are named
@@ -56,46 +57,59 @@ class ImageAnswers:
         return f"{len(erring)} of {len(self.norms)} norms err"
 
 
+class Answers:
+    """The probabilities that the finished trials of one norm give to I images, as sums."""
+
+    def __init__(self, images: int, classes: int):
+        self.trials, self.wrong = 0, np.zeros(images, dtype=np.int64)
+        self.sum = np.zeros((images, classes))
+        self.low, self.high = np.full_like(self.sum, np.inf), np.full_like(self.sum, -np.inf)
+
+    def add(self, percent: np.ndarray, wrong: np.ndarray) -> None:
+        """Add a trial: percent (I, num_classes), wrong bool (I,)."""
+        self.trials += 1
+        self.wrong += wrong
+        self.sum += percent
+        np.minimum(self.low, percent, out=self.low)
+        np.maximum(self.high, percent, out=self.high)
+
+    def of(self, norm: str, place: int) -> NormAnswer:
+        """What was said of one of the images."""
+        mean = self.sum[place] / self.trials
+        wrong = int(self.wrong[place])
+        return NormAnswer(norm, wrong, self.trials, mean, self.low[place], self.high[place])
+
+
 def image_answers(
-    results: Sequence[Result],
+    read: Iterable[tuple[Result, Predictions | None]],
     norms: Sequence[str],
     test_labels: np.ndarray,
+    classes: int,
     indexes: Iterable[int],
 ) -> dict[int, ImageAnswers]:
-    """By index, of the test images at `indexes`, from the results of one batch size."""
+    """By index, of the test images at `indexes`, from the results of one batch size.
+
+    `read`: the results with their predictions, which may come one after the other.
+    """
     index = np.array(sorted(indexes), dtype=np.int64)
-    found = [(norm, _of_norm(results, norm, index)) for norm in norms]
+    if not len(index):
+        return {}
+    found = {norm: Answers(len(index), classes) for norm in norms}
+    pool = Pool(test_labels)
+    for result, predictions in read:
+        own = found.get(result.trial.norm)
+        if own is None or result.status != "finished" or predictions is None:
+            continue
+        whole = pool.add(result.trial, predictions)
+        if whole is not None:
+            _, all_images = whole
+            wrong = all_images.classes[index] != test_labels[index]
+            own.add(100 * all_images.probabilities(index), wrong)
     return {
         int(image): ImageAnswers(
             int(image),
             int(test_labels[image]),
-            tuple(
-                _answer(norm, percent[:, place], classes[:, place] != test_labels[image])
-                for norm, (percent, classes) in found
-                if len(classes)
-            ),
+            tuple(own.of(norm, place) for norm, own in found.items() if own.trials),
         )
         for place, image in enumerate(index)
     }
-
-
-def _of_norm(
-    results: Sequence[Result], norm: str, index: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Of its finished trials: probabilities in percent (T, N, num_classes) and classes (T, N)."""
-    kept = [r.predictions for r in results if r.status == "finished" and r.trial.norm == norm]
-    predictions = [each for each in kept if each is not None]
-    percent = np.array([100 * each.probabilities(index) for each in predictions])
-    return percent, np.array([each.classes[index] for each in predictions])
-
-
-def _answer(norm: str, percent: np.ndarray, wrong: np.ndarray) -> NormAnswer:
-    """From the trials of a norm: percent (T, num_classes), wrong bool (T,)."""
-    return NormAnswer(
-        norm,
-        int(wrong.sum()),
-        len(wrong),
-        percent.mean(axis=0),
-        percent.min(axis=0),
-        percent.max(axis=0),
-    )

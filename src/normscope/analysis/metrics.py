@@ -8,21 +8,19 @@ an entry here.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from statistics import median
 from typing import Literal
 
 import numpy as np
 
-from normscope.experiment import EpochRecord, Predictions, Probes
+from normscope.analysis.tallies import Scores
+from normscope.experiment import EpochRecord, Probes
 from normscope.stats import (
-    Scaled,
     area_under_curve,
     balanced_accuracy,
-    calibration_error,
-    confusion_counts,
     drops,
     epochs_to_level,
     macro_f1,
-    temperature_scaled,
 )
 
 Values = Mapping[str, float | None]  # a metric's name -> its value; None where it is not defined
@@ -30,36 +28,26 @@ Values = Mapping[str, float | None]  # a metric's name -> its value; None where 
 
 @dataclass(frozen=True)
 class FinishedTrial:
-    """What the metrics are computed from: E epochs, and predictions of the N test images.
+    """What the metrics are computed from: E epochs, and the scores of the predictions.
 
-    `test_labels`: int64, shape (N,), the true classes. `peak_memory_mib`: what a training step
-    needs beside weights and data; None in records from before it was measured. `probes`: what was
-    measured inside the network; None if nothing was.
+    `peak_memory_mib`: what a training step needs beside weights and data; None in records from
+    before it was measured. `probes`: what was measured inside the network; None if nothing was.
     """
 
     history: tuple[EpochRecord, ...]
-    predictions: Predictions
-    test_labels: np.ndarray
+    scores: Scores
     peak_memory_mib: float | None
     probes: Probes | None = None
 
     @cached_property
-    def scaled(self) -> Scaled | None:
-        """What a temperature makes of the predictions; None for one image, which has no halves."""
-        if len(self.test_labels) < 2:
-            return None
-        return temperature_scaled(self.predictions.logits, self.test_labels)
-
-    @cached_property
-    def confusion(self) -> np.ndarray:
-        """How many test images of each class were taken for which: int64, (classes, classes)."""
-        classes = self.predictions.logits.shape[1]
-        return confusion_counts(self.test_labels, self.predictions.classes, classes)
-
-    @property
     def test_curve(self) -> list[float]:
         """Test accuracy in percent after each epoch, shape (E,)."""
         return [epoch.test_accuracy_percent for epoch in self.history]
+
+    @cached_property
+    def drops(self) -> np.ndarray:
+        """By how many points test accuracy fell in each epoch: float64, shape (E,)."""
+        return drops(self.test_curve)
 
 
 @dataclass(frozen=True)
@@ -116,12 +104,12 @@ def test_accuracy(trial: FinishedTrial) -> float:
 
 def mean_recall(trial: FinishedTrial) -> float:
     """Balanced accuracy: the mean of the recalls of all classes with test images, in percent."""
-    return 100 * balanced_accuracy(trial.confusion)
+    return 100 * balanced_accuracy(trial.scores.confusion)
 
 
 def mean_f1(trial: FinishedTrial) -> float:
     """Macro F1: the mean of the F1 of all classes with test images, in percent."""
-    return 100 * macro_f1(trial.confusion)
+    return 100 * macro_f1(trial.scores.confusion)
 
 
 def train_accuracy(trial: FinishedTrial) -> float:
@@ -141,18 +129,18 @@ def speed(trial: FinishedTrial, level_percent: float) -> float | None:
 
 def drop_sum(trial: FinishedTrial) -> float:
     """By how many points test accuracy fell, all drops together."""
-    return float(drops(trial.test_curve).sum())
+    return float(trial.drops.sum())
 
 
 def largest_drop(trial: FinishedTrial) -> float:
     """The deepest fall of test accuracy from one epoch to the next, in points."""
-    return float(drops(trial.test_curve).max())
+    return float(trial.drops.max())
 
 
 def largest_drop_epoch(trial: FinishedTrial) -> int | None:
     """The epoch of the deepest fall; None if test accuracy never fell."""
-    fell = drops(trial.test_curve)
-    return int(fell.argmax()) + 1 if fell.max() > 0 else None
+    place = int(trial.drops.argmax())
+    return place + 1 if trial.drops[place] > 0 else None
 
 
 def area(trial: FinishedTrial) -> float:
@@ -167,34 +155,33 @@ def test_loss(trial: FinishedTrial) -> float:
 
 def calibration(trial: FinishedTrial) -> float:
     """Expected calibration error after the last epoch, in points."""
-    correct = trial.predictions.classes == trial.test_labels
-    return 100 * calibration_error(trial.predictions.confidences(), correct)
+    return 100 * trial.scores.calibration_error
 
 
 def temperature(trial: FinishedTrial) -> float | None:
     """That by which logits are to be divided: above 1 for a network that is too sure."""
-    return trial.scaled.temperature if trial.scaled else None
+    return trial.scores.scaled.temperature if trial.scores.scaled else None
 
 
 def scaled_loss(trial: FinishedTrial) -> float | None:
     """Test loss in nats per image, of logits divided by a temperature fitted on other images."""
-    return trial.scaled.nll if trial.scaled else None
+    return trial.scores.scaled.nll if trial.scores.scaled else None
 
 
 def scaled_calibration(trial: FinishedTrial) -> float | None:
     """Calibration error in points, of logits divided by a temperature fitted on other images."""
-    return 100 * trial.scaled.error if trial.scaled else None
+    return 100 * trial.scores.scaled.error if trial.scores.scaled else None
 
 
 def seconds_per_epoch(trial: FinishedTrial) -> float:
     """The median over the epochs: the first is often slower, as it warms up device and caches."""
-    return float(np.median([epoch.train_seconds + epoch.test_seconds for epoch in trial.history]))
+    return median(epoch.train_seconds + epoch.test_seconds for epoch in trial.history)
 
 
 def inference_time(trial: FinishedTrial) -> float:
     """Microseconds per image of an evaluation in batches, the median over the epochs."""
-    seconds = float(np.median([epoch.test_seconds for epoch in trial.history]))
-    return 1e6 * seconds / len(trial.test_labels)
+    seconds = median(epoch.test_seconds for epoch in trial.history)
+    return 1e6 * seconds / trial.scores.images
 
 
 def peak_memory(trial: FinishedTrial) -> float | None:

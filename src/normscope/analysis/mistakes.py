@@ -1,12 +1,11 @@
 """What the norms got wrong: confusion matrices, and the test images that tell them apart."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from normscope.experiment import Result
-from normscope.stats import confusion_counts
+from normscope.analysis.tallies import Tally, WrongAnswers
 
 EXAMPLES = 10  # images shown per group
 RANKED = "the most confident mistakes first"
@@ -60,21 +59,17 @@ class Mistakes:
 
 
 def find_mistakes(
-    results: Sequence[Result],
-    norms: Sequence[str],
-    class_names: Sequence[str],
-    test_labels: np.ndarray,
+    tallies: Mapping[str, Tally], class_names: Sequence[str], test_labels: np.ndarray
 ) -> Mistakes:
-    """Compare the predictions of the finished trials; `test_labels`: int64, shape (N_test,)."""
-    votes = {norm: _Votes(results, norm, class_names, test_labels) for norm in norms}
-    votes = {norm: vote for norm, vote in votes.items() if vote.trials}
-    if not votes:
+    """Compare what finished trials predicted, by norm; `test_labels`: int64, shape (N_test,)."""
+    if not tallies:
         return Mistakes(len(test_labels), {}, 0, {}, ())
-    wrong = {norm: vote.usually_wrong for norm, vote in votes.items()}
+    votes = {norm: _Votes.of([tally], class_names, test_labels) for norm, tally in tallies.items()}
+    wrong = {norm: tally.usually_wrong for norm, tally in tallies.items()}
     for_all = np.all(list(wrong.values()), axis=0)
     several = len(votes) > 1
-    alone = {norm: _only(norm, votes) for norm in votes if several}
-    everyone = _Votes(results, None, class_names, test_labels)
+    alone = {norm: _only(norm, tallies) for norm in votes if several}
+    everyone = _Votes.of([*tallies.values()], class_names, test_labels)
     groups = [
         everyone.group(
             "Wrong with every norm" if several else f"Wrong with {next(iter(votes))}",
@@ -102,55 +97,46 @@ def find_mistakes(
     ]
     return Mistakes(
         test_size=len(test_labels),
-        confusions={norm: vote.confusion() for norm, vote in votes.items()},
+        confusions={norm: tally.confusion / tally.trials for norm, tally in tallies.items()},
         wrong_for_all=int(for_all.sum()),
         wrong_only_for={norm: int(images.sum()) for norm, images in alone.items()},
         groups=tuple(groups),
     )
 
 
-def _only(norm: str, votes: dict[str, "_Votes"]) -> np.ndarray:
+def _only(norm: str, tallies: Mapping[str, Tally]) -> np.ndarray:
     """Wrong with this norm, and right with every other one: bool, shape (N,)."""
-    others = [vote.usually_right for other, vote in votes.items() if other != norm]
-    return votes[norm].usually_wrong & np.all(others, axis=0)
+    others = [tally.usually_right for other, tally in tallies.items() if other != norm]
+    return tallies[norm].usually_wrong & np.all(others, axis=0)
 
 
+@dataclass(frozen=True)
 class _Votes:
-    """The predictions of all finished trials of one norm (None: of all norms), image by image."""
+    """What the finished trials of one norm, or of all, got wrong; `wrong`: int64, shape (N,)."""
 
-    def __init__(
-        self,
-        results: Sequence[Result],
-        norm: str | None,
-        class_names: Sequence[str],
-        labels: np.ndarray,
-    ):
-        finished = [r for r in results if r.status == "finished" and norm in (None, r.trial.norm)]
-        kept = [result.predictions for result in finished if result.predictions]
-        self.class_names, self.labels, self.trials = class_names, labels, len(kept)
-        self.classes = np.array([p.classes for p in kept])  # (trials, N)
-        self.confidences = np.array([p.confidences() for p in kept])  # (trials, N)
-        self.wrong = self.classes != labels if kept else np.zeros((0, len(labels)), dtype=bool)
+    class_names: Sequence[str]
+    labels: np.ndarray
+    trials: int
+    wrong: np.ndarray
+    answers: WrongAnswers
 
-    @property
-    def usually_wrong(self) -> np.ndarray:
-        """Misclassified by more than half of the trials: bool, shape (N,)."""
-        return self.wrong.mean(axis=0) > 0.5
-
-    @property
-    def usually_right(self) -> np.ndarray:
-        """Classified correctly by more than half of the trials: bool, shape (N,)."""
-        return self.wrong.mean(axis=0) < 0.5
-
-    def confusion(self) -> np.ndarray:
-        """Mean counts per trial: float64, shape (classes, classes), rows are true classes."""
-        counts = confusion_counts(self.labels, self.classes, len(self.class_names))
-        return counts / self.trials
+    @classmethod
+    def of(
+        cls, tallies: Sequence[Tally], class_names: Sequence[str], labels: np.ndarray
+    ) -> "_Votes":
+        return cls(
+            class_names,
+            labels,
+            sum(tally.trials for tally in tallies),
+            np.sum([tally.wrong for tally in tallies], axis=0),
+            WrongAnswers.together([tally.wrong_answers for tally in tallies]),
+        )
 
     def group(self, title: str, caption: str, images: np.ndarray) -> MistakeGroup:
         """The images of a mask, ranked by the confidence that is shown with them."""
         indexes = np.flatnonzero(images)
-        predicted, percent = self._wrong_classes(indexes)
+        predicted, sure = self.answers.usual(indexes)
+        percent = 100 * sure
         first = np.argsort(-percent, kind="stable")[:EXAMPLES]
         examples = tuple(
             Mistake(
@@ -158,23 +144,9 @@ class _Votes:
                 true=self.class_names[int(self.labels[indexes[i]])],
                 predicted=self.class_names[int(predicted[i])],
                 confidence_percent=float(percent[i]),
-                wrong=int(self.wrong[:, indexes[i]].sum()),
+                wrong=int(self.wrong[indexes[i]]),
                 trials=self.trials,
             )
             for i in first
         )
         return MistakeGroup(title, caption, len(indexes), examples)
-
-    def _wrong_classes(self, indexes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The wrong class that most trials chose for each image, int64, and their mean confidence.
-
-        The confidence is in percent, float64; both have the shape of `indexes`. The lowest class
-        number decides a tie.
-        """
-        classes, wrong = self.classes[:, indexes], self.wrong[:, indexes]
-        counts = np.zeros((len(self.class_names), len(indexes)), dtype=np.int64)
-        np.add.at(counts, (classes, np.arange(len(indexes))), wrong)
-        predicted = counts.argmax(axis=0)
-        chosen = classes == predicted
-        sure = (self.confidences[:, indexes] * chosen).sum(axis=0) / chosen.sum(axis=0)
-        return predicted, 100 * sure

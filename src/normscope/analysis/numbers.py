@@ -1,7 +1,7 @@
 """Results -> numbers: everything that is computed and tested, before anything is said of it."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -39,6 +39,7 @@ from normscope.analysis.summaries import (
     summarize_norms,
     summarize_trial,
 )
+from normscope.analysis.tallies import Tallies, with_scores
 from normscope.analysis.verdicts import Rules, Verdict, is_sequential
 from normscope.experiment import (
     Costs,
@@ -47,16 +48,20 @@ from normscope.experiment import (
     Experiment,
     HeatMaps,
     ModelSummary,
+    Predictions,
     Probes,
     Request,
     Result,
 )
-from normscope.experiment.folds import fold_index, pooled
 from normscope.experiment.tuning import Search
 from normscope.stats import Estimate, Reliability, VarianceSplit
 from normscope.words import counted
 
 IN_A_LINE = 6  # verdicts that are named one by one
+
+
+def _their_own(results: Sequence[Result]) -> Iterable[Predictions | None]:
+    return (result.predictions for result in results)
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,8 @@ class Contents:
     `models`: by norm. `test_labels`: int64, shape (N_test,). `searches`: how the learning rates
     were found, where they were. `costs`: what the norms cost, if it was measured. `probes`: what
     probes measured, by the id of a trial. `heat_maps`: where networks looked, by one method each.
-    `left_out`: sentences on what is not among all this because it is damaged.
+    `left_out`: sentences on what is not among all this because it is damaged. `predictions` gives
+    those of some of the results, one after the other: read from the folder, or their own.
     """
 
     experiment: Experiment
@@ -80,6 +86,7 @@ class Contents:
     probes: Mapping[str, Probes] = field(default_factory=dict)
     heat_maps: Sequence[HeatMaps] = ()
     left_out: Sequence[str] = ()
+    predictions: Callable[[Sequence[Result]], Iterable[Predictions | None]] = _their_own
 
 
 @dataclass(frozen=True, repr=False)
@@ -210,23 +217,27 @@ def numbers_of(
     levels = tuple(levels_percent or design.levels_percent)
     probes = contents.probes
     metrics = (*metrics_of(levels), *robustness_metrics(probes.values()))
-    trials = tuple(
-        summarize_trial(
-            result, metrics, labels[fold_index(result.trial, labels)], probes.get(result.trial.id)
-        )
-        for result in results
-    )
+    size, num_classes = experiment.main_batch_size, len(facts.class_names)
+    main = [result for result in results if result.trial.recipe.batch_size == size]
+    tallies, summaries = Tallies(experiment.norms, labels, num_classes), list[TrialSummary]()
+    read = zip(results, contents.predictions(results), strict=True)
+    for (result, predictions), scores in with_scores(read, labels):
+        own = probes.get(result.trial.id)
+        summaries.append(summarize_trial(result, metrics, scores, own))
+        if result.trial.recipe.batch_size == size:
+            tallies.add(result, predictions)
+    trials, tallied = tuple(summaries), tallies.by_norm
+    right = {norm: tally.right for norm, tally in tallied.items()}
     verdicts = verdicts_on(experiment, trials, rules, facts.chance_percent)
     by_batch_size = summarize_norms(experiment, trials, metrics, verdicts, overlap)
-    size = experiment.main_batch_size
-    main = [result for result in results if result.trial.recipe.batch_size == size]
     ran_alike = _ran_alike(main)
-    main = pooled(main, labels)
-    classes = classes_of(facts, main, experiment.norms, labels)
+    classes = classes_of(facts, tallied, labels)
     family = secondary_family(metrics, ran_alike, classes.test_imbalanced)
     if whole_train_size is None and experiment.train_limit is None:
         whole_train_size = facts.train_size
-    mistakes = find_mistakes(main, experiment.norms, facts.class_names, labels)
+    mistakes = find_mistakes(tallied, facts.class_names, labels)
+    again = zip(main, contents.predictions(main), strict=True)  # now it is known of which images
+    images = image_answers(again, experiment.norms, labels, num_classes, mistakes.pictures())
     return Numbers(
         experiment=experiment,
         requests=tuple(requests),
@@ -246,8 +257,8 @@ def numbers_of(
             experiment, trials, against_baseline(experiment, CALIBRATION_FAMILY), rules
         ),
         robustness=robustness_of(experiment, trials, metrics, rules, has_clean(probes.values())),
-        evidence=() if experiment.folds else evidence_of(experiment, main, labels),
-        variances={} if experiment.folds else variances_of(experiment, main, labels),
+        evidence=() if experiment.folds else evidence_of(experiment, right),
+        variances={} if experiment.folds else variances_of(right),
         winners=winners_of(experiment, by_batch_size, trials, rules),
         searches=tuple(contents.searches),
         mistakes=mistakes,
@@ -255,12 +266,12 @@ def numbers_of(
         agreement=(
             None
             if experiment.folds  # no two networks of a fold are tested on all images
-            else agreement_of(main, experiment.norms, labels, rules.alpha)
+            else agreement_of(right, len(labels), rules.alpha)
         ),
-        images=image_answers(main, experiment.norms, labels, mistakes.pictures()),
+        images=images,
         heat_maps=tuple(contents.heat_maps),
         left_out=tuple(contents.left_out),
-        reliability=reliability_of(main, experiment.norms, labels),
+        reliability=reliability_of(tallied),
         scopes=scopes_of(experiment, facts, results, whole_train_size),
         titles=titles or {},
         costs=contents.costs,

@@ -7,10 +7,9 @@ then summarized over seeds.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from normscope.analysis.guessing import Guessing
 from normscope.analysis.metrics import TEST_ACCURACY, FinishedTrial, Metric, Values
+from normscope.analysis.tallies import Scores
 from normscope.analysis.verdicts import Verdict
 from normscope.experiment import Experiment, Probes, Result, Status
 from normscope.stats import Estimate, t_interval
@@ -57,16 +56,27 @@ class NormSummary:
 def summarize_trial(
     result: Result,
     metrics: Sequence[Metric],
-    test_labels: np.ndarray,
+    scores: Scores | None,
     probes: Probes | None = None,
 ) -> TrialSummary:
-    """Every metric of one trial; `test_labels`: int64, shape (N_test,). `probes`: its own."""
-    trial, values = result.trial, None
-    if result.status == "finished" and result.predictions is not None:
-        finished = FinishedTrial(
-            result.history, result.predictions, test_labels, result.peak_memory_mib, probes
-        )
+    """Every metric of one trial. `scores`: of its predictions, if it has any; `probes`: its own."""
+    values = None
+    if result.status == "finished" and scores is not None:
+        finished = FinishedTrial(result.history, scores, result.peak_memory_mib, probes)
         values = {metric.name: metric.compute(finished) for metric in metrics}
+    return _summary(result, values)
+
+
+def summarize_accuracy(result: Result) -> TrialSummary:
+    """The test accuracy of one trial, for which no predictions are needed."""
+    values = None
+    if result.status == "finished":
+        values = {TEST_ACCURACY.name: result.history[-1].test_accuracy_percent}
+    return _summary(result, values)
+
+
+def _summary(result: Result, values: Values | None) -> TrialSummary:
+    trial = result.trial
     size = trial.recipe.batch_size
     return TrialSummary(trial.id, trial.norm, trial.seed, size, result.status, values)
 

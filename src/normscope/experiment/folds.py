@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from normscope.experiment.trial import Predictions, Result, Trial
+from normscope.experiment.trial import Predictions, Trial
 
 
 def folds_of(labels: np.ndarray, folds: int, time: int) -> np.ndarray:
@@ -35,37 +35,45 @@ def fold_index(trial: Trial, labels: np.ndarray) -> np.ndarray:
     return np.flatnonzero(folds_of(labels, trial.folds, time) == fold)
 
 
+def tested_labels(trial: Trial, labels: np.ndarray) -> np.ndarray:
+    """Those of `labels` (N,) that are of the test images of a trial."""
+    return labels if trial.folds is None else labels[fold_index(trial, labels)]
+
+
 def images_tested(trial: Trial, images: int) -> int:
     """How many of so many images a trial is tested on."""
     return images if trial.fold is None else len(range(trial.fold, images, trial.folds or 1))
 
 
-def pooled(results: Sequence[Result], labels: np.ndarray) -> list[Result]:
-    """Results whose predictions are of all images, each by the network that did not train on it.
+class Pool:
+    """Puts predictions of folds together, each image by the network that did not train on it.
 
-    One for each norm, batch size and time that the images were dealt out, if all its folds have
-    finished; the rest is left out. What else it says is that of its first fold. Results without
-    folds are given back as they are.
+    `labels`: int64, (N,), of all images.
     """
-    if not results or results[0].trial.folds is None:
-        return list(results)
-    together: dict[str, dict[int, Result]] = {}
-    for result in results:
-        trial = result.trial
-        assert trial.folds is not None  # as the first one
+
+    def __init__(self, labels: np.ndarray):
+        self.labels = labels
+        self._waiting: dict[str, dict[int, tuple[Trial, Predictions]]] = {}
+
+    def add(self, trial: Trial, predictions: Predictions) -> tuple[int, Predictions] | None:
+        """The predictions of a norm of all images, with a number, once its last fold is added.
+
+        The number is that of the time that the images were dealt out; without folds it is the seed,
+        and each trial is a whole by itself.
+        """
+        if trial.folds is None:
+            return trial.seed, predictions
         time, fold = divmod(trial.seed, trial.folds)
-        if result.status == "finished" and result.predictions is not None:
-            key = trial.model_copy(update={"seed": time}).id
-            together.setdefault(key, {})[fold] = result
-    whole = [some for some in together.values() if len(some) == results[0].trial.folds]
-    return [_joined([some[fold] for fold in sorted(some)], labels) for some in whole]
+        key = trial.model_copy(update={"seed": time}).id
+        some = self._waiting.setdefault(key, {})
+        some[fold] = trial, predictions
+        if len(some) < trial.folds:
+            return None
+        del self._waiting[key]
+        return time, self._joined([some[each] for each in range(trial.folds)])
 
-
-def _joined(results: Sequence[Result], labels: np.ndarray) -> Result:
-    first = results[0]
-    index = np.concatenate([fold_index(result.trial, labels) for result in results])
-    known = [result.predictions for result in results if result.predictions is not None]
-    classes = np.concatenate([each.classes for each in known])
-    logits = np.concatenate([each.logits for each in known])
-    back = np.argsort(index)
-    return first.model_copy(update={"predictions": Predictions(classes[back], logits[back])})
+    def _joined(self, folds: Sequence[tuple[Trial, Predictions]]) -> Predictions:
+        back = np.argsort(np.concatenate([fold_index(trial, self.labels) for trial, _ in folds]))
+        classes = np.concatenate([predictions.classes for _, predictions in folds])
+        logits = np.concatenate([predictions.logits for _, predictions in folds])
+        return Predictions(classes[back], logits[back])

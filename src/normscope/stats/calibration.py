@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
+
+from normscope.stats.minimum import bounded_minima
 
 BINS = 15
 LARGEST_TEMPERATURE = 100.0  # and 1/100 is the smallest
@@ -29,14 +30,38 @@ def reliability(confidences: np.ndarray, correct: np.ndarray) -> Reliability:
     Both arrays have shape (N,): the confidence in the predicted class, and whether it is right.
     Source: Guo et al. 2017, arXiv 1706.04599, section 2.
     """
-    bins = np.clip(np.ceil(confidences * BINS).astype(int) - 1, 0, BINS - 1)
-    count = np.bincount(bins, minlength=BINS)
+    sums = ReliabilitySums()
+    sums.add(confidences, correct)
+    return sums.reliability()
 
-    def means(values: np.ndarray) -> np.ndarray:
-        sums = np.bincount(bins, weights=values, minlength=BINS)
-        return np.divide(sums, count, out=np.full(BINS, np.nan), where=count > 0)
 
-    return Reliability(means(confidences), means(correct), count)
+class ReliabilitySums:
+    """The `reliability` of images that come a few at a time, of which only sums are kept."""
+
+    def __init__(self):
+        self.confidence, self.right = np.zeros(BINS), np.zeros(BINS)
+        self.count = np.zeros(BINS, dtype=np.int64)
+
+    def add(self, confidences: np.ndarray, correct: np.ndarray) -> None:
+        """Add images, of whatever shape."""
+        bins = _bins(confidences)
+        np.add.at(self.confidence, bins, confidences)
+        np.add.at(self.right, bins, correct)
+        np.add.at(self.count, bins, 1)
+
+    def reliability(self) -> Reliability:
+        return Reliability(
+            _means(self.confidence, self.count), _means(self.right, self.count), self.count
+        )
+
+
+def _bins(confidences: np.ndarray) -> np.ndarray:
+    return np.clip(np.ceil(confidences * BINS).astype(int) - 1, 0, BINS - 1)
+
+
+def _means(sums: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """NaN for an empty bin."""
+    return np.divide(sums, count, out=np.full(sums.shape, np.nan), where=count > 0)
 
 
 def calibration_error(confidences: np.ndarray, correct: np.ndarray) -> float:
@@ -46,9 +71,20 @@ def calibration_error(confidences: np.ndarray, correct: np.ndarray) -> float:
     mean confidence of a bin, averaged over the bins of `reliability` with their numbers of images
     as weights. Source: Guo et al. 2017, arXiv 1706.04599, equation 3.
     """
-    bins = reliability(confidences, correct)
-    gaps = np.abs(bins.accuracy - bins.confidence)
-    return float(np.nansum(gaps * bins.count) / len(confidences))
+    return float(calibration_errors(confidences[None], correct[None])[0])
+
+
+def calibration_errors(confidences: np.ndarray, correct: np.ndarray) -> np.ndarray:
+    """The `calibration_error` of each of T networks: float64 (T,), from arrays of shape (T, N)."""
+    networks, images = confidences.shape
+    places = (_bins(confidences) + BINS * np.arange(networks)[:, None]).ravel()
+
+    def sums(weights: np.ndarray | None) -> np.ndarray:
+        return np.bincount(places, weights, BINS * networks).reshape(networks, BINS)
+
+    count = sums(None)
+    gaps = np.abs(_means(sums(correct.ravel()), count) - _means(sums(confidences.ravel()), count))
+    return np.nansum(gaps * count, axis=1) / images
 
 
 def negative_log_likelihood(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -69,17 +105,27 @@ def fitted_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     the fall is lost in rounding: for images that are all right, T is small and its value means
     nothing. Source: Guo et al. 2017, arXiv 1706.04599, section 4.2.
     """
+    return float(fitted_temperatures(logits[None], labels)[0])
+
+
+def fitted_temperatures(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The `fitted_temperature` of each of T networks on the same images: float64 (T,).
+
+    `logits`: float, (T, N, K), finite. `labels`: int64, (N,).
+    """
     wide = logits.astype(np.float64)
-    wide -= wide.max(axis=1, keepdims=True)
-    of_label = float(wide[np.arange(len(labels)), labels].mean())
-    end = np.log(LARGEST_TEMPERATURE)
+    wide -= wide.max(axis=2, keepdims=True)
+    of_label = np.ascontiguousarray(wide[:, np.arange(len(labels)), labels]).mean(axis=1)
+    end, room = np.log(LARGEST_TEMPERATURE), np.empty_like(wide)
 
-    def loss(log: float) -> float:
-        sharpness = np.exp(-log)
-        return float(np.log(np.exp(sharpness * wide).sum(axis=1)).mean() - sharpness * of_label)
+    def losses(networks: np.ndarray, logs: np.ndarray) -> np.ndarray:
+        sharpness, own = np.exp(-logs), room[: len(networks)]  # new memory costs more than the sums
+        np.take(wide, networks, axis=0, out=own, mode="clip")
+        own *= sharpness[:, None, None]
+        sums = np.exp(own, out=own).sum(axis=2)
+        return np.log(sums).mean(axis=1) - sharpness * of_label[networks]
 
-    found = minimize_scalar(loss, bounds=(-end, end), method="bounded")
-    return float(np.exp(found.x))
+    return np.exp(bounded_minima(losses, len(logits), -end, end))
 
 
 @dataclass(frozen=True)
@@ -102,11 +148,18 @@ def temperature_scaled(logits: np.ndarray, labels: np.ndarray) -> Scaled:
     and at odd places. Both are scored together, as the calibration error of few images is too
     large: so it may be compared with that of the same images without a temperature.
     """
+    return all_temperature_scaled(logits[None], labels)[0]
+
+
+def all_temperature_scaled(logits: np.ndarray, labels: np.ndarray) -> list[Scaled]:
+    """`temperature_scaled` of each of T networks on the same images; `logits`: (T, N >= 2, K)."""
     halves = slice(0, None, 2), slice(1, None, 2)
-    even, odd = (fitted_temperature(logits[half], labels[half]) for half in halves)
+    even, odd = (fitted_temperatures(logits[:, half], labels[half]) for half in halves)
     scaled = logits.astype(np.float64)
     for half, fitted_elsewhere in zip(halves, (odd, even), strict=True):
-        scaled[half] /= fitted_elsewhere
-    confidences = np.exp(log_softmax(scaled, axis=1)).max(axis=1)
-    error = calibration_error(confidences, scaled.argmax(axis=1) == labels)
-    return Scaled((even + odd) / 2, negative_log_likelihood(scaled, labels), error)
+        scaled[:, half] /= fitted_elsewhere[:, None, None]
+    logs = log_softmax(scaled, axis=2)
+    errors = calibration_errors(np.exp(logs).max(axis=2), scaled.argmax(axis=2) == labels)
+    of_label = np.ascontiguousarray(logs[:, np.arange(len(labels)), labels])
+    found = zip((even + odd) / 2, -of_label.mean(axis=1), errors, strict=True)
+    return [Scaled(float(t), float(nll), float(error)) for t, nll, error in found]

@@ -18,6 +18,7 @@ from zipfile import BadZipFile
 from pydantic import ValidationError
 
 from normscope.errors import RunError
+from normscope.experiment import Environment, Recipe, Result
 from normscope.files import Broken, entries, is_there, read, read_in_parts
 from normscope.seals import open_bytes, open_text, seal_text, sha256
 from normscope.store.folder import ExperimentFolder
@@ -37,6 +38,16 @@ class Reader:
         self.files = files
         self.sealed, self.earlier = kept.sealed, _earlier(files, kept)
         self.origin = kept.header.origin
+        self._shared: dict[Recipe | Environment, Any] = {}
+
+    def with_shared_values(self, result: Result) -> Result:
+        """The same result, whose recipe and environment are one object with equal ones before."""
+        recipe, environment = (
+            self._shared.setdefault(each, each)
+            for each in (result.trial.recipe, result.environment)
+        )
+        trial = result.trial.model_copy(update={"recipe": recipe})
+        return result.model_copy(update={"trial": trial, "environment": environment})
 
     def now_sealed(self, kept: Kept) -> None:
         """The folder has seals from now on."""

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from normscope.experiment import (
     Experiment,
     HeatMaps,
     ModelSummary,
+    Predictions,
     Probes,
     Request,
     Result,
@@ -198,13 +199,28 @@ class Store:
         known = self.trials.known()
         return [t for t in trials if t.id not in known or known[t.id].status == "failed"]
 
-    def results(self, trials: Iterable[Trial]) -> list[Result]:
-        """The results of those of the trials that have one, in their order, with predictions.
+    def of(self, trials: Iterable[Trial]) -> list[Result]:
+        """The results of those of the trials that have one, in their order, without arrays.
 
-        Raises `RunError` that names damaged trials: those that are not what was written, that are
-        for other test images, or whose history is not that of their predictions.
+        Raises `RunError` as `records` does.
         """
-        return self.trials.with_predictions(ids(trials))
+        known = self.trials.known()
+        return [known[trial_id] for trial_id in ids(trials) if trial_id in known]
+
+    def predictions(self, results: Iterable[Result]) -> Iterator[Predictions | None]:
+        """What the networks of stored results say of their test images, read one after the other.
+
+        None where there are none. Raises `RunError` that names damaged trials, after the last of
+        them: those that are not what was written, that are for other test images, or whose history
+        is not that of their predictions.
+        """
+        return self.trials.predictions(results)
+
+    def results(self, trials: Iterable[Trial]) -> list[Result]:
+        """What `of` gives, with predictions: all of them in memory. Raises what both do."""
+        found = self.of(trials)
+        read = zip(found, self.predictions(found), strict=True)
+        return [result.model_copy(update={"predictions": each}) for result, each in read]
 
     def look_again(self, trials: Iterable[Trial]) -> list[Result]:
         """What other processes have stored of some trials since they were read, without arrays."""
@@ -224,6 +240,11 @@ class Store:
         Raises `RunError` if it cannot be read.
         """
         return self.trials.probes(trial.id)
+
+    def all_probes(self) -> dict[str, Probes]:
+        """What probes measured, by the id of each stored trial that they looked into."""
+        found = {each: self.trials.probes(each) for each in self.trials.probed()}
+        return {trial_id: probes for trial_id, probes in found.items() if probes is not None}
 
     def weights(self, trial: Trial) -> dict[str, np.ndarray] | None:
         """Parameters and buffers of a stored trial's network; None if the folder has them not.
@@ -275,7 +296,7 @@ class Store:
 
     def set_damaged_probes_aside(self) -> list[str]:
         """The same of what probes measured in trials that are whole otherwise."""
-        damage = {each: self.trials.damage_of_probes(each) for each in self.trials.undamaged()}
+        damage = {each: self.trials.damage_of_probes(each) for each in self.trials.probed()}
         return [
             f"The probes of {trial_id} are damaged ({reason}) and are kept as "
             f"{self.trials.set_probes_aside(trial_id)}."

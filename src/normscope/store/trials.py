@@ -2,14 +2,15 @@
 
 import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
 
 from normscope.errors import RunError
-from normscope.experiment import Probes, Result, Trial
+from normscope.experiment import Predictions, Probes, Result, Trial
 from normscope.files import (
     Broken,
     damage_named,
@@ -50,7 +51,6 @@ class Trials:
     ):
         self.files, self.reader, self.truth, self.advice = files, reader, truth, advice
         self._found: dict[str, Record] | None = None  # by id
-        self._whole: dict[str, Result] = {}  # by id, with predictions
         self._damage: dict[str, str] = {}  # by id, why
 
     # -- reading -----------------------------------------------------------------------------------
@@ -66,31 +66,45 @@ class Trials:
         found = self._records()
         return {each: found[each].result for each in found if each not in self._damage}
 
-    def with_predictions(self, trial_ids: Iterable[str]) -> list[Result]:
-        """The results of those trials that have one; raises `RunError` if any is damaged."""
-        known = self.known()
-        self._read_predictions(each for each in trial_ids if each in known)
+    def predictions(self, results: Iterable[Result]) -> Iterator[Predictions | None]:
+        """Those of each of the stored results, one after the other; None where there are none.
+
+        They are read anew each time, so that memory holds one of them. Raises `RunError` if any is
+        damaged: after the last, to name all of them.
+        """
+        found, truth = self._records(), self.truth()
+        for result in results:
+            trial_id = result.trial.id
+            try:
+                yield self.checked(found[trial_id], truth)
+            except Broken as error:
+                self._damage[trial_id] = str(error)
+                yield None
         self._refuse_damage()
-        return [self._whole[each] for each in trial_ids if each in known]
 
     def may_come_from(self, truth: Truth, result: Result) -> bool:
         """Whether its predictions are as right as its history says; damaged ones say nothing."""
-        folder = self.files.trial(result.trial.id)
+        predictions = result.predictions
         try:
-            if result.predictions is None and records.has_predictions(result):
-                record = self._records()[result.trial.id]
-                result = records.read_predictions(record, folder, self.reader)
+            if predictions is None:
+                predictions = self.checked(self._records()[result.trial.id], None)
         except Broken:
             return True
         try:
-            records.check_truth(result, *truth)
+            if predictions is not None:
+                records.check_truth(result, predictions, *truth)
         except Broken:
             return False
         return True
 
     def damage(self, truth: Truth | None) -> dict[str, str]:
         """What is damaged, by id, with the reason: everything but weights and probes is read."""
-        self._read_predictions(self.undamaged(), truth)
+        truth, found = truth or self.truth(), self._records()
+        for trial_id in self.undamaged():
+            try:
+                self.checked(found[trial_id], truth)
+            except Broken as error:
+                self._damage[trial_id] = str(error)
         return dict(self._damage)
 
     def _records(self) -> dict[str, Record]:
@@ -139,27 +153,15 @@ class Trials:
             raise self.foreign(folder.path)
         return record
 
-    def _read_predictions(self, trial_ids: Iterable[str], truth: Truth | None = None) -> None:
-        found = self._records()
-        unread = [each for each in trial_ids if each not in self._whole]
-        if not unread:
-            return
-        truth = truth or self.truth()
-        for trial_id in unread:
-            try:
-                self._whole[trial_id] = self.checked(found[trial_id], truth)
-            except Broken as error:
-                self._damage[trial_id] = str(error)
-
-    def checked(self, record: Record, truth: Truth | None) -> Result:
-        """The result of a record with its predictions; raises `Broken` if they do not fit it."""
+    def checked(self, record: Record, truth: Truth | None) -> Predictions | None:
+        """The predictions of a record, if it has any; raises `Broken` if they do not fit it."""
         if not records.has_predictions(record.result):
-            return record.result
+            return None
         folder = self.files.trial(record.result.trial.id)
-        result = records.read_predictions(record, folder, self.reader)
+        predictions = records.read_predictions(record, folder, self.reader)
         if truth is not None:
-            records.check_truth(result, *truth)
-        return result
+            records.check_truth(record.result, predictions, *truth)
+        return predictions
 
     def _refuse_damage(self) -> None:
         if not self._damage:
@@ -187,6 +189,10 @@ class Trials:
         with damage_named(folder.probes, "move it away; `normscope probe` takes probes again"):
             return records.read_probes(folder, self.reader)
 
+    def probed(self) -> list[str]:
+        """The ids of the trials that have a file of probes."""
+        return [each for each, record in self._records().items() if record.probed]
+
     def damage_of_probes(self, trial_id: str) -> str:
         """Why the probes of a trial cannot be used; "" if they can, or were not taken."""
         try:
@@ -209,6 +215,8 @@ class Trials:
         content = records.probes_bytes(before.merged_with(probes) if before else probes)
         with written(path, self.advice) as partial:
             put(partial, seal_bytes(content, self.files.name_of(path)))
+        found = self._records()
+        found[trial_id] = replace(found[trial_id], probed=True)
 
     # -- writing -----------------------------------------------------------------------------------
 
@@ -234,7 +242,6 @@ class Trials:
             found[trial_id] = others[0]
         else:
             found[trial_id] = record
-            self._whole[trial_id] = result.model_copy(update={"weights": None, "probes": None})
 
     def _place(self, partial: Path, target: Path) -> list[Record]:
         """Give a new record its name; returns the record that has it, if that one stays."""
@@ -267,10 +274,12 @@ class Trials:
         return place
 
     def _forget(self, trial_id: str) -> None:
-        for known in (self._records(), self._whole, self._damage):
+        for known in (self._records(), self._damage):
             known.pop(trial_id, None)
 
     def set_probes_aside(self, trial_id: str) -> Path:
+        found = self._records()
+        found[trial_id] = replace(found[trial_id], probed=False)
         return self._move_to_damaged(self.files.trial(trial_id).probes, trial_id)
 
     def _move_to_damaged(self, path: Path, name: str = "") -> Path:

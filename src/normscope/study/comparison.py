@@ -9,7 +9,7 @@ import pandas as pd
 from normscope.analysis import Analysis, Contents, analyse
 from normscope.data import DATASETS
 from normscope.errors import RunError
-from normscope.experiment import Design, Experiment, Probes
+from normscope.experiment import Design, Experiment
 from normscope.experiment.reading import read_design
 from normscope.experiment.tuning import Search, searches
 from normscope.files import user_path
@@ -57,9 +57,10 @@ class Comparison:
             test_labels=store.test_labels(),
             searches=_searches(store),
             costs=store.costs(),
-            probes=_probes(store),
+            probes=store.all_probes(),
             heat_maps=store.heat_maps(),
             left_out=store.left_out(),
+            predictions=store.predictions,
         )
         source = DATASETS.get(experiment.dataset)
         whole_train_size = source.train_size if source else None
@@ -115,12 +116,6 @@ def _title(norm: str, experiment: Experiment) -> str:
     """The full name; of a norm of the user's own, where it comes from."""
     source = experiment.sources.get(parse(norm).name)
     return f"{source.home} ({source.fingerprint})" if source else title_of(norm)
-
-
-def _probes(store: Store) -> dict[str, Probes]:
-    """What probes measured in the trials that have been looked into."""
-    found = {result.trial.id: store.probes(result.trial) for result in store.records()}
-    return {trial_id: probes for trial_id, probes in found.items() if probes is not None}
 
 
 def _searches(store: Store) -> tuple[Search, ...]:

@@ -63,7 +63,7 @@ def explain(
             raise RunError(f"the report of {folder} shows no picture, so none can be explained")
         norms = {}
         for norm, result in trained.items():
-            weights, predictions = store.weights(result.trial), result.predictions
+            weights, (predictions,) = store.weights(result.trial), store.predictions([result])
             assert weights is not None  # or it would not have been chosen
             assert predictions is not None
             classes = predictions.classes[indexes]

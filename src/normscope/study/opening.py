@@ -6,10 +6,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from normscope.analysis.mistakes import find_mistakes
+from normscope.analysis.tallies import Tallies
 from normscope.data import Dataset, load_dataset
 from normscope.errors import NormscopeError, UsageError
 from normscope.experiment import DatasetFacts, Experiment, ModelSummary, Request
-from normscope.experiment.folds import pooled
 from normscope.models.summary import summarize
 from normscope.observers import Observer
 from normscope.store import Store
@@ -159,7 +159,10 @@ def _keep_pictures(store: Store, dataset: Dataset) -> None:
 
 def pictures_shown(store: Store) -> set[int]:
     """Indexes of the test images that the report shows."""
-    size, names = store.experiment.main_batch_size, store.facts().class_names
+    experiment, names, labels = store.experiment, store.facts().class_names, store.test_labels()
+    size = experiment.main_batch_size
     main = [r for r in results_stored(store) if r.trial.recipe.batch_size == size]
-    labels = store.test_labels()
-    return find_mistakes(pooled(main, labels), store.experiment.norms, names, labels).pictures()
+    tallies = Tallies(experiment.norms, labels, len(names))
+    for result, predictions in zip(main, store.predictions(main), strict=True):
+        tallies.add(result, predictions)
+    return find_mistakes(tallies.by_norm, names, labels).pictures()

@@ -6,8 +6,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 
 from normscope.analysis.answers import standing
 from normscope.analysis.contrasts import candidates, verdicts_on
-from normscope.analysis.metrics import TEST_ACCURACY
-from normscope.analysis.summaries import summarize_trial
+from normscope.analysis.summaries import summarize_accuracy
 from normscope.analysis.verdicts import Rules, Verdict
 from normscope.errors import RunError
 from normscope.experiment import LEAST_SEEDS, Design, Experiment, Result, Trial
@@ -186,10 +185,12 @@ def _reason_to_stop(store: Store, design: Design) -> str | None:
 
 def standing_verdicts(store: Store, design: Design, results: Sequence[Result]) -> list[Verdict]:
     """The verdicts that the results allow by now."""
-    labels, facts = store.test_labels(), store.facts()
-    trials = [summarize_trial(result, [TEST_ACCURACY], labels) for result in results]
+    trials, chance = (
+        [summarize_accuracy(result) for result in results],
+        store.facts().chance_percent,
+    )
     rules = Rules(True, design.alpha, design.margin_points)
-    return list(verdicts_on(store.experiment, trials, rules, facts.chance_percent).values())
+    return list(verdicts_on(store.experiment, trials, rules, chance).values())
 
 
 class Watch:

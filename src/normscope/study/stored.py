@@ -20,17 +20,21 @@ def trials_planned(store: Store) -> list[Trial]:
 
 
 def results_stored(store: Store) -> list[Result]:
-    """Every result of the experiment, by seed and then by norm in the experiment's order.
+    """Every result of the experiment without arrays, by seed and then by norm in its order.
 
-    Raises `RunError` that names damaged trials, or one that is of another experiment.
+    Raises `RunError` that names damaged records, or a trial that is of another experiment.
     """
-    check_planned(store, store.records())
-    return store.results(possible_trials(store.experiment, search_results(store)))
+    trials = possible_trials(store.experiment, search_results(store))
+    _check_known(store, store.records(), _ids(store.experiment, trials))
+    return store.of(trials)
 
 
 def check_planned(store: Store, results: Iterable[Result]) -> None:
     """Raise `RunError` if one of the results in a folder is of none of its experiment's trials."""
-    known = possible_ids(store.experiment, search_results(store))
+    _check_known(store, results, possible_ids(store.experiment, search_results(store)))
+
+
+def _check_known(store: Store, results: Iterable[Result], known: set[str]) -> None:
     for result in results:
         if result.trial.id not in known:
             raise store.foreign(store.files.trial(result.trial.id).path)
@@ -38,7 +42,12 @@ def check_planned(store: Store, results: Iterable[Result]) -> None:
 
 def possible_ids(experiment: Experiment, searched: Sequence[Result]) -> set[str]:
     """The ids of all trials that the experiment may have; `searched` are results of its search."""
-    known = {trial.id for trial in possible_trials(experiment, searched)}
+    return _ids(experiment, possible_trials(experiment, searched))
+
+
+def _ids(experiment: Experiment, trials: Iterable[Trial]) -> set[str]:
+    """Those of the trials, and of all that a search could ask for."""
+    known = {trial.id for trial in trials}
     if experiment.protocol == "tuned":
         known |= {trial.id for trial in all_tuning_trials(experiment)}
     return known
