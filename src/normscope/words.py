@@ -4,7 +4,11 @@ And how text is written that comes from elsewhere, such as names in somebody's f
 """
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timezone
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 NONE = "–"  # what stands where a number is not defined
 
@@ -38,6 +42,20 @@ def interval(low: float | None, high: float | None, digits: int = 2) -> str:
     if low is None or high is None:
         return NONE
     return f"{signed(low, digits)} to {signed(high, digits)}"
+
+
+def evenly(items: Sequence[Item], most: int) -> Sequence[Item]:
+    """All items, or `most` of them, spread evenly from the first to the last."""
+    if len(items) <= most:
+        return items
+    return [items[round(place * (len(items) - 1) / (most - 1))] for place in range(most)]
+
+
+def chosen_of(shown: int, total: int, noun: str) -> str:
+    """``3 seeds``; or what `evenly` made of more: ``60 of 2,000 seeds, chosen evenly``."""
+    if shown == total:
+        return counted(total, noun)
+    return f"{shown:,} of {counted(total, noun)}, chosen evenly"
 
 
 def counted(count: int, noun: str) -> str:

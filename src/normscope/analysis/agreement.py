@@ -7,7 +7,9 @@ import numpy as np
 
 from normscope.analysis.evidence import Right
 from normscope.stats import SharedMistakes, shared_mistakes
-from normscope.words import counted, interval, number, p_value, signed
+from normscope.words import chosen_of, evenly, interval, number, p_value, signed
+
+MOST_SEEDS = 60
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,8 @@ class Agreement:
 
     `splits` are by norm, of those with a finished trial, and `every` is over all of their trials.
     `shared` compares the `norms` with two finished trials or more, over the `seeds` in which all of
-    these finished; None where two norms or two seeds are lacking. `by_chance_percent` is what two
+    these finished; None where two norms or two seeds are lacking. Each two trials are compared, so
+    of the `seeds_in_all` it is `MOST_SEEDS` at most, chosen evenly. `by_chance_percent` is what two
     of these trials would share if each erred on images at random. `alpha` is that of the one test:
     whether norms make other mistakes than seeds do.
     """
@@ -43,6 +46,7 @@ class Agreement:
     every: Split
     norms: tuple[str, ...]
     seeds: tuple[int, ...]
+    seeds_in_all: int
     shared: SharedMistakes | None
     by_chance_percent: float | None
     alpha: float
@@ -74,7 +78,7 @@ class Agreement:
             f"Two seeds of the same norm have {number(shared.within, 1)} % of their mistakes in "
             f"common, and two trials that differ in norm and seed {number(shared.between, 1)} %, "
             f"a difference of {signed(gap, 1)} points ({by_seed}{len(self.norms)} norms, "
-            f"{counted(seeds, 'seed')}; "
+            f"{chosen_of(seeds, self.seeds_in_all, 'seed')}; "
             f"p {_compared(shared.p_value)}, norms permuted within seeds). "
         )
         if shared.p_value > self.alpha:
@@ -95,7 +99,8 @@ def agreement_of(right: Right, test_size: int, alpha: float) -> Agreement | None
     if not right:
         return None
     several = {norm: by_seed for norm, by_seed in right.items() if len(by_seed) > 1}
-    seeds = sorted(set.intersection(*(set(each) for each in several.values())) if several else ())
+    common = sorted(set.intersection(*(set(each) for each in several.values())) if several else ())
+    seeds = evenly(common, MOST_SEEDS)
     wrong = np.array([[~each[seed] for seed in seeds] for each in several.values()])
     shared = shared_mistakes(wrong) if wrong.ndim == 3 else None
     return Agreement(
@@ -104,6 +109,7 @@ def agreement_of(right: Right, test_size: int, alpha: float) -> Agreement | None
         every=Split.of(np.stack([one for each in right.values() for one in each.values()])),
         norms=tuple(several),
         seeds=tuple(seeds),
+        seeds_in_all=len(common),
         shared=shared,
         by_chance_percent=_by_chance(wrong) if shared else None,
         alpha=alpha,

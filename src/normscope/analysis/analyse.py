@@ -1,7 +1,7 @@
 """Results -> one typed `Analysis`, in two stages: the numbers, then sentences made from them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from normscope.analysis.answers import answers_of, method_of
 from normscope.analysis.caveats import caveats_of
@@ -66,7 +66,7 @@ def analyse(
     """
     numbers = numbers_of(contents, levels_percent, titles, whole_train_size)
     return Analysis(
-        **vars(numbers),
+        **{each.name: getattr(numbers, each.name) for each in fields(numbers)},
         method=method_of(numbers),
         answers=answers_of(numbers),
         findings=findings_of(numbers),

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -165,12 +166,12 @@ class Numbers:
     def several_sizes(self) -> bool:
         return len(self.experiment.batch_sizes) > 1
 
-    @property
+    @cached_property
     def results(self) -> tuple[Result, ...]:
         size = self.experiment.main_batch_size
         return tuple(r for r in self.all_results if r.trial.recipe.batch_size == size)
 
-    @property
+    @cached_property
     def trials(self) -> tuple[TrialSummary, ...]:
         size = self.experiment.main_batch_size
         return tuple(trial for trial in self.all_trials if trial.batch_size == size)

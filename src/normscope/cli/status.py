@@ -121,6 +121,7 @@ def headline(status: "ExperimentStatus") -> str:
 
 def running(status: "ExperimentStatus") -> list[str]:
     """A line for each trial that runs now."""
+    more = sum(process.running_more for process in status.processes)
     return [
         f"{trial.name}  epoch {trial.epoch}/{trial.epochs}"
         + (
@@ -130,7 +131,7 @@ def running(status: "ExperimentStatus") -> list[str]:
         )
         for process in status.processes
         for trial in process.running
-    ]
+    ] + ([f"and {counted(more, 'trial')} more"] if more else [])
 
 
 def waiting(status: "ExperimentStatus") -> str:

@@ -25,9 +25,10 @@ def fleets(trials: Sequence[Trial], size: int) -> list[list[Trial]]:
     of their first trials.
     """
     alike: dict[tuple[str, int | None], list[Trial]] = {}
+    places = {trial.id: place for place, trial in enumerate(trials)}
     for trial in trials:
         images = None if trial.folds is None else trial.seed  # each time others are dealt out
         key = trial.model_copy(update={"seed": 0}).id, images
         alike.setdefault(key, []).append(trial)
     groups = [some[i : i + size] for some in alike.values() for i in range(0, len(some), size)]
-    return sorted(groups, key=lambda group: trials.index(group[0]))
+    return sorted(groups, key=lambda group: places[group[0].id])

@@ -24,7 +24,8 @@ class Progress(Frozen):
     `todo` counts the trials of its present round, of which `done` have ended, `failed` among them.
     `started` and `updated` are dates. `seconds_left` is of the round, from the epochs it has
     trained; None before the first. `verdicts` says how the comparisons stand after the last whole
-    block, in a design until decided. `state` is "stopped" if the process was told to end.
+    block, in a design until decided. `state` is "stopped" if the process was told to end. Of very
+    many trials that run, `running` has some, and `running_more` says how many it has not.
     """
 
     process: int
@@ -37,5 +38,6 @@ class Progress(Frozen):
     done: int = 0
     failed: int = 0
     running: tuple[Running, ...] = ()
+    running_more: int = 0
     seconds_left: float | None = None
     verdicts: tuple[str, ...] = ()

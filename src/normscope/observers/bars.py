@@ -29,6 +29,8 @@ from normscope.observers.progress import (
 from normscope.observers.protocol import Check, Observer, never
 from normscope.words import visible
 
+MOST_BARS = 40  # of trials that run; of more, those that have none get one as others end
+
 
 class LiveBars(Observer):
     """Bars that move in place: files that come or are read, then the experiment and its trials."""
@@ -83,20 +85,31 @@ class LiveBars(Observer):
 
     def trial_started(self, trial: Trial) -> None:
         self.clock.begun(trial)
+        self._bar_of(trial)
+
+    def _add_bar(self, trial: Trial) -> None:
         name = visible(self.clock.name(trial))
         epochs = trial.recipe.epochs
         self.running[trial.id] = self.bars.add_task(name, total=epochs, unit="epochs", note="")
 
+    def _bar_of(self, trial: Trial) -> TaskID | None:
+        """Its bar; None where so many others have one that there is no room."""
+        if trial.id not in self.running and len(self.running) < MOST_BARS:
+            self._add_bar(trial)
+        return self.running.get(trial.id)
+
     def epoch_ended(self, trial: Trial, record: EpochRecord) -> None:
         self.clock.ended(trial, record)
         accuracy = f"test {record.test_accuracy_percent:.1f} %"
-        self.bars.update(self.running[trial.id], completed=record.epoch, note=accuracy)
+        if (bar := self._bar_of(trial)) is not None:
+            self.bars.update(bar, completed=record.epoch, note=accuracy)
         self._update_whole()
         self.check()
 
     def trial_retried(self, trial: Trial, reason: str) -> None:
         self.clock.retried(trial)
-        self.bars.update(self.running[trial.id], completed=0, note="")
+        if (bar := self._bar_of(trial)) is not None:
+            self.bars.update(bar, completed=0, note="")
         self._say(retrying(self.clock.name(trial), reason))
 
     def _update_whole(self, advance: int = 0) -> None:
@@ -107,7 +120,8 @@ class LiveBars(Observer):
 
     def trial_ended(self, result: Result) -> None:
         self.clock.trial_ended(result)
-        self.bars.remove_task(self.running.pop(result.trial.id))
+        if (bar := self.running.pop(result.trial.id, None)) is not None:
+            self.bars.remove_task(bar)
         self._update_whole(advance=1)
         self._say(ending(self.clock.name(result.trial), result))
 

@@ -1,6 +1,5 @@
 """How far an experiment is, and what is said of it in one line."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 from normscope.experiment import EpochRecord, Result, Trial
@@ -16,7 +15,8 @@ class Clock:
         self.numbers = {trial.id: number for number, trial in enumerate(todo, start=1)}
         self.several_sizes = len({trial.recipe.batch_size for trial in todo}) > 1
         self.epochs = sum(trial.recipe.epochs for trial in todo)
-        self.epochs_done = Counter[str]()  # of each trial
+        self._epochs_of: dict[str, int] = {}  # that a trial has behind it
+        self.epochs_done = 0  # of all trials together
         self.epochs_trained = self.epochs_skipped = self.failed = 0
         self.now, self.started = now, now()
         self._last_told: dict[str, float] = {}  # when, of each trial
@@ -27,7 +27,7 @@ class Clock:
         One that took longer than there was time since the trial's last one is of an earlier try:
         it is told again as the trial goes on, and says nothing of the pace.
         """
-        self.epochs_done[trial.id] = record.epoch
+        self._stands(trial, record.epoch)
         there_was = self.now() - self._last_told.get(trial.id, self.started)
         if 0.9 * (record.train_seconds + record.test_seconds) <= there_was:
             self.epochs_trained += 1
@@ -39,8 +39,12 @@ class Clock:
 
     def retried(self, trial: Trial) -> None:
         """A trial begins anew, or goes on."""
-        self.epochs_done[trial.id] = 0
+        self._stands(trial, 0)
         self.begun(trial)
+
+    def _stands(self, trial: Trial, epochs: int) -> None:
+        self.epochs_done += epochs - self._epochs_of.get(trial.id, 0)
+        self._epochs_of[trial.id] = epochs
 
     def left(self) -> str:
         """The time left in words; "" before the first epoch."""
@@ -52,7 +56,7 @@ class Clock:
         if not self.epochs_trained:
             return None
         mean = (self.now() - self.started) / self.epochs_trained
-        remaining = self.epochs - self.epochs_done.total() - self.epochs_skipped
+        remaining = self.epochs - self.epochs_done - self.epochs_skipped
         return max(0.0, mean * remaining)
 
     def name(self, trial: Trial) -> str:

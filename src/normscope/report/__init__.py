@@ -5,7 +5,7 @@ from pathlib import Path
 
 from normscope.analysis import Analysis
 from normscope.files import disk_errors, written
-from normscope.report.csv_files import csv_file, epochs_table, trials_table
+from normscope.report.csv_files import csv_file, epochs_csv, trials_table
 from normscope.report.figures import FIGURE_FILE, make_figures
 from normscope.report.html import render_page
 from normscope.report.markdown import render_markdown
@@ -31,7 +31,7 @@ def write_report(analysis: Analysis, pictures: Path, out: Path) -> Path:
     for figure in drawn:
         files[f"figures/{figure.name}.png"] = to_png(figure.drawing)
         files[f"figures/{figure.name}.svg"] = figure.svg.encode()
-    files["results.csv"] = csv_file(epochs_table(analysis))
+    files["results.csv"] = epochs_csv(analysis)
     files["trials.csv"] = csv_file(trials_table(analysis))
     files["summary.md"] = render_markdown(analysis, drawn).encode()
     files[PAGE] = render_page(analysis, figures, pictures).encode()

@@ -1,7 +1,10 @@
 """The CSV files: one row per trial and epoch, and one row per trial."""
 
+import csv
+import io
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
+from operator import attrgetter
 from typing import Any
 
 import pandas as pd
@@ -35,16 +38,20 @@ def _as_text(cell: Any) -> Any:
     return f"'{cell}" if cell.startswith(FORMULAS) else cell
 
 
-def epochs_table(analysis: Analysis) -> pd.DataFrame:
-    """Tidy: a row per trial and epoch; the columns after `epoch` are metrics with their units."""
-    rows = [
-        {**_keys(result), **asdict(record)}
-        for result in analysis.all_results
-        for record in result.history
-    ]
-    return pd.DataFrame(
-        rows, columns=pd.Index([*_KEYS, *(field.name for field in fields(EpochRecord))])
-    )
+def epochs_csv(analysis: Analysis) -> bytes:
+    """Tidy: a row per trial and epoch; the columns after `epoch` are metrics with their units.
+
+    They are written as they come: a table of millions of them would take gigabytes.
+    """
+    columns = [field.name for field in fields(EpochRecord)]
+    values = attrgetter(*columns)
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([*_KEYS, *columns])
+    for result in analysis.all_results:
+        keys = [_as_text(key) for key in _keys(result).values()]
+        writer.writerows([*keys, *values(record)] for record in result.history)
+    return file.getvalue().encode()
 
 
 def trials_table(analysis: Analysis) -> pd.DataFrame:

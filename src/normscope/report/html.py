@@ -46,7 +46,19 @@ from normscope.report.tables import (
     evidence_tables,
     inside_tables,
 )
-from normscope.words import confidence, counted, moment, number, typeset, visible, what_went_wrong
+from normscope.words import (
+    chosen_of,
+    confidence,
+    counted,
+    evenly,
+    moment,
+    number,
+    typeset,
+    visible,
+    what_went_wrong,
+)
+
+MOST_LISTED, MOST_ERRORS = 1000, 100  # of trials, in the page; the CSV files have all
 
 # Nothing is loaded or run, whatever a name contains: the page holds all that it shows.
 POLICY = (
@@ -72,6 +84,7 @@ _TEMPLATES = Templates(
 )
 _TEMPLATES.filters |= {
     "counted": counted,
+    "chosen_of": chosen_of,
     "number": number,
     "typeset": lambda sentence: typeset(str(sentence)),
     "moment": moment,
@@ -82,6 +95,7 @@ _TEMPLATES.filters |= {
 def render_page(analysis: Analysis, figures: Sequence[ReportFigure], pictures: Path) -> str:
     """The whole page as a string; all text from data is escaped by the template engine."""
     tables = evidence_tables(analysis)
+    errors = [result for result in analysis.all_results if result.error is not None]
     inline = {
         section: [(f, Markup(for_page(f.svg))) for f in figures if f.section == section]
         for section in SECTIONS
@@ -123,6 +137,9 @@ def render_page(analysis: Analysis, figures: Sequence[ReportFigure], pictures: P
         heat_notes=heat_notes(analysis),
         heat_key=heat_key(),
         models=_distinct_models(analysis),
+        listed=evenly(analysis.all_results, MOST_LISTED),
+        errors=evenly(errors, MOST_ERRORS),
+        errors_in_all=len(errors),
         environments=list(Counter(r.environment for r in analysis.all_results).items()),
     )
 

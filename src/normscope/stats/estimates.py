@@ -10,6 +10,7 @@ from scipy.stats import t as student_t
 
 CONFIDENCE = 0.95
 RESAMPLES = 10_000
+AT_ONCE = 2**22  # values drawn: 32 MB; the same are drawn whatever it is
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ def bca_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Est
         confidence_level=confidence,
         n_resamples=RESAMPLES,
         method="BCa",
+        batch=max(1, AT_ONCE // plain.n),
         rng=np.random.default_rng(0),
     ).confidence_interval
     return Estimate(plain.n, plain.mean, plain.sd, float(found.low), float(found.high))

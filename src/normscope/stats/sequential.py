@@ -63,8 +63,14 @@ def log_e_value_of_signs(differences: Sequence[float]) -> float:
     against 1/2. With a pluses and b minuses, E = 2^(a+b) B(a+1, b+1). Source: Robbins 1970, doi
     10.1214/aoms/1177696786.
     """
-    plus, minus = (int(np.sum(np.sign(differences) == sign)) for sign in (1, -1))
-    return float((plus + minus) * math.log(2) + betaln(plus + 1, minus + 1))
+    return float(_log_e_values_of_signs(differences)[-1]) if len(differences) else 0.0
+
+
+def _log_e_values_of_signs(differences: Sequence[float]) -> np.ndarray:
+    """The same after each of the differences: shape (n,), as given."""
+    signs = np.sign(differences)
+    plus, minus = np.cumsum(signs == 1), np.cumsum(signs == -1)
+    return (plus + minus) * math.log(2) + betaln(plus + 1, minus + 1)
 
 
 def anytime_p_value(differences: Sequence[float], by_sign: bool = False) -> float:
@@ -75,8 +81,7 @@ def anytime_p_value(differences: Sequence[float], by_sign: bool = False) -> floa
     do not count, because the t e-process cannot judge without a spread.
     """
     if by_sign:
-        looks = range(1, len(differences) + 1)
-        logs = [log_e_value_of_signs(differences[:n]) for n in looks]
+        logs = _log_e_values_of_signs(differences)
     else:
         logs = log_e_values(differences)[_equal_at_first(differences) :]
     return float(min(1.0, math.exp(-max(logs)))) if len(logs) else 1.0
@@ -88,12 +93,11 @@ def direction_of_evidence(differences: Sequence[float], by_sign: bool = False) -
     It is 0 if all differences together do not point the same way, because the looks then contradict
     each other. `by_sign` has the same meaning as in `anytime_p_value`.
     """
-    log_e = log_e_value_of_signs if by_sign else log_e_value
+    logs = _log_e_values_of_signs(differences) if by_sign else log_e_values(differences)
     first = 0 if by_sign else _equal_at_first(differences)
-    looks = range(first + 1, len(differences) + 1)
-    if not looks:
+    if first >= len(differences):
         return 0
-    most = max(looks, key=lambda n: log_e(differences[:n]))
+    most = first + int(np.argmax(logs[first:])) + 1
 
     def sign(values: Sequence[float]) -> int:
         return int(np.sign(np.sum(np.sign(values) if by_sign else values)))

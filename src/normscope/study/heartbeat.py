@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
+from itertools import islice
 from threading import Event, Lock, Thread
 
 from normscope.errors import RunError
@@ -17,6 +18,7 @@ from normscope.store.folder import ProcessFolder
 from normscope.store.progress import write_progress
 
 EVERY_S = 2.0
+TOLD = 100  # trials that run: those that began first
 
 
 @contextmanager
@@ -46,7 +48,8 @@ def heartbeat(
     finally:
         over.set()
         thread.join()
-        _write(process, seen.progress().model_copy(update={"state": state, "running": ()}))
+        ended = {"state": state, "running": (), "running_more": 0}
+        _write(process, seen.progress().model_copy(update=ended))
 
 
 def _write(process: ProcessFolder, progress: Progress) -> None:
@@ -76,7 +79,8 @@ class _Seen(Observer):
             return self.values.model_copy(
                 update={
                     "updated": today(),
-                    "running": tuple(self.running.values()),
+                    "running": tuple(islice(self.running.values(), TOLD)),
+                    "running_more": max(0, len(self.running) - TOLD),
                     "seconds_left": self.clock.seconds_left(),
                 }
             )

@@ -2,7 +2,8 @@
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
 from normscope.analysis.answers import standing
 from normscope.analysis.contrasts import candidates, verdicts_on
@@ -193,31 +194,51 @@ def standing_verdicts(store: Store, design: Design, results: Sequence[Result]) -
     return list(verdicts_on(store.experiment, trials, rules, chance).values())
 
 
+WITHOUT_ARRAYS = {"predictions": None, "weights": None, "probes": None}
+
+
 class Watch:
     """Tells the observer how the verdicts stand whenever a block is complete."""
 
     def __init__(self, store: Store, design: Design, observer: Observer):
         self.store, self.design, self.observer = store, design, observer
-        self.results = results_stored(store)
-        self.told = complete_seeds(store.experiment, self.results)
+        self.results = {result.trial.id: result for result in results_stored(store)}
+        self.outcomes = _outcomes(self.results.values())
+        self.told = _complete(store.experiment, self.outcomes)
 
     def added(self, result: Result) -> None:
         if not self.design.until_decided or result.trial.validation:
             return
-        others = [each for each in self.results if each.trial.id != result.trial.id]
-        self.results = [*others, result]  # in the place of a try that failed
-        complete = complete_seeds(self.store.experiment, self.results)
+        before = self.results.get(result.trial.id)
+        if before is not None and _is_outcome(before):  # another process had stored it
+            self.outcomes[result.trial.seed] -= 1
+        self.results[result.trial.id] = result.model_copy(update=WITHOUT_ARRAYS)
+        self.outcomes[result.trial.seed] += _is_outcome(result)
+        complete = _complete(self.store.experiment, self.outcomes)
         if complete > self.told:
             self.told = complete
-            verdicts = standing_verdicts(self.store, self.design, self.results)
+            verdicts = standing_verdicts(self.store, self.design, [*self.results.values()])
             several = len(self.store.experiment.batch_sizes) > 1
             self.observer.block_ended(complete, [standing(v, several) for v in verdicts])
 
 
 def complete_seeds(experiment: Experiment, results: Sequence[Result]) -> int:
     """How many seeds have an outcome of every trial."""
-    seeds = [result.trial.seed for result in results if result.status != "failed"]
-    return sum(seeds.count(seed) >= trials_per_seed(experiment) for seed in set(seeds))
+    return _complete(experiment, _outcomes(results))
+
+
+def _outcomes(results: Iterable[Result]) -> Counter[int]:
+    """How many trials of each seed have an outcome."""
+    return Counter(result.trial.seed for result in results if _is_outcome(result))
+
+
+def _is_outcome(result: Result) -> bool:
+    return result.status != "failed"
+
+
+def _complete(experiment: Experiment, outcomes: Mapping[int, int]) -> int:
+    whole = trials_per_seed(experiment)
+    return sum(count >= whole for count in outcomes.values())
 
 
 def trials_per_seed(experiment: Experiment) -> int:

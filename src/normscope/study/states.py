@@ -29,4 +29,4 @@ class States:
         """A result is stored."""
         if result.status != "failed":
             self._ended.add(result.trial.id)
-        discard_ended(self.folder, self._ended)
+            discard_ended(self.folder, self._ended, result.trial.id)

@@ -183,9 +183,14 @@ def keeping_nothing() -> Keeper:
     return Keeper(None, math.inf, {})
 
 
-def discard_ended(folder: Path, ended: Container[str]) -> None:
-    """Remove the files of which all trials have `ended`, by id; and the folder, if it is empty."""
-    for path in folder.glob(f"[!.]*{ENDING}"):
+def discard_ended(folder: Path, ended: Container[str], last: str = "") -> None:
+    """Remove the files of which all trials have `ended`, by id; and the folder, if it is empty.
+
+    If all but the `last` of them had ended before, its own file and those of fleets are all that
+    there is to look at, however many trials are in training.
+    """
+    own = [folder / f"{last}{ENDING}"] if last else []
+    for path in [*own, *folder.glob(f"{FLEET if last else '[!.]'}*{ENDING}")]:
         if all(each in ended for each in _ids_in(path)):
             with suppress(OSError):  # it is another user's, or no file; whoever reads it says so
                 path.unlink()

@@ -20,8 +20,9 @@ from normscope.report.plots.style import (
     set_rows,
     styled,
 )
-from normscope.words import number
+from normscope.words import chosen_of, evenly, number
 
+MOST_DOTS = 300  # of a norm, in its row
 MAX_JOINED = 60  # more trials than that are not joined by seed: the lines would hide the dots
 
 
@@ -43,11 +44,19 @@ def final_accuracy_figures(analysis: Analysis) -> list[ReportFigure]:
     rows = final_accuracy_data(analysis)
     if not any(row.values for row in rows):
         return []
-    caption = "One dot per seed, the mean as a bar."
+    caption = f"One dot per seed, the mean as a bar.{drawn_of(rows)}"
     if seeds_joined(rows):
         caption += " A thin line joins the trials of one seed."
     drawing = draw_dots(rows, "Test accuracy after the last epoch", "Test accuracy (%)")
     return [ReportFigure("final_accuracy", drawing, f"Final test accuracy: {_told(rows)}", caption)]
+
+
+def drawn_of(rows: Sequence[Row]) -> str:
+    """The sentence that says which seeds are drawn, where a norm has more than `MOST_DOTS`."""
+    most = max(len(row.values) for row in rows)
+    if most <= MOST_DOTS:
+        return ""
+    return f" Drawn for each norm: {chosen_of(MOST_DOTS, most, 'seed')}; the mean is that of all."
 
 
 def epochs_to_level_figures(analysis: Analysis) -> list[ReportFigure]:
@@ -59,6 +68,7 @@ def epochs_to_level_figures(analysis: Analysis) -> list[ReportFigure]:
     drawing = draw_dots(rows, title, "Epochs", never_after=float(epochs))
     alt = f"Epochs to {level}: {_told(rows)}"
     caption = f"Interpolated between evaluations. Further left means that {level} came earlier."
+    caption += drawn_of(rows)
     return [ReportFigure("epochs_to_level", drawing, alt, caption)]
 
 
@@ -150,10 +160,11 @@ def _add_edge(axes: Axes, never_after: float | None, rows: Sequence[Row]) -> flo
 
 def _places(row: Row, height: float, edge: float) -> dict[int, tuple[float, float]]:
     """Where the dot of each seed goes: seeds are a little apart, so that equal values show."""
-    offsets = np.linspace(-0.16, 0.16, len(row.values)) if len(row.values) > 1 else [0.0]
+    shown = evenly(sorted(row.values.items()), MOST_DOTS)
+    offsets = np.linspace(-0.16, 0.16, len(shown)) if len(shown) > 1 else [0.0] * len(shown)
     return {
         seed: (edge if value is None else value, height + offset)
-        for (seed, value), offset in zip(sorted(row.values.items()), offsets, strict=False)
+        for (seed, value), offset in zip(shown, offsets, strict=True)
     }
 
 
@@ -169,7 +180,9 @@ def _draw_row(
     axes: Axes, row: Row, height: float, places: dict[int, tuple[float, float]], style: NormStyle
 ) -> None:
     for reached in (True, False):
-        dots = [places[seed] for seed, v in row.values.items() if (v is not None) == reached]
+        dots = [
+            place for seed, place in places.items() if (row.values[seed] is not None) == reached
+        ]
         if dots:
             axes.plot(
                 *zip(*dots, strict=True),
