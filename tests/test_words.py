@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from normscope.words import visible, what_went_wrong
+from normscope.words import chosen_of, evenly, visible, what_went_wrong
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,14 @@ def test_the_line_of_an_error_does_not_act():
 )  # fmt: skip
 def test_an_error_in_one_line(error, line):
     assert what_went_wrong(error) == line
+
+
+def test_what_is_chosen_evenly_has_both_ends_and_each_once():
+    assert evenly([1, 2, 3], 3) == [1, 2, 3]
+    assert evenly(range(101), 5) == [0, 25, 50, 75, 100]
+    assert len(set(evenly(range(61), 60))) == 60
+
+
+def test_what_is_chosen_is_told_of_all():
+    assert chosen_of(3, 3, "seed") == "3 seeds"
+    assert chosen_of(60, 2000, "seed") == "60 of 2,000 seeds, chosen evenly"

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from normscope.experiment.plan import plan
 from normscope.observers import OBSERVERS, LiveBars, Observer, PlainLines, observer_for
+from normscope.observers.bars import MOST_BARS
 from normscope.observers.progress import Clock
 from normscope.words import duration
 
@@ -353,3 +354,28 @@ def test_what_would_act_on_a_terminal_is_shown(name, results):
     assert "\x1b]" not in stream.getvalue()
     assert "x[/b]\x1b" not in stream.getvalue()
     assert "\x07" not in stream.getvalue()
+
+
+def test_of_very_many_trials_some_have_bars_and_the_others_get_theirs_as_these_end():
+    bars = LiveBars(Console(file=io.StringIO()))
+    results = make_results_of(MOST_BARS + 30)
+    bars.started([result.trial for result in results], 0, "")
+    with closing(bars):
+        for result in results:
+            bars.trial_started(result.trial)
+        assert len(bars.bars.tasks) == MOST_BARS + 1  # and the one of all
+        last = results[-1]
+        bars.epoch_ended(last.trial, last.history[0])
+        bars.trial_retried(last.trial, "it was lost")
+        assert last.trial.id not in bars.running
+        bars.trial_ended(results[0])
+        bars.epoch_ended(last.trial, last.history[0])
+        assert last.trial.id in bars.running
+        for result in results[1:]:
+            bars.trial_ended(result)
+        assert len(bars.bars.tasks) == 1
+
+
+def make_results_of(count):
+    experiment = make_experiment(norms=("bn",), seeds=count, epochs=2)
+    return [make_result(experiment, trial, make_labels(10)) for trial in plan(experiment)]

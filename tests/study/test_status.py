@@ -19,7 +19,7 @@ from normscope.experiment.plan import plan
 from normscope.experiment.progress import Progress, Running
 from normscope.experiment.tuning import tuning_plan
 from normscope.observers import Observer
-from normscope.store import Store
+from normscope.store import Store, records
 from normscope.store.folder import ExperimentFolder
 from normscope.store.progress import read_progress, write_progress
 from normscope.study.heartbeat import heartbeat, today
@@ -248,3 +248,14 @@ def test_a_real_training_is_seen_from_beside_it_and_missed_when_it_is_killed(
     assert [each["process"] for each in found["processes"]] == [training.pid]
     watched = process("status", "e", "--watch").stdout  # and it does not wait for ever
     assert "e: stopped, " in watched
+
+
+def test_verdicts_take_no_predictions(store, monkeypatch):
+    """They would be those of all trials, to be read anew every two seconds."""
+    experiment = store.experiment.with_seeds(4)
+    request = store.requests[0].model_copy(update={"seeds": 4, "results_before": 5})
+    store.ask(experiment, request)
+    monkeypatch.setattr(records, "read_predictions", None)
+    (found,) = status(store.folder)
+    assert found.sequential
+    assert len(found.verdicts) == len(experiment.norms) - 1

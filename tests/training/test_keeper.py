@@ -282,6 +282,18 @@ def test_states_go_when_all_their_trials_have_ended(keeping):
     discard_ended(keeping.folder, set())  # where nothing is kept
 
 
+def test_the_last_that_ended_is_looked_at_alone_besides_fleets(keeping):
+    """A folder may hold the states of thousands that train, and one of them ends every moment."""
+    one, two, three, four = (trial("gn", seed) for seed in range(4))
+    alone, other = kept(keeping, trials=[one]), kept(keeping, trials=[two])
+    kept(keeping, trials=[three, four])
+    discard_ended(keeping.folder, {one.id, two.id, three.id}, one.id)
+    assert not alone.exists()
+    assert other.exists()  # it ended before, and was discarded then
+    discard_ended(keeping.folder, {one.id, two.id, three.id, four.id}, four.id)
+    assert [*keeping.folder.iterdir()] == [other]
+
+
 def test_a_fleets_state_that_cannot_be_read_stays(keeping):
     fleet = kept(keeping, trials=[trial("gn", seed) for seed in range(2)])
     fleet.write_bytes(b"\xff" * 100)
