@@ -20,11 +20,11 @@ def prepare_streams() -> None:
     """
     codecs.register_error("normscope.plain", _plain)
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            null = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open to the end
-            setattr(sys, name, null)
         stream = getattr(sys, name)
-        if isinstance(stream, io.TextIOWrapper):
+        if stream is None:
+            null = open(os.devnull, "w", encoding="utf-8", errors="normscope.plain")  # noqa: SIM115
+            setattr(sys, name, null)  # open to the end
+        elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="normscope.plain")
             if isinstance(getattr(stream.buffer, "raw", stream.buffer), io.FileIO):
                 setattr(sys, name, _refusing_in_words(stream, name))
