@@ -184,6 +184,7 @@ def drive(folder: Path, workers: int, stored: int) -> dict:
     from normscope.store import Store
     from normscope.study.heartbeat import heartbeat
     from normscope.study.rounds import Watch as Standing
+    from normscope.study.sharing import Sharing
     from normscope.study.states import States
 
     experiment, labels = experiment_of(max(workers, 50) + stored), make_labels(128)
@@ -201,12 +202,17 @@ def drive(folder: Path, workers: int, stored: int) -> dict:
     with (
         patch("normscope.executors.ray._Tasks", lambda *_: tasks),
         patch("normscope.executors.ray.connected", lambda _: nullcontext()),
-        heartbeat(store.folder, PlainLines(io.StringIO())) as observer,
+        store.claims() as claims,
+        heartbeat(claims.own, PlainLines(io.StringIO())) as observer,
     ):
         observer.started(trials, 0, "")
+        sharing = Sharing(store, claims, trials, observer, standing.added)
         started, worked = time.perf_counter(), time.process_time()
-        for number, result in enumerate(executor.run(tasks, trials, observer), start=1):
+        for number, result in enumerate(
+            executor.run(tasks, trials, observer, sharing.take), start=1
+        ):
             store.add(result)
+            sharing.stored(result)
             states.added(result)
             observer.trial_ended(result)
             standing.added(result)

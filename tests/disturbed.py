@@ -4,6 +4,7 @@ import re
 
 import pandas as pd
 
+from normscope.seals import open_text
 from normscope.store import Store
 from normscope.study.doctor import examine
 
@@ -28,9 +29,11 @@ def outcome(folder):
     """
     found = {
         path.relative_to(folder).as_posix(): path.read_bytes()
-        for kind in ("*.npy", "dataset.json", "models.json", "pictures/*", "trials/*/[!r]*")
+        for kind in ("*.npy", "pictures/*", "trials/*/[!r]*")
         for path in folder.glob(kind)
     }
+    for name in ("dataset.json", "models.json"):  # whose seals tell when it was asked for
+        found[name], _ = open_text((folder / name).read_bytes())
     for name, clocks in CLOCKS.items():
         table = pd.read_csv(folder / name, dtype=str).drop(columns=clocks)
         found[name] = table.to_csv(index=False).encode()

@@ -25,9 +25,11 @@ from normscope.experiment import (
     Request,
     Series,
 )
+from normscope.experiment.plan import plan
 from normscope.observers import Observer
 from normscope.report import figures
 from normscope.store import Store
+from normscope.store.folder import ExperimentFolder
 from normscope.store.progress import read_progress
 from normscope.study.comparison import Comparison
 from normscope.study.doctor import examine
@@ -60,6 +62,12 @@ def create(folder):
 def lock(folder):
     with Store.lock(folder):
         pass
+
+
+def claims(folder):
+    store = Store(folder)
+    with store.claims() as claims:
+        claims.take(plan(store.experiment))
 
 
 def header(folder):
@@ -116,7 +124,7 @@ def report(folder):
     Comparison.read(folder).report()
 
 
-WRITERS = (create, lock, header, description, record, record_of_what_failed, probes, costs,
+WRITERS = (create, lock, claims, header, description, record, record_of_what_failed, probes, costs,
            pictures, heat_maps, sources, report)  # fmt: skip
 
 
@@ -168,7 +176,7 @@ def test_every_writer_of_a_folder(write, limit, begun, disk, tmp_path, one_figur
         assert contents(folder) == after
         shutil.rmtree(folder)
         room += 1
-    assert room > 1 or write is lock  # whose file is empty
+    assert room > 1 or write in (lock, claims)  # whose files are empty
 
 
 # -- what an experiment is worth more than ---------------------------------------------------------
@@ -177,15 +185,16 @@ def test_every_writer_of_a_folder(write, limit, begun, disk, tmp_path, one_figur
 def test_a_sign_of_life(disk):
     """It is whole, or that of before; a training goes on without it."""
     folder = disk / "e"
+    process = ExperimentFolder(folder).process("1-a")
     for room in range(3):
-        folder.mkdir()
-        with heartbeat(folder, Observer()):
-            first = read_progress(folder)
-            with with_room(disk, room), heartbeat(folder, Observer()):
-                assert read_progress(folder) is not None
-        last = read_progress(folder)
+        process.path.mkdir(parents=True)
+        with heartbeat(process, Observer()):
+            (first,) = read_progress(folder)
+            with with_room(disk, room), heartbeat(process, Observer()):
+                assert len(read_progress(folder)) == 1
+        (last,) = read_progress(folder)
         assert (first.state, last.state) == ("training", "ended")
-        assert [path.name for path in folder.iterdir()] == ["progress.json"]
+        assert [path.name for path in process.path.iterdir()] == ["progress.json"]
         shutil.rmtree(folder)
 
 
