@@ -209,7 +209,7 @@ def drive(folder: Path, workers: int, stored: int) -> dict:
         sharing = Sharing(store, claims, trials, observer, standing.added)
         started, worked = time.perf_counter(), time.process_time()
         for number, result in enumerate(
-            executor.run(tasks, trials, observer, sharing.take), start=1
+            executor.run(no_work, trials, observer, sharing.take), start=1
         ):
             store.add(result)
             sharing.stored(result)
@@ -224,6 +224,11 @@ def drive(folder: Path, workers: int, stored: int) -> dict:
             "messages": tasks.told,
             "trials": stored,
         }
+
+
+def no_work(trials: Any, *, on_epoch: Any) -> list[Any]:
+    """What the made-up tasks do not do."""
+    raise NotImplementedError
 
 
 class MadeUpTasks:

@@ -186,12 +186,10 @@ def _reason_to_stop(store: Store, design: Design) -> str | None:
 
 def standing_verdicts(store: Store, design: Design, results: Sequence[Result]) -> list[Verdict]:
     """The verdicts that the results allow by now."""
-    trials, chance = (
-        [summarize_accuracy(result) for result in results],
-        store.facts().chance_percent,
-    )
+    chance_percent = store.facts().chance_percent
+    trials = [summarize_accuracy(result) for result in results]
     rules = Rules(True, design.alpha, design.margin_points)
-    return list(verdicts_on(store.experiment, trials, rules, chance).values())
+    return list(verdicts_on(store.experiment, trials, rules, chance_percent).values())
 
 
 WITHOUT_ARRAYS = {"predictions": None, "weights": None, "probes": None}
