@@ -53,15 +53,24 @@ def test_every_published_folder_is_named():
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_published_folder_gives_the_accuracies_that_it_gave(name):
     """By its trials.csv, where one was kept; by hand from the predictions in all of them."""
-    results = results_stored(Store(RESULTS / name))
-    found = {r.trial.id: r.history[-1].test_accuracy_percent for r in results if r.predictions}
+    store = Store(RESULTS / name)
+    results = results_stored(store)
+    right = {
+        result.trial.id: 100 * float((predictions.classes == store.test_labels()).mean())
+        for result, predictions in zip(results, store.predictions(results), strict=True)
+        if predictions
+    }
+    found = {
+        r.trial.id: r.history[-1].test_accuracy_percent for r in results if r.trial.id in right
+    }
+    assert found == pytest.approx(right)
     count, mean = PUBLISHED[name]
     assert len(found) == count
     assert np.mean([*found.values()]) == pytest.approx(mean, abs=1e-4)
     table = RESULTS / name / "trials.csv"
     if table.exists():
-        told = pd.read_csv(table).set_index("trial")["test_accuracy_percent"]
-        finished = told.dropna().to_dict()  # of one that collapsed it tells no accuracy
+        listed = pd.read_csv(table).set_index("trial")["test_accuracy_percent"]
+        finished = listed.dropna().to_dict()  # of one that collapsed it tells no accuracy
         assert {trial_id: found[trial_id] for trial_id in finished} == pytest.approx(finished)
 
 

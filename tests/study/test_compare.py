@@ -193,7 +193,8 @@ def test_a_norm_that_collapses_is_told_so_from_training_to_report(tmp_path, monk
     record = json.loads(next(tmp_path.glob("trials/silence-*/record.json")).read_text())
     assert (record["status"], len(record["history"])) == ("collapsed", 13)
     assert record["error"] in capsys.readouterr().out
-    assert comparison.analysis.results[0].predictions is not None
+    (stored,) = Store(tmp_path).results([comparison.analysis.results[0].trial])
+    assert stored.predictions is not None
     assert str(comparison.analysis.answers[0]).startswith("silence collapsed in 1 of 1 seed")
     page = comparison.page.read_text(encoding="utf-8")
     assert f"{record['error']}</summary>" in page

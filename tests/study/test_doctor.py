@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pytest
 
+from normscope.experiment.plan import plan
 from normscope.observers import PlainLines
+from normscope.store import Store
 from normscope.study.compare import compare
 from normscope.study.comparison import Comparison
 from normscope.study.doctor import examine
@@ -22,9 +24,10 @@ def folder(normscope, tmp_path, undrawn):
 
 def outcomes(folder):
     """What the trials left, but for the times, which differ whenever one is run again."""
+    store = Store(folder)
     return [
         (r.trial.id, r.predictions.logits.tolist(), [e.test_loss_nats for e in r.history])
-        for r in Comparison.read(folder).analysis.results
+        for r in store.results(plan(store.experiment))
     ]
 
 
