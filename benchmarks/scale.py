@@ -202,7 +202,7 @@ def drive(folder: Path, workers: int, stored: int) -> dict:
     with (
         patch("normscope.executors.ray._Tasks", lambda *_: tasks),
         patch("normscope.executors.ray.connected", lambda _: nullcontext()),
-        store.claims() as claims,
+        Store.claims(store.folder) as claims,
         heartbeat(claims.own, PlainLines(io.StringIO())) as observer,
     ):
         observer.started(trials, 0, "")

@@ -66,7 +66,7 @@ def lock(folder):
 
 def claims(folder):
     store = Store(folder)
-    with store.claims() as claims:
+    with Store.claims(store.folder) as claims:
         claims.take(plan(store.experiment))
 
 

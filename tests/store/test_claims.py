@@ -20,7 +20,7 @@ def store(tmp_path):
 def take_and_wait(folder, number, told):
     """In a process of its own: take so many trials, say so, and live on."""
     store = Store(Path(folder))
-    with store.claims() as claims:
+    with Store.claims(store.folder) as claims:
         claims.take(plan(store.experiment)[:number])
         told.put(None)
         signal.pause()
@@ -41,7 +41,7 @@ def another(store):
 
 def test_what_a_process_has_no_other_takes_until_it_has_ended(store, another):
     trials = plan(store.experiment)
-    with store.claims() as claims:
+    with Store.claims(store.folder) as claims:
         assert not claims.alone()
         assert claims.free(trials) == trials[2:]
         assert claims.take(trials[1:3]) == [trials[2]]
@@ -55,7 +55,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next(store, another):
     another.kill()
     another.join()
     (gone,) = (store.folder / "processes").iterdir()
-    with store.claims() as claims:
+    with Store.claims(store.folder) as claims:
         assert list((store.folder / "processes").iterdir()) == [claims.own.path]
     assert not gone.exists()
     assert list((store.folder / "processes").iterdir()) == []
@@ -63,7 +63,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next(store, another):
 
 def test_trials_are_taken_until_they_are_left(store):
     trials = plan(store.experiment)
-    with store.claims() as one, store.claims() as other:
+    with Store.claims(store.folder) as one, Store.claims(store.folder) as other:
         assert one.take(trials[:2]) == trials[:2]
         assert one.take(trials[:2]) == trials[:2]  # they are its own
         assert other.free(trials) == trials[2:]
@@ -75,12 +75,12 @@ def test_trials_are_taken_until_they_are_left(store):
 def test_a_process_without_its_folder_goes_on(store):
     """Where locks do nothing another one takes it for dead, and removes its folder."""
     trials = plan(store.experiment)
-    with store.claims() as claims:
+    with Store.claims(store.folder) as claims:
         claims.take(trials)
         for path in (claims.own.taken, *claims.own.taken.iterdir()):
             assert path.exists()
         claims.lock.release()
-        with store.claims():
+        with Store.claims(store.folder):
             assert not claims.own.path.exists()
         claims.leave(trials[:1])
         assert claims.take(trials) == trials
@@ -90,7 +90,7 @@ def test_a_disk_that_takes_no_claim_is_named(store, monkeypatch):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    with store.claims() as claims:
+    with Store.claims(store.folder) as claims:
         monkeypatch.setattr(Path, "touch", full)
         with pytest.raises(RunError, match=r"cannot write .*No space left on device.*make room"):
             claims.take(plan(store.experiment))

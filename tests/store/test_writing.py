@@ -15,7 +15,8 @@ from normscope import files
 from normscope.errors import RunError
 from normscope.experiment import Request
 from normscope.experiment.plan import plan
-from normscope.store import Store
+from normscope.files import Broken
+from normscope.store import Store, records
 from normscope.study.doctor import examine
 
 LABELS = make_labels(IMAGES)
@@ -203,6 +204,58 @@ def test_an_extension_that_another_process_made_is_not_lost(store):
     assert newest.requests == store.requests
     newest.extend(3)  # nobody has changed it since it was read
     assert Store(store.folder).experiment.seeds == 3
+
+
+def test_seeds_of_others_are_planned_by_their_numbers(store):
+    """One is at seeds 0 to 5 when another asks for 3, 7 and 9; then it goes on to eight or more."""
+    store.extend(6)
+    other = Store(store.folder)
+    named = other.experiment.model_copy(update={"seeds": 3, "own_seeds": (3, 7, 9)})
+    wider = other.experiment.extended_by(named)
+    other.ask(wider, Request(date="2026-02-01", command="y", norms=wider.norms, seeds=3))
+    store.extend(8)
+    assert store.experiment.seed_numbers == (0, 1, 2, 3, 4, 5, 7, 9)
+    assert Store(store.folder).experiment.seed_numbers == store.experiment.seed_numbers
+    other.extend(10)
+    newest = Store(store.folder).experiment
+    assert (
+        {*store.experiment.seed_numbers}
+        < {*newest.seed_numbers}
+        == {*other.experiment.seed_numbers}
+    )
+
+
+def test_a_failed_try_that_another_process_replaced_and_probes_it_took_are_news(store):
+    other, (result, lost, *_) = Store(store.folder), make_trials(store.experiment)
+    store.add(failed(lost, "it raised").model_copy(update={"weights": None, "probes": None}))
+    store.add(result.model_copy(update={"probes": None}))
+    assert store.newest() is store
+    other.add(lost)
+    (newest,) = [each for each in store.newest().records() if each.trial == lost.trial]
+    assert newest.status == "finished"
+    seen = Store(store.folder)
+    assert seen.newest() is seen or seen.records()
+    assert seen.newest() is seen
+    other.keep_probes(result.trial, result.probes)
+    assert seen.newest() is not seen
+
+
+def test_a_trial_that_was_replaced_while_it_was_read_is_not_set_aside(store, monkeypatch):
+    result = make_trials(store.experiment)[0]
+    store.add(result)
+    reading, usual = Store(store.folder), records.read_record
+    calls = []
+
+    def once_broken(*arguments):
+        calls.append(arguments)
+        if len(calls) == 1:
+            raise Broken("predictions.npz is no file of this trial")
+        return usual(*arguments)
+
+    monkeypatch.setattr(records, "read_record", once_broken)
+    facts = store.facts()
+    assert reading.set_damaged_aside(facts, LABELS) == []
+    assert [each.trial for each in reading.records()] == [result.trial]
 
 
 def test_what_was_asked_for_meanwhile_is_not_overwritten(store):

@@ -220,6 +220,16 @@ def test_seeds_that_another_process_may_train_stay_planned(tmp_path):
         assert store.experiment.seeds == seeds
 
 
+def test_seeds_that_another_process_has_stored_meanwhile_stay_planned(tmp_path):
+    store = opened(tmp_path, seeds=8)
+    assert store.records() == []
+    other = Store(tmp_path)
+    for result in made_up(other.experiment, 2.0)[:16]:
+        other.add(result)
+    next(rounds(store, UNTIL, None, 2, Observer()), None)
+    assert store.experiment.seeds == Store(tmp_path).experiment.seeds == 8
+
+
 def test_more_seeds_than_the_most_allowed_may_be_stored(tmp_path):
     store = opened(tmp_path, design=Design(), seeds=9)
     for result in made_up(store.experiment, 0.5, 5.0):

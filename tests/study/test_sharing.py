@@ -56,7 +56,7 @@ def two(store, todo):
     """Two processes' views of a round, within their claims, and what each noticed of the other."""
     stores = [store, Store(store.folder)]
     assert [each.records() for each in stores] == [[], []]
-    claims = [each.claims() for each in stores]
+    claims = [Store.claims(each.folder) for each in stores]
     found = [[], []]
     observers = [Noting(), Noting()]
     sides = [

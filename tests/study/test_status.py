@@ -106,13 +106,16 @@ def test_it_is_said_on_a_terminal(store, normscope):
 
 def test_several_processes_share_what_is_left(store, normscope):
     for number, seconds in enumerate((300.0, 150.0, None)):
-        said = progress(process=1, todo=2, seconds_left=seconds)
+        trial = Running(trial="x", name="gn seed 2", epoch=1, epochs=3)
+        said = progress(process=1, todo=2, running=(trial,), seconds_left=seconds)
         write_progress(process_of(store, f"1-{number}"), said)
     assert status(store.folder)[0].seconds_left is None
+    idle = progress(process=1, todo=2, seconds_left=0.0)  # it reports, or waits for others
+    write_progress(process_of(store, "1-3"), idle)
     shutil.rmtree(process_of(store, "1-2").path)
     assert status(store.folder)[0].seconds_left == pytest.approx(100.0)
     said = " ".join(normscope("status", store.folder).stdout.split())
-    assert "training, 4 of 6 trials ended, 1 failed, 2 processes, 2 min left" in said
+    assert "training, 4 of 6 trials ended, 1 failed, 3 processes, 2 min left" in said
 
 
 def test_once_nothing_runs_it_says_how_to_go_on(store, normscope):

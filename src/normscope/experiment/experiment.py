@@ -216,6 +216,11 @@ class Experiment(Frozen):
         others = (seed for seed in itertools.count() if seed not in known)
         return self._with_seed_numbers((*known, *itertools.islice(others, count))[:count])
 
+    def with_seeds_of(self, other: "Experiment") -> "Experiment":
+        """With the seeds of another experiment, and behind them those of its own that it lacks."""
+        mine = [seed for seed in self.seed_numbers if seed not in other.seed_numbers]
+        return self._with_seed_numbers((*other.seed_numbers, *mine))
+
     def _with_seed_numbers(self, seeds: Sequence[int]) -> "Experiment":
         usual = tuple(seeds) == tuple(range(len(seeds)))
         own = () if usual else tuple(seeds)

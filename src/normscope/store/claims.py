@@ -1,14 +1,19 @@
 """Which trials each process has taken, where several train into one folder."""
 
+import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Sequence
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, lock_descriptor
 
 from normscope.experiment import Trial
-from normscope.files import discard, disk_errors, entries, is_there, make_folder
+from normscope.files import disk_errors, entries, is_there, make_folder
 from normscope.store.folder import ExperimentFolder, ProcessFolder
+
+# Where no file can be locked, nobody is known to live.
+UNLOCKABLE = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 class Claims:
@@ -30,20 +35,19 @@ class Claims:
 
     def __enter__(self) -> "Claims":
         with disk_errors(self.own.path, self.advice):
-            for gone in [each for each in self._others() if not _lives(each)]:
-                discard(gone.path)
+            for gone in [each for each in self._others() if not self._lives(each)]:
+                shutil.rmtree(gone.path, ignore_errors=True)  # another may be about to, too
             make_folder(self.own.path)
             self.lock.acquire()
         return self
 
     def __exit__(self, *exception: object) -> None:
+        shutil.rmtree(self.own.path, ignore_errors=True)  # what is left of it is nobody's
         self.lock.release()
-        with disk_errors(self.own.path, self.advice):
-            discard(self.own.path)
 
     def alone(self) -> bool:
         """Whether no other process trains into the folder."""
-        return not any(_lives(each) for each in self._others())
+        return not any(self._lives(each) for each in self._others())
 
     def take(self, trials: Iterable[Trial]) -> list[Trial]:
         """Those of some trials that no other process has; they are this one's from now on."""
@@ -56,7 +60,7 @@ class Claims:
 
     def free(self, trials: Iterable[Trial]) -> list[Trial]:
         """Those of some trials that no other process has."""
-        others = [each for each in self._others() if _lives(each)]
+        others = [each for each in self._others() if self._lives(each)]
         return [t for t in trials if not any(is_there(each.claim(t.id)) for each in others)]
 
     def leave(self, trials: Iterable[Trial]) -> None:
@@ -69,13 +73,18 @@ class Claims:
         found = [self.files.process(entry.name) for entry in entries(self.files.processes)]
         return [each for each in found if each.path != self.own.path]
 
-
-def _lives(process: ProcessFolder) -> bool:
-    """Whether the process that made a folder still holds its lock."""
-    if not is_there(process.lock):
-        return False
-    try:
-        with FileLock(process.lock, timeout=0):
-            return False
-    except Timeout:
-        return True
+    def _lives(self, process: ProcessFolder) -> bool:
+        """Whether the process that made a folder still holds its lock."""
+        with disk_errors(process.lock, self.advice):
+            try:
+                file = os.open(process.lock, os.O_RDWR)
+            except FileNotFoundError:
+                return False
+            try:
+                return not lock_descriptor(file, blocking=False)
+            except OSError as error:
+                if error.errno in UNLOCKABLE:
+                    return False
+                raise
+            finally:
+                os.close(file)

@@ -97,14 +97,17 @@ class Store:
         """Plan that many seeds, in answer to a request that was recorded before.
 
         What another process has changed since the folder was read stays: its changes in the folder,
-        and if it plans more seeds by now, so does this store.
+        and the seeds that it plans by now are planned by this store, too.
         """
         with self.lock(self.folder):
-            newest = read_header(self.folder).header
+            newest, mine = read_header(self.folder).header, self.experiment
+            whole = mine = mine.with_seeds(seeds)
             if newest != self.header:
-                seeds = max(seeds, newest.experiment.seeds)
-            self._write_header(_with_seeds(newest, seeds))
-            self.kept = replace(self.kept, header=_with_seeds(self.header, seeds))
+                mine = self.experiment.with_seeds_of(newest.experiment)
+                mine = mine.with_seeds(max(seeds, mine.seeds))
+                whole = newest.experiment.with_seeds_of(mine)
+            self._write_header(_planning(newest, whole))
+            self.kept = replace(self.kept, header=_planning(self.header, mine))
 
     def _write_header(self, header: Header) -> None:
         """Write a header in the newest format; a folder without seals gets them."""
@@ -152,14 +155,14 @@ class Store:
         """Remove what killed processes left unfinished in a folder; its lock must be held."""
         clear_up(ExperimentFolder(folder), ADVICE)
 
-    def claims(self) -> Claims:
-        """The trials that this process takes for itself among those that train into the folder."""
-        return Claims(self.files, ADVICE)
+    @staticmethod
+    def claims(folder: Path) -> Claims:
+        """The trials that this process takes for itself among those that train into a folder."""
+        return Claims(ExperimentFolder(folder), ADVICE)
 
     def newest(self) -> "Store":
         """This store, or one read anew if other processes have changed the folder since."""
-        stored = {folder.path.name for folder in self.files.stored_trials()}
-        same = read_header(self.folder).header == self.header and self.trials.are(stored)
+        same = read_header(self.folder).header == self.header and self.trials.are_current()
         return self if same else Store(self.folder)
 
     @property
@@ -479,8 +482,8 @@ class FolderChanged(RunError):
         super().__init__(f"another normscope has just changed {folder}; run the same command again")
 
 
-def _with_seeds(header: Header, seeds: int) -> Header:
-    return header.model_copy(update={"experiment": header.experiment.with_seeds(seeds)})
+def _planning(header: Header, experiment: Experiment) -> Header:
+    return header.model_copy(update={"experiment": experiment})
 
 
 def _write_header(files: ExperimentFolder, kept: Kept) -> None:

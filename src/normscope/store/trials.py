@@ -105,7 +105,18 @@ class Trials:
                 self.checked(found[trial_id], truth)
             except Broken as error:
                 self._damage[trial_id] = str(error)
+        for trial_id in [*self._damage]:  # another process may just have put it in another's place
+            self._examine_again(trial_id, truth)
         return dict(self._damage)
+
+    def _examine_again(self, trial_id: str, truth: Truth | None) -> None:
+        try:
+            record = self._own_record(self.files.trial(trial_id))
+            self.checked(record, truth)
+        except Broken:
+            return
+        self._damage.pop(trial_id)
+        self._records()[trial_id] = record
 
     def _records(self) -> dict[str, Record]:
         if self._found is None:
@@ -118,9 +129,16 @@ class Trials:
                     self._damage[trial_id] = str(error)
         return self._found
 
-    def are(self, trial_ids: set[str]) -> bool:
-        """Whether these are all that were found, damaged ones among them."""
-        return trial_ids == {*self._records(), *self._damage}
+    def are_current(self) -> bool:
+        """Whether they are what the folder holds by now, probes included."""
+        found = self._records()
+        stored = {folder.path.name for folder in self.files.stored_trials()}
+        failed = [each for each in found if found[each].result.status == "failed"]
+        return (
+            stored == {*found, *self._damage}
+            and not self.look_again(failed)
+            and all(is_there(self.files.trial(e).probes) == found[e].probed for e in found)
+        )
 
     def look_again(self, trial_ids: Iterable[str]) -> list[Result]:
         """What is stored by now of trials that had no outcome when they were read, or had failed.

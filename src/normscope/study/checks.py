@@ -124,7 +124,8 @@ def checked_again(checked: Checked) -> Checked:
     Raises `UsageError` if the two do not go together.
     """
     folder, kept = checked.folder, kept_header(checked.folder)
-    merged = merge(folder, kept, checked.asked)
+    asked, _ = with_own_norms(checked.asked, folder, kept)
+    merged = merge(folder, kept, asked)
     check_design(merged, checked.design, checked.budget_s)
     check_folds(folder, kept, merged)
     own = own_names(merged)

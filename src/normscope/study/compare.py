@@ -100,7 +100,8 @@ def carry_out(checked: Checked, observer: Observer, command: str) -> Comparison:
             due = rounds(store, *limits, heard, claims.alone)
             run(store, claims, checked, dataset, heard, due)
         with reporting(folder, observer, store) as newest:
-            keep_costs(newest, checked, dataset, observer)
+            if claims.alone():  # beside another's training, times say nothing
+                keep_costs(newest, checked, dataset, observer)
             comparison = Comparison.of(newest)
             comparison.report()
     check_outcome(comparison)

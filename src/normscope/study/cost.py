@@ -78,7 +78,7 @@ def keep_costs(store: Store, checked: Checked, dataset: Dataset, observer: Obser
     recipe = _trials(experiment, experiment.norms)[0].recipe
     steps = recipe.epochs * recipe.steps_per_epoch(len(dataset.train_labels))
     ran = {result.trial.norm for result in results_stored(store) if result.status != "failed"}
-    norms = tuple(norm for norm in experiment.norms if norm in ran)
+    norms = tuple(norm for norm in checked.experiment.norms if norm in ran)
     known = store.costs()
     told = {each.norm for each in known.norms} if known else set()
     if steps < LEAST_STEPS or told.issuperset(norms):

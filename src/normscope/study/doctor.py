@@ -30,7 +30,14 @@ from normscope.study.stored import possible_ids
 State = Literal["damaged", "missing", "foreign", "left over", "unreadable"]
 
 # What a report writes, which it can write again.
-WRITTEN_AGAIN = {PAGE, "summary.md", "results.csv", "trials.csv", "figures"}
+WRITTEN_AGAIN = {
+    PAGE,
+    "summary.md",
+    "results.csv",
+    "trials.csv",
+    "figures",
+    "progress.json",
+}  # the last is of an earlier version
 
 AGAIN = "run the experiment again: it makes this file anew and keeps the trials"
 TRIAL_AGAIN = "run the experiment again: it sets the trial aside in damaged/ and repeats it alone"

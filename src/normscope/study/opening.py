@@ -60,10 +60,16 @@ def joined(folder: Path, opened: Callable[[], Store]) -> Iterator[tuple[Store, C
     """Open a folder, and be one of the processes that train into it until this is left."""
     with ExitStack() as until_left:
         with Store.lock(folder):
-            Store.clear_up(folder)
+            claims = until_left.enter_context(Store.claims(folder))
+            _clear_up(folder, claims)
             store = opened()
-            claims = until_left.enter_context(store.claims())
         yield store, claims
+
+
+def _clear_up(folder: Path, claims: Claims) -> None:
+    """Remove what is unfinished, unless another process may be about to finish it."""
+    if claims.alone():
+        Store.clear_up(folder)
 
 
 @contextmanager
@@ -79,7 +85,7 @@ def reporting(folder: Path, observer: Observer, store: Store | None = None) -> I
     with Store.report_lock(folder, waiting):
         if store is None:
             with Store.lock(folder):
-                Store.clear_up(folder)
+                _clear_up(folder, Store.claims(folder))
                 store = Store(folder)
         yield store.newest()
 

@@ -61,11 +61,12 @@ def retry(
             pictures_kept(store, dataset),
         ):
             run(store, claims, checked, dataset, heard, filter(None, of_search))
-        stored = {result.trial.id for result in store.records()}
-        if absent := sum(trial.id not in stored for trial in trials_planned(store)):
-            planned = counted(absent, "planned trial")
-            observer.noticed(f"{planned} never ran; the command that planned them runs them.")
         with reporting(folder, observer, store) as newest:
+            stored = {result.trial.id for result in newest.records()}
+            absent = sum(trial.id not in stored for trial in trials_planned(newest))
+            if absent and claims.alone():  # or another process is at them
+                planned = counted(absent, "planned trial")
+                observer.noticed(f"{planned} never ran; the command that planned them runs them.")
             comparison = Comparison.of(newest)
             comparison.report()
     check_outcome(comparison)

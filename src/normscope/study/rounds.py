@@ -56,7 +56,7 @@ def _rounds(
         # Seeds that were planned once and never run are not asked for now.
         with Store.lock(store.folder):
             planned = 0 if alone() else store.experiment.seeds
-            store.extend(max(first_seeds(store, design), planned))
+            store.extend(max(first_seeds(store.newest(), design), planned))
     if reason is None:
         reason = yield from _planned(store, budget, workers)
     if design.until_decided and reason is None:

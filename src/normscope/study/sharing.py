@@ -1,12 +1,16 @@
 """A round of trials that several processes share: what is for this one, and what others did."""
 
+import os
+import platform
 import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 from normscope.experiment import Result, Trial
 from normscope.observers import Observer
 from normscope.store import Store
 from normscope.store.claims import Claims
+from normscope.store.progress import read_progress
 from normscope.words import counted
 
 LOOK_EVERY_S = 1.0
@@ -58,8 +62,8 @@ class Sharing:
                 return free
             if self.open and not waiting:
                 waiting = True
-                trials = counted(len(self.open), "trial")
-                self.observer.noticed(f"Waiting for {trials} that another normscope trains.")
+                trials, who = counted(len(self.open), "trial"), _others(self.store.folder)
+                self.observer.noticed(f"Waiting for {trials} that another normscope trains{who}.")
             if self.open:
                 time.sleep(LOOK_EVERY_S)
         return []
@@ -71,3 +75,11 @@ class Sharing:
         for result in news:
             self.open.pop(result.trial.id, None)
             self.found(result)
+
+
+def _others(folder: Path) -> str:
+    """Which processes they are, as far as they say so."""
+    here = os.getpid(), platform.node()
+    named = [(each.process, each.host) for each in read_progress(folder)]
+    words = [f"process {process} on {host}" for process, host in named if (process, host) != here]
+    return f" ({', '.join(words)})" if words else ""

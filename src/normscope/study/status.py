@@ -64,8 +64,8 @@ class ExperimentStatus:
 
     @property
     def seconds_left(self) -> float | None:
-        """The time left of the round, if the processes share what is left; None if none can say."""
-        each = [process.seconds_left for process in self.processes]
+        """The time left of the round, if those that train share it; None if one cannot say."""
+        each = [process.seconds_left for process in self.processes if process.running]
         if None in each or not each:
             return None
         return 1 / sum(1 / max(seconds, 0.001) for seconds in each if seconds is not None)

@@ -235,8 +235,6 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
 
     The folder is made if its parent is there. Raises what `written` raises.
     """
-    with disk_errors(path, CONSEQUENCE):
-        path.parent.mkdir(exist_ok=True)
     tensors = {name: each.contiguous() for name, each in checkpoint.state.tensors.items()}
     training = {
         "started": checkpoint.started,
@@ -245,8 +243,11 @@ def write(path: Path, checkpoint: Checkpoint) -> None:
     }
     header = {"identity": json.dumps(checkpoint.identity), "training": json.dumps(training)}
     header["sha256"] = _digest(header, tensors)
+    content = save(tensors, header)
+    with disk_errors(path, CONSEQUENCE):
+        path.parent.mkdir(exist_ok=True)
     with written(path, CONSEQUENCE) as partial:
-        partial.write_bytes(save(tensors, header))
+        partial.write_bytes(content)
 
 
 def read(path: Path) -> Checkpoint:
