@@ -19,7 +19,7 @@ TRIALS = 4
 CLOCKS = {"results.csv": ["train_seconds", "test_seconds"],
           "trials.csv": ["seconds_per_epoch", "inference_us_per_image", "peak_memory_mib",
                          "started", "seconds"]}  # fmt: skip
-OF_CLOCKS = re.compile(r"Time|Memory|MiB|µs|\(sd ")
+OF_CLOCKS = re.compile(r"Time|Seconds|Memory|MiB|µs")
 
 
 def outcome(folder):
@@ -38,8 +38,22 @@ def outcome(folder):
         table = pd.read_csv(folder / name, dtype=str).drop(columns=clocks)
         found[name] = table.to_csv(index=False).encode()
     lines = (folder / "summary.md").read_text(encoding="utf-8").splitlines()
-    found["summary.md"] = "\n".join(x for x in lines if not OF_CLOCKS.search(x)).encode()
+    found["summary.md"] = "\n".join(_without_clocks(lines)).encode()
     return found
+
+
+def _without_clocks(lines):
+    """Markdown without the columns and the other lines that tell of what a clock says."""
+    kept = None  # the columns of the table that a line is in
+    for line in lines:
+        cells = line.split(" | ")
+        if not line.startswith("|"):
+            kept = None
+        elif kept is None:
+            kept = [i for i, name in enumerate(cells) if not OF_CLOCKS.search(name)]
+        words = line if kept is None else " | ".join(cells[i] for i in kept)
+        if not OF_CLOCKS.search(words):
+            yield words
 
 
 def finished(folder):

@@ -10,6 +10,7 @@ from store_fakes import make_store
 from normscope.errors import RunError
 from normscope.experiment.plan import plan
 from normscope.store import Store
+from normscope.study.opening import joined
 
 
 @pytest.fixture
@@ -95,3 +96,25 @@ def test_a_disk_that_takes_no_claim_is_named(store, monkeypatch):
         with pytest.raises(RunError, match=r"cannot write .*No space left on device.*make room"):
             claims.take(plan(store.experiment))
         monkeypatch.undo()
+
+
+def come_and_go(folder, times):
+    """In a process of its own: join those that train into a folder, and leave them."""
+    for _ in range(times):
+        with joined(Path(folder), lambda: Store(Path(folder))) as (store, claims):
+            claims.take(plan(store.experiment))
+
+
+def test_processes_that_come_while_others_go_disturb_nobody(store):
+    spawn = multiprocessing.get_context("spawn")
+    running = [
+        spawn.Process(target=come_and_go, args=(str(store.folder), 60), daemon=True)
+        for _ in range(3)
+    ]
+    for process in running:
+        process.start()
+    for process in running:
+        process.join(timeout=300)
+    assert [process.exitcode for process in running] == [0, 0, 0]
+    with Store.claims(store.folder) as claims:
+        assert list((store.folder / "processes").iterdir()) == [claims.own.path]
