@@ -1,5 +1,7 @@
 """Costs on their own, in a folder, and after a training."""
 
+from contextlib import nullcontext
+
 import pytest
 from report_fakes import make_costs, make_experiment
 from torch import nn
@@ -78,6 +80,14 @@ def test_a_longer_training_is_followed_by_one_until_all_norms_are_known(tmp_path
     assert run("bn")
     assert not run("bn")
     assert run("bn", "none")
+
+
+def test_beside_anothers_training_nothing_is_measured(tmp_path, monkeypatch, undrawn):
+    monkeypatch.setattr(costs, "LEAST_STEPS", 3)
+    for others, is_measured in ((Store.claims(tmp_path), False), (nullcontext(), True)):
+        with others:  # who leaves their folder when they end
+            normscope.compare(small(), out=tmp_path, workers=1, observer=Observer())
+        assert (tmp_path / "costs.json").exists() is is_measured
 
 
 def test_a_folder_without_an_experiment(tmp_path):

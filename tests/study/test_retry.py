@@ -8,6 +8,7 @@ import normscope as package
 from normscope.errors import UsageError
 from normscope.executors.ray import OnRay
 from normscope.experiment import ProbePlan
+from normscope.store import Store
 
 NORM = """
 from pathlib import Path
@@ -52,6 +53,20 @@ def test_what_failed_is_run_again_and_nothing_else(normscope, tmp_path):
 
     once_more = normscope("retry", "e")
     assert (once_more.returncode, once_more.stdout.splitlines()[0]) == (0, "No trial has failed.")
+
+
+def test_of_trials_that_never_ran_it_tells_unless_another_command_is_at_them(
+    normscope, tmp_path, undrawn
+):
+    size = "--epochs", "1", "--train-limit", "192", "--test-limit", "50"
+    assert (
+        normscope("compare", "--norms", "bn", "--seeds", "1", *size, "--out", "e").returncode == 0
+    )
+    Store(tmp_path / "e").extend(3)
+    told = "2 planned trials never ran"
+    assert told in normscope("retry", "e").stdout
+    with Store.claims(tmp_path / "e"):
+        assert told not in normscope("retry", "e").stdout
 
 
 def test_a_folder_without_an_experiment_is_refused(normscope, tmp_path):
