@@ -269,8 +269,8 @@ import sys
 import normscope
 from normscope.experiment.reading import read_experiment
 
-experiment = read_experiment(norms=["bn", "in"], seeds=int(sys.argv[2]), epochs=2, train_limit=96,
-                             test_limit=50)
+experiment = read_experiment(norms=["bn", "in"], seeds=int(sys.argv[2]), epochs=int(sys.argv[3]),
+                             train_limit=96, test_limit=50)
 normscope.compare(experiment, out="e", executor=normscope.OnRay(sys.argv[1]))
 """
 
@@ -308,26 +308,31 @@ def until(what, seconds=300):  # workers are at niceness 15, and other work may 
 
 
 @pytest.mark.parametrize(
-    ("seeds", "workers"), [(2, 1), pytest.param(12, 10, marks=pytest.mark.soak)]
+    ("seeds", "workers", "epochs"),
+    [(2, 1, 2), pytest.param(12, 10, 20, marks=pytest.mark.soak)],  # long enough for all to be hit
 )
 def test_workers_a_node_and_the_driver_are_killed_and_every_trial_is_there_once(
-    seeds, workers, ray_cluster, tmp_path, monkeypatch, undrawn
+    seeds, workers, epochs, ray_cluster, tmp_path, monkeypatch, undrawn
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "driver.py").write_text(SCRIPT, encoding="utf-8")
-    driving = [sys.executable, "-u", "driver.py", ray_cluster.address, str(seeds)]
+    driving = [sys.executable, "-u", "driver.py", ray_cluster.address, str(seeds), str(epochs)]
     node = ray_cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
     with open("told.txt", "w", encoding="utf-8") as told:
         driver = subprocess.Popen(driving, stdout=told, stderr=told)
     killed = set()  # trials, each once: with its node, it may lose its worker a second time
     while (lost := times_lost()) < workers:
         at_work = until(
-            lambda: [
-                (name, worker)
-                for worker in workers_of(ray_cluster)
-                if (name := name_of(worker)) not in ("", *killed)
-            ]
+            lambda: (
+                [
+                    (name, worker)
+                    for worker in workers_of(ray_cluster)
+                    if (name := name_of(worker)) not in ("", *killed)
+                ]
+                or driver.poll() is not None
+            )
         )
+        assert driver.poll() is None, "it ended before all workers were killed"
         name, worker = at_work[lost % len(at_work)]  # on each node in turn
         killed.add(name)
         worker.kill()
@@ -347,7 +352,7 @@ def test_workers_a_node_and_the_driver_are_killed_and_every_trial_is_there_once(
     again = subprocess.run(driving, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
     assert {path: path.stat().st_mtime_ns for path in before} == before  # not trained again
-    experiment = small(norms=["bn", "in"], seeds=seeds, epochs=2)
+    experiment = small(norms=["bn", "in"], seeds=seeds, epochs=epochs)
     normscope.compare(experiment, out="inline", executor="inline", observer=Observer())
     assert len(weights_of("e")) == 2 * seeds
     assert_equal_bits(weights_of("e"), weights_of("inline"))
