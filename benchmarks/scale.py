@@ -149,9 +149,23 @@ class Watch:
         self.phases[name] = {
             "seconds": time.perf_counter() - started,
             "worked": time.process_time() - worked,
-            "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+            "peak_mib": peak_mib(),
         }
         return value
+
+
+def peak_mib() -> float:
+    """The peak of memory by now, and as often as there are cores that of the largest helper.
+
+    That is more than was taken at once, if helpers ended before the peak.
+    """
+    from normscope.cores import available_cores
+
+    own, helper = (
+        resource.getrusage(each).ru_maxrss / 1024
+        for each in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    return own + available_cores() * helper
 
 
 def measure(folder: Path, count: int, images: int) -> dict:

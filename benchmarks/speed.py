@@ -46,7 +46,7 @@ from benchmarks.images import BATCH, TEST, TRAIN, source
 from benchmarks.published import Setting, candidates, published_epoch
 from benchmarks.start import first_steps, set_up
 from benchmarks.teams import Team, one_for_all_cores, one_for_each_core
-from normscope.executors.cores import available_cores
+from normscope.cores import available_cores
 from normscope.training.environment import environment
 
 

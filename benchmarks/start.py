@@ -10,7 +10,7 @@ import time
 from benchmarks.epochs import Variant, make_own_epoch
 from benchmarks.images import BATCH, TEST, TRAIN
 from benchmarks.published import Setting, run_epoch
-from normscope.executors.cores import available_cores
+from normscope.cores import available_cores
 from normscope.executors.processes import ALLOCATOR
 
 STEPS = 2

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
-from normscope.executors.cores import available_cores
+from normscope.cores import available_cores
 from normscope.executors.processes import ALLOCATOR
 
 

@@ -9,6 +9,7 @@ import stat
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import BinaryIO
 from zlib import crc32
@@ -153,16 +154,21 @@ def entries(folder: Path) -> list[os.DirEntry[str]]:
     """
     try:
         with reading_errors(folder):
-            check_folder(folder)
+            _check_is_folder(os.lstat(folder).st_mode)
             with os.scandir(folder) as found:
-                return sorted(found, key=lambda entry: entry.name)
+                return sorted(found, key=attrgetter("name"))
     except FileNotFoundError:
         return []
 
 
 def check_folder(folder: Path) -> None:
     """Raise `Broken` if anything but a folder of its own has that name."""
-    if is_there(folder) and not stat.S_ISDIR(mode := os.lstat(folder).st_mode):
+    if is_there(folder):
+        _check_is_folder(os.lstat(folder).st_mode)
+
+
+def _check_is_folder(mode: int) -> None:
+    if not stat.S_ISDIR(mode):
         raise Broken(f"it is {_kind(mode)} and no folder")
 
 

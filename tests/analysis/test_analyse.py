@@ -21,7 +21,7 @@ from normscope.analysis import Contents, analyse
 from normscope.analysis.answers import ONE_SEED, standing, verdict_sentence
 from normscope.analysis.metrics import FinishedTrial, metrics_of
 from normscope.analysis.mistakes import find_mistakes
-from normscope.analysis.tallies import Tallies, scores_of
+from normscope.analysis.tallies import Tallies, answered, scored
 from normscope.analysis.verdicts import Rules
 from normscope.experiment import Design, EpochRecord, Predictions
 from normscope.experiment.tuning import Search
@@ -75,8 +75,8 @@ def finished(test_percent, train_percent, train_seconds, test_seconds):
         for number, (test, train, train_s, test_s) in enumerate(columns, start=1)
     )
     labels = make_labels(1000)
-    (scores,) = scores_of([Predictions(labels, np.zeros((1000, 10)))], labels)
-    return FinishedTrial(history, scores, None)
+    (own,) = scored([Predictions(labels, np.zeros((1000, 10)))], labels)
+    return FinishedTrial(history, own.scores, None)
 
 
 def computed(trial):
@@ -549,7 +549,7 @@ def mistakes():
 def mistakes_of(results, norms, labels):
     tallies = Tallies(norms, np.array(labels), 3)
     for result in results:
-        tallies.add(result, result.predictions)
+        tallies.add(result, *answered([], [result.predictions]))
     return find_mistakes(tallies.by_norm, ("a", "b", "c"), np.array(labels))
 
 

@@ -1,6 +1,5 @@
 import tracemalloc
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,28 +9,40 @@ from report_fakes import (
     make_labels,
     make_model,
     make_predictions,
+    make_result,
     make_results,
 )
 
 from normscope.analysis import Contents, analyse, tallies
-from normscope.analysis.tallies import Tallies, WrongAnswers, scores_of, with_scores
+from normscope.analysis.tallies import Scoring, Tallies, WrongAnswers, answered, scored
+from normscope.experiment import Told
+from normscope.experiment.folds import tested_labels
+from normscope.experiment.plan import plan
 
 
-def test_trials_that_are_scored_together_have_the_scores_of_each_alone(monkeypatch):
+def test_trials_that_are_scored_together_have_the_scores_of_each_alone():
     labels = make_labels(60)
     results = make_results(make_experiment(seeds=4), labels)
-    results[1] = results[1].model_copy(update={"status": "failed", "predictions": None})
-    read = [(result, result.predictions) for result in results]
-    monkeypatch.setattr(tallies, "AT_ONCE", 5 * 600)  # five of twelve
-    found = list(with_scores(read, labels))
-    assert [result for (result, _), _ in found] == results
-    for (result, predictions), scores in found:
-        if result is results[1]:
-            assert scores is None
-            continue
-        (alone,) = scores_of([predictions], labels)
-        np.testing.assert_array_equal(scores.confusion, alone.confusion)
-        assert replace(scores, confusion=None) == replace(alone, confusion=None)
+    together = Scoring(labels)(list(map(Told.by, results)), [each.predictions for each in results])
+    assert len(together) == len(results) == 12
+    for result, found in zip(results, together, strict=True):
+        (alone,) = scored([result.predictions], labels)
+        assert found.scores == alone.scores
+        assert (found.classes == result.predictions.classes).all()
+        np.testing.assert_array_equal(found.confidences, result.predictions.confidences())
+    assert len({found.scores.macro_f1 for found in together}) > 1
+
+
+def test_folds_are_scored_on_the_images_that_each_is_tested_on():
+    labels = make_labels(60)
+    experiment = make_experiment(seeds=6, norms=("bn",)).model_copy(update={"folds": 3})
+    trials = plan(experiment)
+    results = [make_result(experiment, t, tested_labels(t, labels)) for t in trials]
+    together = Scoring(labels)(list(map(Told.by, results)), [each.predictions for each in results])
+    for trial, result, found in zip(trials, results, together, strict=True):
+        right = (result.predictions.classes == tested_labels(trial, labels)).mean()
+        assert found.scores.images == 20
+        assert found.scores.balanced_accuracy == pytest.approx(right, abs=0.02)
 
 
 def test_wrong_answers_are_counted_by_image_and_class(monkeypatch):
@@ -58,7 +69,7 @@ def test_predictions_of_a_norm_that_was_not_asked_for_are_left_out():
     labels = make_labels(20)
     found = Tallies(["bn"], labels, 10)
     for result in make_results(make_experiment(seeds=2), labels):
-        found.add(result, result.predictions)
+        found.add(result, *answered([], [result.predictions]))
     assert list(found.by_norm) == ["bn"]
     assert found.by_norm["bn"].trials == 2
 
@@ -75,11 +86,13 @@ def test_memory_does_not_hold_the_predictions_of_all_trials():
         ]
         models = {norm: make_model(norm) for norm in experiment.norms}
 
-        def predictions(some):
-            return (make_predictions(labels, 10, 0.1, rng) for _ in some)
+        def summarised(some, summarise):
+            for each in some:
+                predictions = make_predictions(labels, 10, 0.1, rng)
+                yield summarise([Told.by(each)], [predictions])[0]
 
         contents = Contents(experiment, [], make_facts(test_size=len(labels)), models, results,
-                            labels, predictions=predictions)  # fmt: skip
+                            labels, summarised=summarised)  # fmt: skip
         tracemalloc.start()
         analyse(contents)
         found = tracemalloc.get_traced_memory()[1]

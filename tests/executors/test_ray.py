@@ -29,8 +29,8 @@ from executor_work import (
 )
 
 import normscope
+from normscope.cores import available_cores
 from normscope.errors import RunError, UsageError
-from normscope.executors.cores import available_cores
 from normscope.executors.fleets import fleets
 from normscope.executors.processes import Lost
 from normscope.executors.ray import Gone, Node, OnRay, Ray, connected, nodes_of

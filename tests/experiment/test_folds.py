@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from normscope.data import load_dataset
-from normscope.experiment import Experiment, Predictions
+from normscope.experiment import Experiment
 from normscope.experiment.folds import Pool, fold_index, folds_of, images_tested
 from normscope.experiment.plan import plan
 
@@ -79,14 +79,13 @@ def test_a_fold_is_trained_on_all_other_images_and_scaled_by_them():
 def test_predictions_are_put_together_in_the_order_of_all_images():
     trials = [trial for trial in plan(asked(seeds=10)) if trial.norm == "bn"]
 
-    def predictions(trial):
+    def said(trial):
         index = fold_index(trial, LABELS)
-        logits = np.stack([index, -index], axis=1).astype(np.float16)
-        return Predictions(LABELS[index], logits)
+        return index, (LABELS[index], np.stack([index, -index], axis=1))
 
-    pool = Pool(LABELS)
-    found = [pool.add(trial, predictions(trial)) for trial in reversed(trials)]
+    pool = Pool()
+    found = [pool.add(trial, *said(trial)) for trial in reversed(trials)]
     assert [each and each[0] for each in found] == [*[None] * 4, 1, *[None] * 4, 0]
-    for _, whole in filter(None, found):
-        assert (whole.classes == LABELS).all()
-        assert whole.logits[:, 0].tolist() == list(range(len(LABELS)))
+    for _, (classes, pairs) in filter(None, found):
+        assert (classes == LABELS).all()
+        assert pairs[:, 0].tolist() == list(range(len(LABELS)))

@@ -235,7 +235,7 @@ def put_in(value):
         (predictions(classes=lambda c: np.roll(c, 1)), "its history ends at .*, its predictions"),
         (predictions(classes=put_in(99)), "a predicted class is none"),
         (predictions(classes=put_in(-1)), "a predicted class is none"),
-        (predictions(classes=lambda c: c.astype(float)), "epochs or predictions are missing"),
+        (predictions(classes=lambda c: c.astype(float)), "these are no predictions"),
         (predictions(logits=put_in(np.nan)), "a logit is no number"),
         (predictions(logits=put_in(np.inf)), "a logit is no number"),
         (predictions(lambda c: c[:-1], lambda x: x[:-1]), "not for the test images"),

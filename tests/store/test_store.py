@@ -192,9 +192,11 @@ def test_a_record_whose_parts_do_not_fit(store, experiment, damage):
         "few rows": {"predictions": Predictions(classes[:9], logits[:9])},
     }
     store.add(made.model_copy(update=changes[damage]))
-    said = (
-        "not for the test images" if damage == "few rows" else "epochs or predictions are missing"
-    )
+    said = {
+        "no history": "epochs are missing",
+        "few classes": "these are no predictions",
+        "few rows": "not for the test images",
+    }[damage]
     with pytest.raises(
         RunError, match=f"being damaged: .*{said}.*only damaged trials are repeated"
     ):

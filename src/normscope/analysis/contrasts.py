@@ -9,7 +9,7 @@ import numpy as np
 from normscope.analysis.guessing import Guessing
 from normscope.analysis.metrics import TEST_ACCURACY, Metric
 from normscope.analysis.pairs import accuracy_pairs, metric_pairs
-from normscope.analysis.summaries import NormSummary, TrialSummary
+from normscope.analysis.summaries import NormSummary, Trials
 from normscope.analysis.verdicts import Judgement, Rules, Verdict, judge, verdict_of
 from normscope.experiment import Experiment, Status
 from normscope.norms import order_of
@@ -40,7 +40,7 @@ class Contrast:
 
 
 def verdicts_on(
-    experiment: Experiment, trials: Sequence[TrialSummary], rules: Rules, chance_percent: float
+    experiment: Experiment, trials: Trials, rules: Rules, chance_percent: float
 ) -> dict[tuple[str, int], Verdict]:
     """The verdict on every norm but the baseline at every batch size.
 
@@ -75,7 +75,7 @@ def to_choose(experiment: Experiment) -> tuple[str, ...]:
 
 def accuracy_verdicts(
     experiment: Experiment,
-    trials: Sequence[TrialSummary],
+    trials: Trials,
     compared: Sequence[tuple[str, str, int]],
     rules: Rules,
     chance_percent: float,
@@ -102,13 +102,13 @@ def accuracy_verdicts(
     return verdicts
 
 
-def _statuses(trials: Sequence[TrialSummary], norm: str, batch_size: int) -> list[Status]:
-    return [t.status for t in trials if (t.norm, t.batch_size) == (norm, batch_size)]
+def _statuses(trials: Trials, norm: str, batch_size: int) -> list[Status]:
+    return [trial.status for trial in trials.of(norm, batch_size)]
 
 
 def contrasts_on(
     experiment: Experiment,
-    trials: Sequence[TrialSummary],
+    trials: Trials,
     asked: Sequence[tuple[Metric, str, str]],
     rules: Rules,
 ) -> tuple[Contrast, ...]:
@@ -138,7 +138,7 @@ def against_baseline(
 def winners_of(
     experiment: Experiment,
     norms: Sequence[NormSummary],
-    trials: Sequence[TrialSummary],
+    trials: Trials,
     rules: Rules,
 ) -> tuple[str, ...] | None:
     """The norms that no other is shown to beat at the main batch size, all pairs tested together.
@@ -154,10 +154,10 @@ def winners_of(
         return None
     values = np.full((len(norms), experiment.seeds), np.nan)
     places = {seed: place for place, seed in enumerate(experiment.seed_numbers)}
-    for trial in trials:
-        if trial.metrics and trial.batch_size == size and trial.norm in names:
-            accuracy = trial.metrics[TEST_ACCURACY.name]
-            values[names.index(trial.norm), places[trial.seed]] = accuracy
+    for norm, row in zip(names, values, strict=True):
+        for trial in trials.of(norm, size):
+            if trial.metrics:
+                row[places[trial.seed]] = trial.metrics[TEST_ACCURACY.name]
     fixed = partial(_fixed_p_value, overlap=rules.overlap)
     p_value = _sequential_p_value if rules.sequential else fixed
     found = winner_set(values, rules.alpha, p_value)

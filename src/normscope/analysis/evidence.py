@@ -11,9 +11,9 @@ from normscope.stats import (
     VarianceSplit,
     bca_interval,
     correlation,
-    multibootstrap,
+    multibootstraps,
     probability_of_superiority,
-    sign_flip_p_value,
+    sign_flip_p_values,
     variance_split,
 )
 
@@ -41,24 +41,45 @@ class Evidence:
 def evidence_of(experiment: Experiment, correct: Right) -> tuple[Evidence, ...]:
     """The evidence on every norm but the baseline, from the trials of one batch size."""
     baseline = correct.get(experiment.baseline, {})
-    found = []
+    alike: dict[tuple[int, ...], list[str]] = {}  # norms with the same seeds, which share draws
     for norm in experiment.norms[1:]:
-        own = correct.get(norm, {})
-        seeds = sorted(own.keys() & baseline.keys())
-        mine, other = _stacked(own, seeds), _stacked(baseline, seeds)
-        accuracies, others = 100 * mine.mean(axis=1), 100 * other.mean(axis=1)
-        differences = [round(float(d), 9) for d in accuracies - others]
-        found.append(
-            Evidence(
-                norm,
-                bca_interval(differences),
-                probability_of_superiority(accuracies.tolist(), others.tolist()),
-                sign_flip_p_value(differences),
-                correlation(accuracies.tolist(), others.tolist()),
-                multibootstrap(mine, other),
-            )
+        seeds = tuple(sorted(correct.get(norm, {}).keys() & baseline.keys()))
+        alike.setdefault(seeds, []).append(norm)
+    found = {}
+    for seeds, norms in alike.items():
+        other = _stacked(baseline, seeds)
+        pairs = [(_stacked(correct.get(norm, {}), seeds), other) for norm in norms]
+        found |= {each.norm: each for each in _evidence_on(norms, pairs)}
+    return tuple(found[norm] for norm in experiment.norms[1:])
+
+
+def _evidence_on(
+    norms: Sequence[str], pairs: Sequence[tuple[np.ndarray, np.ndarray]]
+) -> list[Evidence]:
+    """The evidence on norms with equally many seeds.
+
+    `pairs`: what each norm and the baseline got right in them, bool, (n, N).
+    """
+    accuracies = [tuple(100 * each.mean(axis=1) for each in pair) for pair in pairs]
+    differences = [[round(float(d), 9) for d in own - other] for own, other in accuracies]
+    return [
+        Evidence(
+            norm,
+            bca_interval(different),
+            probability_of_superiority(own.tolist(), other.tolist()),
+            sign_flip_p,
+            correlation(own.tolist(), other.tolist()),
+            seeds_and_images,
         )
-    return tuple(found)
+        for norm, (own, other), different, sign_flip_p, seeds_and_images in zip(
+            norms,
+            accuracies,
+            differences,
+            sign_flip_p_values(differences),
+            multibootstraps(pairs),
+            strict=True,
+        )
+    ]
 
 
 def variances_of(correct: Right) -> dict[str, VarianceSplit]:

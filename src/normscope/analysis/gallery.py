@@ -6,8 +6,8 @@ from functools import cached_property
 
 import numpy as np
 
-from normscope.experiment import Predictions, Result
-from normscope.experiment.folds import Pool
+from normscope.experiment import Predictions, Result, Told
+from normscope.experiment.folds import Pool, fold_index
 
 RIVALS = 3  # classes shown beside the true one
 NAMED = 3  # norms that err on an image and are named
@@ -80,36 +80,61 @@ class Answers:
         return NormAnswer(norm, wrong, self.trials, mean, self.low[place], self.high[place])
 
 
-def image_answers(
-    read: Iterable[tuple[Result, Predictions | None]],
-    norms: Sequence[str],
-    test_labels: np.ndarray,
-    classes: int,
-    indexes: Iterable[int],
-) -> dict[int, ImageAnswers]:
-    """By index, of the test images at `indexes`, from the results of one batch size.
+# What a trial says of the shown images that it is tested on: their places among these, the
+# predicted classes, both int64, (A,), and the probabilities of all classes, (A, num_classes).
+Said = tuple[np.ndarray, np.ndarray, np.ndarray]
 
-    `read`: the results with their predictions, which may come one after the other.
+
+@dataclass(frozen=True)
+class Showing:
+    """`Summarise` predictions as what is said of the images that are shown.
+
+    `index`: int64, ascending, where these are among all test images, which have these `labels`.
     """
-    index = np.array(sorted(indexes), dtype=np.int64)
-    if not len(index):
-        return {}
-    found = {norm: Answers(len(index), classes) for norm in norms}
-    pool = Pool(test_labels)
-    for result, predictions in read:
+
+    index: np.ndarray
+    labels: np.ndarray
+
+    @classmethod
+    def of(cls, indexes: Iterable[int], labels: np.ndarray) -> "Showing":
+        return cls(np.array(sorted(indexes), dtype=np.int64), labels)
+
+    def __bool__(self) -> bool:
+        return len(self.index) > 0
+
+    def __call__(self, told: Sequence[Told], predictions: Sequence[Predictions]) -> list[Said]:
+        return [self._said(each, own) for each, own in zip(told, predictions, strict=True)]
+
+    def _said(self, told: Told, predictions: Predictions) -> Said:
+        tested = fold_index(told, self.labels)
+        _, places, rows = np.intersect1d(self.index, tested, True, return_indices=True)
+        return places, predictions.classes[rows], predictions.probabilities(rows)
+
+
+def image_answers(
+    said: Iterable[tuple[Result, Said | None]],
+    norms: Sequence[str],
+    shown: Showing,
+    classes: int,
+) -> dict[int, ImageAnswers]:
+    """By index, of the images that are `shown`, from what results of one batch size say of them."""
+    true = shown.labels[shown.index]
+    found = {norm: Answers(len(true), classes) for norm in norms}
+    pool = Pool()
+    for result, its in said:
         own = found.get(result.trial.norm)
-        if own is None or result.status != "finished" or predictions is None:
+        if own is None or result.status != "finished" or its is None:
             continue
-        whole = pool.add(result.trial, predictions)
+        where, *arrays = its
+        whole = pool.add(result.trial, where, arrays)
         if whole is not None:
-            _, all_images = whole
-            wrong = all_images.classes[index] != test_labels[index]
-            own.add(100 * all_images.probabilities(index), wrong)
+            _, (predicted, probabilities) = whole
+            own.add(100 * probabilities, predicted != true)
     return {
         int(image): ImageAnswers(
             int(image),
-            int(test_labels[image]),
+            int(true[place]),
             tuple(own.of(norm, place) for norm, own in found.items() if own.trials),
         )
-        for place, image in enumerate(index)
+        for place, image in enumerate(shown.index)
     }

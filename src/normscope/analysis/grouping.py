@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from normscope.analysis.contrasts import accuracy_verdicts
-from normscope.analysis.summaries import TrialSummary
+from normscope.analysis.summaries import Trials
 from normscope.analysis.verdicts import Rules, Verdict
 from normscope.experiment import Experiment
 from normscope.norms import in_given_order, order_of, parse, renamed
@@ -13,7 +13,7 @@ HALVES = ("bn-scale", "bn-center")  # bn that only divides, and bn that only sub
 
 
 def grouping_on(
-    experiment: Experiment, trials: Sequence[TrialSummary], rules: Rules, chance_percent: float
+    experiment: Experiment, trials: Trials, rules: Rules, chance_percent: float
 ) -> tuple[Verdict, ...]:
     """The verdicts on the pairs of `planned`, on test accuracy at the main batch size: one family.
 

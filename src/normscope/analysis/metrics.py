@@ -17,10 +17,8 @@ from normscope.analysis.tallies import Scores
 from normscope.experiment import EpochRecord, Probes
 from normscope.stats import (
     area_under_curve,
-    balanced_accuracy,
     drops,
     epochs_to_level,
-    macro_f1,
 )
 
 Values = Mapping[str, float | None]  # a metric's name -> its value; None where it is not defined
@@ -104,12 +102,12 @@ def test_accuracy(trial: FinishedTrial) -> float:
 
 def mean_recall(trial: FinishedTrial) -> float:
     """Balanced accuracy: the mean of the recalls of all classes with test images, in percent."""
-    return 100 * balanced_accuracy(trial.scores.confusion)
+    return 100 * trial.scores.balanced_accuracy
 
 
 def mean_f1(trial: FinishedTrial) -> float:
     """Macro F1: the mean of the F1 of all classes with test images, in percent."""
-    return 100 * macro_f1(trial.scores.confusion)
+    return 100 * trial.scores.macro_f1
 
 
 def train_accuracy(trial: FinishedTrial) -> float:

@@ -1,9 +1,10 @@
 """Results -> numbers: everything that is computed and tested, before anything is said of it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from normscope.analysis.contrasts import (
     winners_of,
 )
 from normscope.analysis.evidence import Evidence, evidence_of, variances_of
-from normscope.analysis.gallery import ImageAnswers, image_answers
+from normscope.analysis.gallery import ImageAnswers, Showing, image_answers
 from normscope.analysis.grouping import grouping_on
 from normscope.analysis.metrics import CALIBRATION_FAMILY, Metric, metrics_of, secondary_family
 from normscope.analysis.mistakes import Mistakes, find_mistakes
@@ -36,11 +37,12 @@ from normscope.analysis.robustness import (
 from normscope.analysis.scope import Scope, scopes_of
 from normscope.analysis.summaries import (
     NormSummary,
+    Trials,
     TrialSummary,
     summarize_norms,
     summarize_trial,
 )
-from normscope.analysis.tallies import Tallies, with_scores
+from normscope.analysis.tallies import Scoring, Tallies
 from normscope.analysis.verdicts import Rules, Verdict, is_sequential
 from normscope.experiment import (
     Costs,
@@ -49,10 +51,11 @@ from normscope.experiment import (
     Experiment,
     HeatMaps,
     ModelSummary,
-    Predictions,
     Probes,
     Request,
     Result,
+    Summarise,
+    Told,
 )
 from normscope.experiment.tuning import Search
 from normscope.stats import Estimate, Reliability, VarianceSplit
@@ -61,8 +64,10 @@ from normscope.words import counted
 IN_A_LINE = 6  # verdicts that are named one by one
 
 
-def _their_own(results: Sequence[Result]) -> Iterable[Predictions | None]:
-    return (result.predictions for result in results)
+def _of_their_own(results: Sequence[Result], summarise: Summarise) -> Iterator[Any]:
+    for result in results:
+        own = result.predictions
+        yield None if own is None else summarise([Told.by(result)], [own])[0]
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,9 @@ class Contents:
     `models`: by norm. `test_labels`: int64, shape (N_test,). `searches`: how the learning rates
     were found, where they were. `costs`: what the norms cost, if it was measured. `probes`: what
     probes measured, by the id of a trial. `heat_maps`: where networks looked, by one method each.
-    `left_out`: sentences on what is not among all this because it is damaged. `predictions` gives
-    those of some of the results, one after the other: read from the folder, or their own.
+    `left_out`: sentences on what is not among all this because it is damaged. `summarised` gives
+    what a function makes of the predictions of some of the results, in order, None without any:
+    those in the folder, or their own.
     """
 
     experiment: Experiment
@@ -87,7 +93,7 @@ class Contents:
     probes: Mapping[str, Probes] = field(default_factory=dict)
     heat_maps: Sequence[HeatMaps] = ()
     left_out: Sequence[str] = ()
-    predictions: Callable[[Sequence[Result]], Iterable[Predictions | None]] = _their_own
+    summarised: Callable[[Sequence[Result], Summarise], Iterable[Any]] = _of_their_own
 
 
 @dataclass(frozen=True, repr=False)
@@ -115,7 +121,7 @@ class Numbers:
     levels_percent: tuple[float, ...]
     metrics: tuple[Metric, ...]
     all_results: tuple[Result, ...]
-    all_trials: tuple[TrialSummary, ...]
+    all_trials: Trials
     by_batch_size: tuple[NormSummary, ...]
     ran_alike: bool
     places: tuple[Verdict, ...]
@@ -172,9 +178,20 @@ class Numbers:
         return tuple(r for r in self.all_results if r.trial.recipe.batch_size == size)
 
     @cached_property
-    def trials(self) -> tuple[TrialSummary, ...]:
+    def _results_by_norm(self) -> Mapping[str, list[Result]]:
+        found: dict[str, list[Result]] = {}
+        for result in self.results:
+            found.setdefault(result.trial.norm, []).append(result)
+        return found
+
+    def results_of(self, norm: str) -> Sequence[Result]:
+        """Those of `results` that are of one norm."""
+        return self._results_by_norm.get(norm, ())
+
+    @cached_property
+    def trials(self) -> Trials:
         size = self.experiment.main_batch_size
-        return tuple(trial for trial in self.all_trials if trial.batch_size == size)
+        return Trials(trial for trial in self.all_trials if trial.batch_size == size)
 
     @property
     def norms(self) -> tuple[NormSummary, ...]:
@@ -221,13 +238,13 @@ def numbers_of(
     size, num_classes = experiment.main_batch_size, len(facts.class_names)
     main = [result for result in results if result.trial.recipe.batch_size == size]
     tallies, summaries = Tallies(experiment.norms, labels, num_classes), list[TrialSummary]()
-    read = zip(results, contents.predictions(results), strict=True)
-    for (result, predictions), scores in with_scores(read, labels):
-        own = probes.get(result.trial.id)
-        summaries.append(summarize_trial(result, metrics, scores, own))
+    scored = contents.summarised(results, Scoring(labels))
+    for result, own in zip(results, scored, strict=True):
+        measured = probes.get(result.trial.id)
+        summaries.append(summarize_trial(result, metrics, own and own.scores, measured))
         if result.trial.recipe.batch_size == size:
-            tallies.add(result, predictions)
-    trials, tallied = tuple(summaries), tallies.by_norm
+            tallies.add(result, own)
+    trials, tallied = Trials(summaries), tallies.by_norm
     right = {norm: tally.right for norm, tally in tallied.items()}
     verdicts = verdicts_on(experiment, trials, rules, facts.chance_percent)
     by_batch_size = summarize_norms(experiment, trials, metrics, verdicts, overlap)
@@ -237,8 +254,9 @@ def numbers_of(
     if whole_train_size is None and experiment.train_limit is None:
         whole_train_size = facts.train_size
     mistakes = find_mistakes(tallied, facts.class_names, labels)
-    again = zip(main, contents.predictions(main), strict=True)  # now it is known of which images
-    images = image_answers(again, experiment.norms, labels, num_classes, mistakes.pictures())
+    shown = Showing.of(mistakes.pictures(), labels)  # for which the predictions are read again
+    said = zip(main, contents.summarised(main, shown), strict=True)
+    images = image_answers(said, experiment.norms, shown, num_classes) if shown else {}
     return Numbers(
         experiment=experiment,
         requests=tuple(requests),

@@ -1,19 +1,18 @@
 """Differences between two norms within blocks: between the two trials of the same seed."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from normscope.analysis.metrics import TEST_ACCURACY, Metric
-from normscope.analysis.summaries import TrialSummary
+from normscope.analysis.summaries import Trials
 from normscope.analysis.verdicts import Pairs
 from normscope.experiment import GUESSING, Experiment
 
 
 def accuracy_pairs(
     experiment: Experiment,
-    trials: Sequence[TrialSummary],
+    trials: Trials,
     norm: str,
     baseline: str,
     batch_size: int,
@@ -26,7 +25,7 @@ def accuracy_pairs(
     """
     accuracies: dict[tuple[str, int], float] = {}
     ordinal = False
-    for trial in _of_pair(trials, norm, baseline, batch_size):
+    for trial in (*trials.of(norm, batch_size), *trials.of(baseline, batch_size)):
         accuracy = trial.metrics[TEST_ACCURACY.name] if trial.metrics else None
         if accuracy is not None:
             accuracies[trial.norm, trial.seed] = accuracy
@@ -39,7 +38,7 @@ def accuracy_pairs(
 
 def metric_pairs(
     experiment: Experiment,
-    trials: Sequence[TrialSummary],
+    trials: Trials,
     norm: str,
     baseline: str,
     metric: Metric,
@@ -52,7 +51,7 @@ def metric_pairs(
     """
     size = experiment.main_batch_size
     values: dict[tuple[str, int], float] = {}
-    for trial in _of_pair(trials, norm, baseline, size):
+    for trial in (*trials.of(norm, size), *trials.of(baseline, size)):
         value = trial.metrics[metric.name] if trial.metrics else None
         if value is not None:
             values[trial.norm, trial.seed] = value
@@ -65,13 +64,6 @@ def metric_pairs(
     pairs = paired(experiment, norm, baseline, size, ranked)
     signs = tuple(float(np.sign(difference)) for difference in pairs.differences)
     return replace(pairs, differences=signs, ordinal=True)
-
-
-def _of_pair(
-    trials: Sequence[TrialSummary], norm: str, baseline: str, batch_size: int
-) -> list[TrialSummary]:
-    """The trials of the two norms."""
-    return [t for t in trials if t.batch_size == batch_size and t.norm in (norm, baseline)]
 
 
 def paired(

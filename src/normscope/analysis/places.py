@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 from normscope.analysis.contrasts import accuracy_verdicts
-from normscope.analysis.summaries import TrialSummary
+from normscope.analysis.summaries import Trials
 from normscope.analysis.verdicts import Rules, Verdict
 from normscope.experiment import Experiment
 
 
 def places_on(
-    experiment: Experiment, trials: Sequence[TrialSummary], rules: Rules, chance_percent: float
+    experiment: Experiment, trials: Trials, rules: Rules, chance_percent: float
 ) -> tuple[Verdict, ...]:
     """The verdict on every norm that sits at both places, before the activation against after it.
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from normscope.analysis.contrasts import Contrast, contrasts_on, to_choose
 from normscope.analysis.metrics import FinishedTrial, Metric, test_accuracy
-from normscope.analysis.summaries import TrialSummary
+from normscope.analysis.summaries import Trials, TrialSummary
 from normscope.analysis.verdicts import Rules
 from normscope.experiment import Experiment, Probes, Series
 from normscope.stats import Estimate, t_interval
@@ -163,7 +163,7 @@ def _adapted(probes: Probes) -> Series | None:
 
 def robustness_of(
     experiment: Experiment,
-    trials: Sequence[TrialSummary],
+    trials: Trials,
     metrics: Sequence[Metric],
     rules: Rules,
     same_images: bool,
@@ -174,8 +174,9 @@ def robustness_of(
     """
     names = {metric.name for metric in _metrics("tested", same_images)}
     tested = tuple(metric for metric in metrics if metric.name in names)
-    trials = [t for t in trials if t.metrics and t.metrics.get(ALL) is not None]
-    trials += [adapted for trial in trials if (adapted := _as_adapted(trial, tested))]
+    looked_into = [t for t in trials if t.metrics and t.metrics.get(ALL) is not None]
+    adapted = filter(None, (_as_adapted(trial, tested) for trial in looked_into))
+    trials = Trials((*looked_into, *adapted))
     arms = _arms(experiment, trials, tested)
     if not arms:
         return None
@@ -201,18 +202,12 @@ def _as_adapted(trial: TrialSummary, tested: Sequence[Metric]) -> TrialSummary |
     return replace(trial, norm=adapted_name(trial.norm), metrics=clean | values)
 
 
-def _arms(
-    experiment: Experiment, trials: Sequence[TrialSummary], tested: Sequence[Metric]
-) -> tuple[Arm, ...]:
+def _arms(experiment: Experiment, trials: Trials, tested: Sequence[Metric]) -> tuple[Arm, ...]:
     arms = []
     for norm in experiment.norms:
         for name in (norm, adapted_name(norm)):
-            own = [
-                trial.metrics
-                for trial in trials
-                if (trial.norm, trial.batch_size) == (name, experiment.main_batch_size)
-                and trial.metrics
-            ]
+            there = trials.of(name, experiment.main_batch_size)
+            own = [trial.metrics for trial in there if trial.metrics]
             values = {each: [v for m in own if (v := m[each]) is not None]
                       for each in (CLEAN, *(metric.name for metric in tested))}  # fmt: skip
             if own:

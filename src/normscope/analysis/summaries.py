@@ -6,6 +6,7 @@ then summarized over seeds.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from normscope.analysis.guessing import Guessing
 from normscope.analysis.metrics import TEST_ACCURACY, FinishedTrial, Metric, Values
@@ -25,6 +26,21 @@ class TrialSummary:
     batch_size: int
     status: Status
     metrics: Values | None
+
+
+class Trials(tuple[TrialSummary, ...]):
+    """The trials of an experiment, in its order."""
+
+    @cached_property
+    def _by_norm(self) -> Mapping[tuple[str, int], list[TrialSummary]]:
+        found: dict[tuple[str, int], list[TrialSummary]] = {}
+        for trial in self:
+            found.setdefault((trial.norm, trial.batch_size), []).append(trial)
+        return found
+
+    def of(self, norm: str, batch_size: int) -> Sequence[TrialSummary]:
+        """Those of one norm at one batch size."""
+        return self._by_norm.get((norm, batch_size), ())
 
 
 @dataclass(frozen=True)
@@ -83,7 +99,7 @@ def _summary(result: Result, values: Values | None) -> TrialSummary:
 
 def summarize_norms(
     experiment: Experiment,
-    trials: Sequence[TrialSummary],
+    trials: Trials,
     metrics: Sequence[Metric],
     verdicts: Mapping[tuple[str, int], Verdict],
     overlap: float = 0.0,
@@ -95,7 +111,7 @@ def summarize_norms(
     summaries = []
     for size in experiment.batch_sizes:
         for norm in experiment.norms:
-            own = [t for t in trials if (t.norm, t.batch_size) == (norm, size)]
+            own = trials.of(norm, size)
             statuses: list[Status] = [trial.status for trial in own]
             values = [trial.metrics for trial in own if trial.metrics]
             summaries.append(

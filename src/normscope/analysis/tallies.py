@@ -4,82 +4,94 @@ Predictions of many trials do not fit into memory. All that is said of them foll
 kept here, in one pass over the trials.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from normscope.experiment import Predictions, Result
-from normscope.experiment.folds import Pool, tested_labels
+from normscope.experiment import Predictions, Result, Told
+from normscope.experiment.folds import Pool, fold_index, tested_labels
 from normscope.stats import (
     ReliabilitySums,
     Scaled,
     all_temperature_scaled,
+    balanced_accuracy,
     calibration_errors,
     confusion_counts,
+    confusions,
+    macro_f1,
     recalls,
 )
 
-AT_ONCE = 2**18  # logits that are scored together: 2 MB of them as float64
 MERGED = 2**16  # wrong answers that are collected before they are added up
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What the predictions of one trial come to.
+    """What the predictions of one trial come to: of how many `images`, and in [0, 1] all the rest.
 
-    `confusion`: how many of the `images` of each class were taken for which: int64, (classes,
-    classes). `calibration_error` in [0, 1]. `scaled`: what a temperature makes of it; None for one
-    image, which has no halves.
+    `scaled`: what a temperature makes of it; None for one image, which has no halves.
     """
 
     images: int
-    confusion: np.ndarray
+    balanced_accuracy: float
+    macro_f1: float
     calibration_error: float
     scaled: Scaled | None
 
 
-def scores_of(predictions: Sequence[Predictions], labels: np.ndarray) -> list[Scores]:
+@dataclass(frozen=True)
+class Answered:
+    """What a tally needs of predictions: the classes, int64, (N,), and the confidence in each."""
+
+    classes: np.ndarray
+    confidences: np.ndarray
+
+
+def answered(_told: Sequence[Told], predictions: Sequence[Predictions]) -> list[Answered]:
+    """`Summarise` predictions."""
+    return [Answered(each.classes, each.confidences()) for each in predictions]
+
+
+@dataclass(frozen=True)
+class Scored(Answered):
+    """The same, with the scores of the trial."""
+
+    scores: Scores
+
+
+def scored(predictions: Sequence[Predictions], labels: np.ndarray) -> list[Scored]:
     """The scores of trials that are tested on the same images; `labels`: int64, (N,)."""
     classes = np.stack([each.classes for each in predictions])
     logits = np.stack([each.logits for each in predictions])
-    confidences = Predictions(classes.ravel(), logits.reshape(-1, logits.shape[2])).confidences()
-    errors = calibration_errors(confidences.reshape(classes.shape), classes == labels)
+    flat = Predictions(classes.ravel(), logits.reshape(-1, logits.shape[2]))
+    confidences = flat.confidences().reshape(classes.shape)
+    errors = calibration_errors(confidences, classes == labels)
     enough = len(labels) > 1
     scaled = all_temperature_scaled(logits, labels) if enough else [None] * len(logits)
-    return [
-        Scores(len(labels), confusion_counts(labels, own, logits.shape[2]), float(error), each)
-        for own, error, each in zip(classes, errors, scaled, strict=True)
-    ]
+    counts = confusions(labels, classes, logits.shape[2])
+    balanced, f1 = balanced_accuracy(counts), macro_f1(counts)
+    numbers = zip(balanced.tolist(), f1.tolist(), errors.tolist(), scaled, strict=True)
+    scores = [Scores(len(labels), *own) for own in numbers]
+    return list(map(Scored, classes, confidences, scores))
 
 
-Read = tuple[Result, Predictions | None]
+@dataclass(frozen=True)
+class Scoring:
+    """`Summarise` predictions as `Scored`; of folds, each by itself.
 
-
-def with_scores(read: Iterable[Read], labels: np.ndarray) -> Iterator[tuple[Read, Scores | None]]:
-    """Each result with its predictions and their scores, which several have computed together.
-
-    `labels`: int64, those of all test images. Of folds, each is scored by itself.
+    `labels`: int64, those of all test images; of folds, of all images.
     """
-    waiting: list[Read] = []
-    held = 0
-    for result, predictions in read:
-        waiting.append((result, predictions))
-        held += predictions.logits.size if predictions else 0
-        if held >= AT_ONCE or result.trial.folds:
-            yield from _scored(waiting, labels)
-            waiting, held = [], 0
-    yield from _scored(waiting, labels)
 
+    labels: np.ndarray
 
-def _scored(some: Sequence[Read], labels: np.ndarray) -> Iterator[tuple[Read, Scores | None]]:
-    known = [(result, predictions) for result, predictions in some if predictions]
-    if not known:
-        yield from ((each, None) for each in some)
-        return
-    own = tested_labels(known[0][0].trial, labels)
-    found = iter(scores_of([predictions for _, predictions in known], own))
-    yield from ((each, next(found) if each[1] else None) for each in some)
+    def __call__(self, told: Sequence[Told], predictions: Sequence[Predictions]) -> list[Scored]:
+        if not any(each.folds for each in told):
+            return scored(predictions, self.labels)
+        return [
+            scored([own], tested_labels(each, self.labels))[0]
+            for each, own in zip(told, predictions, strict=True)
+        ]
 
 
 class WrongAnswers:
@@ -168,16 +180,18 @@ class Tally:
         """Classified correctly by more than half of the trials: bool, shape (N,)."""
         return 2 * self.wrong < self.trials
 
-    def add(self, seed: int, predictions: Predictions, labels: np.ndarray) -> None:
-        """Add a trial that finished."""
-        right, confidences = predictions.classes == labels, predictions.confidences()
+    def add(
+        self, seed: int, classes: np.ndarray, confidences: np.ndarray, labels: np.ndarray
+    ) -> None:
+        """Add a trial that finished: the classes that it predicts, and its confidence in them."""
+        right = classes == labels
         wrong = np.flatnonzero(~right)
-        counts = confusion_counts(labels, predictions.classes, len(self.confusion))
+        counts = confusion_counts(labels, classes, len(self.confusion))
         self.right[seed] = right
         self.wrong[wrong] += 1
         self.confusion += counts
         self.recalls.append(100 * recalls(counts))
-        self.wrong_answers.add(wrong, predictions.classes[wrong], confidences[wrong])
+        self.wrong_answers.add(wrong, classes[wrong], confidences[wrong])
         self.reliability.add(confidences, right)
 
 
@@ -188,7 +202,7 @@ class Tallies:
     """
 
     def __init__(self, norms: Sequence[str], labels: np.ndarray, classes: int):
-        self.labels, self.pool = labels, Pool(labels)
+        self.labels, self.pool = labels, Pool()
         self._all = {
             norm: Tally(
                 wrong=np.zeros(len(labels), dtype=np.int64),
@@ -198,17 +212,19 @@ class Tallies:
             for norm in norms
         }
 
-    def add(self, result: Result, predictions: Predictions | None) -> None:
+    def add(self, result: Result, own: Answered | None) -> None:
         """Add a trial, if it finished; of folds, once all have finished that make up a whole.
 
         Those of other norms are left out.
         """
         tally = self._all.get(result.trial.norm)
-        if tally is None or result.status != "finished" or predictions is None:
+        if tally is None or result.status != "finished" or own is None:
             return
-        whole = self.pool.add(result.trial, predictions)
+        where = fold_index(result.trial, self.labels)
+        whole = self.pool.add(result.trial, where, (own.classes, own.confidences))
         if whole is not None:
-            tally.add(*whole, self.labels)
+            number, (classes, confidences) = whole
+            tally.add(number, classes, confidences, self.labels)
 
     @property
     def by_norm(self) -> dict[str, Tally]:

@@ -3,19 +3,16 @@
 On a CPU, two trials of one thread each get more done than one trial of two threads, which wait for
 each other after every layer; and another job on the machine slows them down by its share only.
 
-A worker is a new Python that runs `normscope.executors.worker`, no fork and no `multiprocessing`:
-it needs no ``if __name__ == "__main__"`` in the user's script, and starts with its own environment.
-Pickled messages go to its standard input and come from its standard output.
+A worker is a new Python (`normscope.children`) that runs `normscope.executors.worker`: pickled
+messages go to its standard input and come from its standard output.
 
 A worker that is ended from outside, as the system does for want of memory, is replaced, and its
 trial is tried again; one whose trial ends it `TRIES` times is lost.
 """
 
-import os
 import pickle
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Generator, Sequence
 from contextlib import closing, suppress
@@ -24,7 +21,7 @@ from itertools import islice
 from queue import SimpleQueue
 from threading import Thread
 
-from normscope.executors.cores import affinity
+from normscope import children
 from normscope.executors.protocol import Executor, Take, Work, all_of, taken
 from normscope.experiment import EpochRecord, Result, Trial
 from normscope.observers import Observer
@@ -32,24 +29,6 @@ from normscope.observers import Observer
 # glibc keeps the memory of activations instead of giving it back to the system after every layer,
 # and asks for it in huge pages: a tenth of the time of a step. Other C libraries ignore this.
 ALLOCATOR = "glibc.malloc.hugetlb=1:glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold=8589934592"
-
-# The variables that say how many threads a library uses: OpenMP, and those that go before it.
-THREADS = (
-    "OMP_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
-# The variables that hold threads to certain cores, the same ones in every worker, or limit them.
-BINDINGS = (
-    "OMP_PROC_BIND",
-    "OMP_PLACES",
-    "OMP_THREAD_LIMIT",
-    "KMP_AFFINITY",
-    "GOMP_CPU_AFFINITY",
-)
-
 
 TRIES = 3  # of a trial whose worker ends; it may have been another's memory that was lacking
 GRACE_S = 3.5  # for workers that are asked to stop, to keep what they have
@@ -146,15 +125,8 @@ class _Worker:
     """One process, and a thread per trial that passes on what it says."""
 
     def __init__(self, work: bytes, threads: int, messages: "SimpleQueue[tuple[_Worker, Message]]"):
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", _start_code()],
-            env=_environment(threads),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            # Python starts without a standard stream that is closed, and a worker needs its own.
-            stderr=None if sys.__stderr__ else subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is for the parent, which then stops its workers
-        )
+        variables = {"GLIBC_TUNABLES": ALLOCATOR}
+        self.process = children.start("normscope.executors.worker", threads, variables)
         self.unsent = work
         self.messages = messages
         self.trial: Trial
@@ -169,9 +141,7 @@ class _Worker:
 
     def _exchange(self) -> None:
         """Send the trial, the first time after the work; pass on what comes back."""
-        to_worker, from_worker = self.process.stdin, self.process.stdout
-        assert to_worker is not None  # both are pipes
-        assert from_worker is not None
+        to_worker, from_worker = children.streams(self.process)
         try:
             to_worker.write(self.unsent + pickle.dumps([self.trial]))
             to_worker.flush()
@@ -195,12 +165,7 @@ class _Worker:
         return Lost(f"the worker's answer could not be read ({what})")
 
     def stop(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe:
-                with suppress(BrokenPipeError):
-                    pipe.close()
+        children.stop(self.process)
 
 
 def _how(code: int) -> str:
@@ -210,17 +175,3 @@ def _how(code: int) -> str:
     name = signal.Signals(-code).name
     advice = "; if memory ran out, fewer --workers need less" if name == "SIGKILL" else ""
     return f"signal {-code} ({name}{advice})"
-
-
-def _start_code() -> str:
-    """What a worker runs: on this process's cores, with its search path, both as they were."""
-    cores = f"os.sched_setaffinity(0, {affinity()}); " if affinity() else ""
-    path = f"sys.path[:] = {sys.path!r}; "
-    run = f"from normscope.executors.worker import main; main({os.getpid()})"
-    return f"import os, sys; {cores}{path}{run}"
-
-
-def _environment(threads: int) -> dict[str, str]:
-    """This process's environment, but with so many threads, free to run on any of the cores."""
-    kept = {name: value for name, value in os.environ.items() if name not in BINDINGS}
-    return {"GLIBC_TUNABLES": ALLOCATOR, **kept, **dict.fromkeys(THREADS, str(threads))}

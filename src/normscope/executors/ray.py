@@ -26,10 +26,11 @@ from textwrap import shorten
 from threading import Thread, current_thread, main_thread
 from typing import IO, Any
 
+from normscope.children import THREADS
+from normscope.cores import available_cores
 from normscope.errors import RunError, UsageError
-from normscope.executors.cores import available_cores
 from normscope.executors.fleets import fleets
-from normscope.executors.processes import ALLOCATOR, THREADS, Lost
+from normscope.executors.processes import ALLOCATOR, Lost
 from normscope.executors.protocol import Executor, Take, Work, all_of, taken
 from normscope.experiment import EpochRecord, Result, Trial
 from normscope.observers import Observer

@@ -6,48 +6,31 @@ its results, or `Lost`. It ends when its input ends, whatever it is doing: then 
 SIGTERM asks it to stop (`normscope.stopping`).
 """
 
-import ctypes
 import os
 import pickle
 import signal
 import sys
 import traceback
-from contextlib import suppress
-from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 
-from normscope import stopping
+from normscope import children, stopping
 from normscope.executors.processes import Lost
 from normscope.experiment import EpochRecord, Trial
-
-_SIGNAL_AT_DEATH_OF_PARENT = 1  # PR_SET_PDEATHSIG of prctl(2)
 
 
 def main(parent: int) -> None:
     """Work for the process with the id `parent`."""
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.ask(number))
-    if sys.platform == "linux":
-        _end_before(parent)
+    children.end_with(parent)
     try:
         _work()
     except stopping.Stopped as stop:
         os._exit(128 + stop.number)  # what the threads wait for will not come
 
 
-def _end_before(parent: int) -> None:
-    """Let Linux end this process with its parent, and before it where memory runs out."""
-    ctypes.CDLL(None).prctl(_SIGNAL_AT_DEATH_OF_PARENT, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before that was said
-        os._exit(1)
-    with suppress(OSError):  # a container may not let it
-        Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
-
-
 def _work() -> None:
-    # Whatever prints meanwhile must not get between the messages.
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    answers = children.answers()
 
     def send(message: object) -> None:
         answers.write(pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL))  # all or nothing

@@ -23,6 +23,8 @@ from normscope.experiment.trial import (
     Predictions,
     Result,
     Status,
+    Summarise,
+    Told,
     Trial,
 )
 
@@ -57,6 +59,8 @@ __all__ = [
     "Source",
     "Spread",
     "Status",
+    "Summarise",
+    "Told",
     "Trial",
     "default_recipe",
     "default_seeds",

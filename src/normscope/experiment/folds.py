@@ -6,10 +6,20 @@ on fold 2, of the second time that the images are dealt out.
 
 import hashlib
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
-from normscope.experiment.trial import Predictions, Trial
+from normscope.experiment.trial import Trial
+
+
+class Tested(Protocol):
+    """What tells on which images a trial is tested, as the trial itself does."""
+
+    @property
+    def seed(self) -> int: ...
+    @property
+    def folds(self) -> int | None: ...
 
 
 def folds_of(labels: np.ndarray, folds: int, time: int) -> np.ndarray:
@@ -27,7 +37,7 @@ def folds_of(labels: np.ndarray, folds: int, time: int) -> np.ndarray:
     return found
 
 
-def fold_index(trial: Trial, labels: np.ndarray) -> np.ndarray:
+def fold_index(trial: Tested, labels: np.ndarray) -> np.ndarray:
     """The index of the test images of a trial among all: int64. Without folds it is all of them."""
     if trial.folds is None:
         return np.arange(len(labels))
@@ -35,7 +45,7 @@ def fold_index(trial: Trial, labels: np.ndarray) -> np.ndarray:
     return np.flatnonzero(folds_of(labels, trial.folds, time) == fold)
 
 
-def tested_labels(trial: Trial, labels: np.ndarray) -> np.ndarray:
+def tested_labels(trial: Tested, labels: np.ndarray) -> np.ndarray:
     """Those of `labels` (N,) that are of the test images of a trial."""
     return labels if trial.folds is None else labels[fold_index(trial, labels)]
 
@@ -46,34 +56,31 @@ def images_tested(trial: Trial, images: int) -> int:
 
 
 class Pool:
-    """Puts predictions of folds together, each image by the network that did not train on it.
+    """Puts together what networks say of folds, of each image by the one that did not train on it.
 
-    `labels`: int64, (N,), of all images.
+    What they say are `arrays` with a row for each image that is at one of the places `where`.
     """
 
-    def __init__(self, labels: np.ndarray):
-        self.labels = labels
-        self._waiting: dict[str, dict[int, tuple[Trial, Predictions]]] = {}
+    def __init__(self):
+        self._waiting: dict[str, dict[int, tuple[np.ndarray, ...]]] = {}
 
-    def add(self, trial: Trial, predictions: Predictions) -> tuple[int, Predictions] | None:
-        """The predictions of a norm of all images, with a number, once its last fold is added.
+    def add(
+        self, trial: Trial, where: np.ndarray, arrays: Sequence[np.ndarray]
+    ) -> tuple[int, tuple[np.ndarray, ...]] | None:
+        """The arrays of a norm of all images, with a number, once its last fold is added.
 
         The number is that of the time that the images were dealt out; without folds it is the seed,
         and each trial is a whole by itself.
         """
         if trial.folds is None:
-            return trial.seed, predictions
+            return trial.seed, tuple(arrays)
         time, fold = divmod(trial.seed, trial.folds)
         key = trial.model_copy(update={"seed": time}).id
         some = self._waiting.setdefault(key, {})
-        some[fold] = trial, predictions
+        some[fold] = where, *arrays
         if len(some) < trial.folds:
             return None
         del self._waiting[key]
-        return time, self._joined([some[each] for each in range(trial.folds)])
-
-    def _joined(self, folds: Sequence[tuple[Trial, Predictions]]) -> Predictions:
-        back = np.argsort(np.concatenate([fold_index(trial, self.labels) for trial, _ in folds]))
-        classes = np.concatenate([predictions.classes for _, predictions in folds])
-        logits = np.concatenate([predictions.logits for _, predictions in folds])
-        return Predictions(classes[back], logits[back])
+        whole = [np.concatenate(each) for each in zip(*some.values(), strict=True)]
+        order = np.argsort(whole[0])
+        return time, tuple(each[order] for each in whole[1:])

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -45,11 +45,6 @@ class Trial(Frozen):
     def fold(self) -> int | None:
         """The fold that it is tested on, from 0; None without cross-validation."""
         return None if self.folds is None else self.seed % self.folds
-
-    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> "Trial":
-        copied = super().model_copy(update=update, deep=deep)
-        vars(copied).pop("id", None)  # what is another trial has another name
-        return copied
 
     @cached_property  # it is asked for dozens of times
     def id(self) -> str:
@@ -166,3 +161,23 @@ class Result(Frozen):
     def trained_to_the_end(self) -> bool:
         """Whether there is a record of every epoch."""
         return self.status in ("finished", "collapsed")
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a result tells of its predictions; `seed` and `folds` say of which images they are."""
+
+    trial_id: str
+    seed: int
+    folds: int | None
+    test_accuracy_percent: float
+
+    @classmethod
+    def by(cls, result: Result) -> "Told":
+        """Of a result with a record of every epoch."""
+        trial, last = result.trial, result.history[-1]
+        return cls(trial.id, trial.seed, trial.folds, last.test_accuracy_percent)
+
+
+# A value for each of some trials, from their predictions; it is pickled, as are the values.
+Summarise = Callable[[Sequence[Told], Sequence[Predictions]], Sequence[Any]]

@@ -41,17 +41,20 @@ def _as_text(cell: Any) -> Any:
 def epochs_csv(analysis: Analysis) -> bytes:
     """Tidy: a row per trial and epoch; the columns after `epoch` are metrics with their units.
 
-    They are written as they come: a table of millions of them would take gigabytes.
+    They are written as they come, as bytes: a table of millions of them, or their text, would take
+    gigabytes.
     """
     columns = [field.name for field in fields(EpochRecord)]
     values = attrgetter(*columns)
-    file = io.StringIO()
+    content = io.BytesIO()
+    file = io.TextIOWrapper(content, encoding="utf-8", newline="")
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([*_KEYS, *columns])
     for result in analysis.all_results:
         keys = [_as_text(key) for key in _keys(result).values()]
         writer.writerows([*keys, *values(record)] for record in result.history)
-    return file.getvalue().encode()
+    file.flush()
+    return content.getvalue()
 
 
 def trials_table(analysis: Analysis) -> pd.DataFrame:

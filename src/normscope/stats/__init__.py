@@ -14,7 +14,13 @@ from normscope.stats.calibration import (
     temperature_scaled,
 )
 from normscope.stats.cka import cka_matrix, unbiased_cka
-from normscope.stats.classes import balanced_accuracy, confusion_counts, macro_f1, recalls
+from normscope.stats.classes import (
+    balanced_accuracy,
+    confusion_counts,
+    confusions,
+    macro_f1,
+    recalls,
+)
 from normscope.stats.convergence import area_under_curve, drops, epochs_to_level
 from normscope.stats.estimates import (
     Estimate,
@@ -31,12 +37,13 @@ from normscope.stats.images import (
     SharedMistakes,
     VarianceSplit,
     multibootstrap,
+    multibootstraps,
     shared_mistakes,
     shared_percent,
     variance_split,
 )
 from normscope.stats.mcnemar import mcnemar
-from normscope.stats.permutation import sign_flip_p_value
+from normscope.stats.permutation import sign_flip_p_value, sign_flip_p_values
 from normscope.stats.planning import (
     Stopping,
     seeds_for_power,
@@ -83,6 +90,7 @@ __all__ = [
     "confidence_sequence",
     "confidence_sequences",
     "confusion_counts",
+    "confusions",
     "correlation",
     "direction_of_evidence",
     "drops",
@@ -98,6 +106,7 @@ __all__ = [
     "macro_f1",
     "mcnemar",
     "multibootstrap",
+    "multibootstraps",
     "negative_log_likelihood",
     "paule_mandel",
     "probability_of_superiority",
@@ -111,6 +120,7 @@ __all__ = [
     "shared_mistakes",
     "shared_percent",
     "sign_flip_p_value",
+    "sign_flip_p_values",
     "standard_error",
     "stopping_times",
     "t_interval",

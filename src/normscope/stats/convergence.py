@@ -23,8 +23,10 @@ def epochs_to_level(curve: Sequence[float], level: float) -> float | None:
 
 def drops(curve: Sequence[float]) -> np.ndarray:
     """How far a curve fell in each epoch, 0 where it rose: float64, shape (E,); the first is 0."""
-    rises = np.diff(np.asarray(curve, dtype=np.float64), prepend=curve[0])
-    return np.maximum(-rises, 0.0)
+    heights = np.array(curve, dtype=np.float64)
+    falls = np.zeros_like(heights)
+    np.maximum(heights[:-1] - heights[1:], 0.0, out=falls[1:])
+    return falls
 
 
 def area_under_curve(curve: Sequence[float]) -> float:

@@ -41,13 +41,14 @@ class Reader:
         self._shared: dict[Recipe | Environment, Any] = {}
 
     def with_shared_values(self, result: Result) -> Result:
-        """The same result, whose recipe and environment are one object with equal ones before."""
-        recipe, environment = (
-            self._shared.setdefault(each, each)
-            for each in (result.trial.recipe, result.environment)
-        )
-        trial = result.trial.model_copy(update={"recipe": recipe})
-        return result.model_copy(update={"trial": trial, "environment": environment})
+        """A result that nobody else has, whose recipe and environment become those before it.
+
+        If they are equal, they are one object then.
+        """
+        for owner, name in ((result.trial, "recipe"), (result, "environment")):
+            own = getattr(owner, name)
+            vars(owner)[name] = self._shared.setdefault(own, own)
+        return result
 
     def now_sealed(self, kept: Kept) -> None:
         """The folder has seals from now on."""

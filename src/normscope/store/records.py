@@ -11,13 +11,14 @@ from zipfile import ZipFile
 
 import numpy as np
 
-from normscope.experiment import HeatMaps, NormHeat, Predictions, Probes, Result, Series
+from normscope.experiment import HeatMaps, NormHeat, Predictions, Probes, Result, Series, Told
 from normscope.experiment.folds import tested_labels
 from normscope.files import Broken, entries, put
 from normscope.seals import seal_bytes, seal_text, sha256
 from normscope.store.folder import RECORD, TrialFolder
 from normscope.store.reading import Reader, expected_content, sha256_of_file
 
+PREDICTIONS = "predictions.npz"
 WEIGHTS = "weights.safetensors"
 PROBES = "probes.npz"
 
@@ -104,23 +105,39 @@ def _company(folder: TrialFolder, beside: Mapping[str, str] | None) -> set[str]:
     return names
 
 
-def has_predictions(result: Result) -> bool:
-    """Whether a result has predictions beside its record; the search for rates keeps none."""
-    return result.trained_to_the_end and not result.trial.validation
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The predictions that belong to a record: what it tells of them, and their check sum.
+
+    The check sum is None in a folder without seals.
+    """
+
+    told: Told
+    check_sum: str | None
+
+    @classmethod
+    def by(cls, record: Record) -> "Expected | None":
+        """None if the result has no predictions; the search for rates keeps none."""
+        result = record.result
+        if not result.trained_to_the_end or result.trial.validation:
+            return None
+        if len(result.history) != result.trial.recipe.epochs:
+            raise Broken(f"{RECORD}: epochs are missing")
+        beside = record.beside
+        return cls(Told.by(result), None if beside is None else beside.get(PREDICTIONS, ""))
 
 
-def read_predictions(record: Record, folder: TrialFolder, reader: Reader) -> Predictions:
-    """What the network of a trial that has predictions says of its test images."""
-    path, result = folder.predictions, record.result
-    expected = None if record.beside is None else record.beside.get(path.name, "")
+def read_predictions(expected: Expected, folder: TrialFolder, reader: Reader) -> Predictions:
+    """What the network of a trial says of its test images."""
+    path = folder.predictions
     try:
-        content = reader.beside(path, expected)
+        content = reader.beside(path, expected.check_sum)
         with expected_content(), ZipFile(io.BytesIO(content)) as archive:
             predictions = Predictions(
                 classes=_array(archive.read("classes.npy")),
                 logits=_array(archive.read("logits.npy")),
             )
-        _check_shapes(result, predictions)
+        _check_shapes(predictions)
     except FileNotFoundError as error:
         raise Broken(f"{path.name} is gone") from error
     except Broken as error:
@@ -154,32 +171,30 @@ def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return shape, by_columns, dtype
 
 
-def _check_shapes(result: Result, predictions: Predictions) -> None:
-    """Raise `Broken` if the parts of a result with predictions do not belong together."""
+def _check_shapes(predictions: Predictions) -> None:
+    """Raise `Broken` if the parts of predictions do not belong together."""
     classes, logits = predictions.classes, predictions.logits
     fit = logits.ndim == 2 and classes.shape == logits.shape[:1] and classes.dtype.kind == "i"
-    if not fit or len(result.history) != result.trial.recipe.epochs:
-        raise Broken("epochs or predictions are missing")
+    if not fit:
+        raise Broken("these are no predictions")
     if not np.isfinite(logits).all():
         raise Broken("a logit is no number")
     if len(classes) and not (classes.min() >= 0 and classes.max() < logits.shape[1]):
         raise Broken("a predicted class is none")
 
 
-def check_truth(
-    result: Result, predictions: Predictions, labels: np.ndarray, num_classes: int
-) -> None:
+def check_truth(told: Told, predictions: Predictions, labels: np.ndarray, num_classes: int) -> None:
     """Raise `Broken` if predictions are of other images, or of another accuracy than the history.
 
     `labels`: int64, the true classes of all test images; of folds, of all images.
     """
-    truth = tested_labels(result.trial, labels)
+    truth = tested_labels(told, labels)
     if predictions.logits.shape != (len(truth), num_classes):
         raise Broken("predictions.npz: it is not for the test images of this experiment")
     percent = 100 * float((predictions.classes == truth).mean())
-    told = result.history[-1].test_accuracy_percent
-    if not abs(percent - told) <= 1e-6:  # nor does no number fit
-        raise Broken(f"its history ends at {told:.4f} %, its predictions at {percent:.4f} %")
+    end = told.test_accuracy_percent
+    if not abs(percent - end) <= 1e-6:  # nor does no number fit
+        raise Broken(f"its history ends at {end:.4f} %, its predictions at {percent:.4f} %")
 
 
 def read_weights(record: Record, folder: TrialFolder, reader: Reader) -> dict[str, np.ndarray]:

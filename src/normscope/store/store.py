@@ -5,6 +5,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -22,6 +23,8 @@ from normscope.experiment import (
     Probes,
     Request,
     Result,
+    Summarise,
+    Told,
     Trial,
 )
 from normscope.experiment.heat_maps import METHODS
@@ -41,8 +44,9 @@ from normscope.store.claims import Claims
 from normscope.store.folder import ExperimentFolder
 from normscope.store.header import Header, Kept, is_repeated, read_header
 from normscope.store.lock import FolderLock, clear_up
+from normscope.store.many import Truth
 from normscope.store.reading import Reader, expected_content, take_stock
-from normscope.store.trials import Trials, Truth, ids
+from normscope.store.trials import Trials, ids
 
 ADVICE = (
     "choose another folder with --out, then run the same command again: the trials "
@@ -210,14 +214,18 @@ class Store:
         known = self.trials.known()
         return [known[trial_id] for trial_id in ids(trials) if trial_id in known]
 
-    def predictions(self, results: Iterable[Result]) -> Iterator[Predictions | None]:
-        """What the networks of stored results say of their test images, read one after the other.
+    def summarised(self, results: Sequence[Result], summarise: Summarise) -> Iterator[Any]:
+        """What `summarise` makes of the predictions of each stored result, in order.
 
-        None where there are none. Raises `RunError` that names damaged trials, after the last of
-        them: those that are not what was written, that are for other test images, or whose history
-        is not that of their predictions.
+        None where there are none. If they are many, several processes read them and call it. Raises
+        `RunError` that names damaged trials, after the last of them: those that are not what was
+        written, that are for other test images, or whose history is not that of their predictions.
         """
-        return self.trials.predictions(results)
+        return self.trials.summarised(results, summarise)
+
+    def predictions(self, results: Sequence[Result]) -> Iterator[Predictions | None]:
+        """What the networks of stored results say of their test images, with what that raises."""
+        return self.summarised(results, _as_they_are)
 
     def results(self, trials: Iterable[Trial]) -> list[Result]:
         """What `of` gives, with predictions: all of them in memory. Raises what both do."""
@@ -459,6 +467,12 @@ class Store:
         except Broken as error:
             return str(error)
         return ""
+
+
+def _as_they_are(
+    _told: Sequence[Told], predictions: Sequence[Predictions]
+) -> Sequence[Predictions]:
+    return predictions
 
 
 DESCRIBED_AGAIN = "run the experiment again: it makes this file anew and keeps the trials"

@@ -1,16 +1,19 @@
 """The records of a folder's trials: read once, added whole, and set aside when they are damaged."""
 
 import errno
+import gc
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from normscope.errors import RunError
-from normscope.experiment import Predictions, Probes, Result, Trial
+from normscope.experiment import Predictions, Probes, Result, Summarise, Told, Trial
 from normscope.files import (
     Broken,
     damage_named,
@@ -24,12 +27,11 @@ from normscope.files import (
     written,
 )
 from normscope.seals import seal_bytes
-from normscope.store import records
+from normscope.store import many, records
 from normscope.store.folder import ExperimentFolder, TrialFolder
+from normscope.store.many import TrialReader, Truth, foreign
 from normscope.store.reading import Reader
-from normscope.store.records import Record
-
-Truth = tuple[np.ndarray, int]  # the labels of the test images, and how many classes there are
+from normscope.store.records import Expected, Record
 
 TAKEN = (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR)  # what a name that is there says to a rename
 NAMED = 3  # damaged trials that an error names
@@ -50,6 +52,7 @@ class Trials:
         advice: str,
     ):
         self.files, self.reader, self.truth, self.advice = files, reader, truth, advice
+        self.read = TrialReader(files, reader)
         self._found: dict[str, Record] | None = None  # by id
         self._damage: dict[str, str] = {}  # by id, why
 
@@ -66,21 +69,27 @@ class Trials:
         found = self._records()
         return {each: found[each].result for each in found if each not in self._damage}
 
-    def predictions(self, results: Iterable[Result]) -> Iterator[Predictions | None]:
-        """Those of each of the stored results, one after the other; None where there are none.
+    def summarised(self, results: Sequence[Result], summarise: Summarise) -> Iterator[Any]:
+        """What `summarise` makes of the predictions of each of the stored results; None without.
 
-        They are read anew each time, so that memory holds one of them. Raises `RunError` if any is
-        damaged: after the last, to name all of them.
+        They are read anew each time. Raises `RunError` if any is damaged: after the last, to name
+        all of them.
         """
-        found, truth = self._records(), self.truth()
-        for result in results:
-            trial_id = result.trial.id
-            try:
-                yield self.checked(found[trial_id], truth)
-            except Broken as error:
-                self._damage[trial_id] = str(error)
-                yield None
+        expected = [self._expected(result.trial.id) for result in results]
+        summaries = many.summaries(self.read, expected, self.truth(), summarise)
+        for result, (value, damage) in zip(results, summaries, strict=True):
+            if damage:
+                self._damage[result.trial.id] = damage
+            yield value
         self._refuse_damage()
+
+    def _expected(self, trial_id: str) -> Expected | None:
+        """What its predictions must be; None if there are none, or its record is damaged."""
+        try:
+            return Expected.by(self._records()[trial_id])
+        except Broken as error:
+            self._damage[trial_id] = str(error)
+            return None
 
     def may_come_from(self, truth: Truth, result: Result) -> bool:
         """Whether its predictions are as right as its history says; damaged ones say nothing."""
@@ -92,7 +101,7 @@ class Trials:
             return True
         try:
             if predictions is not None:
-                records.check_truth(result, predictions, *truth)
+                records.check_truth(Told.by(result), predictions, *truth)
         except Broken:
             return False
         return True
@@ -111,7 +120,7 @@ class Trials:
 
     def _examine_again(self, trial_id: str, truth: Truth | None) -> None:
         try:
-            record = self._own_record(self.files.trial(trial_id))
+            record = self.read.record(self.files.trial(trial_id))
             self.checked(record, truth)
         except Broken:
             return
@@ -121,12 +130,13 @@ class Trials:
     def _records(self) -> dict[str, Record]:
         if self._found is None:
             self._found = {}
-            for folder in self.files.stored_trials():
-                trial_id = folder.path.name
-                try:
-                    self._found[trial_id] = self._own_record(folder)
-                except Broken as error:
-                    self._damage[trial_id] = str(error)
+            with _without_collections():
+                for folder in self.files.stored_trials():
+                    trial_id = folder.path.name
+                    try:
+                        self._found[trial_id] = self.read.record(folder)
+                    except Broken as error:
+                        self._damage[trial_id] = str(error)
         return self._found
 
     def are_current(self) -> bool:
@@ -152,7 +162,7 @@ class Trials:
             if ended or not is_there(folder.path):
                 continue
             try:
-                record = self._own_record(folder)
+                record = self.read.record(folder)
             except Broken:
                 continue
             if before is None or record.result != before.result:
@@ -163,23 +173,12 @@ class Trials:
 
     def record_in(self, folder: TrialFolder) -> Record:
         """The record in a folder; raises `Broken`, and what `files.read` raises."""
-        return records.read_record(folder, self.reader)
-
-    def _own_record(self, folder: TrialFolder) -> Record:
-        record = self.record_in(folder)
-        if record.result.trial.id != folder.path.name:
-            raise self.foreign(folder.path)
-        return record
+        return self.read.any_record(folder)
 
     def checked(self, record: Record, truth: Truth | None) -> Predictions | None:
         """The predictions of a record, if it has any; raises `Broken` if they do not fit it."""
-        if not records.has_predictions(record.result):
-            return None
-        folder = self.files.trial(record.result.trial.id)
-        predictions = records.read_predictions(record, folder, self.reader)
-        if truth is not None:
-            records.check_truth(record.result, predictions, *truth)
-        return predictions
+        expected = Expected.by(record)
+        return self.read.predictions(expected, truth) if expected else None
 
     def _refuse_damage(self) -> None:
         if not self._damage:
@@ -196,9 +195,7 @@ class Trials:
 
     def foreign(self, folder: Path) -> RunError:
         """The error that a folder among the trials holds what this experiment did not plan."""
-        return RunError(
-            f"{folder} holds no trial of the experiment in {self.files.path}; move it away"
-        )
+        return foreign(TrialFolder(folder), self.files)
 
     # -- beside the records ------------------------------------------------------------------------
 
@@ -265,7 +262,7 @@ class Trials:
         """Give a new record its name; returns the record that has it, if that one stays."""
         while not _renamed(partial, target):
             try:
-                there = self._own_record(TrialFolder(target))
+                there = self.read.record(TrialFolder(target))
             except Broken:
                 self._move_to_damaged(target)
                 continue
@@ -311,6 +308,18 @@ class Trials:
             flush_folder(place.parent)
             flush_folder(path.parent)
         return place
+
+
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Look for no cycles meanwhile: a sixth of the time goes into that, and records have none."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def _renamed(partial: Path, target: Path) -> bool:

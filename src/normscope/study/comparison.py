@@ -60,7 +60,7 @@ class Comparison:
             probes=store.all_probes(),
             heat_maps=store.heat_maps(),
             left_out=store.left_out(),
-            predictions=store.predictions,
+            summarised=store.summarised,
         )
         source = DATASETS.get(experiment.dataset)
         whole_train_size = source.train_size if source else None

@@ -3,9 +3,9 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from normscope.cores import available_cores
 from normscope.data import Dataset
 from normscope.errors import RunError, UsageError
-from normscope.executors.cores import available_cores
 from normscope.experiment import Costs, Experiment, Trial
 from normscope.experiment.plan import plan
 from normscope.files import user_path

@@ -24,7 +24,7 @@ from normscope.report import PAGE
 from normscope.store import Store, records
 from normscope.store.folder import ExperimentFolder, TrialFolder
 from normscope.store.header import GONE
-from normscope.store.trials import Truth
+from normscope.store.many import Truth
 from normscope.study.stored import possible_ids
 
 State = Literal["damaged", "missing", "foreign", "left over", "unreadable"]

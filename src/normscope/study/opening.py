@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from normscope.analysis.mistakes import find_mistakes
-from normscope.analysis.tallies import Tallies
+from normscope.analysis.tallies import Tallies, answered
 from normscope.data import Dataset, load_dataset
 from normscope.errors import NormscopeError, UsageError
 from normscope.experiment import DatasetFacts, Experiment, ModelSummary, Request
@@ -169,6 +169,6 @@ def pictures_shown(store: Store) -> set[int]:
     size = experiment.main_batch_size
     main = [r for r in results_stored(store) if r.trial.recipe.batch_size == size]
     tallies = Tallies(experiment.norms, labels, len(names))
-    for result, predictions in zip(main, store.predictions(main), strict=True):
-        tallies.add(result, predictions)
+    for result, own in zip(main, store.summarised(main, answered), strict=True):
+        tallies.add(result, own)
     return find_mistakes(tallies.by_norm, names, labels).pictures()

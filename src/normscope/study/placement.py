@@ -8,10 +8,10 @@ from functools import partial
 import torch
 from torch import nn
 
+from normscope.cores import available_cores
 from normscope.data import Dataset
 from normscope.errors import UsageError, lookup
 from normscope.executors import EXECUTORS, Executor
-from normscope.executors.cores import available_cores
 from normscope.executors.fleets import fleets
 from normscope.executors.protocol import Take, all_of
 from normscope.executors.ray import LOCAL, Node, OnRay, Ray, connected, nodes_of

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 
 from normscope.analysis.answers import standing
 from normscope.analysis.contrasts import candidates, verdicts_on
-from normscope.analysis.summaries import summarize_accuracy
+from normscope.analysis.summaries import Trials, summarize_accuracy
 from normscope.analysis.verdicts import Rules, Verdict
 from normscope.errors import RunError
 from normscope.experiment import LEAST_SEEDS, Design, Experiment, Result, Trial
@@ -187,7 +187,7 @@ def _reason_to_stop(store: Store, design: Design) -> str | None:
 def standing_verdicts(store: Store, design: Design, results: Sequence[Result]) -> list[Verdict]:
     """The verdicts that the results allow by now."""
     chance_percent = store.facts().chance_percent
-    trials = [summarize_accuracy(result) for result in results]
+    trials = Trials(summarize_accuracy(result) for result in results)
     rules = Rules(True, design.alpha, design.margin_points)
     return list(verdicts_on(store.experiment, trials, rules, chance_percent).values())
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 import matplotlib
@@ -104,15 +105,16 @@ def curves_data(analysis: Analysis, metric: str) -> tuple[NormCurves, ...]:
 
 
 def _norm_curves(analysis: Analysis, norm: str, metric: str) -> NormCurves:
+    value = attrgetter(metric)
     seeds = tuple(
         SeedCurve(
             seed=result.trial.seed,
             finished=result.status == "finished",
             epochs=np.array([record.epoch for record in result.history]),
-            values=np.array([getattr(record, metric) for record in result.history]),
+            values=np.array(list(map(value, result.history))),
         )
-        for result in analysis.results
-        if result.trial.norm == norm and result.history
+        for result in analysis.results_of(norm)
+        if result.history
     )
     finished = [curve for curve in seeds if curve.finished]
     mean = None

@@ -104,11 +104,8 @@ def epochs_to_level_data(analysis: Analysis) -> tuple[Row, ...]:
 
 
 def _values(analysis: Analysis, norm: str, metric: str) -> dict[int, float | None]:
-    return {
-        trial.seed: trial.metrics[metric]
-        for trial in analysis.trials
-        if trial.norm == norm and trial.metrics
-    }
+    trials = analysis.trials.of(norm, analysis.experiment.main_batch_size)
+    return {trial.seed: trial.metrics[metric] for trial in trials if trial.metrics}
 
 
 def _note(norm: NormSummary, mean: float | None, sd: float | None, decimals: int) -> str:

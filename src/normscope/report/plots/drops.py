@@ -53,7 +53,7 @@ def drops_data(analysis: Analysis) -> tuple[NormDrops, ...]:
 
 
 def _norm_drops(analysis: Analysis, norm: str) -> NormDrops:
-    finished = [r for r in analysis.results if r.trial.norm == norm and r.status == "finished"]
+    finished = [r for r in analysis.results_of(norm) if r.status == "finished"]
     depths = np.array([drops([e.test_accuracy_percent for e in r.history]) for r in finished])
     seeds = tuple(result.trial.seed for result in finished)
     note = "never fell"

@@ -46,7 +46,7 @@ class Band:
 
 def series_of(analysis: Analysis, norm: str, name: str) -> dict[int, Series]:
     """One measure of each finished trial of a norm in which it was taken, by seed."""
-    of_norm = [r.trial for r in analysis.results if r.trial.norm == norm and r.status == "finished"]
+    of_norm = [r.trial for r in analysis.results_of(norm) if r.status == "finished"]
     taken = {t.seed: analysis.probes[t.id].series for t in of_norm if t.id in analysis.probes}
     return {seed: series[name] for seed, series in taken.items() if name in series}
 

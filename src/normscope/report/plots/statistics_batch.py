@@ -130,8 +130,8 @@ def _curve(found: SubBatches, analysis: Analysis) -> Curve:
 def _point(summary: NormSummary, analysis: Analysis) -> Point:
     seeds = tuple(
         result.history[-1].test_accuracy_percent
-        for result in analysis.results
-        if result.trial.norm == summary.norm and result.status == "finished"
+        for result in analysis.results_of(summary.norm)
+        if result.status == "finished"
     )
     accuracy = NOTHING if summary.guessing.total else summary.test_accuracy_percent
     return Point(accuracy, seeds, summary.guessing)

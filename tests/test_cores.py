@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from normscope.executors.cores import cgroup_quota
+from normscope.cores import cgroup_quota
 
 INNER = "system.slice/docker-1.scope"
 
@@ -74,7 +74,7 @@ def counted(code, **variables):
     return done.stdout
 
 
-COUNT = "from normscope.executors.cores import available_cores; print(available_cores())"
+COUNT = "from normscope.cores import available_cores; print(available_cores())"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ COUNT = "from normscope.executors.cores import available_cores; print(available_
 )
 def test_the_least_of_cores_and_quota_rounded_up_is_available(cores, granted, available):
     code = (
-        "from normscope.executors import cores\n"
+        "from normscope import cores\n"
         f"cores.affinity, cores.cgroup_quota = lambda: range({cores}), lambda: float('{granted}')\n"
         "print(cores.available_cores())"
     )

@@ -1,0 +1,92 @@
+"""Reading the predictions of many trials: by several processes, to the same end."""
+
+import os
+
+import numpy as np
+import pytest
+from report_fakes import fitting, make_experiment, make_facts, make_labels, make_result
+
+from normscope import parallel
+from normscope.analysis.tallies import Scoring
+from normscope.errors import RunError
+from normscope.experiment import Request
+from normscope.experiment.plan import plan
+from normscope.store import Store, many
+
+LABELS = make_labels(50)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """An experiment of twelve trials, of which one failed and one is not there."""
+    experiment = make_experiment(seeds=4)
+    request = Request(date="2026-01-01", command="x", norms=experiment.norms, seeds=4)
+    store = Store.create(tmp_path / "runs", experiment, request)
+    store.describe(make_facts(test_size=len(LABELS)), LABELS, [])
+    for number, trial in enumerate(plan(experiment)[:11]):
+        result = fitting(make_result(experiment, trial, LABELS), LABELS)
+        if number == 4:
+            result = result.model_copy(update={"status": "failed", "predictions": None})
+        store.add(result)
+    return store.folder
+
+
+@pytest.fixture
+def by_several(monkeypatch):
+    monkeypatch.setattr(parallel, "available_cores", lambda: 2)
+    monkeypatch.setattr(many, "MUCH", 1)
+    monkeypatch.setattr(many, "AT_ONCE", 2 * (many.READING + 10 * len(LABELS)))  # two trials
+
+
+def scored(folder):
+    store = Store(folder)
+    return list(store.summarised(store.records(), Scoring(LABELS)))
+
+
+def where(told, predictions):
+    """A summary: which process read them, and how many at once."""
+    return [(os.getpid(), len(told)) for _ in predictions]
+
+
+def test_several_processes_find_what_one_finds(folder, request):
+    alone = scored(folder)
+    request.getfixturevalue("by_several")
+    together = scored(folder)
+    assert [each is None for each in together].count(True) == 1
+    for one, other in zip(alone, together, strict=True):
+        if one is None:
+            assert other is None
+            continue
+        assert one.scores == other.scores
+        np.testing.assert_array_equal(one.classes, other.classes)
+        np.testing.assert_array_equal(one.confidences, other.confidences)
+
+
+def test_memory_holds_some_of_the_predictions(folder, by_several):
+    store = Store(folder)
+    found = [each for each in store.summarised(store.records(), where) if each]
+    assert {process for process, _ in found}.isdisjoint([os.getpid()])
+    assert {count for _, count in found} == {1, 2}  # one beside the trial that failed
+
+
+def test_all_that_is_damaged_is_named_after_the_last(folder, by_several):
+    store = Store(folder)
+    results = store.records()
+    finished = [each.trial.id for each in results if each.status == "finished"]
+    for trial_id in finished[1], finished[8]:
+        path = folder / "trials" / trial_id / "predictions.npz"
+        path.write_bytes(path.read_bytes()[:-1])
+    found = []
+    with pytest.raises(RunError, match=r"2 trials in .*it is not what was written") as error:
+        found.extend(store.summarised(results, Scoring(LABELS)))
+    assert len(found) == len(results)
+    assert [each is None for each in found].count(True) == 3
+    assert all(each in str(error.value) for each in (finished[1], finished[8]))
+
+
+def test_what_the_disk_does_not_give_is_told_as_if_there_were_one_process(folder, by_several):
+    path = next(folder.glob("trials/*/predictions.npz"))
+    path.unlink()
+    path.symlink_to("/dev/null")
+    with pytest.raises(RunError, match=r"predictions.npz: it is no file of its own"):
+        scored(folder)
