@@ -18,17 +18,18 @@ to bring a message is not in it.
 import argparse
 import io
 import json
+import os
 import pickle
-import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Thread
 from typing import Any, TypeVar
 from unittest.mock import patch
 
@@ -137,35 +138,51 @@ def make(folder: Path, count: int, images: int) -> None:
         records.write_record(result, target, store.files.name_of(target.probes))
 
 
+class Memory(Thread):
+    """The most that this process and those that it started have held at once, in MiB.
+
+    It looks ten times a second, on Linux. A page that several of them hold is counted for each.
+    """
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.peak_mib = 0.0
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            self.look()
+            time.sleep(0.1)
+
+    def look(self) -> None:
+        pages = 0
+        for process in self._processes():
+            with suppress(OSError):  # it has just ended
+                pages += int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
+        self.peak_mib = max(self.peak_mib, pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
+
+    def _processes(self) -> list[int]:
+        started = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+        return [os.getpid(), *(int(each) for file in started for each in file.read_text().split())]
+
+
 @dataclass
 class Watch:
     """What each phase took."""
 
     phases: dict[str, dict[str, float]] = field(default_factory=dict)
+    memory: Memory = field(default_factory=Memory)
 
     def time(self, name: str, phase: Callable[[], Value]) -> Value:
         started, worked = time.perf_counter(), time.process_time()
         value = phase()
+        self.memory.look()
         self.phases[name] = {
             "seconds": time.perf_counter() - started,
             "worked": time.process_time() - worked,
-            "peak_mib": peak_mib(),
+            "peak_mib": self.memory.peak_mib,
         }
         return value
-
-
-def peak_mib() -> float:
-    """The peak of memory by now, and as often as there are cores that of the largest helper.
-
-    That is more than was taken at once, if helpers ended before the peak.
-    """
-    from normscope.cores import available_cores
-
-    own, helper = (
-        resource.getrusage(each).ru_maxrss / 1024
-        for each in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-    )
-    return own + available_cores() * helper
 
 
 def measure(folder: Path, count: int, images: int) -> dict:

@@ -47,7 +47,16 @@ ALLOWED = {
     },
     "executors": {"experiment", "observers", "stopping", "children", "cores"},
     "analysis": {"experiment", "norms", "stats", "words"},
-    "report": {"analysis", "stats", "experiment", "files", "seals", "words", "drawing"},
+    "report": {
+        "analysis",
+        "stats",
+        "experiment",
+        "files",
+        "seals",
+        "words",
+        "drawing",
+        "parallel",
+    },
 }
 ALLOWED["study"] = set(ALLOWED)
 ALLOWED["cli"] = (ALLOWED["study"] | {"study"}) - {"store"}

@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 
 from normscope import parallel
-from normscope.parallel import in_order
+from normscope.parallel import in_order, meanwhile
 
 
 @pytest.fixture(autouse=True)
@@ -73,6 +73,35 @@ def test_an_error_is_raised_as_if_there_were_no_other_process():
     assert [next(values) for _ in range(7)] == list(range(7))
     with pytest.raises(Refused, match="7 is too much"):
         next(values)
+
+
+def test_something_is_computed_meanwhile_in_another_process():
+    with meanwhile(squared, range(5)) as answers:
+        assert answers() == answers()
+        found = answers()
+    assert [value for value, _ in found] == [0, 1, 4, 9, 16]
+    (process,) = {process for _, process in found}
+    assert process != os.getpid()
+    assert not is_running(process)
+
+
+@pytest.mark.parametrize(("cores", "worth_it"), [(1, True), (3, False)])
+def test_or_here_when_it_is_asked_for(monkeypatch, cores, worth_it):
+    monkeypatch.setattr(parallel, "available_cores", lambda: cores)
+    with meanwhile(squared, [3], worth_it) as answers:
+        assert answers() == [(9, os.getpid())]
+
+
+def test_an_error_meanwhile_is_raised_when_the_answer_is_asked_for():
+    with meanwhile(refusing, [6, 7]) as answers, pytest.raises(Refused, match="7 is too much"):
+        answers()
+
+
+def test_nobody_waits_for_what_is_no_longer_asked_for():
+    started = time.monotonic()
+    with pytest.raises(KeyError), meanwhile(time.sleep, [60, 60, 60]):
+        raise KeyError
+    assert time.monotonic() - started < 20
 
 
 def ending(number):

@@ -1,15 +1,15 @@
-"""A function of many arguments, computed by several processes, whose values come in order.
+"""What takes Python all of its time, computed by several processes.
 
-It is for what takes Python all of its time, of which a process gets one core's.
+A process gets one core's time.
 """
 
 import os
 import pickle
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from subprocess import Popen
@@ -55,6 +55,31 @@ def in_order(
                 yield first()
         while waiting:
             yield first()
+
+
+@contextmanager
+def meanwhile(
+    function: Callable[[Argument], Value], arguments: Sequence[Argument], worth_it: bool = True
+) -> Iterator[Callable[[], list[Value]]]:
+    """``function(argument)`` for each of the arguments, which another process computes meanwhile.
+
+    What this gives waits for all of the values. With one core, or where that is not `worth_it`,
+    they are computed when they are waited for. Otherwise as `in_order`.
+    """
+    if available_cores() == 1 or not worth_it:
+        yield lambda: [function(each) for each in arguments]
+        return
+    with ThreadPoolExecutor(1) as threads, closing(_Helpers(function, 1)) as helpers:
+        answers = [threads.submit(helpers.ask, each) for each in arguments]
+
+        def values() -> list[Value]:
+            found = zip(arguments, (answer.result() for answer in answers), strict=True)
+            return [function(each) if one is None else one.value for each, one in found]
+
+        try:
+            yield values
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 @dataclass(frozen=True)

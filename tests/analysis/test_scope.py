@@ -53,6 +53,14 @@ def test_a_short_training_is_a_caveat_and_in_every_answer(epochs, limit, steps):
     assert f"% on the test images after {steps} steps (3 seeds)" in alone.answers[0].text
 
 
+def test_results_whose_recipe_has_another_name_by_now_are_no_short_training():
+    analysis = Comparison.read(RESULTS / "cifar10-resnet20-fast").analysis
+    assert analysis.experiment.recipe.name == "fast"
+    assert (analysis.scopes[0].steps, analysis.scopes[0].usual_steps) == (1955, 1955)
+    fast = Experiment(dataset="cifar10", recipe=RECIPES["fast"])
+    assert scope_of(fast)[0].usual_steps == 18 * 196
+
+
 @pytest.mark.parametrize(("epochs", "short"), [(7, True), (8, False), (15, False)])
 def test_a_training_is_short_below_half_of_the_recipes_steps(epochs, short):
     assert scope_of(make_experiment(epochs=epochs))[0].short is short

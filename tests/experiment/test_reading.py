@@ -58,8 +58,8 @@ def test_options_and_settings_change_the_recipe_of_a_file(tmp_path):
 
 def test_a_recipe_of_the_command_line_takes_the_place_of_the_configs(tmp_path):
     config = write(tmp_path, 'seeds = 2\nrecipe = {name = "s8", epochs = 4}', "e.toml")
-    found = read_experiment(config, recipe=write(tmp_path, 'base = "fast"'))
-    assert (found.recipe, found.seeds) == (changed(RECIPES["fast"], name="mine"), 2)
+    found = read_experiment(config, recipe=write(tmp_path, 'base = "short"'))
+    assert (found.recipe, found.seeds) == (changed(RECIPES["short"], name="mine"), 2)
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,15 @@
 
 import csv
 import io
+import math
 from dataclasses import asdict
 
 import pandas as pd
 import pytest
 from report_fakes import failed, make_analysis
 
-from normscope.report import html
-from normscope.report.csv_files import epochs_csv
+from normscope.report import csv_files, html
+from normscope.report.csv_files import epoch_rows, epochs_head, epochs_lines
 from normscope.report.html import render_page
 from normscope.report.plots import dots
 from normscope.report.plots.dots import final_accuracy_figures
@@ -52,7 +53,7 @@ def test_dots_of_many_seeds_are_some_of_them_and_the_caption_says_so(analysis, m
     assert [len(line.get_xdata()) for line in lines] == [4, 4, 4]
 
 
-def test_the_file_of_epochs_is_what_pandas_writes(analysis):
+def test_the_file_of_epochs_is_what_pandas_writes(analysis, monkeypatch):
     keys = ("trial", "dataset", "model", "norm", "batch_size", "seed")
     rows = [
         {**dict(zip(keys, (r.trial.id, r.trial.dataset, r.trial.model, r.trial.norm,
@@ -60,5 +61,9 @@ def test_the_file_of_epochs_is_what_pandas_writes(analysis):
          **asdict(record)}
         for r in analysis.all_results for record in r.history
     ]  # fmt: skip
-    assert epochs_csv(analysis) == pd.DataFrame(rows).to_csv(index=False).encode()
-    assert len([*csv.reader(io.StringIO(epochs_csv(analysis).decode()))]) == len(rows) + 1
+    monkeypatch.setattr(csv_files, "TRIALS_AT_ONCE", 5)
+    parts = epoch_rows(analysis)
+    assert len(parts) == math.ceil(len(analysis.all_results) / 5) > 1
+    written = b"".join((epochs_head(), *map(epochs_lines, parts)))
+    assert written == pd.DataFrame(rows).to_csv(index=False).encode()
+    assert len([*csv.reader(io.StringIO(written.decode()))]) == len(rows) + 1

@@ -132,7 +132,7 @@ def test_data_sets_of_other_tools_are_found_by_name(tmp_path, monkeypatch):
         (root / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x801, count) + labels)
     monkeypatch.setenv("NORMSCOPE_DATA", str(tmp_path / "data"))
     found = named(Experiment(dataset="mnist"))
-    assert (found.dataset, found.images.home, found.recipe.name) == ("mnist", "mnist", "fast")
+    assert (found.dataset, found.images.home, found.recipe.name) == ("mnist", "mnist", "short")
     assert DATASETS["mnist"].image_shape == (28, 28, 3)
     with pytest.raises(UsageError, match="there is no folder SVHN or svhn in"):
         named(Experiment(dataset="svhn"))

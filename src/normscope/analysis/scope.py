@@ -7,7 +7,8 @@ published runs bn is behind ln and gn after 8 of 15 epochs, and ahead of both af
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from normscope.experiment import RECIPES, DatasetFacts, EpochRecord, Experiment, Recipe, Result
+from normscope.experiment import DatasetFacts, EpochRecord, Experiment, Recipe, Result
+from normscope.experiment.recipes import recipe_named_as
 from normscope.norms import running_momentum
 
 # Below this share of the recipe's steps a training is short: at half of the published runs the
@@ -107,7 +108,7 @@ def _usual_steps(recipe: Recipe, whole_train_size: int | None) -> int | None:
     The learning rate is scaled with the batch size, so that a batch of twice the size may take half
     the steps.
     """
-    named = RECIPES.get(recipe.name)
+    named = recipe_named_as(recipe)
     if named is None or whole_train_size is None:
         return None
     return named.epochs * recipe.steps_per_epoch(whole_train_size)

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from normscope.analysis import Analysis
 from normscope.files import disk_errors, written
-from normscope.report.csv_files import csv_file, epochs_csv, trials_table
+from normscope.parallel import meanwhile
+from normscope.report.csv_files import csv_file, epoch_rows, epochs_head, epochs_lines, trials_table
 from normscope.report.figures import FIGURE_FILE, make_figures
 from normscope.report.html import render_page
 from normscope.report.markdown import render_markdown
@@ -16,6 +17,7 @@ __all__ = ["PAGE", "write_report"]
 
 PAGE = "report.html"
 ADVICE = "choose another folder for the report"
+MANY_ROWS = 20  # thousands of trials, whose rows of results.csv take 2 s
 
 
 def write_report(analysis: Analysis, pictures: Path, out: Path) -> Path:
@@ -25,13 +27,16 @@ def write_report(analysis: Analysis, pictures: Path, out: Path) -> Path:
     so a reader never meets half of one. Figures of an earlier report that this one lacks are
     removed. Raises `RunError` if `out` cannot be written.
     """
-    figures = make_figures(analysis)
-    drawn = [*figures, *mistake_figures(analysis, pictures)]
     files: dict[str, bytes] = {}
-    for figure in drawn:
-        files[f"figures/{figure.name}.png"] = to_png(figure.drawing)
-        files[f"figures/{figure.name}.svg"] = figure.svg.encode()
-    files["results.csv"] = epochs_csv(analysis)
+    rows = epoch_rows(analysis)
+    with meanwhile(epochs_lines, rows, worth_it=len(rows) >= MANY_ROWS) as lines:
+        figures = make_figures(analysis)
+        drawn = [*figures, *mistake_figures(analysis, pictures)]
+        for figure in drawn:
+            files[f"figures/{figure.name}.png"] = to_png(figure.drawing)
+            files[f"figures/{figure.name}.svg"] = figure.svg.encode()
+        files["results.csv"] = b"".join((epochs_head(), *lines()))
+    del rows, lines  # of many trials they take hundreds of megabytes
     files["trials.csv"] = csv_file(trials_table(analysis))
     files["summary.md"] = render_markdown(analysis, drawn).encode()
     files[PAGE] = render_page(analysis, figures, pictures).encode()

@@ -3,10 +3,12 @@
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
+from itertools import chain, pairwise
 from operator import attrgetter
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from normscope.analysis import Analysis
@@ -18,6 +20,8 @@ from normscope.words import visible, what_went_wrong
 FORMULAS = tuple("=+-@＝＋－＠")  # what a spreadsheet runs begins with one of them, wide or not
 
 _KEYS = ["trial", "dataset", "model", "norm", "batch_size", "seed"]
+_COLUMNS = [field.name for field in fields(EpochRecord)]  # the first is `epoch`
+TRIALS_AT_ONCE = 1000  # whose rows are written together: of millions they would take gigabytes
 
 
 def csv_file(table: pd.DataFrame) -> bytes:
@@ -38,23 +42,49 @@ def _as_text(cell: Any) -> Any:
     return f"'{cell}" if cell.startswith(FORMULAS) else cell
 
 
-def epochs_csv(analysis: Analysis) -> bytes:
-    """Tidy: a row per trial and epoch; the columns after `epoch` are metrics with their units.
+@dataclass(frozen=True)
+class EpochRows:
+    """Some of the rows for each trial and epoch: what to call the trial, and what was measured.
 
-    They are written as they come, as bytes: a table of millions of them, or their text, would take
-    gigabytes.
+    `keys` and `epochs` are those of each trial, and how many it has; `measured` is of all of them,
+    one after the other: float64, (rows, columns).
     """
-    columns = [field.name for field in fields(EpochRecord)]
-    values = attrgetter(*columns)
-    content = io.BytesIO()
-    file = io.TextIOWrapper(content, encoding="utf-8", newline="")
+
+    keys: list[list[Any]]
+    epochs: list[int]
+    measured: np.ndarray
+
+
+def epoch_rows(analysis: Analysis) -> list[EpochRows]:
+    """The rows of all trials, some trials at a time."""
+    results = analysis.all_results
+    starts = range(0, len(results), TRIALS_AT_ONCE)
+    return [_epoch_rows(results[start : start + TRIALS_AT_ONCE]) for start in starts]
+
+
+def _epoch_rows(results: Sequence[Result]) -> EpochRows:
+    records = chain.from_iterable(result.history for result in results)
+    numbers = chain.from_iterable(map(attrgetter(*_COLUMNS), records))
+    return EpochRows(
+        keys=[[_as_text(key) for key in _keys(result).values()] for result in results],
+        epochs=[len(result.history) for result in results],
+        measured=np.fromiter(numbers, np.float64).reshape(-1, len(_COLUMNS)),
+    )
+
+
+def epochs_head() -> bytes:
+    """The first line of the table whose lines are `epochs_lines`."""
+    return f"{','.join((*_KEYS, *_COLUMNS))}\n".encode()
+
+
+def epochs_lines(rows: EpochRows) -> bytes:
+    """Tidy: a row per trial and epoch; the columns after `epoch` are metrics with their units."""
+    file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([*_KEYS, *columns])
-    for result in analysis.all_results:
-        keys = [_as_text(key) for key in _keys(result).values()]
-        writer.writerows([*keys, *values(record)] for record in result.history)
-    file.flush()
-    return content.getvalue()
+    for keys, (start, end) in zip(rows.keys, pairwise(np.cumsum([0, *rows.epochs])), strict=True):
+        measured = rows.measured[start:end].tolist()
+        writer.writerows([*keys, int(epoch), *own] for epoch, *own in measured)
+    return file.getvalue().encode()
 
 
 def trials_table(analysis: Analysis) -> pd.DataFrame:

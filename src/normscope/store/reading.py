@@ -8,6 +8,7 @@ that are named there need no seal.
 
 import hashlib
 import json
+import struct
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,7 +29,7 @@ Earlier = Mapping[str, Mapping[str, str]]  # folder -> name of a file -> its SHA
 
 # What bytes raise that are not what a reader of them expects, numpy's and zip's many ways included.
 UNEXPECTED = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError,
-              NotImplementedError, OverflowError, BadZipFile, zlib.error)  # fmt: skip
+              NotImplementedError, OverflowError, BadZipFile, zlib.error, struct.error)  # fmt: skip
 
 
 class Reader:

@@ -3,11 +3,13 @@
 import io
 import json
 import math
+import struct
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZIP_STORED
 
 import numpy as np
 
@@ -132,10 +134,10 @@ def read_predictions(expected: Expected, folder: TrialFolder, reader: Reader) ->
     path = folder.predictions
     try:
         content = reader.beside(path, expected.check_sum)
-        with expected_content(), ZipFile(io.BytesIO(content)) as archive:
+        with expected_content():
+            arrays = _files_in(content)
             predictions = Predictions(
-                classes=_array(archive.read("classes.npy")),
-                logits=_array(archive.read("logits.npy")),
+                classes=_array(arrays["classes.npy"]), logits=_array(arrays["logits.npy"])
             )
         _check_shapes(predictions)
     except FileNotFoundError as error:
@@ -143,6 +145,39 @@ def read_predictions(expected: Expected, folder: TrialFolder, reader: Reader) ->
     except Broken as error:
         raise Broken(f"{path.name}: {error}") from error
     return predictions
+
+
+def _files_in(archive: bytes) -> dict[str, bytes]:
+    """The files in a zip as numpy writes it; what `zipfile` makes of it, in a tenth of the time.
+
+    Raises `ValueError` for a zip of any other kind, or if a file is not what its check sum says.
+    """
+    found, place = {}, 0
+    while archive.startswith(_LOCAL, place):
+        flags, method, check_sum, packed, _, name, extra = _LOCAL_HEADER.unpack_from(archive, place)
+        name_at = place + _LOCAL_HEADER.size
+        extra_at = name_at + name
+        if packed == _IN_EXTRA:
+            kind, _, _, packed = _ZIP64.unpack_from(archive, extra_at)
+            if kind != 1:
+                raise ValueError("no length of a file")
+        content_at = extra_at + extra
+        place = content_at + packed
+        content = archive[content_at:place]
+        if method == ZIP_DEFLATED:
+            content = zlib.decompress(content, -zlib.MAX_WBITS)
+        if flags or method not in (ZIP_STORED, ZIP_DEFLATED) or zlib.crc32(content) != check_sum:
+            raise ValueError("no archive of numpy's")
+        found[archive[name_at:extra_at].decode("ascii")] = content
+    return found
+
+
+# Before each file: version, flags, method, time, date, CRC-32, packed and unpacked length, and the
+# lengths of its name and of what follows that. Source: PKWARE's APPNOTE.TXT 6.3.10, 4.3.7, 4.5.3.
+_LOCAL = b"PK\x03\x04"
+_LOCAL_HEADER = struct.Struct("<4x2xHH4xIIIHH")
+_IN_EXTRA = 0xFFFFFFFF  # a length of 64 bits, which is told there
+_ZIP64 = struct.Struct("<HHQQ")  # 1, length, unpacked and packed length of the file
 
 
 def _array(content: bytes) -> np.ndarray:
