@@ -162,8 +162,11 @@ class Memory(Thread):
         self.peak_mib = max(self.peak_mib, pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
 
     def _processes(self) -> list[int]:
-        started = Path(f"/proc/{os.getpid()}/task").glob("*/children")
-        return [os.getpid(), *(int(each) for file in started for each in file.read_text().split())]
+        found = [os.getpid()]
+        for file in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
+            with suppress(OSError):  # of a thread that has just ended
+                found += map(int, file.read_text(encoding="ascii").split())
+        return found
 
 
 @dataclass

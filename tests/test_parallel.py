@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -36,7 +37,6 @@ def test_values_come_in_the_order_of_the_arguments_from_several_processes():
 @pytest.mark.parametrize(("cores", "worth_it"), [(1, True), (3, False)])
 def test_one_core_or_little_to_do_needs_no_other_process(monkeypatch, cores, worth_it):
     monkeypatch.setattr(parallel, "available_cores", lambda: cores)
-    monkeypatch.setattr(parallel.children, "start", None)
     assert {process for _, process in in_order(squared, range(3), worth_it)} == {os.getpid()}
 
 
@@ -77,6 +77,10 @@ def test_an_error_is_raised_as_if_there_were_no_other_process():
 
 def test_something_is_computed_meanwhile_in_another_process():
     with meanwhile(squared, range(5)) as answers:
+        deadline = time.monotonic() + 60
+        while not started_by(os.getpid()):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         assert answers() == answers()
         found = answers()
     assert [value for value, _ in found] == [0, 1, 4, 9, 16]
@@ -104,6 +108,30 @@ def test_nobody_waits_for_what_is_no_longer_asked_for():
     assert time.monotonic() - started < 20
 
 
+def test_an_interrupt_while_they_are_stopped_leaves_no_process(monkeypatch):
+    start, started = parallel.children.start, []
+
+    def recorded(*arguments, **options):
+        started.append(start(*arguments, **options))
+        return started[-1]
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(parallel.children, "start", recorded)
+    values = in_order(squared, range(1000))
+    for _ in range(12):
+        next(values)
+    monkeypatch.setattr(parallel.children, "stop", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        values.close()
+    assert len(started) > 1
+    monkeypatch.undo()
+    for helper in started:
+        helper.wait(timeout=20)
+        parallel.children.stop(helper)
+
+
 def ending(number):
     """Its process ends in the midst of every tenth, but not that of the test."""
     if number % 10 == 3 and os.getpid() != int(os.environ["NORMSCOPE_TEST"]):
@@ -126,7 +154,8 @@ def chatty(number):
     return number
 
 
-def test_what_a_function_prints_is_no_answer(capfd):
+def test_what_a_function_prints_is_no_answer(capfd, monkeypatch):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     assert list(in_order(chatty, range(5))) == list(range(5))
     assert capfd.readouterr().err.count("not an answer") == 5
 
@@ -144,6 +173,12 @@ def test_no_process_is_left_when_nobody_takes_more_values():
     assert all(map(is_running, processes))
     values.close()
     assert not any(map(is_running, processes))
+
+
+def started_by(parent):
+    """The processes that one has started."""
+    tasks = Path(f"/proc/{parent}/task").glob("*/children")
+    return [each for file in tasks for each in file.read_text(encoding="ascii").split()]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")

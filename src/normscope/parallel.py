@@ -5,13 +5,14 @@ A process gets one core's time.
 
 import os
 import pickle
+import signal
 import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from subprocess import Popen
 from typing import Any, Generic, TypeVar
 
@@ -30,7 +31,8 @@ def in_order(
 ) -> Generator[Value]:
     """``function(argument)`` for each of the arguments, in their order.
 
-    As many processes compute them as there are cores, unless that is not `worth_it`. The function
+    As many processes compute them as there are cores, eight at most, unless that is not
+    `worth_it`. The function
     (of some module), arguments and values are pickled. What a process cannot do, for whatever
     reason, is done here: an error is raised as if there were no other process.
     """
@@ -49,12 +51,15 @@ def in_order(
             found = answer.result()
             return function(argument) if found is None else found.value
 
-        for argument in arguments:
-            waiting.append((argument, threads.submit(helpers.ask, argument)))
-            if len(waiting) > AHEAD * processes:
+        try:
+            for argument in arguments:
+                waiting.append((argument, threads.submit(helpers.ask, argument)))
+                if len(waiting) > AHEAD * processes:
+                    yield first()
+            while waiting:
                 yield first()
-        while waiting:
-            yield first()
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 @contextmanager
@@ -104,6 +109,8 @@ class _Helpers:
     def ask(self, argument: Any) -> "_Value[Any] | None":
         """What one of them finds; None if it finds nothing, or there is none any more."""
         try:
+            if self.closed:
+                return None
             question = pickle.dumps(argument, protocol=pickle.HIGHEST_PROTOCOL)
             helper = self.free.get_nowait() or self._start()
             to_helper, from_helper = children.streams(helper)
@@ -116,8 +123,6 @@ class _Helpers:
         return found
 
     def _start(self) -> "Popen[bytes]":
-        if self.closed:
-            raise Empty
         helper = children.start("normscope.parallel", threads=1)
         self.started.append(helper)
         if self.closed:  # meanwhile
@@ -127,6 +132,8 @@ class _Helpers:
 
     def close(self) -> None:
         self.closed = True
+        for helper in self.started:  # all of them, whatever interrupts the waiting
+            helper.kill()
         for helper in self.started:
             children.stop(helper)
 
@@ -134,6 +141,7 @@ class _Helpers:
 def main(parent: int) -> None:
     """Compute for the process with the number `parent` until it asks no more."""
     children.end_with(parent)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent
     answers, questions = children.answers(), sys.stdin.buffer
     function = pickle.load(questions)  # noqa: S301 - from the parent process
     while True:

@@ -7,7 +7,7 @@ import pytest
 from report_fakes import diverged, make_analysis, make_labels
 
 from normscope.experiment import Design
-from normscope.stats import bca_interval, multibootstrap, variance_split
+from normscope.stats import bca_interval, multibootstrap, sign_flip_p_value, variance_split
 
 
 def correct(analysis, norm):
@@ -21,12 +21,17 @@ def test_evidence_is_taken_from_the_predictions_of_each_seed():
     analysis = make_analysis(seeds=6)
     gn, ln = analysis.evidence
     assert (gn.norm, ln.norm) == ("gn", "ln")
+    for each in (gn, ln):
+        own, baseline = correct(analysis, each.norm), correct(analysis, "bn")
+        assert each.seeds_and_images == multibootstrap(own, baseline)
+        differences = (100 * (own.mean(axis=1) - baseline.mean(axis=1))).round(9)
+        assert each.sign_flip_p == sign_flip_p_value(differences)
+    assert gn.seeds_and_images != ln.seeds_and_images
     mine, other = correct(analysis, "gn"), correct(analysis, "bn")
     differences = 100 * (mine.mean(axis=1) - other.mean(axis=1))
     expected = bca_interval(differences.round(9))
     assert gn.bootstrap.mean == pytest.approx(expected.mean)
     assert gn.bootstrap.low == pytest.approx(expected.low)
-    assert gn.seeds_and_images == multibootstrap(mine, other)
     gaps = mine.sum(axis=1)[:, None] - other.sum(axis=1)
     assert gn.superiority == pytest.approx((gaps > 0).mean() + (gaps == 0).mean() / 2)
     assert gn.correlation == pytest.approx(np.corrcoef(mine.mean(1), other.mean(1))[0, 1])

@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from normscope.stats import balanced_accuracy, confusion_counts, macro_f1, recalls
+from normscope.stats import (
+    balanced_accuracy,
+    confusion_counts,
+    confusions,
+    macro_f1,
+    recalls,
+)
 
 
 def by_loops(true, predicted, classes):
@@ -59,6 +65,16 @@ def test_one_answer_for_all_has_the_recall_of_chance():
     counts = confusion_counts(np.array([0] * 9 + [1]), np.zeros(10, dtype=np.int64), 2)
     assert balanced_accuracy(counts) == 0.5
     assert macro_f1(counts) == pytest.approx(9 / 19)
+
+
+def test_several_trials_together_have_the_numbers_of_each():
+    rng = np.random.default_rng(0)
+    true, predicted = rng.integers(1, 4, 60), rng.integers(0, 5, (7, 60))
+    together = confusions(true, predicted, 5)
+    alone = [confusion_counts(true, each, 5) for each in predicted]
+    np.testing.assert_array_equal(together, alone)
+    for number in (recalls, balanced_accuracy, macro_f1):
+        np.testing.assert_array_equal(number(together), [number(each) for each in alone])
 
 
 def test_counts_of_several_trials_are_added():

@@ -1,9 +1,17 @@
 """Answers to single images: variances against simulations, and intervals against a plain loop."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from normscope.stats import VarianceSplit, multibootstrap, variance_split
+from normscope.stats import (
+    Draws,
+    VarianceSplit,
+    multibootstrap,
+    multibootstraps,
+    variance_split,
+)
 
 # -- variance ------------------------------------------------------------------------------------
 
@@ -99,6 +107,24 @@ def test_multibootstrap_agrees_with_a_plain_loop():
         assert found == pytest.approx((low, high), abs=0.04 * (high - low))
     found = multibootstrap(*pair())
     assert found == pytest.approx(np.quantile(differences, [0.025, 0.975]), abs=0.1 * width(found))
+
+
+def test_several_share_the_draws_and_have_the_interval_of_each():
+    mine, other = pair()
+    pairs = [(mine, other), (other, mine), (~other, mine)]
+    found = multibootstraps(iter(pairs), Draws(*mine.shape))
+    assert found == [multibootstrap(*each) for each in pairs]
+    assert len(set(found)) == 3
+    assert multibootstraps([(mine[:1], other[:1])] * 2, Draws(1, 300)) == [None, None]
+
+
+def test_draws_of_many_images_take_no_memory():
+    tracemalloc.start()
+    mine, other = (np.random.default_rng(s).random((4, 20_000)) < 0.7 for s in (0, 1))
+    multibootstraps([(mine, other)] * 8, Draws(*mine.shape))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100 * 2**20  # 2,000 resamples of 20,000 images are 305 MiB
 
 
 def test_multibootstrap_is_wider_than_seeds_alone_or_images_alone():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from normscope.stats import sign_flip_p_value
+from normscope.stats import sign_flip_p_value, sign_flip_p_values
 from normscope.stats.permutation import DRAWS, EXACT
 
 
@@ -72,6 +72,14 @@ def test_large_samples_come_close_to_the_exact_distribution(n, shift):
         error = np.sqrt(expected * (1 - expected) / DRAWS)
         assert found == pytest.approx(expected, abs=4 * error)
         assert found == sign_flip_p_value(values)
+
+
+@pytest.mark.parametrize("n", [5, EXACT + 1])
+def test_several_together_have_the_p_value_of_each(n):
+    several = np.random.default_rng(n).normal(0.3, 1.0, (4, n))
+    found = sign_flip_p_values(several)
+    assert found == [sign_flip_p_value(each) for each in several]
+    assert len(set(found)) == 4
 
 
 def test_the_observed_pattern_counts_as_one_of_the_sample():

@@ -84,9 +84,14 @@ def test_all_that_is_damaged_is_named_after_the_last(folder, by_several):
     assert all(each in str(error.value) for each in (finished[1], finished[8]))
 
 
-def test_what_the_disk_does_not_give_is_told_as_if_there_were_one_process(folder, by_several):
-    path = next(folder.glob("trials/*/predictions.npz"))
-    path.unlink()
-    path.symlink_to("/dev/null")
-    with pytest.raises(RunError, match=r"predictions.npz: it is no file of its own"):
-        scored(folder)
+def refusing(told, predictions):
+    """A summary that raises, in whichever process."""
+    raise RunError(f"nothing is made of {told[0].trial_id} in {os.getpid()}")
+
+
+def test_an_error_is_that_of_one_process(folder, by_several):
+    store = Store(folder)
+    results = store.records()
+    first = next(each.trial.id for each in results if each.status == "finished")
+    with pytest.raises(RunError, match=f"nothing is made of {first} in {os.getpid()}"):
+        list(store.summarised(results, refusing))

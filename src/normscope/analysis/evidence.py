@@ -7,6 +7,7 @@ import numpy as np
 
 from normscope.experiment import Experiment
 from normscope.stats import (
+    Draws,
     Estimate,
     VarianceSplit,
     bca_interval,
@@ -47,39 +48,35 @@ def evidence_of(experiment: Experiment, correct: Right) -> tuple[Evidence, ...]:
         alike.setdefault(seeds, []).append(norm)
     found = {}
     for seeds, norms in alike.items():
-        other = _stacked(baseline, seeds)
-        pairs = [(_stacked(correct.get(norm, {}), seeds), other) for norm in norms]
-        found |= {each.norm: each for each in _evidence_on(norms, pairs)}
+        own = {norm: correct.get(norm, {}) for norm in norms}
+        found |= _evidence_on(own, _stacked(baseline, seeds), seeds)
     return tuple(found[norm] for norm in experiment.norms[1:])
 
 
-def _evidence_on(
-    norms: Sequence[str], pairs: Sequence[tuple[np.ndarray, np.ndarray]]
-) -> list[Evidence]:
-    """The evidence on norms with equally many seeds.
-
-    `pairs`: what each norm and the baseline got right in them, bool, (n, N).
-    """
-    accuracies = [tuple(100 * each.mean(axis=1) for each in pair) for pair in pairs]
-    differences = [[round(float(d), 9) for d in own - other] for own, other in accuracies]
-    return [
-        Evidence(
+def _evidence_on(correct: Right, baseline: np.ndarray, seeds: Sequence[int]) -> dict[str, Evidence]:
+    """The evidence on norms from the same seeds, of the baseline: bool, (n, N)."""
+    others = 100 * baseline.mean(axis=1)
+    accuracies = [100 * _stacked(own, seeds).mean(axis=1) for own in correct.values()]
+    differences = [[round(float(d), 9) for d in own - others] for own in accuracies]
+    pairs = ((_stacked(own, seeds), baseline) for own in correct.values())  # memory holds one
+    return {
+        norm: Evidence(
             norm,
             bca_interval(different),
-            probability_of_superiority(own.tolist(), other.tolist()),
+            probability_of_superiority(own.tolist(), others.tolist()),
             sign_flip_p,
-            correlation(own.tolist(), other.tolist()),
+            correlation(own.tolist(), others.tolist()),
             seeds_and_images,
         )
-        for norm, (own, other), different, sign_flip_p, seeds_and_images in zip(
-            norms,
+        for norm, own, different, sign_flip_p, seeds_and_images in zip(
+            correct,
             accuracies,
             differences,
             sign_flip_p_values(differences),
-            multibootstraps(pairs),
+            multibootstraps(pairs, Draws(len(baseline), baseline.shape[1])),
             strict=True,
         )
-    ]
+    }
 
 
 def variances_of(correct: Right) -> dict[str, VarianceSplit]:

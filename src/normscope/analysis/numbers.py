@@ -238,8 +238,7 @@ def numbers_of(
     size, num_classes = experiment.main_batch_size, len(facts.class_names)
     main = [result for result in results if result.trial.recipe.batch_size == size]
     tallies, summaries = Tallies(experiment.norms, labels, num_classes), list[TrialSummary]()
-    scored = contents.summarised(results, Scoring(labels))
-    for result, own in zip(results, scored, strict=True):
+    for result, own in zip(results, contents.summarised(results, Scoring(labels)), strict=True):
         measured = probes.get(result.trial.id)
         summaries.append(summarize_trial(result, metrics, own and own.scores, measured))
         if result.trial.recipe.batch_size == size:
@@ -255,8 +254,14 @@ def numbers_of(
         whole_train_size = facts.train_size
     mistakes = find_mistakes(tallied, facts.class_names, labels)
     shown = Showing.of(mistakes.pictures(), labels)  # for which the predictions are read again
-    said = zip(main, contents.summarised(main, shown), strict=True)
-    images = image_answers(said, experiment.norms, shown, num_classes) if shown else {}
+    images = {}
+    if shown:
+        images = image_answers(
+            zip(main, contents.summarised(main, shown), strict=True),
+            experiment.norms,
+            shown,
+            num_classes,
+        )
     return Numbers(
         experiment=experiment,
         requests=tuple(requests),

@@ -85,8 +85,9 @@ def recipe_named_as(recipe: Recipe) -> Recipe | None:
     In results of before 0.1.0 `fast` is the name of what is `short` now.
     """
     name = recipe.name
-    if name == "fast" and recipe.schedule != RECIPES[name].schedule:
-        name = "short"
+    short = RECIPES["short"]
+    if name == "fast" and (recipe.optimizer, recipe.schedule) == (short.optimizer, short.schedule):
+        name = short.name
     return RECIPES.get(name)
 
 

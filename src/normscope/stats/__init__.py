@@ -34,6 +34,7 @@ from normscope.stats.estimates import (
 )
 from normscope.stats.families import holm, holm_levels, winner_set
 from normscope.stats.images import (
+    Draws,
     SharedMistakes,
     VarianceSplit,
     multibootstrap,
@@ -69,6 +70,7 @@ from normscope.stats.settings import RandomEffects, paule_mandel, random_effects
 
 __all__ = [
     "BINS",
+    "Draws",
     "Estimate",
     "Interval",
     "RandomEffects",

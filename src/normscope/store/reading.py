@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 from zipfile import BadZipFile
 
@@ -29,7 +30,8 @@ Earlier = Mapping[str, Mapping[str, str]]  # folder -> name of a file -> its SHA
 
 # What bytes raise that are not what a reader of them expects, numpy's and zip's many ways included.
 UNEXPECTED = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError,
-              NotImplementedError, OverflowError, BadZipFile, zlib.error, struct.error)  # fmt: skip
+              NotImplementedError, OverflowError, SyntaxError, TokenError, BadZipFile,
+              zlib.error, struct.error)  # fmt: skip
 
 
 class Reader:

@@ -150,7 +150,8 @@ def read_predictions(expected: Expected, folder: TrialFolder, reader: Reader) ->
 def _files_in(archive: bytes) -> dict[str, bytes]:
     """The files in a zip as numpy writes it; what `zipfile` makes of it, in a tenth of the time.
 
-    Raises `ValueError` for a zip of any other kind, or if a file is not what its check sum says.
+    Raises what `expected_content` expects for a zip of any other kind, or if a file is not what its
+    check sum says.
     """
     found, place = {}, 0
     while archive.startswith(_LOCAL, place):
@@ -209,7 +210,8 @@ def _header(content: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 def _check_shapes(predictions: Predictions) -> None:
     """Raise `Broken` if the parts of predictions do not belong together."""
     classes, logits = predictions.classes, predictions.logits
-    fit = logits.ndim == 2 and classes.shape == logits.shape[:1] and classes.dtype.kind == "i"
+    fit = logits.ndim == 2 and classes.shape == logits.shape[:1]
+    fit = fit and (classes.dtype.kind, logits.dtype.kind) == ("i", "f")
     if not fit:
         raise Broken("these are no predictions")
     if not np.isfinite(logits).all():

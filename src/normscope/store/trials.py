@@ -314,8 +314,8 @@ class Trials:
 def _without_collections() -> Iterator[None]:
     """Look for no cycles meanwhile: a sixth of the time goes into that, and records have none."""
     before = gc.isenabled()
-    gc.disable()
     try:
+        gc.disable()
         yield
     finally:
         if before:
