@@ -24,6 +24,7 @@ LABELS = make_labels(30, 3)
 # Of each folder in docs/results: how many trials, and the mean accuracy in percent of all of them.
 PUBLISHED = {
     "cifar10-resnet20-fast": (6, 72.1667),
+    "cifar10-resnet9-page": (1, 93.6200),
     "cifar10-s8-bump": (5, 75.8380),
     "cifar10-s8-channels": (55, 68.4942),
     "cifar10-s8-course": (9, 76.5956),
