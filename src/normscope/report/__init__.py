@@ -27,25 +27,25 @@ def write_report(analysis: Analysis, pictures: Path, out: Path) -> Path:
     so a reader never meets half of one. Figures of an earlier report that this one lacks are
     removed. Raises `RunError` if `out` cannot be written.
     """
-    files: dict[str, bytes] = {}
+    files: dict[str, list[bytes]] = {}  # in parts
     rows = epoch_rows(analysis)
     with meanwhile(epochs_lines, rows, worth_it=len(rows) >= MANY_ROWS) as lines:
         figures = make_figures(analysis)
         drawn = [*figures, *mistake_figures(analysis, pictures)]
         for figure in drawn:
-            files[f"figures/{figure.name}.png"] = to_png(figure.drawing)
-            files[f"figures/{figure.name}.svg"] = figure.svg.encode()
-        files["results.csv"] = b"".join((epochs_head(), *lines()))
+            files[f"figures/{figure.name}.png"] = [to_png(figure.drawing)]
+            files[f"figures/{figure.name}.svg"] = [figure.svg.encode()]
+        files["results.csv"] = [epochs_head(), *lines()]
     del rows, lines  # of many trials they take hundreds of megabytes
-    files["trials.csv"] = csv_file(trials_table(analysis))
-    files["summary.md"] = render_markdown(analysis, drawn).encode()
-    files[PAGE] = render_page(analysis, figures, pictures).encode()
+    files["trials.csv"] = [csv_file(trials_table(analysis))]
+    files["summary.md"] = [render_markdown(analysis, drawn).encode()]
+    files[PAGE] = [render_page(analysis, figures, pictures).encode()]
     with disk_errors(out / "figures", ADVICE):
         (out / "figures").mkdir(parents=True, exist_ok=True)
         _remove_old_figures(out, files.keys())
-    for name, content in files.items():
-        with written(out / name, ADVICE) as partial:
-            partial.write_bytes(content)
+    for name, parts in files.items():
+        with written(out / name, ADVICE) as partial, partial.open("wb") as file:
+            file.writelines(parts)
     return out / PAGE
 
 

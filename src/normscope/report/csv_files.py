@@ -90,7 +90,7 @@ def epochs_lines(rows: EpochRows) -> bytes:
 def trials_table(analysis: Analysis) -> pd.DataFrame:
     """A row per trial that was run, whatever became of it."""
     rows = [
-        _trial_row(result, trial, analysis.metrics)
+        tuple(_trial_row(result, trial, analysis.metrics).values())
         for result, trial in zip(analysis.all_results, analysis.all_trials, strict=True)
     ]
     metrics = [metric.name for metric in analysis.metrics]
