@@ -15,8 +15,7 @@ from report_fakes import (
 
 from normscope.analysis import Contents, analyse, tallies
 from normscope.analysis.tallies import Scoring, Tallies, WrongAnswers, answered, scored
-from normscope.experiment import Told
-from normscope.experiment.folds import tested_labels
+from normscope.experiment import Told, folds
 from normscope.experiment.plan import plan
 
 
@@ -37,10 +36,10 @@ def test_folds_are_scored_on_the_images_that_each_is_tested_on():
     labels = make_labels(60)
     experiment = make_experiment(seeds=6, norms=("bn",)).model_copy(update={"folds": 3})
     trials = plan(experiment)
-    results = [make_result(experiment, t, tested_labels(t, labels)) for t in trials]
+    results = [make_result(experiment, t, folds.tested_labels(t, labels)) for t in trials]
     together = Scoring(labels)(list(map(Told.by, results)), [each.predictions for each in results])
     for trial, result, found in zip(trials, results, together, strict=True):
-        right = (result.predictions.classes == tested_labels(trial, labels)).mean()
+        right = (result.predictions.classes == folds.tested_labels(trial, labels)).mean()
         assert found.scores.images == 20
         assert found.scores.balanced_accuracy == pytest.approx(right, abs=0.02)
 
