@@ -73,8 +73,8 @@ MARKS = ("experiment.json", RECORDS, RECORDS)
 
 @pytest.mark.parametrize("times", [1, pytest.param(7, marks=pytest.mark.soak)])
 def test_so_does_one_with_workers(undisturbed, times, tmp_path, environment):
-    """Its workers end with it."""
-    drawn = random.Random(times)
+    """Its workers end with it. One that has nothing left to train may end before it is killed."""
+    drawn, killed = random.Random(times), 0
     for number in range(times):
         folder, before = tmp_path / str(number), {}
         for mark in MARKS:
@@ -83,8 +83,9 @@ def test_so_does_one_with_workers(undisturbed, times, tmp_path, environment):
                 time.sleep(0.01)
             time.sleep(drawn.uniform(0, 0.3))
             process.kill()
-            assert process.wait() == -signal.SIGKILL, process.communicate()
-            process.communicate()
+            _, stderr = process.communicate()
+            assert process.returncode in (-signal.SIGKILL, 0), stderr
+            killed += process.returncode != 0
             before = check_kept(folder, before)
         process = started(folder, environment)
         _, stderr = process.communicate()
@@ -93,3 +94,4 @@ def test_so_does_one_with_workers(undisturbed, times, tmp_path, environment):
         # It measures memory, draws all figures and names other workers, which the summary says.
         summary = {"summary.md": outcome(folder)["summary.md"]}
         check_whole(folder, undisturbed[1] | summary)
+    assert killed >= 2 * times
