@@ -26,6 +26,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -162,11 +163,16 @@ class Memory(Thread):
         self.peak_mib = max(self.peak_mib, pages * os.sysconf("SC_PAGE_SIZE") / 2**20)
 
     def _processes(self) -> list[int]:
-        found = [os.getpid()]
+        found, own = [os.getpid()], self._command(os.getpid())
         for file in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
             with suppress(OSError):  # of a thread that has just ended
-                found += map(int, file.read_text(encoding="ascii").split())
+                children = map(int, file.read_text(encoding="ascii").split())
+                # One that has only just been started still is a picture of this process.
+                found += [child for child in children if self._command(child) != own]
         return found
+
+    def _command(self, process: int) -> bytes:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
 
 
 @dataclass
@@ -197,9 +203,10 @@ def measure(folder: Path, count: int, images: int) -> dict:
     watch, store = Watch(), Store(folder)
     trials = watch.time("plan", lambda: plan(experiment_of(count)))
     watch.time("load", store.records)
-    missing = watch.time("missing", lambda: store.missing(trials))
+    missing = watch.time("missing", partial(store.missing, trials))
     assert len(trials) == count
     assert not missing
+    del trials  # a report does not hold them
     comparison = watch.time("analyse", lambda: Comparison.of(store))
     with TemporaryDirectory() as out:
         watch.time("report", lambda: comparison.report(out))

@@ -12,16 +12,25 @@ from report_fakes import failed, make_analysis
 from normscope.report import csv_files, html
 from normscope.report.csv_files import epoch_rows, epochs_head, epochs_lines
 from normscope.report.html import render_page
-from normscope.report.plots import dots
+from normscope.report.plots import figure
+from normscope.report.plots.batch_sizes import batch_figures
 from normscope.report.plots.dots import final_accuracy_figures
+from normscope.report.plots.paired import paired_figures
+
+
+def without_seed_1(results):
+    return [failed(r, "Traceback\nValueError: no") if r.trial.seed == 1 else r for r in results]
 
 
 @pytest.fixture(scope="module")
 def analysis():
-    def change(results):
-        return [failed(r, "Traceback\nValueError: no") if r.trial.seed == 1 else r for r in results]
+    return make_analysis(seeds=7, epochs=3, test_size=20, change=without_seed_1)
 
-    return make_analysis(seeds=7, epochs=3, test_size=20, change=change)
+
+@pytest.fixture(scope="module")
+def two_sizes():
+    sizes = {"batch_sizes": (32, 512)}
+    return make_analysis(seeds=7, epochs=3, test_size=20, change=without_seed_1, **sizes)
 
 
 def test_the_page_lists_some_of_many_trials_and_says_so(analysis, tmp_path, monkeypatch):
@@ -43,14 +52,26 @@ def test_the_page_lists_all_of_few_trials(analysis, tmp_path):
     assert all(result.trial.id in page for result in analysis.all_results)
 
 
-def test_dots_of_many_seeds_are_some_of_them_and_the_caption_says_so(analysis, monkeypatch):
-    assert "Drawn" not in final_accuracy_figures(analysis)[0].caption
-    monkeypatch.setattr(dots, "MOST_DOTS", 4)
-    (figure,) = final_accuracy_figures(analysis)
-    told = "Drawn for each norm: 4 of 6 seeds, chosen evenly; the mean is that of all."
-    assert told in figure.caption
-    lines = [line for line in figure.drawing.axes[0].lines if line.get_linestyle() == "None"]
-    assert [len(line.get_xdata()) for line in lines] == [4, 4, 4]
+@pytest.mark.parametrize(
+    ("figures", "each", "drawn"),
+    [
+        (final_accuracy_figures, "norm", [4, 4, 4]),
+        (paired_figures, "norm", [4, 4]),
+        (batch_figures, "norm and batch size", [8, 8, 8]),
+    ],
+)
+def test_dots_of_many_seeds_are_some_of_them_and_the_caption_says_so(
+    analysis, two_sizes, monkeypatch, figures, each, drawn
+):
+    analysis = two_sizes if figures is batch_figures else analysis
+    assert "Drawn" not in figures(analysis)[0].caption
+    monkeypatch.setattr(figure, "MOST_DOTS", 4)
+    (made,) = figures(analysis)
+    assert f"Drawn for each {each}: 4 of 6 seeds, chosen evenly; the mean is that of all." in (
+        made.caption
+    )
+    lines = [line for line in made.drawing.axes[0].lines if line.get_linestyle() == "None"]
+    assert [len(line.get_xdata()) for line in lines] == drawn
 
 
 def test_the_file_of_epochs_is_what_pandas_writes(analysis, monkeypatch):

@@ -1,4 +1,4 @@
-"""Reading the predictions of many trials: by several processes, to the same end."""
+"""Reading many trials: by several processes, to the same end."""
 
 import os
 
@@ -11,7 +11,8 @@ from normscope.analysis.tallies import Scoring
 from normscope.errors import RunError
 from normscope.experiment import Request
 from normscope.experiment.plan import plan
-from normscope.store import Store, many
+from normscope.seals import open_text, seal_text
+from normscope.store import Store, many, records
 
 LABELS = make_labels(50)
 
@@ -95,3 +96,58 @@ def test_an_error_is_that_of_one_process(folder, by_several):
     first = next(each.trial.id for each in results if each.status == "finished")
     with pytest.raises(RunError, match=f"nothing is made of {first} in {os.getpid()}"):
         list(store.summarised(results, refusing))
+
+
+def records_or_error(folder):
+    try:
+        return Store(folder).records()
+    except RunError as error:
+        return str(error)
+
+
+@pytest.fixture
+def readings(monkeypatch):
+    """In which processes records were read and checked, as this process knows of its own."""
+    here, usual = [], records.sealed_record
+    monkeypatch.setattr(records, "sealed_record", lambda *args: here.append(1) or usual(*args))
+    return here
+
+
+def test_several_processes_read_the_records_that_one_reads(folder, readings, request):
+    alone = records_or_error(folder)
+    assert len(readings) == len(alone) == 11
+    request.getfixturevalue("by_several")
+    assert records_or_error(folder) == alone
+    assert len(readings) == 11
+
+
+def flipped(trial):
+    content = bytearray((trial / "record.json").read_bytes())
+    content[len(content) // 2] ^= 1
+    (trial / "record.json").write_bytes(content)
+
+
+def without_predictions(trial):
+    (trial / "predictions.npz").unlink()
+
+
+def sealed_anew(trial):
+    """Damage that only who parses it finds."""
+    text, about = open_text((trial / "record.json").read_bytes())
+    (trial / "record.json").write_bytes(seal_text(text.decode().replace("finished", "done"), about))
+
+
+def of_another(trial):
+    other = next(each for each in sorted(trial.parent.iterdir()) if each != trial)
+    for name in ("record.json", "predictions.npz"):
+        (trial / name).write_bytes((other / name).read_bytes())
+
+
+@pytest.mark.parametrize("damage", [flipped, without_predictions, sealed_anew, of_another])
+def test_they_find_the_same_damage(folder, damage, request):
+    results = Store(folder).records()
+    damage(folder / "trials" / [r.trial.id for r in results if r.status == "finished"][7])
+    alone = records_or_error(folder)
+    assert isinstance(alone, str)
+    request.getfixturevalue("by_several")
+    assert records_or_error(folder) == alone

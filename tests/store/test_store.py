@@ -415,7 +415,7 @@ def test_a_folder_without_facts_says_what_to_do(store):
 @pytest.fixture
 def reads(monkeypatch):
     """Counts what is read from the disk: records, and the predictions beside them."""
-    counts = {"read_record": 0, "read_predictions": 0}
+    counts = {"sealed_record": 0, "read_predictions": 0}
 
     def counting(name):
         read = getattr(records, name)
@@ -435,16 +435,16 @@ def test_an_open_store_reads_each_record_once(store, experiment, reads):
     for seed in (0, 1):
         store.add(result(experiment, "bn", seed))
     later = Store(store.folder)
-    assert reads == {"read_record": 0, "read_predictions": 0}
+    assert reads == {"sealed_record": 0, "read_predictions": 0}
     for _ in range(3):
         assert len(later.missing(plan(experiment))) == 2
         assert len(later.records()) == 2
-    assert reads == {"read_record": 2, "read_predictions": 0}  # a status needs no predictions
+    assert reads == {"sealed_record": 2, "read_predictions": 0}  # a status needs no predictions
     assert len(later.of(plan(experiment))) == 2
-    assert reads == {"read_record": 2, "read_predictions": 0}
+    assert reads == {"sealed_record": 2, "read_predictions": 0}
     for _ in range(2):  # they are not held
         assert len(later.results(plan(experiment))) == 2
-    assert reads == {"read_record": 2, "read_predictions": 4}
+    assert reads == {"sealed_record": 2, "read_predictions": 4}
     later.add(result(experiment, "gn", 0))
     assert len(later.results(plan(experiment))) == 3
-    assert reads == {"read_record": 2, "read_predictions": 7}
+    assert reads == {"sealed_record": 2, "read_predictions": 7}

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
@@ -179,14 +180,19 @@ class Numbers:
 
     @cached_property
     def _results_by_norm(self) -> Mapping[str, list[Result]]:
-        found: dict[str, list[Result]] = {}
-        for result in self.results:
-            found.setdefault(result.trial.norm, []).append(result)
-        return found
+        return _by_norm(self.results)
+
+    @cached_property
+    def _all_results_by_norm(self) -> Mapping[str, list[Result]]:
+        return _by_norm(self.all_results)
 
     def results_of(self, norm: str) -> Sequence[Result]:
         """Those of `results` that are of one norm."""
         return self._results_by_norm.get(norm, ())
+
+    def all_results_of(self, norm: str) -> Sequence[Result]:
+        """Those of `all_results`."""
+        return self._all_results_by_norm.get(norm, ())
 
     @cached_property
     def trials(self) -> Trials:
@@ -255,13 +261,17 @@ def numbers_of(
     mistakes = find_mistakes(tallied, facts.class_names, labels)
     shown = Showing.of(mistakes.pictures(), labels)  # for which the predictions are read again
     images = {}
-    if shown:
-        images = image_answers(
-            zip(main, contents.summarised(main, shown), strict=True),
-            experiment.norms,
-            shown,
-            num_classes,
+    with ThreadPoolExecutor(1) as threads:  # numpy's part of it lets others work, too
+        evidence = threads.submit(
+            lambda: () if experiment.folds else evidence_of(experiment, right)
         )
+        if shown:
+            images = image_answers(
+                zip(main, contents.summarised(main, shown), strict=True),
+                experiment.norms,
+                shown,
+                num_classes,
+            )
     return Numbers(
         experiment=experiment,
         requests=tuple(requests),
@@ -281,7 +291,7 @@ def numbers_of(
             experiment, trials, against_baseline(experiment, CALIBRATION_FAMILY), rules
         ),
         robustness=robustness_of(experiment, trials, metrics, rules, has_clean(probes.values())),
-        evidence=() if experiment.folds else evidence_of(experiment, right),
+        evidence=evidence.result(),
         variances={} if experiment.folds else variances_of(right),
         winners=winners_of(experiment, by_batch_size, trials, rules),
         searches=tuple(contents.searches),
@@ -305,6 +315,13 @@ def numbers_of(
             [n for n in by_batch_size if n.batch_size == size and n.norm in to_choose(experiment)],
         ),
     )
+
+
+def _by_norm(results: Iterable[Result]) -> dict[str, list[Result]]:
+    found: dict[str, list[Result]] = {}
+    for result in results:
+        found.setdefault(result.trial.norm, []).append(result)
+    return found
 
 
 def _ran_alike(results: Sequence[Result]) -> bool:

@@ -64,10 +64,13 @@ def scopes_of(
 ) -> tuple[Scope, ...]:
     """The scope of every batch size; `whole_train_size`: training images without any limit."""
     scopes = []
+    by_size: dict[int, list[Result]] = {}
+    for result in results:
+        by_size.setdefault(result.trial.recipe.batch_size, []).append(result)
     for size in experiment.batch_sizes:
         recipe = experiment.recipe_for(size)
         steps = recipe.epochs * recipe.steps_per_epoch(facts.train_size)
-        there = [result for result in results if result.trial.recipe.batch_size == size]
+        there = by_size.get(size, [])
         trained = any(result.trained_to_the_end for result in there)
         curves = _curves(experiment, there)
         limit = chance_limit(facts.chance_percent)

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -53,14 +53,28 @@ class Trial(Frozen):
         The hash covers everything that can change the result, the result format included. Where a
         trial runs (device, threads, folders) is not content; its result records that.
         """
-        content = {"result_format": RESULT_FORMAT, **self.model_dump()}
-        if self.recipe.precision == "fp32":  # ids were made before there was another
-            del content["recipe"]["precision"]
-        if not self.validation:  # likewise
-            del content["validation"]
-        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-        norm = re.sub(r"[^\w.=-]+", "-", self.norm)  # what every disk takes as a name
-        return f"{norm}-seed{self.seed}-{digest[:12]}"
+        name, before, after = _around_seed(*(getattr(self, each) for each in _BUT_SEED))
+        digest = hashlib.sha256(f'{before}"seed": {self.seed}{after}'.encode()).hexdigest()
+        return f"{name}-seed{self.seed}-{digest[:12]}"
+
+
+_BUT_SEED = tuple(name for name in Trial.model_fields if name != "seed")
+
+
+@lru_cache(maxsize=4096)
+def _around_seed(*values: Any) -> tuple[str, str, str]:
+    """What the norm is called in the ids of trials that differ in the seed alone.
+
+    Then the JSON of their content, before and after the seed.
+    """
+    trial = Trial.model_construct(**dict(zip(_BUT_SEED, values, strict=True)), seed=0)
+    content = {"result_format": RESULT_FORMAT, **trial.model_dump()}
+    if trial.recipe.precision == "fp32":  # ids were made before there was another
+        del content["recipe"]["precision"]
+    if not trial.validation:  # likewise
+        del content["validation"]
+    before, _, after = json.dumps(content, sort_keys=True).partition('"seed": 0')
+    return re.sub(r"[^\w.=-]+", "-", trial.norm), before, after  # what every disk takes as a name
 
 
 @dataclass(frozen=True, slots=True)  # there are millions: a model takes five times the memory
@@ -113,13 +127,20 @@ class Predictions:
 
     def probabilities(self, index: np.ndarray | slice = slice(None)) -> np.ndarray:
         """Softmax of the logits of the images in `index`: float64, shape (N, num_classes)."""
-        shifted = self.logits[index].astype(np.float64)
-        shifted -= shifted.max(axis=1, keepdims=True)
-        return np.exp(shifted) / np.exp(shifted).sum(axis=1, keepdims=True)
+        exponentials = self._exponentials(index)
+        return exponentials / exponentials.sum(axis=1, keepdims=True)
 
     def confidences(self) -> np.ndarray:
         """Softmax probability of the predicted class: float64, shape (N,)."""
-        return self.probabilities()[np.arange(len(self.classes)), self.classes]
+        exponentials = self._exponentials()
+        own = exponentials[np.arange(len(self.classes)), self.classes]
+        return own / np.einsum("nk->n", exponentials)  # in a fifth of the time of `sum`
+
+    def _exponentials(self, index: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Of the logits, less the largest of each image."""
+        shifted = self.logits[index].astype(np.float64)
+        shifted -= shifted.max(axis=1, keepdims=True)
+        return np.exp(shifted, out=shifted)
 
 
 Status = Literal["finished", "diverged", "collapsed", "failed"]

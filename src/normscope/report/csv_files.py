@@ -26,12 +26,11 @@ TRIALS_AT_ONCE = 1000  # whose rows are written together: of millions they would
 
 def csv_file(table: pd.DataFrame) -> bytes:
     """The table as CSV in UTF-8, whose text is text for a spreadsheet too; numbers stay numbers."""
-    text = table.select_dtypes(include="object").columns
-    return (
-        table.assign(**{name: table[name].map(_as_text) for name in text})
-        .to_csv(index=False)
-        .encode()
-    )
+    text = {
+        name: table[name].map({cell: _as_text(cell) for cell in table[name].unique()}.get)
+        for name in table.select_dtypes(include="object").columns
+    }
+    return table.assign(**text).to_csv(index=False).encode()
 
 
 def _as_text(cell: Any) -> Any:
@@ -79,12 +78,14 @@ def epochs_head() -> bytes:
 
 def epochs_lines(rows: EpochRows) -> bytes:
     """Tidy: a row per trial and epoch; the columns after `epoch` are metrics with their units."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
+    lines: list[str] = []
     for keys, (start, end) in zip(rows.keys, pairwise(np.cumsum([0, *rows.epochs])), strict=True):
-        measured = rows.measured[start:end].tolist()
-        writer.writerows([*keys, int(epoch), *own] for epoch, *own in measured)
-    return file.getvalue().encode()
+        trial = io.StringIO()
+        csv.writer(trial, lineterminator="").writerow(keys)
+        head = trial.getvalue()
+        for epoch, *own in rows.measured[start:end].tolist():
+            lines.append(f"{head},{epoch:.0f},{','.join(map(repr, own))}\n")
+    return "".join(lines).encode()
 
 
 def trials_table(analysis: Analysis) -> pd.DataFrame:

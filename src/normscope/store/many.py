@@ -1,4 +1,4 @@
-"""Reading the predictions of trials: by several processes where that is worth their start."""
+"""Reading many trials: by several processes where that is worth their start."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,12 +14,13 @@ from normscope.files import Broken
 from normscope.store import records
 from normscope.store.folder import ExperimentFolder, TrialFolder
 from normscope.store.reading import Reader
-from normscope.store.records import Expected, Record
+from normscope.store.records import Expected, Record, SealedRecord
 
 Truth = tuple[np.ndarray, int]  # the labels of the test images, and how many classes there are
 
 MUCH = 2**25  # of what reading predictions costs: 4 s of one core
 READING = 2500  # of this is a file of predictions, and 1 a logit
+RECORD = 900  # and this a record with its seal
 AT_ONCE = 2**19  # of this is read and summarised together: 4 MB of logits as float64
 
 Item = TypeVar("Item")
@@ -38,7 +39,17 @@ class TrialReader:
 
     def record(self, folder: TrialFolder) -> Record:
         """The record in the folder of its trial; raises `RunError` if it is of another."""
-        found = self.any_record(folder)
+        return self._of_its_trial(self.any_record(folder), folder)
+
+    def sealed_record(self, folder: TrialFolder) -> SealedRecord:
+        """The record in a folder before it is parsed, which `parsed` does."""
+        return records.sealed_record(folder, self.reader)
+
+    def parsed(self, sealed: SealedRecord, folder: TrialFolder) -> Record:
+        """As `record`, from what was read of it."""
+        return self._of_its_trial(records.record_of(sealed, self.reader), folder)
+
+    def _of_its_trial(self, found: Record, folder: TrialFolder) -> Record:
         if found.result.trial.id != folder.path.name:
             raise foreign(folder, self.files)
         return found
@@ -55,6 +66,36 @@ class TrialReader:
 def foreign(folder: TrialFolder, files: ExperimentFolder) -> RunError:
     """The error that a folder among the trials holds what this experiment did not plan."""
     return RunError(f"{folder.path} holds no trial of the experiment in {files.path}; move it away")
+
+
+@dataclass(frozen=True)
+class _Sealed:
+    """The records in some folders before they are parsed, or why they are damaged."""
+
+    read: TrialReader
+
+    def __call__(self, folders: Sequence[TrialFolder]) -> list[SealedRecord | str]:
+        return [self._found(folder) for folder in folders]
+
+    def _found(self, folder: TrialFolder) -> SealedRecord | str:
+        try:
+            return self.read.sealed_record(folder)
+        except Broken as error:
+            return str(error)
+
+
+def records_in(read: TrialReader, folders: Sequence[TrialFolder]) -> Iterator[Record | str]:
+    """The record in the folder of each of the trials, or why it is damaged.
+
+    Other processes read and check them, which takes longer than to parse what they send.
+    """
+    some = _cut(folders, AT_ONCE // RECORD)
+    found = parallel.in_order(_Sealed(read), some, len(folders) * RECORD >= MUCH)
+    for folder, sealed in zip(folders, chain.from_iterable(found), strict=True):
+        try:
+            yield sealed if isinstance(sealed, str) else read.parsed(sealed, folder)
+        except Broken as error:
+            yield str(error)
 
 
 Summary = tuple[Any, str]  # what was made of predictions, or None; and why they are damaged, or ""

@@ -69,16 +69,36 @@ def write_record(result: Result, folder: TrialFolder, name_of_probes: str) -> Re
 
 
 def read_record(folder: TrialFolder, reader: Reader) -> Record:
-    """The record of a trial, if the files that belong to it are there, and no others."""
+    """The record of a trial."""
+    return record_of(sealed_record(folder, reader), reader)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedRecord:
+    """A record whose result is JSON, which is what was written, and the names of its files."""
+
+    text: bytes
+    beside: Mapping[str, str] | None
+    there: frozenset[str]
+
+
+def record_of(sealed: SealedRecord, reader: Reader) -> Record:
+    """The record, if the files that belong to it are there, and no others."""
+    try:
+        with expected_content():
+            result = reader.with_shared_values(Result.model_validate_json(sealed.text))
+    except Broken as error:
+        raise Broken(f"{RECORD}: {error}") from error
+    _check_company(sealed)
+    return Record(result, sealed.beside, PROBES in sealed.there)
+
+
+def sealed_record(folder: TrialFolder, reader: Reader) -> SealedRecord:
+    """The record of a trial before it is parsed: what takes the disk's time."""
     try:
         text, about = reader.text(folder.record)
     except FileNotFoundError as error:
         raise Broken(f"{RECORD} is gone") from error
-    except Broken as error:
-        raise Broken(f"{RECORD}: {error}") from error
-    try:
-        with expected_content():
-            result = reader.with_shared_values(Result.model_validate_json(text))
     except Broken as error:
         raise Broken(f"{RECORD}: {error}") from error
     if about is not None:
@@ -88,23 +108,26 @@ def read_record(folder: TrialFolder, reader: Reader) -> Record:
         beside = {name: earlier[name] for name in earlier if name not in (RECORD, PROBES)}
     else:
         beside = None
-    return Record(result, beside, PROBES in _company(folder, beside))
+    return SealedRecord(text, beside, _files(folder))
 
 
-def _company(folder: TrialFolder, beside: Mapping[str, str] | None) -> set[str]:
-    """What is in the folder; weights may be taken away: no number of a report is made from them."""
+def _files(folder: TrialFolder) -> frozenset[str]:
+    """The names of the files in a folder that are to stay there."""
     there = [entry for entry in entries(folder.path) if not entry.name.startswith(".")]
     for entry in there:
         if not entry.is_file(follow_symlinks=False):
             raise Broken(f"{entry.name}: it is no file of its own")
-    names = {entry.name for entry in there}
-    if beside is None:
-        return names
-    if lost := beside.keys() - names - {WEIGHTS}:
+    return frozenset(entry.name for entry in there)
+
+
+def _check_company(sealed: SealedRecord) -> None:
+    """Weights may be taken away: no number of a report is made from them."""
+    if sealed.beside is None:
+        return
+    if lost := sealed.beside.keys() - sealed.there - {WEIGHTS}:
         raise Broken(f"{min(lost)} is gone")
-    if more := names - {RECORD, PROBES} - beside.keys():
+    if more := sealed.there - {RECORD, PROBES} - sealed.beside.keys():
         raise Broken(f"{min(more)} is no file of this trial")
-    return names
 
 
 @dataclass(frozen=True, slots=True)

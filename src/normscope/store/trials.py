@@ -1,10 +1,8 @@
 """The records of a folder's trials: read once, added whole, and set aside when they are damaged."""
 
 import errno
-import gc
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from normscope import cycles
 from normscope.errors import RunError
 from normscope.experiment import Predictions, Probes, Result, Summarise, Told, Trial
 from normscope.files import (
@@ -130,13 +129,13 @@ class Trials:
     def _records(self) -> dict[str, Record]:
         if self._found is None:
             self._found = {}
-            with _without_collections():
-                for folder in self.files.stored_trials():
-                    trial_id = folder.path.name
-                    try:
-                        self._found[trial_id] = self.read.record(folder)
-                    except Broken as error:
-                        self._damage[trial_id] = str(error)
+            folders = self.files.stored_trials()
+            with cycles.not_searched_for():
+                for folder, found in zip(folders, many.records_in(self.read, folders), strict=True):
+                    if isinstance(found, Record):
+                        self._found[folder.path.name] = found
+                    else:
+                        self._damage[folder.path.name] = found
         return self._found
 
     def are_current(self) -> bool:
@@ -308,18 +307,6 @@ class Trials:
             flush_folder(place.parent)
             flush_folder(path.parent)
         return place
-
-
-@contextmanager
-def _without_collections() -> Iterator[None]:
-    """Look for no cycles meanwhile: a sixth of the time goes into that, and records have none."""
-    before = gc.isenabled()
-    try:
-        gc.disable()
-        yield
-    finally:
-        if before:
-            gc.enable()
 
 
 def _renamed(partial: Path, target: Path) -> bool:

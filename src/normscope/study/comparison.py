@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from normscope import cycles
 from normscope.analysis import Analysis, Contents, analyse
 from normscope.data import DATASETS
 from normscope.errors import RunError
@@ -47,30 +48,9 @@ class Comparison:
     @classmethod
     def of(cls, store: Store, levels_percent: Sequence[float] | None = None) -> "Comparison":
         """Analyse what an open store holds; see `read`."""
-        experiment = store.experiment
-        contents = Contents(
-            experiment=experiment,
-            requests=store.requests,
-            facts=store.facts(),
-            models=store.models(),
-            results=results_stored(store),
-            test_labels=store.test_labels(),
-            searches=_searches(store),
-            costs=store.costs(),
-            probes=store.all_probes(),
-            heat_maps=store.heat_maps(),
-            left_out=store.left_out(),
-            summarised=store.summarised,
-        )
-        source = DATASETS.get(experiment.dataset)
-        whole_train_size = source.train_size if source else None
-        analysis = analyse(
-            contents,
-            levels_percent,
-            {norm: _title(norm, experiment) for norm in experiment.norms},
-            whole_train_size,
-        )
-        return cls(store.folder, analysis)
+        store.records()  # so that they are there already
+        with cycles.searched_for_in_what_is_new():
+            return cls(store.folder, _analysis(store, levels_percent))
 
     @property
     def page(self) -> Path:
@@ -98,7 +78,30 @@ class Comparison:
         Raises `RunError` if that folder cannot be written.
         """
         out = user_path(path) if path else self.folder
-        return write_report(self.analysis, self.folder / "pictures", out)
+        with cycles.searched_for_in_what_is_new():
+            return write_report(self.analysis, self.folder / "pictures", out)
+
+
+def _analysis(store: Store, levels_percent: Sequence[float] | None) -> Analysis:
+    experiment = store.experiment
+    contents = Contents(
+        experiment=experiment,
+        requests=store.requests,
+        facts=store.facts(),
+        models=store.models(),
+        results=results_stored(store),
+        test_labels=store.test_labels(),
+        searches=_searches(store),
+        costs=store.costs(),
+        probes=store.all_probes(),
+        heat_maps=store.heat_maps(),
+        left_out=store.left_out(),
+        summarised=store.summarised,
+    )
+    source = DATASETS.get(experiment.dataset)
+    whole_train_size = source.train_size if source else None
+    titles = {norm: _title(norm, experiment) for norm in experiment.norms}
+    return analyse(contents, levels_percent, titles, whole_train_size)
 
 
 class EveryTrialFailed(RunError):

@@ -3,6 +3,7 @@
 This is the figure that introduced group normalization: Wu and He 2018, arXiv 1803.08494, figure 1.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from normscope.analysis import Analysis
 from normscope.analysis.guessing import Guessing
 from normscope.report.plots.curves import leader, spread
 from normscope.report.plots.differences import ROOM, reach
-from normscope.report.plots.figure import MAX_NORMS_IN_WORDS, ReportFigure
+from normscope.report.plots.figure import MAX_NORMS_IN_WORDS, ReportFigure, drawn, drawn_of
 from normscope.report.plots.style import BEHIND, MUTED, NormStyle, new_panel, norm_styles, styled
 from normscope.words import signed
 
@@ -56,6 +57,7 @@ def batch_figures(analysis: Analysis) -> list[ReportFigure]:
         f"(n {_counts(lines)}).{_rise(lines)}"
     )
     guessing = sum((found for line in lines for found in line.guessing.values()), Guessing())
+    caption += drawn_of(_most(lines), "norm and batch size")
     if guessing.total:
         caption += f" There is no mean where a trial {guessing.how}."
     alt = f"Mean test error in percent by batch size: {words}."
@@ -85,6 +87,12 @@ def _extremes(lines: Sequence[NormErrors]) -> str:
 def _is_known(value: tuple[float, str]) -> bool:
     """Whether a norm's value is a number; NaN must be dropped before values are sorted."""
     return bool(np.isfinite(value[0]))
+
+
+def _most(lines: Sequence[NormErrors]) -> int:
+    """The dots of the norm and batch size that have the most."""
+    counts = [Counter(size for size, _ in line.seeds) for line in lines]
+    return max((most for one in counts for most in one.values()), default=0)
 
 
 def _counts(lines: Sequence[NormErrors]) -> str:
@@ -126,8 +134,8 @@ def _norm_errors(analysis: Analysis, norm: str) -> NormErrors:
     ]
     seeds = tuple(
         (result.trial.recipe.batch_size, 100 - result.history[-1].test_accuracy_percent)
-        for result in analysis.all_results
-        if result.trial.norm == norm and result.status == "finished"
+        for result in analysis.all_results_of(norm)
+        if result.status == "finished"
     )
     guessing = {summary.batch_size: summary.guessing for summary in own if summary.guessing.total}
     sizes = np.array([summary.batch_size for summary in own])
@@ -226,9 +234,12 @@ def _each(values: Mapping[str, float], form: str) -> str:
 
 
 def _draw_line(axes: Axes, errors: NormErrors, style: NormStyle) -> None:
-    if errors.seeds:
+    dots = [
+        dot for size in errors.sizes for dot in drawn([d for d in errors.seeds if d[0] == size])
+    ]
+    if dots:
         axes.plot(
-            *zip(*errors.seeds, strict=True), linestyle="", marker="o", markersize=3,
+            *zip(*dots, strict=True), linestyle="", marker="o", markersize=3,
             color=style.color, alpha=0.45, markeredgewidth=0,
         )  # fmt: skip
     axes.plot(

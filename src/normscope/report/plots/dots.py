@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from normscope.analysis import Analysis
 from normscope.analysis.summaries import NormSummary
-from normscope.report.plots.figure import ReportFigure
+from normscope.report.plots.figure import ReportFigure, drawn, drawn_of
 from normscope.report.plots.style import (
     INK,
     MUTED,
@@ -20,9 +20,8 @@ from normscope.report.plots.style import (
     set_rows,
     styled,
 )
-from normscope.words import chosen_of, evenly, number
+from normscope.words import number
 
-MOST_DOTS = 300  # of a norm, in its row
 MAX_JOINED = 60  # more trials than that are not joined by seed: the lines would hide the dots
 
 
@@ -44,19 +43,16 @@ def final_accuracy_figures(analysis: Analysis) -> list[ReportFigure]:
     rows = final_accuracy_data(analysis)
     if not any(row.values for row in rows):
         return []
-    caption = f"One dot per seed, the mean as a bar.{drawn_of(rows)}"
+    caption = f"One dot per seed, the mean as a bar.{drawn_of(_most(rows))}"
     if seeds_joined(rows):
         caption += " A thin line joins the trials of one seed."
     drawing = draw_dots(rows, "Test accuracy after the last epoch", "Test accuracy (%)")
     return [ReportFigure("final_accuracy", drawing, f"Final test accuracy: {_told(rows)}", caption)]
 
 
-def drawn_of(rows: Sequence[Row]) -> str:
-    """The sentence that says which seeds are drawn, where a norm has more than `MOST_DOTS`."""
-    most = max(len(row.values) for row in rows)
-    if most <= MOST_DOTS:
-        return ""
-    return f" Drawn for each norm: {chosen_of(MOST_DOTS, most, 'seed')}; the mean is that of all."
+def _most(rows: Sequence[Row]) -> int:
+    """The dots of the norm that has the most."""
+    return max(len(row.values) for row in rows)
 
 
 def epochs_to_level_figures(analysis: Analysis) -> list[ReportFigure]:
@@ -68,7 +64,7 @@ def epochs_to_level_figures(analysis: Analysis) -> list[ReportFigure]:
     drawing = draw_dots(rows, title, "Epochs", never_after=float(epochs))
     alt = f"Epochs to {level}: {_told(rows)}"
     caption = f"Interpolated between evaluations. Further left means that {level} came earlier."
-    caption += drawn_of(rows)
+    caption += drawn_of(_most(rows))
     return [ReportFigure("epochs_to_level", drawing, alt, caption)]
 
 
@@ -157,7 +153,7 @@ def _add_edge(axes: Axes, never_after: float | None, rows: Sequence[Row]) -> flo
 
 def _places(row: Row, height: float, edge: float) -> dict[int, tuple[float, float]]:
     """Where the dot of each seed goes: seeds are a little apart, so that equal values show."""
-    shown = evenly(sorted(row.values.items()), MOST_DOTS)
+    shown = drawn(sorted(row.values.items()))
     offsets = np.linspace(-0.16, 0.16, len(shown)) if len(shown) > 1 else [0.0] * len(shown)
     return {
         seed: (edge if value is None else value, height + offset)

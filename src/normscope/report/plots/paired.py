@@ -14,7 +14,7 @@ from normscope.analysis.guessing import Guessing
 from normscope.analysis.verdicts import Rules, Verdict
 from normscope.experiment import GUESSING
 from normscope.report.plots import differences as shared
-from normscope.report.plots.figure import ReportFigure
+from normscope.report.plots.figure import ReportFigure, drawn, drawn_of
 from normscope.report.plots.style import (
     INK,
     NormStyle,
@@ -65,6 +65,7 @@ def paired_figures(analysis: Analysis) -> list[ReportFigure]:
     )
     if any(row.signs for row in rows):
         caption += f" Open marks: a trial {how_guessing(rows)}, which counts as guessing."
+    caption += drawn_of(max(len(row.differences) for row in rows))
     drawing = draw_paired(rows, norms, analysis.rules)
     return [ReportFigure("paired", drawing, alt, caption)]
 
@@ -124,15 +125,16 @@ def draw_paired(rows: Sequence[PairedRow], norms: Sequence[str], rules: Rules) -
 def _draw_row(axes: Axes, row: PairedRow, height: float, style: NormStyle) -> None:
     """The mean, the differences that fit on the axis, and arrows for those that do not."""
     (left, right), heights = axes.get_xlim(), _heights(row, height)
-    inside = {s: value for s, value in row.differences.items() if left <= value <= right}
+    shown = dict(drawn(sorted(row.differences.items())))
+    inside = {seed: value for seed, value in shown.items() if left <= value <= right}
     if row.mean is not None and len(heights) > 1 and left <= row.mean <= right:
         axes.plot([row.mean] * 2, [height - 0.4, height + 0.4], color=style.color, linewidth=2.2)
     axes.plot(
         list(inside.values()), [heights[seed] for seed in inside], linestyle="",
         marker=style.marker, markersize=4.5, color=style.color, alpha=0.8, markeredgewidth=0,
     )  # fmt: skip
-    for seed in row.differences.keys() - inside:
-        value = row.differences[seed]
+    for seed in shown.keys() - inside:
+        value = shown[seed]
         shared.add_arrows(axes, (value, value), heights[seed], color=style.color, markersize=4.5)
     ends = {-1: shared.arrows(axes)[0], 0: 0.0, 1: shared.arrows(axes)[1]}
     for seed, sign in row.signs.items():
