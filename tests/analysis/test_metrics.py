@@ -8,7 +8,7 @@ from report_fakes import make_analysis
 
 from normscope.experiment import Design
 from normscope.report.tables import evidence_tables
-from normscope.stats import log_e_value_of_signs
+from normscope.stats.mixture import log_e_value_of_signs
 
 SEQUENTIAL = Design(until_decided=True)
 

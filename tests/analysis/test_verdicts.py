@@ -11,13 +11,21 @@ from normscope.analysis.answers import standing, verdict_sentence
 from normscope.analysis.caveats import _added, _changed_rules
 from normscope.analysis.findings import _winners
 from normscope.analysis.guessing import Guessing
-from normscope.analysis.verdicts import Pairs, Rules, is_sequential, judge, verdict_of
-from normscope.experiment import Design, Request
+from normscope.analysis.verdicts import Pairs, Rules, is_sequential, judge, rules_of, verdict_of
+from normscope.experiment import RULES, Design, Request
 from normscope.report.html import _best
-from normscope.stats import half_width, sign_flip_p_value
+from normscope.stats import (
+    anytime_p_value,
+    equivalence_p_value,
+    running_interval,
+    sign_flip_p_value,
+    t_equivalence_p_value,
+)
 
 FIXED = Rules(sequential=False, alpha=0.05, margin=0.5)
 SEQUENTIAL = Rules(sequential=True, alpha=0.05, margin=0.5)
+FIRST_FIXED, FIRST_SEQUENTIAL = (replace(rules, version=1) for rules in (FIXED, SEQUENTIAL))
+ALL = [FIXED, SEQUENTIAL, FIRST_FIXED, FIRST_SEQUENTIAL]
 NOISE = np.array([0.3, -0.2, 0.1, -0.25, 0.15, -0.1, 0.2, -0.3, 0.05, 0.05])  # mean 0
 
 
@@ -33,7 +41,7 @@ def verdict(differences, rules, others=(), **values):
 # -- the four outcomes -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rules", [FIXED, SEQUENTIAL])
+@pytest.mark.parametrize("rules", ALL)
 @pytest.mark.parametrize(
     ("shift", "outcome"), [(1.0, "better"), (-1.0, "worse"), (0.0, "equivalent")]
 )
@@ -43,14 +51,14 @@ def test_outcomes(rules, shift, outcome):
     assert found.decided
 
 
-@pytest.mark.parametrize("rules", [FIXED, SEQUENTIAL])
+@pytest.mark.parametrize("rules", ALL)
 def test_an_undecided_verdict_says_how_many_seeds_it_would_take(rules):
     found = verdict(NOISE * 4 + 0.4, rules)
     assert not found.decided
     needed = found.judgement.seeds_needed
     sd = np.std(NOISE * 4, ddof=1)
     # Adding seeds after a look makes any design sequential.
-    reach = [half_width(n) * sd / np.sqrt(n) for n in (needed - 1, needed)]
+    reach = [rules.looks.half_width(n, 0.05) * sd / np.sqrt(n) for n in (needed - 1, needed)]
     assert reach[0] > 0.4 > reach[1]
     assert f"about {needed} seeds in all would probably decide it" in verdict_sentence(found, rules)
 
@@ -64,6 +72,62 @@ def test_a_difference_within_the_margin_is_decided_and_said_to_be_small():
 def test_without_a_margin_nothing_is_equivalent():
     (found,) = judge([pairs(NOISE / 100)], Rules(True, 0.05, None))
     assert found.claim == "undecided"
+
+
+# -- the versions of the rules ---------------------------------------------------------------------
+
+
+def test_the_second_version_spends_alpha_look_by_look():
+    several = [NOISE + 0.3, NOISE * 3, NOISE + 1]
+    p = [anytime_p_value(values.tolist()) for values in several]
+    found = judge([pairs(values) for values in several], SEQUENTIAL)
+    assert found[2].p_value == pytest.approx(3 * p[2])
+    assert found[0].p_value == pytest.approx(2 * p[0])
+    own = running_interval(several[0].tolist(), 0.05 / 2)
+    assert (found[0].difference.low, found[0].difference.high) == (own.low, own.high)
+    together = running_interval(several[0].tolist(), 0.05 / 3)
+    assert found[0].simultaneous == (together.low, together.high)
+
+
+@pytest.mark.parametrize("rules", [FIXED, SEQUENTIAL])
+def test_equivalence_is_a_family_of_its_own_with_holm(rules):
+    """Of the first version an interval that holds for all at once, which is wider."""
+    close = NOISE + 0.15
+    several = [close, NOISE / 10, NOISE / 5]
+    p = [
+        equivalence_p_value(values.tolist(), 0.5)
+        if rules.sequential
+        else t_equivalence_p_value(values.tolist(), 0.5)
+        for values in several
+    ]
+    assert sorted(p)[2] == p[0]  # so that it is tested at alpha, the others being rejected
+    margin = 1.02 * max(
+        np.abs(judge([pairs(close)], rules)[0].equivalence)  # alone, it just is
+    )
+    found = judge([pairs(values) for values in several], replace(rules, margin=margin))
+    assert [each.within_margin for each in found] == [True, True, True]
+    low, high = found[0].equivalence
+    assert -margin < low < high < margin
+    assert not -margin < found[0].simultaneous[0] < found[0].simultaneous[1] < margin
+    first = judge([pairs(values) for values in several], replace(rules, margin=margin, version=1))
+    assert not first[0].within_margin
+
+
+def test_equivalence_by_two_t_tests_at_the_level_of_one():
+    (found,) = judge([pairs(NOISE + 0.1)], FIXED)
+    expected = scipy_stats.ttest_1samp(NOISE + 0.1, 0).confidence_interval(0.9)
+    assert found.equivalence == pytest.approx(tuple(expected))
+    assert found.claim == "equivalent"
+    assert "90 % interval" in verdict_sentence(verdict(NOISE + 0.1, FIXED), FIXED)
+    assert "95 % interval" in verdict_sentence(verdict(NOISE + 0.1, FIRST_FIXED), FIRST_FIXED)
+
+
+def test_a_folder_is_judged_by_the_rules_of_its_first_request():
+    old = Request(date="2026-01-01", command="x", norms=("bn", "gn"), seeds=3)
+    new = old.model_copy(update={"rules": RULES})
+    assert (rules_of([old]), rules_of([new]), rules_of([])) == (1, 2, 2)
+    assert rules_of([old, new]) == 1
+    assert rules_of([new, old]) == 2
 
 
 # -- the tests behind them -------------------------------------------------------------------------
@@ -81,7 +145,7 @@ def test_a_fixed_design_is_a_paired_t_test_corrected_by_holm():
     assert found[0].simultaneous == pytest.approx(tuple(whole))
 
 
-@pytest.mark.parametrize("rules", [FIXED, SEQUENTIAL])
+@pytest.mark.parametrize("rules", ALL)
 def test_intervals_exclude_zero_exactly_where_holm_rejects(rules):
     rng = np.random.default_rng(5)
     seen = set()
@@ -161,7 +225,7 @@ def test_only_a_baseline_that_beats_all_is_marked_best():
 # -- what is not a clean number --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rules", [FIXED, SEQUENTIAL])
+@pytest.mark.parametrize("rules", ALL)
 @pytest.mark.parametrize(
     ("differences", "words"),
     [
@@ -169,7 +233,7 @@ def test_only_a_baseline_that_beats_all_is_marked_best():
         ([1.0], "+1.00 points in one run each"),
         ([0.3] * 8, "+0.30 points in every one of 8 seeds"),
         ([0.0] * 8, "+0.00 points in every one of 8 seeds"),
-        ([0.1, 0.2], "undecided"),
+        ([0.1, 0.3], "undecided"),
     ],
 )
 def test_degenerate_differences_are_undecided(rules, differences, words):

@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 from scipy import stats as scipy_stats
+from statsmodels.stats.weightstats import ttost_paired
 
 from normscope.stats import (
     bca_interval,
     correlation,
     probability_of_superiority,
+    t_equivalence_p_value,
     t_interval,
     t_p_value,
 )
@@ -157,3 +159,29 @@ def test_with_overlap_an_interval_keeps_its_rate_where_the_plain_one_does_not():
             covered[overlap] += found.low <= 0 <= found.high
     assert covered[0.0] / times < 0.90
     assert covered[1 / (folds - 1)] / times == pytest.approx(0.95, abs=0.012)
+
+
+# -- two one-sided tests ---------------------------------------------------------------------------
+
+
+def test_equivalence_agrees_with_statsmodels():
+    rng = np.random.default_rng(8)
+    for _ in range(20):
+        n, margin = int(rng.integers(2, 12)), float(rng.uniform(0.2, 2))
+        values = rng.normal(rng.uniform(-1, 1), 0.7, n)
+        expected, _, _ = ttost_paired(values, np.zeros(n), -margin, margin)
+        assert t_equivalence_p_value(values.tolist(), margin) == pytest.approx(expected)
+
+
+def test_equivalence_is_the_interval_of_twice_the_level_within_the_margin():
+    values = [0.1, 0.3, -0.2, 0.15, 0.4]
+    for overlap in (0.0, 0.25):
+        found = t_interval(values, 1 - 2 * 0.05, overlap)
+        edge = max(abs(found.low), abs(found.high))
+        assert t_equivalence_p_value(values, 0.999 * edge, overlap) > 0.05
+        assert t_equivalence_p_value(values, 1.001 * edge, overlap) <= 0.05
+
+
+@pytest.mark.parametrize("values", [[], [0.1], [0.1, 0.1, 0.1]])
+def test_without_a_spread_nothing_is_equivalent(values):
+    assert t_equivalence_p_value(values, 1.0) == 1.0

@@ -1,10 +1,12 @@
 """Inference about several comparisons, against statsmodels, by hand and by simulation."""
 
 import numpy as np
+import pytest
 from scipy import special
 from statsmodels.stats.multitest import multipletests
 
-from normscope.stats import holm, holm_levels, log_e_values, winner_set
+from normscope.stats import equivalence_p_value, holm, holm_levels, winner_set
+from normscope.stats.spending import levels_reached
 
 ALPHA = 0.05
 
@@ -53,17 +55,43 @@ def test_p_values_are_at_most_their_levels_exactly_where_holm_rejects():
 # -- the error rate of the whole family ------------------------------------------------------------
 
 
-def anytime_p_values(shifts, sequences=4000, looks=100):
-    """Anytime p values, after all looks, of norms compared with one baseline: (R, k - 1).
+def differences_to_a_baseline(shifts, correlation=0.0, sequences=4000, looks=60):
+    """Shape (R, k, n); results have unit variance, and that correlation with the baseline's."""
+    rng = np.random.default_rng(0)
+    baseline = rng.normal(size=(sequences, 1, looks))
+    own = rng.normal(size=(sequences, len(shifts), looks))
+    results = correlation * baseline + np.sqrt(1 - correlation**2) * own
+    return results + np.array(shifts)[:, None] - baseline
+
+
+def anytime_p_values(shifts, **kinds):
+    """Anytime p values, after all looks, of norms compared with one baseline: (R, k).
 
     They never rise from look to look, so a hypothesis that the last look does not reject was not
     rejected at any look.
     """
-    shape = (sequences, len(shifts) + 1, looks)
-    results = np.random.default_rng(0).normal(size=shape)
-    results[:, 1:] += np.array(shifts)[:, None]
-    evidence = log_e_values(results[:, 1:] - results[:, :1])
-    return np.minimum(1.0, np.exp(-evidence.max(axis=2)))
+    return levels_reached(differences_to_a_baseline(shifts, **kinds)).min(axis=2)
+
+
+NOISE = 3 * np.sqrt(ALPHA * (1 - ALPHA) / 4000)
+
+
+@pytest.mark.parametrize("norms", [2, 3, 6])
+@pytest.mark.parametrize("correlation", [-0.4, 0.0, 0.5])
+def test_false_differences_of_families_of_any_size_and_correlation(norms, correlation):
+    p_values = anytime_p_values([0.0] * (norms - 1), correlation=correlation)
+    rate = np.mean([holm(row).min() <= ALPHA for row in p_values])
+    assert 0.6 * ALPHA < rate < ALPHA + NOISE
+
+
+@pytest.mark.parametrize("norms", [2, 4])
+@pytest.mark.parametrize("correlation", [-0.4, 0.5])
+def test_false_equivalences_of_families_of_any_size_and_correlation(norms, correlation):
+    edges = [0.9 if place % 2 else -0.9 for place in range(norms - 1)]
+    families = differences_to_a_baseline(edges, correlation, sequences=1000, looks=40)
+    p_values = [[equivalence_p_value(own, 0.9) for own in family] for family in families]
+    rate = np.mean([holm(row).min() <= ALPHA for row in p_values])
+    assert 0.5 * ALPHA < rate < ALPHA + 2 * NOISE
 
 
 def test_the_family_errs_at_most_at_its_level_after_all_looks_and_only_thanks_to_holm():
@@ -87,14 +115,10 @@ def always(p_value):
     return lambda differences: p_value
 
 
-def test_rows_beaten_at_the_level_of_all_pairs_are_left_out():
+def test_rows_beaten_at_the_level_of_a_pair_are_left_out():
     values = np.array([[3.0, 3.0], [1.0, 1.0], [2.0, 2.0]])
-    assert winner_set(values, ALPHA, always(0.05 / 3)) == [0]
-    assert winner_set(values, ALPHA, always(0.017)) == [0, 1, 2]  # 3 pairs: 0.017 > 0.05/3
-    assert winner_set(values[:2], ALPHA, always(0.017)) == [0]  # 1 pair
-    four = np.array([[4.0], [3.0], [2.0], [1.0]])
-    assert winner_set(four, ALPHA, always(0.05 / 6)) == [0]
-    assert winner_set(four, ALPHA, always(0.009)) == [0, 1, 2, 3]
+    assert winner_set(values, 0.05 / 3, always(0.05 / 3)) == [0]
+    assert winner_set(values, 0.05 / 3, always(0.017)) == [0, 1, 2]
 
 
 def test_equal_rows_do_not_beat_each_other():
@@ -130,7 +154,11 @@ def test_one_of_the_best_is_rarely_left_out():
         return 2 * special.stdtr(n - 1, -abs(t))
 
     families = np.random.default_rng(0).normal(size=(1000, 4, 6))
-    left_out = [0 not in winner_set(values, ALPHA, p_value) for values in families]
-    assert 0 < np.mean(left_out) <= ALPHA
+    left_out = [0 not in winner_set(values, 2 * ALPHA / 3, p_value) for values in families]
+    assert ALPHA / 3 < np.mean(left_out) <= ALPHA
+    as_strict = [0 not in winner_set(values, ALPHA / 6, p_value) for values in families]
+    assert 0 < np.mean(as_strict) < ALPHA / 3
     families[:, 0] += 6.0
-    assert np.mean([winner_set(values, ALPHA, p_value) == [0] for values in families]) > 0.95
+    assert (
+        np.mean([winner_set(values, 2 * ALPHA / 3, p_value) == [0] for values in families]) > 0.95
+    )

@@ -10,10 +10,12 @@ from statsmodels.stats.power import TTestPower
 
 from normscope.stats import (
     Stopping,
-    confidence_sequence,
+    mixture,
     seeds_for_power,
     seeds_to_decide,
+    spending,
     stopping_times,
+    t_half_width,
     t_test_power,
 )
 
@@ -70,7 +72,8 @@ def test_more_seeds_than_anybody_trains_are_none():
 
 
 def decide(mean, sd=1.0, margin=0.0, alpha=0.05, sequential=False, at_least=2):
-    return seeds_to_decide(mean, sd, margin, alpha, sequential, at_least)
+    width = mixture.half_width if sequential else t_half_width
+    return seeds_to_decide(mean, sd, margin, (alpha, alpha), width, at_least)
 
 
 def test_seeds_to_decide_by_the_table_of_t():
@@ -99,7 +102,7 @@ def test_seeds_to_decide_is_where_the_confidence_sequence_does_decide():
     n = decide(mean, sd, margin, 0.05 / 3, sequential=True)
     for count, decided in [(n - 1, False), (n, True)]:
         values = mean + sd * scipy_stats.zscore(np.arange(count), ddof=1)
-        found = confidence_sequence(values, 0.05 / 3)
+        found = mixture.confidence_sequence(values, 0.05 / 3)
         assert (found.low > 0 or (found.low > -margin and found.high < margin)) is decided
 
 
@@ -125,14 +128,15 @@ def slow_stops(effect, alpha, least, most, replications=1500):
     """Sorted numbers of seeds, up to `most`, at which comparisons stop that run one by one."""
     rng = np.random.default_rng(99)
     stops = []
+    widths = [math.inf] * 5 + [spending.half_width(n, alpha) for n in range(6, most + 1)]
     for _ in range(replications):
-        s = v = best = 0.0
-        stop = math.inf
+        s = v = 0.0
+        stop, crossed = math.inf, False
         for n, value in enumerate(rng.normal(effect, 1.0, most).tolist(), start=1):
             s, v = s + value, v + value * value
-            e = math.sqrt(1 / (n + 1)) * ((n + 1) * v / ((n + 1) * v - s * s)) ** (n / 2)
-            best = max(best, e)
-            if n >= least and best >= 1 / alpha:
+            sd = math.sqrt((v - s * s / n) / (n - 1)) if n > 1 else math.inf
+            crossed = crossed or abs(s / n) >= widths[n - 1] * sd / math.sqrt(n)
+            if n >= least and crossed:
                 stop = n
                 break
         stops.append(stop)
@@ -141,7 +145,7 @@ def slow_stops(effect, alpha, least, most, replications=1500):
 
 @pytest.mark.parametrize(
     ("effect", "alpha", "least", "most"),
-    [(1.0, 0.05, 3, 100), (0.5, 0.05 / 3, 3, 400), (1.5, 0.05, 8, 100)],
+    [(1.0, 0.05, 3, 100), (0.5, 0.05 / 3, 3, 200), (1.5, 0.05, 8, 100)],
 )
 def test_stopping_times_agree_with_a_plain_loop(effect, alpha, least, most):
     stops = slow_stops(effect, alpha, least, most)
@@ -154,16 +158,16 @@ def test_stopping_times_agree_with_a_plain_loop(effect, alpha, least, most):
 
 
 def test_stopping_times_of_values_without_spread_are_known():
-    assert stopping_times(1.0, 1e-9, 0.05, 2) == Stopping(5, 5, 5)
-    assert stopping_times(-1.0, 1e-9, 0.05, 2) == Stopping(5, 5, 5)
+    assert stopping_times(1.0, 1e-9, 0.05, 2) == Stopping(6, 6, 6)
+    assert stopping_times(-1.0, 1e-9, 0.05, 2) == Stopping(6, 6, 6)
     assert stopping_times(1.0, 1e-9, 0.05, 12) == Stopping(12, 12, 12)
 
 
 def test_stopping_times_beyond_all_seeds_are_none():
     assert stopping_times(0.0, 1.0, 0.05, 3, replications=200) == Stopping(None, None, None)
-    # The median of effects of 0.13 is a little above 700 seeds; 90 % take more than 1000.
-    found = stopping_times(0.13, 1.0, 0.05, 3, replications=400)
-    assert 500 < found.median < 1000
+    # The boundaries beyond 200 seeds are those of a union bound, and so take twice as many.
+    found = stopping_times(0.2, 1.0, 0.05, 3, replications=400)
+    assert 400 < found.median < 700
     assert found.of_90_percent is None
 
 

@@ -125,11 +125,13 @@ def standing(verdict: Verdict, several_sizes: bool = False) -> str:
 
 def interval_words(judgement: Judgement, rules: Rules) -> str:
     """``95 % interval -1.90 to -0.88; 9 seeds``."""
-    difference = judgement.difference
-    low, high, seeds = difference.low, difference.high, counted(difference.n, "seed")
-    if low is None or high is None:
+    difference, found = judgement.difference, judgement.supporting
+    seeds = counted(difference.n, "seed")
+    if found is None:
         return f"no interval yet; {seeds}"
-    words = f"{confidence(rules.alpha)} interval {interval(low, high)}"
+    low, high = found
+    sure = rules.sides_alpha if judgement.claim == "equivalent" else rules.alpha
+    words = f"{confidence(sure)} interval {interval(low, high)}"
     if difference.mean is not None and not low <= difference.mean <= high:
         words += ", which earlier looks narrowed; the mean has moved out of it since"
     return f"{words}; {seeds}"
@@ -201,6 +203,8 @@ def method_of(numbers: Numbers) -> str:
             " Regrouped norms (order=...), which look for a cause, are a family of their own, of "
             f"{counted(len(regrouped), 'comparison')}."
         )
+    if rules.version == 1:
+        design += " (by the first version of the rules, under which this experiment was begun)"
     return (
         f"{design}. In this family of {family} a false claim of a difference has a chance of at "
         f"most {100 * rules.alpha:g} % (Holm){equal}.{places}{causes} {protocol}."

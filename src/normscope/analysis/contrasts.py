@@ -13,13 +13,7 @@ from normscope.analysis.summaries import NormSummary, Trials
 from normscope.analysis.verdicts import Judgement, Rules, Verdict, judge, verdict_of
 from normscope.experiment import Experiment, Status
 from normscope.norms import order_of
-from normscope.stats import (
-    all_equal,
-    anytime_p_value,
-    direction_of_evidence,
-    t_p_value,
-    winner_set,
-)
+from normscope.stats import Looks, all_equal, t_p_value, winner_set
 
 
 @dataclass(frozen=True)
@@ -159,8 +153,8 @@ def winners_of(
             if trial.metrics:
                 row[places[trial.seed]] = trial.metrics[TEST_ACCURACY.name]
     fixed = partial(_fixed_p_value, overlap=rules.overlap)
-    p_value = _sequential_p_value if rules.sequential else fixed
-    found = winner_set(values, rules.alpha, p_value)
+    p_value = partial(_sequential_p_value, looks=rules.looks) if rules.sequential else fixed
+    found = winner_set(values, _level_of_a_pair(len(norms), rules), p_value)
     return tuple(names[index] for index in found)
 
 
@@ -170,8 +164,15 @@ def _fixed_p_value(differences: Sequence[float], overlap: float) -> float:
     return t_p_value(differences, overlap)
 
 
-def _sequential_p_value(differences: Sequence[float]) -> float:
+def _level_of_a_pair(norms: int, rules: Rules) -> float:
+    """The first version of the rules shared alpha among all pairs: too strict."""
+    if rules.version == 1:
+        return rules.alpha / max(1, norms * (norms - 1) // 2)
+    return 2 * rules.alpha / max(1, norms - 1)
+
+
+def _sequential_p_value(differences: Sequence[float], looks: Looks) -> float:
     """1 where there is no spread to judge by, or the looks contradict each other."""
-    if all_equal(differences) or not direction_of_evidence(differences):
+    if all_equal(differences) or not looks.direction_of_evidence(differences):
         return 1.0
-    return anytime_p_value(differences)
+    return looks.anytime_p_value(differences)

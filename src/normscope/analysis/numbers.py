@@ -44,7 +44,7 @@ from normscope.analysis.summaries import (
     summarize_trial,
 )
 from normscope.analysis.tallies import Scoring, Tallies
-from normscope.analysis.verdicts import Rules, Verdict, is_sequential
+from normscope.analysis.verdicts import Rules, Verdict, is_sequential, rules_of
 from normscope.experiment import (
     Costs,
     DatasetFacts,
@@ -237,7 +237,7 @@ def numbers_of(
     design = requests[-1].design if requests else Design()
     overlap = 1 / (experiment.folds - 1) if experiment.folds else 0.0
     looked = is_sequential(requests) and not experiment.folds  # of which none is added after a look
-    rules = Rules(looked, design.alpha, design.margin_points, overlap)
+    rules = Rules(looked, design.alpha, design.margin_points, overlap, rules_of(requests))
     levels = tuple(levels_percent or design.levels_percent)
     probes = contents.probes
     metrics = (*metrics_of(levels), *robustness_metrics(probes.values()))

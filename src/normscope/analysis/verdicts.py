@@ -13,17 +13,20 @@ from typing import Literal
 import numpy as np
 
 from normscope.analysis.guessing import Guessing
-from normscope.experiment import LEAST_SEEDS, Request
+from normscope.experiment import LEAST_SEEDS, RULES, Request
 from normscope.stats import (
+    LOOKS,
     Estimate,
+    Looks,
     all_equal,
-    anytime_p_value,
-    direction_of_evidence,
+    anytime_p_value_of_signs,
+    direction_of_signs,
+    equivalence_p_value,
     holm,
     holm_levels,
-    running_interval,
     seeds_to_decide,
     sign_flip_p_value,
+    t_equivalence_p_value,
     t_interval,
     t_p_value,
 )
@@ -34,13 +37,27 @@ class Rules:
     """How a family is judged. `margin` is in the metric's unit; None where there is none.
 
     `overlap`: by how much the training sets of seeds overlap, as `stats.t_interval` takes it; 0
-    without cross-validation.
+    without cross-validation. `version`: that of `Request.rules`. In the first, looks are those of
+    an e-process, and equivalence is an interval at alpha over the size of the family; in the
+    second, alpha is spent look by look, and equivalence is two one-sided tests, with Holm's
+    correction.
     """
 
     sequential: bool
     alpha: float
     margin: float | None
     overlap: float = 0.0
+    version: int = RULES
+
+    @property
+    def sides_alpha(self) -> float:
+        """Of the interval that equivalence rests on, at both of its ends together."""
+        return self.alpha if self.version == 1 else 2 * self.alpha
+
+    @property
+    def looks(self) -> Looks:
+        """The tests of a sequential design."""
+        return LOOKS[self.version]
 
 
 @dataclass(frozen=True)
@@ -68,7 +85,9 @@ class Judgement:
 
     `difference`: mean and sd, and the interval at the level of the comparison's step in Holm's
     procedure, which excludes 0 exactly if the claim is "higher" or "lower". `simultaneous`: the
-    interval at alpha over the size of the family; all of them hold at once. There is no interval
+    interval at alpha over the size of the family; all of them hold at once. `equivalence`: the one
+    that lies within the margin exactly if the difference surely does (`within_margin`); it is
+    narrower, for each of two one-sided tests may err at one of its ends alone. There is no interval
     where nothing is known or looks contradict each other, and ordinal differences have no mean
     either. `p_value` is corrected by Holm. `seeds_needed` is the total that would probably decide.
     """
@@ -79,9 +98,18 @@ class Judgement:
     simultaneous: tuple[float, float] | None
     p_value: float
     family: int
+    equivalence: tuple[float, float] | None = None
     within_margin: bool = False
     contradictory: bool = False
     seeds_needed: int | None = None
+
+    @property
+    def supporting(self) -> tuple[float, float] | None:
+        """The interval that the claim rests on: that of `equivalence`, or that of `difference`."""
+        if self.claim == "equivalent" and self.equivalence is not None:
+            return self.equivalence
+        low, high = self.difference.low, self.difference.high
+        return None if low is None or high is None else (low, high)
 
     @property
     def spread(self) -> bool:
@@ -141,24 +169,63 @@ def is_sequential(requests: Sequence[Request]) -> bool:
     return False
 
 
+def rules_of(requests: Sequence[Request]) -> int:
+    """The version of the rules that a folder is judged by: that of its first request.
+
+    A later version might be chosen for what it says of results that were looked at.
+    """
+    return requests[0].rules if requests else RULES
+
+
 def judge(family: Sequence[Pairs], rules: Rules) -> list[Judgement]:
     """Judge all comparisons of a family together, in the order given."""
     p_values = [_p_value(pairs, rules) for pairs in family]
     adjusted = holm(p_values)
     levels = holm_levels(p_values, rules.alpha)
+    equivalences = _equivalences(family, rules)
     return [
-        _judge_one(pairs, rules, float(p), float(level), len(family))
-        for pairs, p, level in zip(family, adjusted, levels, strict=True)
+        _judge_one(pairs, rules, float(p), float(level), equivalence, len(family))
+        for pairs, p, level, equivalence in zip(family, adjusted, levels, equivalences, strict=True)
     ]
+
+
+@dataclass(frozen=True)
+class _Equivalence:
+    """Whether a difference surely lies within the margin, by the interval at that level."""
+
+    within: bool
+    level: float
+
+
+def _equivalences(family: Sequence[Pairs], rules: Rules) -> list[_Equivalence]:
+    if rules.margin is None or rules.version == 1:
+        level = rules.alpha / max(1, len(family))
+        intervals = [_interval(pairs, rules, level) for pairs in family]
+        return [_Equivalence(_within(interval, rules.margin), level) for interval in intervals]
+    p_values = [_equivalence_p_value(pairs, rules, rules.margin) for pairs in family]
+    levels = holm_levels(p_values, rules.alpha) * (rules.sides_alpha / rules.alpha)
+    return [
+        _Equivalence(bool(p <= rules.alpha), float(level))
+        for p, level in zip(holm(p_values), levels, strict=True)
+    ]
+
+
+def _equivalence_p_value(pairs: Pairs, rules: Rules, margin: float) -> float:
+    if pairs.ordinal or not _may_be_judged(pairs, rules):
+        return 1.0
+    if rules.sequential:
+        return equivalence_p_value(pairs.differences, margin)
+    return t_equivalence_p_value(pairs.differences, margin, rules.overlap)
 
 
 def _p_value(pairs: Pairs, rules: Rules) -> float:
     if not _may_be_judged(pairs, rules):
         return 1.0
-    if rules.sequential:
-        return anytime_p_value(pairs.differences, by_sign=pairs.ordinal)
     if pairs.ordinal:
-        return sign_flip_p_value(pairs.differences)
+        test = anytime_p_value_of_signs if rules.sequential else sign_flip_p_value
+        return test(pairs.differences)
+    if rules.sequential:
+        return rules.looks.anytime_p_value(pairs.differences)
     return t_p_value(pairs.differences, rules.overlap)
 
 
@@ -173,19 +240,23 @@ def _may_be_judged(pairs: Pairs, rules: Rules) -> bool:
     return spread and (rules.sequential or pairs.complete)
 
 
-def _judge_one(pairs: Pairs, rules: Rules, p: float, level: float, family: int) -> Judgement:
+def _judge_one(
+    pairs: Pairs, rules: Rules, p: float, level: float, equivalence: _Equivalence, family: int
+) -> Judgement:
     plain = t_interval(pairs.differences)
     if pairs.ordinal:
         plain = Estimate(plain.n, None, None, None, None)
-    simultaneous, own = (_interval(pairs, rules, alpha) for alpha in (rules.alpha / family, level))
+    simultaneous, own, sides = (
+        _interval(pairs, rules, alpha) for alpha in (rules.alpha / family, level, equivalence.level)
+    )
     direction = _direction(pairs, rules)
     empty = own is not None and own[0] > own[1]
     contradictory = empty or (p <= rules.alpha and direction == 0)
     if contradictory:
-        own = simultaneous = None
+        own = simultaneous = sides = None
     low, high = own or (None, None)
     difference = Estimate(plain.n, plain.mean, plain.sd, low, high)
-    within = _within(simultaneous, rules.margin)
+    within = equivalence.within and not contradictory
     claim: Claim = "undecided"
     if p <= rules.alpha and not contradictory:
         claim = "higher" if direction > 0 else "lower"
@@ -193,7 +264,7 @@ def _judge_one(pairs: Pairs, rules: Rules, p: float, level: float, family: int) 
         claim = "equivalent"
     needed = _seeds_needed(pairs, rules, family) if claim == "undecided" else None
     return Judgement(
-        pairs, claim, difference, simultaneous, p, family, within, contradictory, needed
+        pairs, claim, difference, simultaneous, p, family, sides, within, contradictory, needed
     )
 
 
@@ -206,8 +277,8 @@ def _seeds_needed(pairs: Pairs, rules: Rules, family: int) -> int | None:
         plain.mean,
         plain.sd or 0.0,
         rules.margin or 0.0,
-        rules.alpha / family,
-        True,
+        (rules.alpha / family, rules.sides_alpha / family),
+        rules.looks.half_width,  # adding seeds after a look makes any design sequential
         max(plain.n + 1, LEAST_SEEDS if rules.sequential else 0),
     )
 
@@ -219,7 +290,7 @@ def _interval(pairs: Pairs, rules: Rules, alpha: float) -> tuple[float, float] |
     if not rules.sequential:
         plain = t_interval(pairs.differences, 1 - alpha, rules.overlap)
         return None if plain.low is None or plain.high is None else (plain.low, plain.high)
-    running = running_interval(pairs.differences, alpha)
+    running = rules.looks.running_interval(pairs.differences, alpha)
     return (running.low, running.high) if np.isfinite([running.low, running.high]).all() else None
 
 
@@ -232,7 +303,8 @@ def _within(interval: tuple[float, float] | None, margin: float | None) -> bool:
 def _direction(pairs: Pairs, rules: Rules) -> int:
     """Which way the evidence points: 1, -1, or 0 where looks contradict each other."""
     if rules.sequential:
-        return direction_of_evidence(pairs.differences, by_sign=pairs.ordinal)
+        test = direction_of_signs if pairs.ordinal else rules.looks.direction_of_evidence
+        return test(pairs.differences)
     return int(np.sign(np.sum(pairs.differences)))
 
 

@@ -5,7 +5,7 @@ that run leaves. Every knob lives here, once; the command line reads its default
 """
 
 from normscope.experiment.cost import Costs, NormCost, Predictors, Spread
-from normscope.experiment.design import LEAST_SEEDS, Design, Request
+from normscope.experiment.design import LEAST_SEEDS, RULES, Design, Request
 from normscope.experiment.experiment import Experiment, Protocol, default_seeds
 from normscope.experiment.facts import DatasetFacts, LayerSummary, ModelSummary
 from normscope.experiment.frozen import Frozen
@@ -33,6 +33,7 @@ __all__ = [
     "LEAST_SEEDS",
     "RECIPES",
     "RESULT_FORMAT",
+    "RULES",
     "Costs",
     "DatasetFacts",
     "Design",

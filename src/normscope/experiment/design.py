@@ -1,12 +1,13 @@
 """How verdicts are reached, and the record of every time that a user asked for them."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from normscope.experiment.frozen import Frozen, PositiveInt
 
 LEAST_SEEDS = 6  # before a design until decided may stop
+RULES = 2  # the version of the rules of verdicts; see `analysis.verdicts.Rules`
 
 
 class Design(Frozen):
@@ -42,7 +43,8 @@ class Request(Frozen):
 
     `seeds` is the number that was fixed then; in a design until decided, the number to begin with.
     `results_before` counts the results there were to look at; None in older records, which do not
-    name the `batch_sizes` either, with those that were there already.
+    name the `batch_sizes` either, with those that were there already. `rules`: the version of the
+    rules of verdicts that it was made under; older records, which do not name it, are of the first.
     """
 
     date: str
@@ -52,3 +54,4 @@ class Request(Frozen):
     design: Design = Design()
     results_before: int | None = None
     batch_sizes: tuple[int, ...] = ()
+    rules: Literal[1, 2] = 1

@@ -22,6 +22,7 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
         "synthetic": analysis.facts.synthetic,
         "design": {
             "sequential": analysis.rules.sequential,
+            "rules": analysis.rules.version,
             "alpha": analysis.rules.alpha,
             "margin_points": analysis.rules.margin,
             "comparisons": sum(v.norm in chosen for v in analysis.verdicts),
@@ -55,6 +56,7 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
 def _verdict(verdict: Verdict) -> dict[str, Any]:
     judgement = verdict.judgement
     low, high = judgement.simultaneous or (None, None)
+    equivalence_low, equivalence_high = judgement.equivalence or (None, None)
     own, baseline = verdict.guessing
     return {
         "norm": verdict.norm,
@@ -66,6 +68,8 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         **{f"difference_points_{k}": v for k, v in asdict(judgement.difference).items()},
         "simultaneous_low": low,
         "simultaneous_high": high,
+        "equivalence_low": equivalence_low,
+        "equivalence_high": equivalence_high,
         "p_holm": judgement.p_value,
         "family": judgement.family,
         "diverged": own.diverged,

@@ -29,6 +29,7 @@ from normscope.stats.estimates import (
     correlation,
     probability_of_superiority,
     standard_error,
+    t_equivalence_p_value,
     t_interval,
     t_p_value,
 )
@@ -43,36 +44,37 @@ from normscope.stats.images import (
     shared_percent,
     variance_split,
 )
+from normscope.stats.looks import LOOKS, Looks
 from normscope.stats.mcnemar import mcnemar
+from normscope.stats.mixture import Interval, anytime_p_value_of_signs, direction_of_signs
 from normscope.stats.permutation import sign_flip_p_value, sign_flip_p_values
 from normscope.stats.planning import (
     Stopping,
     seeds_for_power,
     seeds_to_decide,
     stopping_times,
+    t_half_width,
     t_test_power,
 )
 from normscope.stats.ranks import kendall
-from normscope.stats.sequential import (
-    Interval,
+from normscope.stats.settings import RandomEffects, paule_mandel, random_effects
+from normscope.stats.spending import (
     anytime_p_value,
     confidence_sequence,
-    confidence_sequences,
     direction_of_evidence,
+    equivalence_p_value,
     half_width,
-    log_e_value,
-    log_e_value_of_signs,
-    log_e_values,
     running_interval,
     running_intervals,
 )
-from normscope.stats.settings import RandomEffects, paule_mandel, random_effects
 
 __all__ = [
     "BINS",
+    "LOOKS",
     "Draws",
     "Estimate",
     "Interval",
+    "Looks",
     "RandomEffects",
     "Reliability",
     "ReliabilitySums",
@@ -83,6 +85,7 @@ __all__ = [
     "all_equal",
     "all_temperature_scaled",
     "anytime_p_value",
+    "anytime_p_value_of_signs",
     "area_under_curve",
     "balanced_accuracy",
     "bca_interval",
@@ -90,21 +93,19 @@ __all__ = [
     "calibration_errors",
     "cka_matrix",
     "confidence_sequence",
-    "confidence_sequences",
     "confusion_counts",
     "confusions",
     "correlation",
     "direction_of_evidence",
+    "direction_of_signs",
     "drops",
     "epochs_to_level",
+    "equivalence_p_value",
     "fitted_temperature",
     "half_width",
     "holm",
     "holm_levels",
     "kendall",
-    "log_e_value",
-    "log_e_value_of_signs",
-    "log_e_values",
     "macro_f1",
     "mcnemar",
     "multibootstrap",
@@ -125,6 +126,8 @@ __all__ = [
     "sign_flip_p_values",
     "standard_error",
     "stopping_times",
+    "t_equivalence_p_value",
+    "t_half_width",
     "t_interval",
     "t_p_value",
     "t_test_power",

@@ -80,6 +80,21 @@ def t_p_value(differences: Sequence[float], overlap: float = 0.0) -> float:
     return float(2 * student_t.sf(abs(np.mean(differences)) / (sd * _per_sd(n, overlap)), n - 1))
 
 
+def t_equivalence_p_value(
+    differences: Sequence[float], margin: float, overlap: float = 0.0
+) -> float:
+    """The larger p value of two one-sided t tests that the mean lies below -margin, and above it.
+
+    It is at most alpha where the t interval of level 1 - 2 alpha lies within +-`margin`. It is 1 if
+    no test is possible; see `t_p_value`. Source: Schuirmann 1987, doi 10.1007/BF01068419.
+    """
+    if all_equal(differences):
+        return 1.0
+    n, sd = len(differences), float(np.std(differences, ddof=1))
+    room = margin - abs(float(np.mean(differences)))
+    return float(student_t.sf(room / (sd * _per_sd(n, overlap)), n - 1))
+
+
 def bca_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Estimate:
     """Mean with the BCa bootstrap interval, for independent values of shape (n,).
 

@@ -33,16 +33,16 @@ def holm_levels(p_values: Sequence[float], alpha: float) -> np.ndarray:
 
 
 def winner_set(
-    values: np.ndarray, alpha: float, p_value: Callable[[Sequence[float]], float]
+    values: np.ndarray, level: float, p_value: Callable[[Sequence[float]], float]
 ) -> list[int]:
     """Indices of the rows of `values` that no other row beats: (k, n), NaN for a missing value.
 
-    Row i beats row j if their paired differences have a positive mean and a `p_value` of at most
-    alpha / (number of pairs). The probability that the best row is left out is therefore at most
-    alpha. Rows without any value are left out.
+    Row i beats row j if their paired differences have a positive mean and a two-sided `p_value` of
+    at most the level of a pair. The best row is left out only if one of the k - 1 others beats it,
+    so at a level of 2 alpha / (k - 1) the probability of that is at most alpha. Rows without any
+    value are left out.
     """
     k = len(values)
-    level = alpha / max(1, k * (k - 1) // 2)
 
     def beats(i: int, j: int) -> bool:
         differences = values[i] - values[j]

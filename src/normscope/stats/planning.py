@@ -1,13 +1,14 @@
 """How many seeds a comparison takes: before the first seed, and while it is undecided."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import nct
 from scipy.stats import t as student_t
 
-from normscope.stats.sequential import half_width, log_e_values
+from normscope.stats.spending import levels_reached
 
 MAX_SEEDS = 1000  # nobody trains more; the answer is None if more are needed
 REPLICATIONS = 2000
@@ -19,19 +20,25 @@ def t_half_width(n: int, alpha: float) -> float:
 
 
 def seeds_to_decide(
-    mean: float, sd: float, margin: float, alpha: float, sequential: bool, at_least: int
+    mean: float,
+    sd: float,
+    margin: float,
+    levels: tuple[float, float],
+    half_width: Callable[[int, float], float],
+    at_least: int,
 ) -> int | None:
     """How many seeds would probably decide a comparison if mean and sd stayed as they are.
 
-    This is the smallest n, from `at_least` on, at which the interval around `mean` excludes 0 or
-    lies within +-`margin`. `mean`, `sd` and `margin` have the same unit. None if `MAX_SEEDS` seeds
-    are too few.
+    This is the smallest n, from `at_least` on, at which the interval around `mean` at the first of
+    the `levels` excludes 0, or the one at the second lies within +-`margin`. `mean`, `sd` and
+    `margin` have the same unit; `half_width` is that of n values at a level, in standard errors.
+    None if `MAX_SEEDS` seeds are too few.
     """
-    room = max(abs(mean), margin - abs(mean))
-    width = half_width if sequential else t_half_width
     for n in range(max(2, at_least), MAX_SEEDS + 1):
-        if width(n, alpha) * sd / math.sqrt(n) < room:
-            return n
+        error = sd / math.sqrt(n)
+        for level, room in zip(levels, (abs(mean), margin - abs(mean)), strict=True):
+            if half_width(n, level) * error < room:
+                return n
     return None
 
 
@@ -79,7 +86,7 @@ def stopping_times(
     longest = 64
     draws = rng.normal(difference, sd, (replications, longest))
     while True:
-        crossed = log_e_values(draws) >= -math.log(alpha)
+        crossed = levels_reached(draws) <= alpha
         found = crossed.any(axis=1)
         stops[running[found]] = np.maximum(least, crossed[found].argmax(axis=1) + 1)
         running, draws = running[~found], draws[~found]

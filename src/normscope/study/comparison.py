@@ -48,6 +48,7 @@ class Comparison:
     @classmethod
     def of(cls, store: Store, levels_percent: Sequence[float] | None = None) -> "Comparison":
         """Analyse what an open store holds; see `read`."""
+        store.facts()  # without which no trial is of use
         store.records()  # so that they are there already
         with cycles.searched_for_in_what_is_new():
             return cls(store.folder, _analysis(store, levels_percent))

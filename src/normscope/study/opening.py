@@ -9,7 +9,7 @@ from normscope.analysis.mistakes import find_mistakes
 from normscope.analysis.tallies import Tallies, answered
 from normscope.data import Dataset, load_dataset
 from normscope.errors import NormscopeError, UsageError
-from normscope.experiment import DatasetFacts, Experiment, ModelSummary, Request
+from normscope.experiment import RULES, DatasetFacts, Experiment, ModelSummary, Request
 from normscope.models.summary import summarize
 from normscope.observers import Observer
 from normscope.store import Store
@@ -122,6 +122,7 @@ def open_folder(checked: Checked, dataset: Dataset, observer: Observer, command:
         design=checked.design,
         results_before=before,
         batch_sizes=checked.experiment.batch_sizes,
+        rules=RULES,
     )
     if store is None:
         store = Store.create(folder, checked.experiment, request)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from normscope.analysis.answers import standing
 from normscope.analysis.contrasts import candidates, verdicts_on
 from normscope.analysis.summaries import Trials, summarize_accuracy
-from normscope.analysis.verdicts import Rules, Verdict
+from normscope.analysis.verdicts import Rules, Verdict, rules_of
 from normscope.errors import RunError
 from normscope.experiment import LEAST_SEEDS, Design, Experiment, Result, Trial
 from normscope.experiment.tuning import tuning_plan
@@ -188,7 +188,7 @@ def standing_verdicts(store: Store, design: Design, results: Sequence[Result]) -
     """The verdicts that the results allow by now."""
     chance_percent = store.facts().chance_percent
     trials = Trials(summarize_accuracy(result) for result in results)
-    rules = Rules(True, design.alpha, design.margin_points)
+    rules = Rules(True, design.alpha, design.margin_points, version=rules_of(store.requests))
     return list(verdicts_on(store.experiment, trials, rules, chance_percent).values())
 
 

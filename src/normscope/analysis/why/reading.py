@@ -10,7 +10,7 @@ from normscope.analysis.numbers import Numbers
 from normscope.analysis.verdicts import Rules, Verdict
 from normscope.experiment import Probes, Series
 from normscope.experiment.investigations import SEEDS
-from normscope.stats import Estimate, confidence_sequence, t_interval
+from normscope.stats import Estimate, t_interval
 from normscope.words import confidence, counted, interval, number, signed
 
 LEAST_SEEDS = SEEDS  # below, an interval over seeds is wider than the scales it is on
@@ -131,7 +131,7 @@ def over_seeds(values: Sequence[float], rules: Rules) -> Estimate:
     estimate = t_interval(values, 1 - rules.alpha, rules.overlap)
     if not rules.sequential:
         return estimate
-    sequence = confidence_sequence(values, rules.alpha)
+    sequence = rules.looks.confidence_sequence(values, rules.alpha)
     return Estimate(estimate.n, estimate.mean, estimate.sd, sequence.low, sequence.high)
 
 

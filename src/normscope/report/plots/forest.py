@@ -71,10 +71,7 @@ def _caption(rows: Sequence[ForestRow], baseline: str, rules: Rules) -> str:
     if any(row.interval for row in rows):
         sentences.append("A thick line that does not touch 0 is a decided difference.")
         if rules.margin:
-            thin = any(row.simultaneous != row.interval for row in rows)
-            sentences.append(
-                f"A {'thin' if thin else 'thick'} line inside the shaded band is equivalence."
-            )
+            sentences.append("A thick line inside the shaded band is equivalence.")
     decided = sum(row.outcome != "undecided" for row in rows)
     sentences.append(f"Decided: {decided or 'none'} of {len(rows)}.")
     if any(row.mean is not None and row.interval is None for row in rows):
@@ -99,11 +96,15 @@ def forest_data(analysis: Analysis) -> tuple[ForestRow, ...]:
 
 def forest_row(norm: str, verdict: Verdict) -> ForestRow:
     """The verdict as a row of that name."""
-    found, together, own = verdict.difference, verdict.judgement.simultaneous, None
-    if found.low is not None and found.high is not None:
-        own = (found.low, found.high)
+    found, judgement = verdict.difference, verdict.judgement
     return ForestRow(
-        norm, found.n, found.mean, own, together, verdict.outcome, verdict.guessing_in_all
+        norm,
+        found.n,
+        found.mean,
+        judgement.supporting,
+        judgement.simultaneous,
+        verdict.outcome,
+        verdict.guessing_in_all,
     )
 
 
@@ -173,7 +174,10 @@ def _add_key(figure: Figure, rows: Sequence[ForestRow], rules: Rules) -> None:
     handles: list[Line2D | Patch] = []
     level = confidence(rules.alpha)
     if any(row.interval for row in rows):
-        handles.append(Line2D([], [], color=INK, linewidth=3.5, label=f"{level} interval"))
+        words = f"{level} interval"
+        if rules.version > 1 and any(row.outcome == "equivalent" for row in rows):
+            words += f" ({confidence(rules.sides_alpha)} where equivalent)"
+        handles.append(Line2D([], [], color=INK, linewidth=3.5, label=words))
     if any(row.simultaneous and row.simultaneous != row.interval for row in rows):
         handles.append(Line2D([], [], color=INK, linewidth=1, label=f"{level}, all at once"))
     if rules.margin:

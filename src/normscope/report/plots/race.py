@@ -38,7 +38,7 @@ from normscope.report.plots.style import (
     shorten,
     styled,
 )
-from normscope.stats import running_intervals
+from normscope.stats import Interval
 from normscope.words import confidence, signed
 
 MAX_STACKED = 4  # more norms than that stand side by side
@@ -99,7 +99,10 @@ def _decisions(races: Sequence[NormRace]) -> str:
 
 
 def _caption(races: Sequence[NormRace], analysis: Analysis) -> str:
-    margin = " or lies within the shaded margin" if analysis.rules.margin else ""
+    rules, margin = analysis.rules, ""
+    if rules.margin:
+        own = "" if rules.version == 1 else f"the {confidence(rules.sides_alpha)} interval "
+        margin = f" or {own}lies within the shaded margin"
     sentences = [
         "The interval narrows with every seed. The comparison is decided once the interval "
         f"excludes 0{margin}. {_decisions(races)}"
@@ -140,22 +143,29 @@ def race_data(analysis: Analysis) -> tuple[NormRace, ...]:
 def _norm_race(norm: str, verdict: Verdict, rules: Rules) -> NormRace:
     judgement = verdict.judgement
     values = judgement.pairs.differences
-    intervals = running_intervals(values, rules.alpha / judgement.family)
+    level = rules.alpha / judgement.family
+    intervals = rules.looks.running_intervals(values, level)
     lows = np.array([interval.low for interval in intervals])
     highs = np.array([interval.high for interval in intervals])
     means = np.cumsum(values) / np.arange(1, len(values) + 1)
-    decided = _decided(judgement.claim, lows, highs, rules.margin or 0.0)
+    sides = rules.looks.running_intervals(values, rules.sides_alpha / judgement.family)
+    decided = _decided(judgement.claim, intervals, sides, rules.margin or 0.0)
     return NormRace(norm, means, lows, highs, verdict.outcome, decided)
 
 
-def _decided(claim: Claim, lows: np.ndarray, highs: np.ndarray, margin: float) -> int | None:
-    """After how many values the intervals first support the claim; None if they never do."""
+def _decided(
+    claim: Claim, intervals: Sequence[Interval], sides: Sequence[Interval], margin: float
+) -> int | None:
+    """After how many values they first support the claim; None if they never do.
+
+    A difference by the `intervals`, and equivalence by the `sides`.
+    """
     if claim == "undecided":
         return None
-    supported = (lows > 0) | (highs < 0)
+    supported = [look.low > 0 or look.high < 0 for look in intervals]
     if claim == "equivalent":
-        supported = (lows > -margin) & (highs < margin)
-    return int(supported.argmax()) + 1 if supported.any() else None
+        supported = [-margin < look.low and look.high < margin for look in sides]
+    return supported.index(True) + 1 if any(supported) else None
 
 
 @styled

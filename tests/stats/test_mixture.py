@@ -10,9 +10,10 @@ import pytest
 from scipy import integrate, optimize
 from scipy import stats as scipy_stats
 
-from normscope.stats import (
-    Interval,
+from normscope.stats import Interval, mixture
+from normscope.stats.mixture import (
     anytime_p_value,
+    anytime_p_value_of_signs,
     confidence_sequence,
     confidence_sequences,
     half_width,
@@ -20,7 +21,6 @@ from normscope.stats import (
     log_e_value_of_signs,
     log_e_values,
     running_interval,
-    sequential,
 )
 
 LOOKS = 100
@@ -130,7 +130,7 @@ def test_the_simulated_intervals_are_those_of_the_package():
 
 @pytest.mark.parametrize("c2", [1.0, 4.0])
 def test_log_e_values_follow_their_formula(monkeypatch, c2):
-    monkeypatch.setattr(sequential, "MIXTURE", c2)
+    monkeypatch.setattr(mixture, "MIXTURE", c2)
     for n, found in enumerate(log_e_values(VALUES), start=1):
         s, v = sum(VALUES[:n]), sum(value**2 for value in VALUES[:n])
         ratio = (n + c2) * v / ((n + c2) * v - s**2)
@@ -143,7 +143,7 @@ def test_log_e_values_follow_their_formula(monkeypatch, c2):
 def test_the_evidence_is_a_ratio_of_integrals_over_scale_and_effect(monkeypatch, c2):
     # Mean = effect * sd with effects ~ N(0, 1/c2), against mean 0. In both, ln sd is uniform, so
     # the unit of the values does not matter.
-    monkeypatch.setattr(sequential, "MIXTURE", c2)
+    monkeypatch.setattr(mixture, "MIXTURE", c2)
     values = np.array(VALUES[:4])
 
     def likelihood(effect, log_sd):
@@ -216,15 +216,15 @@ def test_anytime_p_value_is_the_inverse_of_the_largest_evidence_so_far():
 
 
 def test_anytime_p_value_by_sign_by_hand():
-    assert anytime_p_value([1.0] * 7, by_sign=True) == pytest.approx(8 / 128)
-    assert anytime_p_value([0.3] * 7 + [-9.0] * 7, by_sign=True) == pytest.approx(8 / 128)
-    assert anytime_p_value([1.0, -1.0], by_sign=True) == 1.0
+    assert anytime_p_value_of_signs([1.0] * 7) == pytest.approx(8 / 128)
+    assert anytime_p_value_of_signs([0.3] * 7 + [-9.0] * 7) == pytest.approx(8 / 128)
+    assert anytime_p_value_of_signs([1.0, -1.0]) == 1.0
 
 
-@pytest.mark.parametrize("by_sign", [False, True])
+@pytest.mark.parametrize("p_value", [anytime_p_value, anytime_p_value_of_signs])
 @pytest.mark.parametrize("values", [[], [0.0], [1.0], [0.0] * 12])
-def test_nothing_is_no_evidence(values, by_sign):
-    assert anytime_p_value(values, by_sign) == 1.0
+def test_nothing_is_no_evidence(values, p_value):
+    assert p_value(values) == 1.0
 
 
 # -- confidence sequences -------------------------------------------------------------------------
@@ -250,7 +250,7 @@ def test_half_widths_are_infinite_while_no_mean_can_be_refuted():
 def test_a_confidence_sequence_ends_where_the_evidence_reaches_1_over_alpha(
     monkeypatch, n, alpha, c2
 ):
-    monkeypatch.setattr(sequential, "MIXTURE", c2)
+    monkeypatch.setattr(mixture, "MIXTURE", c2)
     values = np.random.default_rng(n).normal(5.0, 2.0, n)
     mean, far = values.mean(), 1000.0
 

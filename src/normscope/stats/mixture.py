@@ -1,5 +1,8 @@
 """Evidence that stays valid however often it is looked at: e-processes and confidence sequences.
 
+These are the tests of the first version of the rules of verdicts, and those of signs of both
+versions; the second judges means by `spending`.
+
 An e-process is a bet against the null hypothesis. It starts at 1, and under the null the
 probability that it ever reaches 1/alpha is at most alpha (Ville's inequality). It is therefore
 valid to look after every seed and to stop at any time. A confidence sequence consists of all values
@@ -73,40 +76,51 @@ def _log_e_values_of_signs(differences: Sequence[float]) -> np.ndarray:
     return (plus + minus) * math.log(2) + betaln(plus + 1, minus + 1)
 
 
-def anytime_p_value(differences: Sequence[float], by_sign: bool = False) -> float:
+def anytime_p_value(differences: Sequence[float]) -> float:
     """``min(1, 1 / max E)``, with the maximum over a look after each difference, shape (n,).
 
-    Under the null, the probability that it ever falls to alpha is at most alpha. With `by_sign`,
-    E is that of `log_e_value_of_signs`. Otherwise, looks at which all differences so far are equal
-    do not count, because the t e-process cannot judge without a spread.
+    Under the null, the probability that it ever falls to alpha is at most alpha. Looks at which all
+    differences so far are equal do not count: without a spread the t e-process cannot judge.
     """
-    if by_sign:
-        logs = _log_e_values_of_signs(differences)
-    else:
-        logs = log_e_values(differences)[_equal_at_first(differences) :]
+    return _p_value(log_e_values(differences)[equal_at_first(differences) :])
+
+
+def anytime_p_value_of_signs(differences: Sequence[float]) -> float:
+    """The same with the E of `log_e_value_of_signs`."""
+    return _p_value(_log_e_values_of_signs(differences))
+
+
+def _p_value(logs: np.ndarray) -> float:
     return float(min(1.0, math.exp(-max(logs)))) if len(logs) else 1.0
 
 
-def direction_of_evidence(differences: Sequence[float], by_sign: bool = False) -> int:
+def direction_of_evidence(differences: Sequence[float]) -> int:
     """Where the mean was at the look with the most evidence: 1 if above 0, -1 if below.
 
     It is 0 if all differences together do not point the same way, because the looks then contradict
-    each other. `by_sign` has the same meaning as in `anytime_p_value`.
+    each other, and where no look counts.
     """
-    logs = _log_e_values_of_signs(differences) if by_sign else log_e_values(differences)
-    first = 0 if by_sign else _equal_at_first(differences)
-    if first >= len(differences):
+    return _direction(log_e_values(differences), differences, equal_at_first(differences))
+
+
+def direction_of_signs(differences: Sequence[float]) -> int:
+    """The same for the signs: which of the two was more frequent at the look with most evidence."""
+    return _direction(_log_e_values_of_signs(differences), np.sign(differences), 0)
+
+
+def _direction(logs: np.ndarray, values: Sequence[float] | np.ndarray, first: int) -> int:
+    if first >= len(values):
         return 0
     most = first + int(np.argmax(logs[first:])) + 1
-
-    def sign(values: Sequence[float]) -> int:
-        return int(np.sign(np.sum(np.sign(values) if by_sign else values)))
-
-    return sign(differences[:most]) if sign(differences[:most]) == sign(differences) else 0
+    then, now = int(np.sign(np.sum(values[:most]))), int(np.sign(np.sum(values)))
+    return then if then == now else 0
 
 
-def _equal_at_first(differences: Sequence[float]) -> int:
-    """The number of differences before the first one that differs from those before it."""
+def equal_at_first(differences: Sequence[float]) -> int:
+    """The number of differences before the first one that differs from those before it.
+
+    All of them if none does.
+    """
     looks = range(2, len(differences) + 1)
     unlike = (n for n in looks if not all_equal(differences[:n]))
     return next(unlike, len(differences) + 1) - 1
@@ -151,11 +165,16 @@ def running_intervals(differences: Sequence[float], alpha: float = 0.05) -> list
     Each is the intersection of the `confidence_sequences` up to that look. Looks at which all
     differences so far are equal do not count.
     """
-    equal = _equal_at_first(differences)
+    equal = equal_at_first(differences)
     looks = [
         Interval(look.n, -math.inf, math.inf) if look.n <= equal else look
         for look in confidence_sequences(differences, alpha)
     ]
+    return intersected(looks)
+
+
+def intersected(looks: Sequence[Interval]) -> list[Interval]:
+    """The intersection of the intervals up to each look; empty ones have low > high."""
     lows = np.maximum.accumulate([look.low for look in looks])
     highs = np.minimum.accumulate([look.high for look in looks])
     return [
