@@ -7,6 +7,7 @@ import numpy as np
 from normscope.analysis import Analysis, Contents, analyse
 from normscope.experiment import (
     RECIPES,
+    RULES,
     Costs,
     DatasetFacts,
     Design,
@@ -248,6 +249,7 @@ def make_analysis(
     probes=None,
     labels=None,
     train_counts=None,
+    rules=RULES,
 ) -> Analysis:
     """A whole made-up experiment, analysed; `change` may alter the list of results before.
 
@@ -264,7 +266,7 @@ def make_analysis(
         counts = {"train_counts": tuple(train_counts), "test_counts": tested}
         facts = facts.model_copy(update=counts)
     request = Request(date="2026-01-01T00:00:00+00:00", command=command, norms=experiment.norms,
-                      seeds=seeds, design=design)  # fmt: skip
+                      seeds=seeds, design=design, rules=rules)  # fmt: skip
     results = change(make_results(experiment, labels, len(class_names)))
     taken = {r.trial.id: found for r in results if probes and (found := probes(r.trial))}
     contents = Contents(

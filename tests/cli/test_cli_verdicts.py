@@ -64,7 +64,7 @@ def test_a_plan_says_how_many_seeds_and_how_long(normscope):
     assert done.returncode == 0, done.stderr
     row = next(line for line in done.stdout.splitlines() if line.startswith("80 %"))
     assert "8 seeds, " in row
-    assert "12 seeds, " in row
+    assert "11 seeds, " in row
     assert "s per trial" in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
     values = json.loads(

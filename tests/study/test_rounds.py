@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 
 import pytest
 from report_fakes import (
@@ -16,7 +17,7 @@ from report_fakes import (
 )
 
 from normscope.errors import RunError
-from normscope.experiment import Design, Request
+from normscope.experiment import RULES, Design, Request
 from normscope.experiment.plan import plan
 from normscope.experiment.reading import read_experiment
 from normscope.experiment.tuning import SEEDS
@@ -26,7 +27,8 @@ from normscope.study.checks import check
 from normscope.study.compare import compare
 from normscope.study.comparison import Comparison
 from normscope.study.forecast import forecast
-from normscope.study.rounds import Watch, blocks_at_once, rounds
+from normscope.study.rounds import Watch, blocks_at_once, rounds, trials_per_seed
+from normscope.study.status import status
 from normscope.study.stored import results_stored, search_results
 
 UNTIL = Design(until_decided=True, max_seeds=20)
@@ -38,6 +40,7 @@ class Watcher(PlainLines):
     def __init__(self):
         super().__init__()
         self.blocks, self.ending, self.trials, self.rounds = [], None, [], []
+        self.notices = []
 
     def started(self, todo, stored, how):
         super().started(todo, stored, how)
@@ -45,6 +48,9 @@ class Watcher(PlainLines):
 
     def trial_started(self, trial):
         self.trials.append(trial)
+
+    def noticed(self, sentence):
+        self.notices.append(sentence)
 
     def block_ended(self, seeds, verdicts):
         self.blocks.append((seeds, verdicts))
@@ -64,10 +70,10 @@ def made_up(experiment, gn_points, seed_points=0.05):
     return changed
 
 
-def opened(folder, design=UNTIL, norms=("bn", "gn"), seeds=6):
+def opened(folder, design=UNTIL, norms=("bn", "gn"), seeds=6, rules=RULES):
     experiment = make_experiment(norms=norms, seeds=seeds, epochs=2)
     request = Request(date="", command="", norms=norms, seeds=seeds, design=design,
-                      results_before=0)  # fmt: skip
+                      results_before=0, rules=rules)  # fmt: skip
     store = Store.create(folder, experiment, request)
     store.describe(
         make_facts(test_size=2000), make_labels(2000), [make_model(norm) for norm in norms]
@@ -98,11 +104,11 @@ def test_it_stops_at_six_seeds_when_all_is_decided(tmp_path):
 
 
 def test_fewer_seeds_than_six_are_the_most_allowed_and_not_decided(tmp_path):
-    """One comparison may be decided after five; a sequence does not stop for that reason."""
+    """There is no look before the sixth, and so nothing to decide by."""
     few = Design(until_decided=True, max_seeds=5)
     watcher, asked = played(opened(tmp_path, seeds=5), few, lambda e: made_up(e, 2.0))
     assert asked == [10]
-    assert watcher.blocks[-1][1][0].endswith(" better")
+    assert "undecided" in watcher.blocks[-1][1][0]
     assert watcher.ending == "Stopped after 5 seeds: that is the most allowed (5)."
 
 
@@ -199,7 +205,7 @@ def test_a_fixed_design_is_one_round_and_shows_no_verdict_on_the_way(tmp_path):
 )
 def test_blocks_are_added_so_that_no_worker_idles(tmp_path, norms, workers, blocks):
     store = opened(tmp_path, norms=tuple(f"n{i}" for i in range(norms)))
-    assert blocks_at_once(store.experiment, workers) == blocks
+    assert blocks_at_once(trials_per_seed(store.experiment), workers) == blocks
     assert blocks * norms % workers == 0 or workers > 6
 
 
@@ -215,8 +221,8 @@ def test_seeds_that_were_planned_and_never_run_are_not_asked_for(tmp_path):
 def test_seeds_that_another_process_may_train_stay_planned(tmp_path):
     store = opened(tmp_path, seeds=8)
     for alone, seeds in ((False, 8), (True, 6)):
-        first = next(rounds(store, UNTIL, None, 2, Observer(), lambda now=alone: now))
-        assert {trial.seed for trial in first} == set(range(seeds))
+        next(rounds(store, UNTIL, None, 2, Observer(), lambda now=alone: now))
+        assert Store(tmp_path).experiment.seeds == seeds
         assert store.experiment.seeds == seeds
 
 
@@ -368,3 +374,107 @@ def test_a_budget_holds_in_the_search_too_and_the_report_says_what_is_open(tmp_p
     assert results_stored(Store(tmp_path)) == []
     assert any("search" in caveat.text for caveat in comparison.analysis.caveats)
     assert (tmp_path / "report.html").is_file()
+
+
+# -- norms that are decided ------------------------------------------------------------------------
+
+
+def in_turn(experiment):
+    """gn is decided at once and ln later; the seeds differ more in ln."""
+    labels = make_labels(2000)
+    points = {"bn": (70.0, 0.0), "gn": (72.0, 0.05), "ln": (70.6, 0.5)}
+    return [
+        right_in(r, labels, points[r.trial.norm][0]
+                 + points[r.trial.norm][1] * (1 if r.trial.seed % 2 else -1))
+        for r in make_results(experiment, labels)
+    ]  # fmt: skip
+
+
+THREE = ("bn", "gn", "ln")
+
+
+@pytest.fixture
+def played_in_turn(tmp_path):
+    watcher, asked = played(opened(tmp_path, norms=THREE), UNTIL, in_turn, workers=1)
+    return Store(tmp_path), watcher, asked
+
+
+def test_a_decided_norm_is_trained_no_further(played_in_turn):
+    store, watcher, asked = played_in_turn
+    seeds = store.experiment.seeds
+    assert 6 < seeds < 20
+    assert asked == [18, *[2] * (seeds - 6)]
+    counts = Counter(result.trial.norm for result in results_stored(store))
+    assert counts == {"bn": seeds, "gn": 6, "ln": seeds}
+    assert watcher.ending == f"Stopped after {seeds} seeds: every comparison is decided."
+    assert [seeds for seeds, _ in watcher.blocks] == [*range(1, seeds + 1)]
+    assert watcher.notices == ["Decided, and trained no further: gn."]
+
+
+def test_a_report_says_which_norms_were_trained_no_further(played_in_turn):
+    store, _, _ = played_in_turn
+    analysis = Comparison.of(store).analysis
+    assert "Decided, and so trained no further: gn after 6 seeds." in analysis.method
+    assert not [caveat for caveat in analysis.caveats if caveat.kind == "unfinished trials"]
+    assert {norm.norm: (norm.finished, norm.trials) for norm in analysis.norms}["gn"] == (6, 6)
+    (found,) = status(store.folder)
+    assert (found.state, found.missing) == ("complete", 0)
+
+
+def test_the_same_command_again_trains_nothing(played_in_turn):
+    store, _, _ = played_in_turn
+    watcher, asked = played(Store(store.folder), UNTIL, in_turn)
+    assert asked == [0]
+    assert watcher.ending.endswith("every comparison is decided.")
+
+
+def test_a_number_of_seeds_trains_what_decided_norms_lack(played_in_turn):
+    """So that the winner set rests on all of the seeds."""
+    store, _, _ = played_in_turn
+    seeds = store.experiment.seeds
+    _, asked = played(Store(store.folder), Design(), in_turn)
+    assert asked == [seeds - 6]
+    assert Counter(r.trial.norm for r in results_stored(store.newest()))["gn"] == seeds
+
+
+def test_a_norm_that_is_added_is_trained_from_the_first_seed(played_in_turn, tmp_path):
+    store, _, _ = played_in_turn
+    seeds = store.experiment.seeds
+    wider = store.experiment.model_copy(update={"norms": (*THREE, "in")})
+    request = store.requests[0].model_copy(update={"norms": wider.norms, "seeds": seeds})
+    store.ask(wider, request)
+
+    def with_another(experiment):
+        own = experiment.model_copy(update={"norms": THREE})
+        like_bn = [r for r in in_turn(own) if r.trial.norm == "bn"]
+        trials = {trial.seed: trial for trial in plan(experiment) if trial.norm == "in"}
+        added = [r.model_copy(update={"trial": trials[r.trial.seed]}) for r in like_bn]
+        labels = make_labels(2000)
+        return [*in_turn(own), *(right_in(r, labels, 65 + r.trial.seed % 3) for r in added)]
+
+    _, asked = played(Store(store.folder), UNTIL, with_another, workers=1)
+    counts = Counter(result.trial.norm for result in results_stored(Store(store.folder)))
+    assert counts["in"] == 6  # by then it is decided
+    assert asked[0] == 6
+
+
+def test_the_first_version_of_the_rules_drops_no_norm(tmp_path):
+    store = opened(tmp_path, norms=THREE, rules=1)
+    _, asked = played(store, UNTIL, in_turn, workers=1)
+    assert set(asked[1:]) == {3}
+    method = Comparison.of(Store(tmp_path)).analysis.method
+    assert "By the first version of the rules, under which this experiment was begun." in method
+
+
+def test_a_collapsed_trial_keeps_its_denominator_where_a_norm_is_dropped(tmp_path):
+    def outcomes(experiment):
+        return [
+            collapsed(r) if (r.trial.norm, r.trial.seed) == ("gn", 2) else r
+            for r in in_turn(experiment)
+        ]
+
+    played(opened(tmp_path, norms=THREE), UNTIL, outcomes)
+    analysis = Comparison.of(Store(tmp_path)).analysis
+    counts = Counter(result.trial.norm for result in analysis.all_results)
+    (gn, _) = analysis.verdicts
+    assert gn.guessing[0].trials == counts["gn"]

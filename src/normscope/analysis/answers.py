@@ -203,9 +203,20 @@ def method_of(numbers: Numbers) -> str:
             " Regrouped norms (order=...), which look for a cause, are a family of their own, of "
             f"{counted(len(regrouped), 'comparison')}."
         )
+    ended = [norm for norm in numbers.by_batch_size if norm.trials < experiment.seeds]
+    no_further = ""
+    if ended:
+        places = [f" at batch size {n.batch_size}" if numbers.several_sizes else "" for n in ended]
+        named = [
+            f"{norm.norm}{place} after {counted(norm.trials, 'seed')}"
+            for norm, place in zip(ended, places, strict=True)
+        ]
+        no_further = f" Decided, and so trained no further: {', '.join(named)}."
+    version = ""
     if rules.version == 1:
-        design += " (by the first version of the rules, under which this experiment was begun)"
+        version = " By the first version of the rules, under which this experiment was begun."
+    told = f"{no_further}{places}{causes} {protocol}.{version}"
     return (
         f"{design}. In this family of {family} a false claim of a difference has a chance of at "
-        f"most {100 * rules.alpha:g} % (Holm){equal}.{places}{causes} {protocol}."
+        f"most {100 * rules.alpha:g} % (Holm){equal}.{told}"
     )

@@ -86,9 +86,11 @@ def accuracy_verdicts(
     verdicts = []
     for judgement, (norm, baseline, size) in zip(judgements, compared, strict=True):
         own, other = (_statuses(trials, name, size) for name in (norm, baseline))
+        # A norm that is decided is trained no further, and lacks nothing.
+        counted = rules.sequential and rules.version > 1
         guessing = (
-            Guessing.among(own, experiment.seeds),
-            Guessing.among(other, experiment.seeds),
+            Guessing.among(own, len(own) if counted else experiment.seeds),
+            Guessing.among(other, len(other) if counted else experiment.seeds),
         )
         ended = own.count("finished") + other.count("finished") + sum(g.total for g in guessing)
         unfinished = 2 * experiment.seeds - ended

@@ -21,6 +21,7 @@ from normscope.analysis.contrasts import (
     verdicts_on,
     winners_of,
 )
+from normscope.analysis.dropping import dropped
 from normscope.analysis.evidence import Evidence, evidence_of, variances_of
 from normscope.analysis.gallery import ImageAnswers, Showing, image_answers
 from normscope.analysis.grouping import grouping_on
@@ -252,7 +253,8 @@ def numbers_of(
     trials, tallied = Trials(summaries), tallies.by_norm
     right = {norm: tally.right for norm, tally in tallied.items()}
     verdicts = verdicts_on(experiment, trials, rules, facts.chance_percent)
-    by_batch_size = summarize_norms(experiment, trials, metrics, verdicts, overlap)
+    gone = dropped(experiment, verdicts.values(), design, rules.version)
+    by_batch_size = summarize_norms(experiment, trials, metrics, verdicts, overlap, gone)
     ran_alike = _ran_alike(main)
     classes = classes_of(facts, tallied, labels)
     family = secondary_family(metrics, ran_alike, classes.test_imbalanced)

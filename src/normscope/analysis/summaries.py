@@ -4,7 +4,7 @@ The published analysis (final accuracy, speed, smoothness of convergence) is don
 then summarized over seeds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -103,10 +103,12 @@ def summarize_norms(
     metrics: Sequence[Metric],
     verdicts: Mapping[tuple[str, int], Verdict],
     overlap: float = 0.0,
+    gone: Collection[tuple[str, int]] = (),
 ) -> tuple[NormSummary, ...]:
     """Every norm at every batch size, the batch sizes ascending.
 
-    `verdicts`: by norm and batch size; the baseline has none. `overlap`: as for `Rules`.
+    `verdicts`: by norm and batch size; the baseline has none. `overlap`: as for `Rules`. `gone`:
+    the norms, by batch size, that are trained no further, of which no trial is missing.
     """
     summaries = []
     for size in experiment.batch_sizes:
@@ -114,13 +116,14 @@ def summarize_norms(
             own = trials.of(norm, size)
             statuses: list[Status] = [trial.status for trial in own]
             values = [trial.metrics for trial in own if trial.metrics]
+            planned = len(own) if (norm, size) in gone else experiment.seeds
             summaries.append(
                 NormSummary(
                     norm=norm,
                     batch_size=size,
-                    trials=experiment.seeds,
+                    trials=planned,
                     finished=statuses.count("finished"),
-                    guessing=Guessing.among(statuses, experiment.seeds),
+                    guessing=Guessing.among(statuses, planned),
                     failed=statuses.count("failed"),
                     estimates={
                         m.name: _estimate(m, values, overlap) for m in metrics if m.averaged

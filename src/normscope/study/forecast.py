@@ -13,7 +13,7 @@ from normscope.experiment.tuning import chosen_rates, tuning_plan
 from normscope.store import Store
 from normscope.study.checks import Checked, check, sizes_of
 from normscope.study.placement import place
-from normscope.study.rounds import blocks_at_once, first_seeds
+from normscope.study.rounds import blocks_at_once, first_seeds, trials_per_seed
 from normscope.study.stored import results_stored, search_results
 from normscope.training.estimate import Cost, DataSize, estimate_trial
 
@@ -114,7 +114,7 @@ def _on_budget(checked: Checked, seconds: float) -> list[str]:
     if experiment.protocol == "tuned":
         return [f"The budget of {checked.budget_s:g} s includes the search for learning rates."]
     per_seed = seconds * len(experiment.norms) * len(experiment.batch_sizes)
-    at_once = blocks_at_once(experiment, checked.machine.at_once)
+    at_once = blocks_at_once(trials_per_seed(experiment), checked.machine.at_once)
     fit = at_once * max(1, int(checked.budget_s / (per_seed * at_once))) if per_seed else 0
     seeds = "the first seeds, which are run in any case" if fit <= at_once else f"about {fit} seeds"
     return [f"The budget of {checked.budget_s:g} s has room for {seeds}."]

@@ -13,7 +13,8 @@ from normscope.study.compare import check_outcome, run
 from normscope.study.comparison import Comparison
 from normscope.study.heartbeat import heartbeat
 from normscope.study.opening import experiment_in, joined, load, pictures_kept, reporting
-from normscope.study.stored import results_stored, search_results, trials_planned
+from normscope.study.rounds import trials_wanted
+from normscope.study.stored import results_stored, search_results
 from normscope.words import counted
 
 
@@ -63,7 +64,10 @@ def retry(
             run(store, claims, checked, dataset, heard, filter(None, of_search))
         with reporting(folder, observer, store) as newest:
             stored = {result.trial.id for result in newest.records()}
-            absent = sum(trial.id not in stored for trial in trials_planned(newest))
+            absent = sum(
+                trial.id not in stored
+                for trial in trials_wanted(newest, newest.requests[-1].design)
+            )
             if absent and claims.alone():  # or another process is at them
                 planned = counted(absent, "planned trial")
                 observer.noticed(f"{planned} never ran; the command that planned them runs them.")

@@ -2,11 +2,11 @@
 
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
 from normscope.analysis.answers import standing
 from normscope.analysis.contrasts import candidates, verdicts_on
+from normscope.analysis.dropping import Place, dropped, still_wanted
 from normscope.analysis.summaries import Trials, summarize_accuracy
 from normscope.analysis.verdicts import Rules, Verdict, rules_of
 from normscope.errors import RunError
@@ -40,14 +40,20 @@ def rounds(
     process trains what the folder plans. Raises `RunError` if trials of the
     search failed.
     """
-    reason = yield from _rounds(store, design, Budget(budget_s), workers, alone)
+    reason = yield from _rounds(store, design, Budget(budget_s), workers, observer, alone)
     if reason is not None:
-        seeds = complete_seeds(store.experiment, results_stored(store))
+        results = results_stored(store)
+        seeds = complete_seeds(store.experiment, results, dropped_norms(store, design, results))
         observer.sequence_ended(f"Stopped after {counted(seeds, 'seed')}: {reason}.")
 
 
 def _rounds(
-    store: Store, design: Design, budget: "Budget", workers: int, alone: Callable[[], bool]
+    store: Store,
+    design: Design,
+    budget: "Budget",
+    workers: int,
+    observer: Observer,
+    alone: Callable[[], bool],
 ) -> Rounds:
     reason = None
     if store.experiment.protocol == "tuned":
@@ -58,9 +64,9 @@ def _rounds(
             planned = 0 if alone() else store.experiment.seeds
             store.extend(max(first_seeds(store.newest(), design), planned))
     if reason is None:
-        reason = yield from _planned(store, budget, workers)
+        reason = yield from _planned(store, design, budget, workers)
     if design.until_decided and reason is None:
-        reason = yield from _until_decided(store, design, budget, workers)
+        reason = yield from _until_decided(store, design, budget, workers, observer)
     return reason
 
 
@@ -75,28 +81,72 @@ def _search(store: Store, budget: "Budget", workers: int) -> Rounds:
     return None
 
 
-def _planned(store: Store, budget: "Budget", workers: int) -> Rounds:
-    """The planned blocks that are not stored, at once; or a few at a time where time is limited."""
-    todo = store.missing(trials_planned(store))
-    at_once = blocks_at_once(store.experiment, workers)
-    for blocks in _by_seeds(todo, at_once) if budget.limited else [todo]:
-        if not budget.allows(len(blocks)):
+def _planned(store: Store, design: Design, budget: "Budget", workers: int) -> Rounds:
+    """The wanted trials that are not stored; a few blocks at a time where time is limited.
+
+    In a design until decided the first blocks come first, as what they decide need not go on: of a
+    norm that is added, there may be many.
+    """
+    at_once = blocks_at_once(trials_per_seed(store.experiment), workers)
+    asked = set[str]()
+    while True:
+        wanted = store.missing(trials_wanted(store, design))
+        todo = [trial for trial in wanted if trial.id not in asked]
+        if asked and not todo:
+            return None
+        if budget.limited:
+            todo = _by_seeds(todo, at_once)[0]
+        elif design.until_decided:
+            first = set(store.experiment.seed_numbers[:LEAST_SEEDS])
+            begun = [trial for trial in todo if trial.seed in first]
+            todo = begun or _by_seeds(todo, at_once)[0]
+        if not budget.allows(len(todo)):
             return SHORT
-        yield from budget.spent_on(blocks)
-    return None
+        yield from budget.spent_on(todo)
+        if not todo:
+            return None
+        asked |= {trial.id for trial in todo}
 
 
-def _until_decided(store: Store, design: Design, budget: "Budget", workers: int) -> Rounds:
-    """More blocks as long as a comparison is open."""
-    at_once = blocks_at_once(store.experiment, workers)
+def _until_decided(
+    store: Store, design: Design, budget: "Budget", workers: int, observer: Observer
+) -> Rounds:
+    """More blocks as long as a comparison is open, of the norms that are not dropped."""
+    told = frozenset[Place]()
     while (reason := _reason_to_stop(store, design)) is None:
-        seeds = store.experiment.seeds
-        more = min(at_once, design.max_seeds - seeds)
-        if not budget.allows(more * trials_per_seed(store.experiment)):
+        gone = dropped_norms(store, design, results_stored(store))
+        if gone - told:
+            observer.noticed(_dropped_words(store.experiment, gone - told))
+        told, seeds = gone, store.experiment.seeds
+        wanted = trials_per_seed(store.experiment) - len(gone)
+        more = min(blocks_at_once(wanted, workers), design.max_seeds - seeds)
+        if not budget.allows(more * wanted):
             return SHORT
         store.extend(seeds + more)
-        yield from budget.spent_on(store.missing(trials_planned(store)))
+        yield from budget.spent_on(store.missing(trials_wanted(store, design)))
     return reason
+
+
+def _dropped_words(experiment: Experiment, gone: Iterable[Place]) -> str:
+    """``Decided, and trained no further: gn, ln at batch size 32.``"""
+    several = len(experiment.batch_sizes) > 1
+    named = [f"{norm} at batch size {size}" if several else norm for norm, size in sorted(gone)]
+    return f"Decided, and trained no further: {', '.join(named)}."
+
+
+def trials_wanted(store: Store, design: Design) -> list[Trial]:
+    """The planned trials, but for those of norms that are dropped."""
+    gone = dropped_norms(store, design, results_stored(store))
+    return still_wanted(trials_planned(store), store.experiment, gone)
+
+
+def dropped_norms(store: Store, design: Design, results: Sequence[Result]) -> frozenset[Place]:
+    """The norms that are trained no further, by batch size."""
+    version = rules_of(store.requests)
+    if version == 1 or not design.until_decided or len(store.experiment.norms) < 2:
+        return frozenset()
+    verdicts = standing_verdicts(store, design, results)
+    return dropped(store.experiment, verdicts, design, version)
 
 
 def trials_of_round(store: Store, todo: Sequence[Trial]) -> list[Trial]:
@@ -154,9 +204,8 @@ def _tuning_rounds(store: Store) -> Iterator[list[Trial]]:
             )
 
 
-def blocks_at_once(experiment: Experiment, workers: int) -> int:
-    """How many seeds at once leave no worker idle; of many workers, only in the last trials."""
-    trials = trials_per_seed(experiment)
+def blocks_at_once(trials: int, workers: int) -> int:
+    """How many seeds at once, of so many trials, leave no worker idle; of many, but in the last."""
     even = workers // math.gcd(workers, trials)
     return even if even <= 3 else math.ceil(workers / trials)
 
@@ -173,7 +222,7 @@ def _reason_to_stop(store: Store, design: Design) -> str | None:
     if any(result.status == "failed" for result in results):
         return "a trial failed"
     verdicts = standing_verdicts(store, design, results)
-    complete = complete_seeds(experiment, results)
+    complete = complete_seeds(experiment, results, dropped_norms(store, design, results))
     chosen = [verdict for verdict in verdicts if verdict.norm in candidates(experiment)]
     if complete >= LEAST_SEEDS and all(verdict.decided for verdict in chosen):
         return "every comparison is decided"
@@ -201,42 +250,58 @@ class Watch:
     def __init__(self, store: Store, design: Design, observer: Observer):
         self.store, self.design, self.observer = store, design, observer
         self.results = {result.trial.id: result for result in results_stored(store)}
+        self.gone = dropped_norms(store, design, [*self.results.values()])
         self.outcomes = _outcomes(self.results.values())
-        self.told = _complete(store.experiment, self.outcomes)
+        self.told = _complete(store.experiment, self.outcomes, self.gone)
 
     def added(self, result: Result) -> None:
         if not self.design.until_decided or result.trial.validation:
             return
-        before = self.results.get(result.trial.id)
-        if before is not None and _is_outcome(before):  # another process had stored it
-            self.outcomes[result.trial.seed] -= 1
         self.results[result.trial.id] = result.model_copy(update=WITHOUT_ARRAYS)
-        self.outcomes[result.trial.seed] += _is_outcome(result)
-        complete = _complete(self.store.experiment, self.outcomes)
+        if _is_outcome(result):
+            self.outcomes.setdefault(result.trial.seed, set()).add(_place(result))
+        complete = _complete(self.store.experiment, self.outcomes, self.gone)
         if complete > self.told:
             self.told = complete
             verdicts = standing_verdicts(self.store, self.design, [*self.results.values()])
+            version = rules_of(self.store.requests)
+            self.gone = dropped(self.store.experiment, verdicts, self.design, version)
             several = len(self.store.experiment.batch_sizes) > 1
             self.observer.block_ended(complete, [standing(v, several) for v in verdicts])
 
 
-def complete_seeds(experiment: Experiment, results: Sequence[Result]) -> int:
-    """How many seeds have an outcome of every trial."""
-    return _complete(experiment, _outcomes(results))
+def complete_seeds(
+    experiment: Experiment, results: Sequence[Result], gone: frozenset[Place] = frozenset()
+) -> int:
+    """How many seeds have an outcome of every trial, but for those of norms that are dropped.
+
+    Where all are, those that have one of the baseline.
+    """
+    return _complete(experiment, _outcomes(results), gone)
 
 
-def _outcomes(results: Iterable[Result]) -> Counter[int]:
-    """How many trials of each seed have an outcome."""
-    return Counter(result.trial.seed for result in results if _is_outcome(result))
+def _outcomes(results: Iterable[Result]) -> dict[int, set[Place]]:
+    """Of which norms and batch sizes each seed has an outcome."""
+    found: dict[int, set[Place]] = {}
+    for result in filter(_is_outcome, results):
+        found.setdefault(result.trial.seed, set()).add(_place(result))
+    return found
+
+
+def _place(result: Result) -> Place:
+    return result.trial.norm, result.trial.recipe.batch_size
 
 
 def _is_outcome(result: Result) -> bool:
     return result.status != "failed"
 
 
-def _complete(experiment: Experiment, outcomes: Mapping[int, int]) -> int:
-    whole = trials_per_seed(experiment)
-    return sum(count >= whole for count in outcomes.values())
+def _complete(
+    experiment: Experiment, outcomes: Mapping[int, set[Place]], gone: frozenset[Place]
+) -> int:
+    asked = {(norm, size) for norm in experiment.norms for size in experiment.batch_sizes} - gone
+    asked |= {(experiment.baseline, experiment.main_batch_size)}
+    return sum(asked <= found for found in outcomes.values())
 
 
 def trials_per_seed(experiment: Experiment) -> int:

@@ -17,7 +17,7 @@ from normscope.experiment.progress import Progress
 from normscope.experiment.tuning import tuning_plan
 from normscope.store import Store
 from normscope.store.progress import read_progress
-from normscope.study.rounds import standing_verdicts
+from normscope.study.rounds import standing_verdicts, trials_wanted
 from normscope.study.stored import results_stored, search_results, trials_planned
 
 SILENT_S = 60  # a process that said nothing for so long has ended
@@ -110,8 +110,10 @@ def status(folder: Path) -> list[ExperimentStatus]:
 
 def _status(folder: Path) -> ExperimentStatus:
     store = Store(folder)
-    planned = trials_planned(store)
     stored = {result.trial.id: result for result in store.records()}
+    design = store.requests[-1].design
+    wanted = {trial.id for trial in trials_wanted(store, design)}
+    planned = [t for t in trials_planned(store) if t.id in wanted or t.id in stored]
     searched = search_results(store)
     tuned = store.experiment.protocol == "tuned"
     due = store.missing(tuning_plan(store.experiment, searched)) if tuned else []
@@ -121,7 +123,7 @@ def _status(folder: Path) -> ExperimentStatus:
     sequential = is_sequential(store.requests)
     verdicts = ()
     if sequential:
-        design, results = store.requests[-1].design, results_stored(store)
+        results = results_stored(store)
         several = len(store.experiment.batch_sizes) > 1
         verdicts = tuple(standing(v, several) for v in standing_verdicts(store, design, results))
     return ExperimentStatus(
