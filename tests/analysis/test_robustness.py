@@ -14,7 +14,7 @@ from normscope.report.as_json import as_json
 from normscope.report.csv_files import trials_table
 from normscope.report.markdown import render_markdown
 from normscope.report.tables import evidence_tables
-from normscope.stats.mixture import anytime_p_value
+from normscope.stats import anytime_p_value
 
 MEANS = {"bn": 58.0, "gn": 61.0, "ln": 58.2}
 SEEDS = 5

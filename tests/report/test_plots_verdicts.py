@@ -1,6 +1,5 @@
 """Figures of the differences to the baseline, and of batch sizes: numbers by hand, then marks."""
 
-import math
 import re
 from dataclasses import replace
 
@@ -20,12 +19,13 @@ from normscope.report.plots.paired import draw_paired, paired_data
 from normscope.report.plots.race import MAX_STACKED, draw_race, race_data
 from normscope.report.plots.style import norm_styles
 from normscope.report.plots.svg import to_png
+from normscope.stats.spending import levels_reached
 
 FIXED, SEQUENTIAL = Design(), Design(until_decided=True)
 NORMS = ("bn", "gn", "ln")
 WORSE = (-2.0, -2.4, -1.6, -2.0, -2.2, -1.8, -2.1, -1.9, -2.0, -2.3, -1.7, -2.0)
 EQUAL = (0.1, -0.2, 0.15, -0.05, 0.1, -0.1, 0.05, 0.0, -0.15, 0.1, -0.05, 0.05)
-LATE = (0.5, 0.3, 0.7, 0.2, 0.6, 0.5)  # evidence of 26 to 1
+LATE = (0.5, 0.9, 0.2, 0.7, 0.4, 0.8)  # its level is 1 in 32
 TORN = (*(1.0, 1.25, 0.75) * 4, *(-3.0, -2.75, -3.25) * 12)  # two distributions
 UNSURE = (0.9, -0.8, 1.1, -0.2, 0.7, -0.6, 0.8, 0.3, -0.9, 1.0, 0.1, -0.4)
 
@@ -134,13 +134,8 @@ def test_without_any_mean_or_any_comparison_there_is_no_forest():
 
 
 def evidence(values):
-    """The e-process of the differences against mean 0, by its formula, after every one of them."""
-    log = []
-    for n in range(1, len(values) + 1):
-        total, squares = sum(values[:n]), sum(v * v for v in values[:n])
-        share = (n + 1) * squares / ((n + 1) * squares - total**2)
-        log.append(-0.5 * math.log(n + 1) + n / 2 * math.log(share))
-    return np.maximum.accumulate(np.exp(log))
+    """1 over the level at which each look crosses."""
+    return 1 / levels_reached(values)
 
 
 def first(refuted):
@@ -152,13 +147,13 @@ def test_a_race_is_decided_when_0_or_both_ends_of_the_margin_are_refuted(shift):
     equal = np.array(EQUAL) + shift
     gn, ln, x = race_data(compared(SEQUENTIAL, gn=WORSE, ln=equal.tolist(), x=UNSURE))
     enough = 3 / 0.05  # three comparisons
-    upper, lower = evidence(equal - 0.5) >= enough, evidence(equal + 0.5) >= enough
+    upper, lower = (evidence(equal + edge) >= enough / 2 for edge in (-0.5, 0.5))  # one-sided
     assert gn.decided == first(evidence(WORSE) >= enough) == 6
-    assert ln.decided == max(first(upper), first(lower)) == 7
+    assert ln.decided == max(first(upper), first(lower)) == 6
     assert x.decided is None
     assert (gn.note, ln.note, x.note) == (
         "worse after 6 seeds",
-        "equivalent after 7 seeds",
+        "equivalent after 6 seeds",
         "undecided, n 12",
     )
 
@@ -166,13 +161,13 @@ def test_a_race_is_decided_when_0_or_both_ends_of_the_margin_are_refuted(shift):
 def test_a_race_has_the_mean_after_every_seed_and_intervals_that_never_widen():
     (race,) = race_data(compared(SEQUENTIAL, gn=UNSURE))
     assert race.means[:3].tolist() == pytest.approx([0.9, 0.05, 0.4])
-    assert np.isinf(race.lows).tolist() == np.isinf(race.highs).tolist() == [True] * 4 + [False] * 8
-    assert (np.diff(race.lows[4:]) >= 0).all()
-    assert (np.diff(race.highs[4:]) <= 0).all()
+    assert np.isinf(race.lows).tolist() == np.isinf(race.highs).tolist() == [True] * 5 + [False] * 7
+    assert (np.diff(race.lows[5:]) >= 0).all()
+    assert (np.diff(race.highs[5:]) <= 0).all()
     for n, low in enumerate(race.lows, start=1):  # what it excludes has been refuted, no more
         if np.isfinite(low):
-            assert evidence(np.array(UNSURE[:n]) - (low - 1e-6))[-1] >= 20
-            assert evidence(np.array(UNSURE[:n]) - (low + 1e-6))[-1] < 20
+            assert evidence(np.array(UNSURE[:n]) - (low - 1e-6)).max() >= 20
+            assert evidence(np.array(UNSURE[:n]) - (low + 1e-6)).max() < 20
 
 
 def test_the_last_interval_of_a_race_is_the_thin_one_of_the_forest():
@@ -216,7 +211,7 @@ def test_what_holm_decides_at_a_wider_level_has_no_mark():
     "analysis",
     [
         lambda: compared(FIXED, gn=WORSE),  # no race
-        lambda: compared(SEQUENTIAL, gn=WORSE[:4]),  # nothing known yet
+        lambda: compared(SEQUENTIAL, gn=WORSE[:5]),  # nothing known yet
         lambda: compared(SEQUENTIAL, ends_early(("gn", 3)), gn=WORSE),  # signs have no mean
         lambda: make_analysis(norms=("bn",), epochs=1, design=SEQUENTIAL),
     ],
@@ -700,7 +695,7 @@ def test_the_figures_of_the_answer_come_first_and_say_their_numbers():
     )
     assert "ln +0.00 points" in figures["differences"].alt
     assert "Decided: 2 of 3." in figures["differences"].caption
-    assert "gn worse after 6 seeds; ln equivalent after 7 seeds; x undecided, n 12." in (
+    assert "gn worse after 6 seeds; ln equivalent after 6 seeds; x undecided, n 12." in (
         figures["race"].alt
     )
     assert "gn ahead in 0 of 12; ln ahead in 6 of 12; x ahead in 7 of 12." in figures["paired"].alt
@@ -732,7 +727,7 @@ def test_captions_tell_of_what_is_missing():
 
 def test_many_races_are_told_by_their_number_and_the_first():
     many = {f"n{i}": UNSURE for i in range(6)}
-    assert "1 of 7 norms were decided on the way, the first gn: worse after 7 seeds." in (
+    assert "1 of 7 norms were decided on the way, the first gn: worse after 6 seeds." in (
         told(compared(SEQUENTIAL, gn=WORSE, **many))["race"].alt
     )
     none = told(compared(SEQUENTIAL, x=UNSURE, **many))["race"].alt

@@ -51,7 +51,7 @@ def test_every_mark_is_where_the_numbers_are(across):
         (prediction,) = thin
         assert prediction.get_xdata() == pytest.approx(each.prediction)
         thick = [line.get_xdata() for line in own if line.get_linewidth() == 3.5]
-        ends = [(f.verdict.difference.low, f.verdict.difference.high) for f in each.found]
+        ends = [f.verdict.judgement.supporting for f in each.found]
         assert np.array(thick) == pytest.approx(np.array(ends))
         labels = [label.get_text() for label in axes.get_yticklabels()]
         assert labels == ["a", "b", "c", "d", "over all"]

@@ -71,7 +71,10 @@ def _caption(rows: Sequence[ForestRow], baseline: str, rules: Rules) -> str:
     if any(row.interval for row in rows):
         sentences.append("A thick line that does not touch 0 is a decided difference.")
         if rules.margin:
-            sentences.append("A thick line inside the shaded band is equivalence.")
+            level = ""
+            if rules.version > 1:
+                level = f", and then a {confidence(rules.sides_alpha)} interval"
+            sentences.append(f"A thick line inside the shaded band is equivalence{level}.")
     decided = sum(row.outcome != "undecided" for row in rows)
     sentences.append(f"Decided: {decided or 'none'} of {len(rows)}.")
     if any(row.mean is not None and row.interval is None for row in rows):
@@ -176,7 +179,7 @@ def _add_key(figure: Figure, rows: Sequence[ForestRow], rules: Rules) -> None:
     if any(row.interval for row in rows):
         words = f"{level} interval"
         if rules.version > 1 and any(row.outcome == "equivalent" for row in rows):
-            words += f" ({confidence(rules.sides_alpha)} where equivalent)"
+            words = "interval of the verdict"  # the caption has the level of equivalence
         handles.append(Line2D([], [], color=INK, linewidth=3.5, label=words))
     if any(row.simultaneous and row.simultaneous != row.interval for row in rows):
         handles.append(Line2D([], [], color=INK, linewidth=1, label=f"{level}, all at once"))
