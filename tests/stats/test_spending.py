@@ -1,8 +1,10 @@
 """Looks that spend alpha: known boundaries, the table recomputed, error rates by simulation."""
 
 import math
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats as scipy_stats
 
@@ -20,7 +22,10 @@ from normscope.stats.spending import (
     levels_reached,
     nominal_level,
     spent,
+    t_statistics,
 )
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
 # Half-widths in standard errors, by level and look.
 LOOKS = (6, 7, 8, 10, 15, 20, 30, 60, 100)
@@ -204,3 +209,16 @@ def test_the_direction_is_that_of_the_strongest_look():
 def test_it_decides_sooner_than_the_first_version_from_six_values_on():
     for n in (*range(6, 60),):
         assert half_width(n, 0.05) < mixture.half_width(n, 0.05)
+
+
+@pytest.mark.parametrize("norm", ["gn", "ln"])
+def test_on_real_differences_it_errs_no_more_than_a_fixed_t_test(norm):
+    """Of six seeds; drawn with replacement from the recorded experiment's, less their mean."""
+    trials = pd.read_csv(RESULTS / "cifar10-s8-s8" / "trials.csv").set_index(["norm", "seed"])
+    accuracy = trials["test_accuracy_percent"]
+    real = (accuracy[norm] - accuracy["bn"]).to_numpy()
+    drawn = np.random.default_rng(9).choice(real - real.mean(), (20_000, 30))
+    looked = (levels_reached(drawn).min(axis=1) <= 0.05).mean()
+    six = np.nan_to_num(t_statistics(drawn[:, :6])[:, 5])
+    fixed = (np.abs(six) >= scipy_stats.t.isf(0.025, 5)).mean()
+    assert 0.03 < looked < fixed
