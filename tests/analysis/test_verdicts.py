@@ -17,6 +17,7 @@ from normscope.report.html import _best
 from normscope.stats import (
     anytime_p_value,
     equivalence_p_value,
+    range_of_seeds,
     running_interval,
     sign_flip_p_value,
     t_equivalence_p_value,
@@ -61,6 +62,22 @@ def test_an_undecided_verdict_says_how_many_seeds_it_would_take(rules):
     reach = [rules.looks.half_width(n, 0.05) * sd / np.sqrt(n) for n in (needed - 1, needed)]
     assert reach[0] > 0.4 > reach[1]
     assert f"about {needed} seeds in all would probably decide it" in verdict_sentence(found, rules)
+
+
+def test_an_open_comparison_says_how_many_more_seeds_with_their_range():
+    found = verdict(NOISE * 4 + 0.4, SEQUENTIAL)
+    needed = found.judgement.seeds_needed
+    low, high = range_of_seeds(needed, 10)
+    assert found.judgement.more_seeds == (needed - 10, low - 10, high - 10)
+    expected = f" undecided, about {needed - 10} more seeds ({low - 10} to {high - 10})"
+    assert standing(found).endswith(expected)
+
+
+def test_few_seeds_foresee_nothing():
+    found = verdict((NOISE * 4 + 0.4)[:5], SEQUENTIAL)
+    assert found.judgement.seeds_needed is not None
+    assert found.judgement.more_seeds is None
+    assert standing(found).endswith(" undecided")
 
 
 def test_a_difference_within_the_margin_is_decided_and_said_to_be_small():

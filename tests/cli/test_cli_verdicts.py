@@ -1,9 +1,15 @@
 """Designs, levels, batch sizes and plans as a user types them: real trainings."""
 
 import json
+from pathlib import Path
 
 import pytest
 from command_line import SMALL, one_line
+
+from normscope.experiment.reading import read_experiment
+from normscope.study.power import pilot_in, typical
+
+RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
 
 def test_seeds_are_added_until_decided_and_the_verdicts_move(normscope, tmp_path, undrawn):
@@ -72,6 +78,44 @@ def test_a_plan_says_how_many_seeds_and_how_long(normscope):
     )
     assert values["fixed"]["0.8"] == 8
     assert values["seconds_per_trial"] > 0
+
+
+def test_a_plan_takes_sd_norms_and_time_from_an_experiment_that_is_there(normscope):
+    folder = RESULTS / "cifar10-s8-s8"
+    planned = ("plan", "--difference", 1.3, "--from", folder)
+    done = normscope(*planned)
+    assert done.returncode == 0, done.stderr
+    said = " ".join(done.stdout.split())
+    assert "pooled over gn 0.98 (10 seeds), ln 0.94 (10 seeds)." in said
+    assert "an sd of 0.956 points" in said
+    assert "2 comparisons" in said
+    assert f"Times are for trials as in {folder}, at 577 s per trial." in said
+    values = json.loads(normscope(*planned, "--norms", 5, "--sd", 0.5, "--json").stdout)
+    assert (values["norms"], values["sd_points"]) == (5, 0.5)
+    assert values["seconds_per_trial"] == pytest.approx(577, abs=1)
+
+
+def test_a_plan_knows_what_is_typical_where_it_was_measured():
+    known = typical(read_experiment(dataset="cifar10"))
+    assert known.sd == pytest.approx(pilot_in(RESULTS / "cifar10-s8-s8").sd, abs=0.005)
+    assert "cifar10 with s8" in known.words
+    assert typical(read_experiment(dataset="cifar10", model="resnet20")).sd is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "no sd is known of shapes with s8; name it with --sd, or a folder with --from"),
+        (["--from", "nowhere"], "nowhere holds no normscope experiment"),
+        (["--from", "x", "--dataset", "shapes"], "--dataset and --from exclude each other"),
+        (["--from", RESULTS / "cifar10-resnet9-page"], "no sd is known of the paired differences"),
+        (["--sd", "0"], "the sd must be above 0 points"),
+    ],
+)
+def test_a_plan_without_a_spread_says_what_to_do(normscope, arguments, words):
+    refused = normscope("plan", "--difference", 0.5, *arguments)
+    assert refused.returncode == 2
+    assert words in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from statsmodels.stats.power import TTestPower
 from normscope.stats import (
     Stopping,
     mixture,
+    range_of_seeds,
     seeds_for_power,
     seeds_to_decide,
     spending,
@@ -119,6 +120,40 @@ def test_what_would_take_too_many_seeds_is_none():
     assert decide(0.05) is None  # 1.96^2 / 0.05^2 = 1537
     assert decide(0.07) == pytest.approx(787, abs=4)  # 1.96^2 / 0.07^2 = 784
     assert decide(0.5, margin=0.5, sd=100.0) is None
+
+
+def test_the_range_of_a_forecast_holds_in_four_of_five_comparisons():
+    """Of those that are open after 6 to 20 seeds, at two comparisons and a margin of 0.5."""
+    rng, looks = np.random.default_rng(0), np.arange(1, 201)
+    widths = {level: [spending.half_width(int(n), level) for n in looks] for level in (0.025, 0.05)}
+    inside = []
+    for _ in range(400):
+        values = rng.normal(rng.choice([0, 0.25, 0.5, 1]), rng.choice([0.2, 0.4, 0.7]), 200)
+        means = values.cumsum() / looks
+        errors = np.array([np.inf, *(values[:n].std(ddof=1) / n**0.5 for n in looks[1:])])
+        with np.errstate(invalid="ignore"):
+            reach = {level: np.nan_to_num(w * errors, nan=np.inf) for level, w in widths.items()}
+        beyond = np.abs(means) > reach[0.025]
+        low = np.maximum.accumulate(means - reach[0.05])
+        high = np.minimum.accumulate(means + reach[0.05])
+        decided = beyond | ((low > -0.5) & (high < 0.5))
+        if not decided.any():
+            continue
+        total = int(decided.argmax()) + 1
+        for n in range(6, min(total, 21)):
+            own = values[:n]
+            needed = seeds_to_decide(
+                own.mean(), own.std(ddof=1), 0.5, (0.025, 0.05), spending.half_width, n + 1
+            )
+            if needed is not None:
+                least, most = range_of_seeds(needed, n)
+                inside.append(least <= total <= most)
+    assert 0.8 < np.mean(inside) < 0.97
+
+
+def test_a_forecast_asks_for_one_seed_more_at_least():
+    assert range_of_seeds(100, 10) == (46, 215)
+    assert range_of_seeds(12, 11) == (12, 26)
 
 
 # -- when a sequential comparison stops ----------------------------------------------------------

@@ -108,7 +108,10 @@ def _sentence_of_signs(verdict: Verdict, rules: Rules, place: str) -> str:
 
 
 def standing(verdict: Verdict, several_sizes: bool = False) -> str:
-    """``gn: -1.42 [-2.01, -0.83] worse``: how a comparison stands, for a line of a terminal."""
+    """``gn: -1.42 [-2.01, -0.83] worse``: how a comparison stands, for a line of a terminal.
+
+    Of an open one also how many more seeds would probably decide it, with the range of 80 %.
+    """
     judgement = verdict.judgement
     pairs, difference = judgement.pairs, judgement.difference
     name = f"{pairs.norm} at {pairs.batch_size}" if several_sizes else pairs.norm
@@ -117,9 +120,12 @@ def standing(verdict: Verdict, several_sizes: bool = False) -> str:
     if difference.mean is None:
         how = verdict.guessing_in_all.how
         return f"{name}: {verdict.outcome}, by signs, since trials {how}"
-    low, high, needed = difference.low, difference.high, judgement.seeds_needed
+    low, high, needed = difference.low, difference.high, judgement.more_seeds
     ends = "" if low is None or high is None else f" [{signed(low)}, {signed(high)}]"
-    more = f", about {needed} seeds needed" if needed else ""
+    more = ""
+    if needed:
+        about, least, most = needed
+        more = f", about {counted(about, 'more seed')} ({least} to {most})"
     return f"{name}: {signed(difference.mean)}{ends} {verdict.outcome}{more}"
 
 

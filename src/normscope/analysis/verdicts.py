@@ -24,6 +24,7 @@ from normscope.stats import (
     equivalence_p_value,
     holm,
     holm_levels,
+    range_of_seeds,
     seeds_to_decide,
     sign_flip_p_value,
     t_equivalence_p_value,
@@ -102,6 +103,19 @@ class Judgement:
     within_margin: bool = False
     contradictory: bool = False
     seeds_needed: int | None = None
+
+    @property
+    def more_seeds(self) -> tuple[int, int, int] | None:
+        """How many more would probably decide it: about so many, and the range of 80 %.
+
+        None where it is decided or nobody can tell: from fewer than `LEAST_SEEDS` seeds, or if
+        more were needed than anybody trains.
+        """
+        needed, n = self.seeds_needed, self.difference.n
+        if needed is None or n < LEAST_SEEDS:
+            return None
+        low, high = range_of_seeds(needed, n)
+        return needed - n, low - n, high - n
 
     @property
     def supporting(self) -> tuple[float, float] | None:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import textwrap
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Optional
@@ -18,9 +19,26 @@ from normscope.errors import RunError, UsageError
 def plan(
     difference: Annotated[float, typer.Option(help="True difference to be found, in points.")],
     sd: Annotated[
-        float, typer.Option(help="Standard deviation of paired differences over seeds, in points.")
-    ],
-    norms: Annotated[int, typer.Option(help="Number of norms, the baseline included.")] = 3,
+        Optional[float],
+        typer.Option(
+            help="Standard deviation of paired differences over seeds, in points. Default: that of "
+            "--from, or what is typical of the data set."
+        ),
+    ] = None,
+    source: Annotated[
+        Optional[Path],
+        typer.Option(
+            "--from",
+            parser=options.folder,
+            metavar="FOLDER",
+            show_default=False,
+            help="An experiment that is there: its sd, its norms, and the time of its trials.",
+        ),
+    ] = None,
+    norms: Annotated[
+        Optional[int],
+        typer.Option(help="Number of norms, the baseline included. Default: 3."),
+    ] = None,
     alpha: Annotated[float, typer.Option(help="Chance of a false claim, over all norms.")] = 0.05,
     dataset: Annotated[
         Optional[str], typer.Option(help="Whose trials are timed here. Default: shapes.")
@@ -30,18 +48,31 @@ def plan(
 ) -> None:
     """Say how many seeds a difference takes to be found, and how long that takes here."""
     with errors_in_one_line(debug):
-        from normscope.cli.show import show_seed_plan
+        from normscope.cli.show import COLUMNS, show_seed_plan
         from normscope.experiment.reading import read_experiment
         from normscope.study.forecast import seconds_per_trial
-        from normscope.study.power import plan_seeds
+        from normscope.study.power import pilot_in, plan_seeds, typical
 
-        experiment = read_experiment(dataset=dataset)
-        planned = plan_seeds(difference, sd, norms, alpha)
-        seconds = seconds_per_trial(experiment)
+        if source is not None and dataset is not None:
+            raise UsageError("--dataset and --from exclude each other: the folder has its own")
+        if source is not None:
+            known = pilot_in(source)
+        else:
+            known = typical(read_experiment(dataset=dataset))
+        if sd is None and known.sd is None:
+            raise UsageError(
+                f"no sd is known of {known.words}; name it with --sd, or a folder with --from"
+            )
+        spread = known.sd if sd is None else sd
+        planned = plan_seeds(difference, spread or 0.0, norms or known.norms, alpha)
+        seconds = known.seconds_per_trial or seconds_per_trial(known.experiment)
         if as_json:
             print(json.dumps({**asdict(planned), "seconds_per_trial": seconds}, indent=2))
         else:
-            show_seed_plan(planned, seconds, experiment.dataset)
+            if sd is None:
+                print(f"{textwrap.fill(f'The sd is that of {known.words}.', COLUMNS)}\n")
+            whose = f"{known.experiment.dataset} on this machine"
+            show_seed_plan(planned, seconds, whose if source is None else f"trials as in {source}")
 
 
 def cost(

@@ -235,12 +235,12 @@ def forecast_as_dict(foreseen: Forecast) -> dict[str, Any]:
     }
 
 
-def show_seed_plan(planned: SeedPlan, seconds_per_trial: float, dataset: str) -> None:
-    """Print the seeds that each design takes, and how long that takes on this machine."""
+def show_seed_plan(planned: SeedPlan, seconds_per_trial: float, whose: str) -> None:
+    """Print the seeds that each design takes, and how long that takes; `whose` the times are."""
     family = f"{planned.comparisons} comparison{'s' if planned.comparisons > 1 else ''}"
     print(
         f"A true difference of {planned.difference_points:g} points, at an sd of "
-        f"{planned.sd_points:g} points between\npaired differences, {family}, alpha "
+        f"{planned.sd_points:.3g} points between\npaired differences, {family}, alpha "
         f"{100 * planned.alpha:g} %:\n"
     )
     table = Table(box=None, pad_edge=False)
@@ -257,8 +257,7 @@ def show_seed_plan(planned: SeedPlan, seconds_per_trial: float, dataset: str) ->
     note = (
         "Fixed: --seeds N, one look. Sequential: --until-decided, a look after every seed; the "
         "number is that of the seeds by which this difference is found; it goes on until all "
-        "comparisons are decided. Times are for "
-        f"{dataset} on this machine, at {seconds_per_trial:.0f} s per trial."
+        f"comparisons are decided. Times are for {whose}, at {seconds_per_trial:.0f} s per trial."
     )
     print(f"\n{textwrap.fill(note, COLUMNS)}")
 

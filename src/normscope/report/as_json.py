@@ -77,6 +77,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "collapsed": own.collapsed,
         "baseline_collapsed": baseline.collapsed,
         "seeds_that_would_probably_decide": judgement.seeds_needed,
+        "more_seeds": judgement.more_seeds,
     }
 
 

@@ -50,6 +50,7 @@ from normscope.stats.mixture import Interval, anytime_p_value_of_signs, directio
 from normscope.stats.permutation import sign_flip_p_value, sign_flip_p_values
 from normscope.stats.planning import (
     Stopping,
+    range_of_seeds,
     seeds_for_power,
     seeds_to_decide,
     stopping_times,
@@ -114,6 +115,7 @@ __all__ = [
     "paule_mandel",
     "probability_of_superiority",
     "random_effects",
+    "range_of_seeds",
     "recalls",
     "reliability",
     "running_interval",

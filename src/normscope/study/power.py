@@ -1,12 +1,77 @@
 """How many seeds to plan for, before anything is trained."""
 
+import math
 from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean
 
 from normscope.errors import UsageError
-from normscope.experiment import LEAST_SEEDS
+from normscope.experiment import LEAST_SEEDS, Experiment
 from normscope.stats import seeds_for_power, stopping_times
+from normscope.store import Store
+from normscope.study.comparison import Comparison
+from normscope.words import counted, number
 
 POWERS = (0.5, 0.8, 0.9)
+
+# The sd of paired differences in points, pooled over norms: of which data set and network, and
+# where it was measured (docs/statistics.md, section 9).
+TYPICAL = {
+    ("cifar10", "s8"): (0.96, "ten float32 seeds of gn and ln against bn, 15 epochs"),
+}
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a plan may start from; `words` say where the sd is from, or of what none is known.
+
+    `sd`: of paired differences in points. `seconds_per_trial`: None where it must be timed.
+    """
+
+    experiment: Experiment
+    words: str
+    sd: float | None
+    norms: int
+    seconds_per_trial: float | None
+
+
+def pilot_in(folder: Path) -> Known:
+    """What the experiment in a folder says.
+
+    Its sd is pooled over the norms: the root of the mean variance of their differences, each with
+    the weight of its seeds less one. Raises `UsageError` if there is no experiment.
+    """
+    if not Store.exists(folder):
+        raise UsageError(f"{folder} holds no normscope experiment")
+    analysis = Comparison.read(folder).analysis
+    found = [
+        (verdict.norm, verdict.difference)
+        for verdict in (norm.verdict for norm in analysis.norms)
+        if verdict and verdict.difference.sd is not None
+    ]
+    freedom = sum(difference.n - 1 for _, difference in found)
+    pooled, of_norms = None, ""
+    if freedom:
+        squares = ((d.n - 1) * (d.sd or 0.0) ** 2 for _, d in found)
+        pooled = math.sqrt(math.fsum(squares) / freedom)
+        each = (f"{norm} {number(d.sd, 2)} ({counted(d.n, 'seed')})" for norm, d in found)
+        of_norms = f", pooled over {', '.join(each)}"
+    seconds = [r.seconds for r in analysis.results if r.status == "finished"]
+    return Known(
+        analysis.experiment,
+        f"the paired differences in {folder}{of_norms}",
+        pooled,
+        len(analysis.experiment.norms),
+        mean(seconds) if seconds else None,
+    )
+
+
+def typical(experiment: Experiment) -> Known:
+    """What was measured of such a data set and network before."""
+    what = f"{experiment.dataset} with {experiment.model}"
+    sd, source = TYPICAL.get((experiment.dataset, experiment.model), (None, ""))
+    words = f"{what} in the recorded results: {source}" if source else what
+    return Known(experiment, words, sd, 3, None)
 
 
 @dataclass(frozen=True)
