@@ -414,7 +414,8 @@ def test_a_decided_norm_is_trained_no_further(played_in_turn):
 def test_a_report_says_which_norms_were_trained_no_further(played_in_turn):
     store, _, _ = played_in_turn
     analysis = Comparison.of(store).analysis
-    assert "Decided, and so trained no further: gn after 6 seeds." in analysis.method
+    told = " Decided, and so trained no further: gn after 6 seeds. Protocol drop-in: one recipe"
+    assert told in analysis.method
     assert not [caveat for caveat in analysis.caveats if caveat.kind == "unfinished trials"]
     assert {norm.norm: (norm.finished, norm.trials) for norm in analysis.norms}["gn"] == (6, 6)
     (found,) = status(store.folder)

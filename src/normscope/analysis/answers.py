@@ -168,6 +168,19 @@ def _undecided(verdict: Verdict, rules: Rules, mean: float, sure: str) -> str:
     return f"{signed(mean)} points ({sure}); {more}"
 
 
+def _no_further(numbers: Numbers) -> str:
+    """Which norms a design until decided has dropped; "" if none."""
+    ended = [n for n in numbers.by_batch_size if n.trials < numbers.experiment.seeds]
+    if not ended:
+        return ""
+    named = [
+        f"{norm.norm}{f' at batch size {norm.batch_size}' if numbers.several_sizes else ''} "
+        f"after {counted(norm.trials, 'seed')}"
+        for norm in ended
+    ]
+    return f" Decided, and so trained no further: {', '.join(named)}."
+
+
 def method_of(numbers: Numbers) -> str:
     """How the verdicts were reached, in a few sentences; "" where there is nothing to compare."""
     rules, experiment = numbers.rules, numbers.experiment
@@ -209,19 +222,10 @@ def method_of(numbers: Numbers) -> str:
             " Regrouped norms (order=...), which look for a cause, are a family of their own, of "
             f"{counted(len(regrouped), 'comparison')}."
         )
-    ended = [norm for norm in numbers.by_batch_size if norm.trials < experiment.seeds]
-    no_further = ""
-    if ended:
-        places = [f" at batch size {n.batch_size}" if numbers.several_sizes else "" for n in ended]
-        named = [
-            f"{norm.norm}{place} after {counted(norm.trials, 'seed')}"
-            for norm, place in zip(ended, places, strict=True)
-        ]
-        no_further = f" Decided, and so trained no further: {', '.join(named)}."
     version = ""
     if rules.version == 1:
         version = " By the first version of the rules, under which this experiment was begun."
-    told = f"{no_further}{places}{causes} {protocol}.{version}"
+    told = f"{_no_further(numbers)}{places}{causes} {protocol}.{version}"
     return (
         f"{design}. In this family of {family} a false claim of a difference has a chance of at "
         f"most {100 * rules.alpha:g} % (Holm){equal}.{told}"
