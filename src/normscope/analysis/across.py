@@ -81,10 +81,25 @@ def across_settings(analyses: Mapping[str, Analysis], norms: Sequence[str]) -> t
     `analyses`: by the name of the setting, one or more; all with these norms, this baseline, and
     the same alpha and margin.
     """
-    rules, withheld = next(iter(analyses.values())).rules, _withheld(analyses)
+    verdicts = {
+        name: {norm.norm: norm.verdict for norm in analysis.norms if norm.verdict}
+        for name, analysis in analyses.items()
+    }
+    return across_verdicts(verdicts, norms, {n: analysis.rules for n, analysis in analyses.items()})
+
+
+def across_verdicts(
+    verdicts: Mapping[str, Mapping[str, Verdict]],
+    norms: Sequence[str],
+    rules_of: Mapping[str, Rules],
+) -> tuple[Across, ...]:
+    """The same from the verdicts of each setting by norm, and the rules of each."""
+    rules, withheld = next(iter(rules_of.values())), _withheld(rules_of)
     unjudged = []
     for norm in norms[1:]:
-        found = tuple(_in_setting(name, analysis, norm) for name, analysis in analyses.items())
+        found = tuple(
+            _in_setting(name, own[norm], rules_of[name].overlap) for name, own in verdicts.items()
+        )
         unjudged.append(Across(norm, norms[0], found, rules, withheld=withheld))
     pooled = [_pooled(each.found) for each in unjudged]
     p_values = [each.p_value if each else 1.0 for each in pooled]
@@ -97,13 +112,11 @@ def across_settings(analyses: Mapping[str, Analysis], norms: Sequence[str]) -> t
     )
 
 
-def _in_setting(name: str, analysis: Analysis, norm: str) -> InSetting:
-    verdict = next(each.verdict for each in analysis.norms if each.norm == norm)
-    assert verdict is not None  # the baseline alone has none
+def _in_setting(name: str, verdict: Verdict, overlap: float) -> InSetting:
     if lacks := _lacking(verdict):
         return InSetting(name, verdict, None, f"in {name} {lacks}")
     differences = verdict.judgement.pairs.differences
-    return InSetting(name, verdict, standard_error(differences, analysis.rules.overlap))
+    return InSetting(name, verdict, standard_error(differences, overlap))
 
 
 def _lacking(verdict: Verdict) -> str:
@@ -114,7 +127,7 @@ def _lacking(verdict: Verdict) -> str:
     if not pairs.complete:
         return f"{counted(verdict.unfinished, 'trial')} did not finish"
     if len(pairs.seeds) < 2:
-        return "there is one seed"
+        return "there is one seed" if pairs.seeds else "there is no seed of both"
     if not verdict.judgement.spread:
         return "the difference is the same in every seed"
     return ""
@@ -134,9 +147,9 @@ def _lacks(found: Sequence[InSetting]) -> str:
     return lacking[0] if lacking else "one setting says nothing of another"
 
 
-def _withheld(analyses: Mapping[str, Analysis]) -> str:
+def _withheld(rules_of: Mapping[str, Rules]) -> str:
     """Why no verdict may be given over all, if so: its interval is for one look."""
-    looked = ", ".join(name for name, each in analyses.items() if each.rules.sequential)
+    looked = ", ".join(name for name, rules in rules_of.items() if rules.sequential)
     if not looked:
         return ""
     return f"its interval is for one look, and in {looked} seeds were added after a look"

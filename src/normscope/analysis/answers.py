@@ -208,10 +208,6 @@ def method_of(numbers: Numbers) -> str:
     chosen = candidates(experiment)
     answered = [v for v in numbers.verdicts if v.norm in chosen]
     regrouped = [v for v in numbers.verdicts if v.norm not in chosen]
-    family = counted(len(answered), "comparison")
-    equal = ""
-    if rules.margin:
-        equal = f", and so has a false claim of equivalence within {rules.margin:g} points"
     places = ""
     if numbers.places and list(numbers.places) != answered:
         family_of_places = counted(len(numbers.places), "comparison")
@@ -226,7 +222,17 @@ def method_of(numbers: Numbers) -> str:
     if rules.version == 1:
         version = " By the first version of the rules, under which this experiment was begun."
     told = f"{_no_further(numbers)}{places}{causes} {protocol}.{version}"
+    return f"{design}. {holm_words(len(answered), rules)}.{told}"
+
+
+def holm_words(comparisons: int | None, rules: Rules) -> str:
+    """What the tests promise, of a family of so many comparisons; None: of any."""
+    family = "a family" if comparisons is None else "this family of "
+    family += "" if comparisons is None else counted(comparisons, "comparison")
+    equal = ""
+    if rules.margin:
+        equal = f", and so has a false claim of equivalence within {rules.margin:g} points"
     return (
-        f"{design}. In this family of {family} a false claim of a difference has a chance of at "
-        f"most {100 * rules.alpha:g} % (Holm){equal}.{told}"
+        f"In {family} a false claim of a difference has a chance of at most "
+        f"{100 * rules.alpha:g} % (Holm){equal}"
     )

@@ -1,5 +1,6 @@
 """Differences between two norms within blocks: between the two trials of the same seed."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -74,12 +75,16 @@ def paired(
     values: dict[tuple[str, int], float],
 ) -> Pairs:
     """The differences of the values, by norm and seed, of every seed that both have."""
-    seeds = [
-        seed
-        for seed in experiment.seed_numbers
-        if (norm, seed) in values and (baseline, seed) in values
-    ]
-    # Rounded far below one image, so that equal differences are equal.
-    differences = [round(values[norm, seed] - values[baseline, seed], 9) for seed in seeds]
+    seeds, differences = differences_of(experiment.seed_numbers, norm, baseline, values)
     complete = len(seeds) == experiment.seeds
-    return Pairs(norm, batch_size, tuple(differences), tuple(seeds), complete=complete)
+    return Pairs(norm, batch_size, differences, seeds, complete=complete)
+
+
+def differences_of(
+    seeds: Iterable[int], norm: str, baseline: str, values: Mapping[tuple[str, int], float]
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """The seeds that both have a value of, by norm and seed, and the differences in them."""
+    both = [seed for seed in seeds if (norm, seed) in values and (baseline, seed) in values]
+    # Rounded far below one image, so that equal differences are equal.
+    differences = [round(values[norm, seed] - values[baseline, seed], 9) for seed in both]
+    return tuple(both), tuple(differences)

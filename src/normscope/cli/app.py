@@ -12,6 +12,7 @@ from normscope.cli.experiments import compare, investigate, report, retry
 from normscope.cli.information import check_norm, cost, norms, plan, summary
 from normscope.cli.inside import explain, probe
 from normscope.cli.interrupt import exit_code, signals_heard
+from normscope.cli.judge import judge
 from normscope.cli.names import HelpWithNames
 from normscope.cli.options import figures_without_a_home
 from normscope.cli.status import status
@@ -28,8 +29,8 @@ app = typer.Typer(
     help="Which normalization layer should your CNN use, by how much, and why.",
 )
 COMMANDS = (
-    compare, suite, investigate, status, retry, report, doctor, probe, explain, norms, check_norm,
-    cost, plan, summary,
+    compare, suite, investigate, status, retry, report, judge, doctor, probe, explain, norms,
+    check_norm, cost, plan, summary,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(cls=HelpWithNames)(command)

@@ -25,7 +25,7 @@ def show_suite(suite: Suite) -> None:
     say(f"{heading(suite.across)}.", screen.width)
     for across in suite.across:
         print()
-        (_show_norm if screen.width >= TABLE_COLUMNS else _show_lines)(screen, across)
+        show_across(screen, across)
     screen.print("\nAnswer", style="bold")
     for across in suite.across:
         say(f"{across.sentence} {across.of_another}".rstrip(), screen.width, indent="- ")
@@ -33,6 +33,11 @@ def show_suite(suite: Suite) -> None:
     tell(f"\nSuite: {suite.path}")
     for comparison in suite.comparisons.values():
         tell(f"Report: {comparison.page}")
+
+
+def show_across(screen: Console, across: Across) -> None:
+    """A table of one norm, or lines of words where the terminal is narrow."""
+    (_show_norm if screen.width >= TABLE_COLUMNS else _show_lines)(screen, across)
 
 
 def _show_norm(screen: Console, across: Across) -> None:
@@ -72,14 +77,15 @@ def suite_as_dict(suite: Suite) -> dict[str, Any]:
     """The same as plain values."""
     return {
         "settings": list(suite.comparisons),
-        "norms": [_as_dict(across) for across in suite.across],
+        "norms": [across_as_dict(across) for across in suite.across],
         "method": suite.method,
         "suite": str(suite.path),
         "reports": {name: str(each.page) for name, each in suite.comparisons.items()},
     }
 
 
-def _as_dict(across: Across) -> dict[str, Any]:
+def across_as_dict(across: Across) -> dict[str, Any]:
+    """One norm over all settings, as plain values."""
     pooled, rules = across.pooled, across.rules
     both = {
         "": across.interval,

@@ -31,8 +31,8 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
             "method": analysis.method,
         },
         "answers": [str(answer) for answer in analysis.answers],
-        "verdicts": [_verdict(verdict) for verdict in analysis.verdicts],
-        "placement": [_verdict(verdict) for verdict in analysis.places],
+        "verdicts": [verdict_as_dict(verdict) for verdict in analysis.verdicts],
+        "placement": [verdict_as_dict(verdict) for verdict in analysis.places],
         "winner_set": None if analysis.winners is None else list(analysis.winners),
         "secondary": [_contrast(contrast) for contrast in analysis.secondary],
         "calibration": [_contrast(contrast) for contrast in analysis.calibration],
@@ -53,7 +53,8 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
     }
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
+def verdict_as_dict(verdict: Verdict) -> dict[str, Any]:
+    """A verdict with its numbers, in points."""
     judgement = verdict.judgement
     low, high = judgement.simultaneous or (None, None)
     equivalence_low, equivalence_high = judgement.equivalence or (None, None)

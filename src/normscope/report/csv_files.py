@@ -30,7 +30,8 @@ def csv_file(table: pd.DataFrame) -> bytes:
         name: table[name].map({cell: _as_text(cell) for cell in table[name].unique()}.get)
         for name in table.select_dtypes(include="object").columns
     }
-    return table.assign(**text).to_csv(index=False).encode()
+    head = [_as_text(name) for name in table.columns]
+    return table.assign(**text).to_csv(index=False, header=head).encode()
 
 
 def _as_text(cell: Any) -> Any:

@@ -74,7 +74,7 @@ def _seen(value: object) -> object:
     return visible(value, keep="\n\t")
 
 
-_TEMPLATES = Templates(
+TEMPLATES = Templates(
     loader=PackageLoader("normscope.report", "templates"),
     autoescape=True,
     finalize=_seen,
@@ -82,7 +82,7 @@ _TEMPLATES = Templates(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters |= {
+TEMPLATES.filters |= {
     "counted": counted,
     "chosen_of": chosen_of,
     "number": number,
@@ -100,7 +100,7 @@ def render_page(analysis: Analysis, figures: Sequence[ReportFigure], pictures: P
         section: [(f, Markup(for_page(f.svg))) for f in figures if f.section == section]
         for section in SECTIONS
     }
-    return _TEMPLATES.get_template("report.html.j2").render(
+    return TEMPLATES.get_template("report.html.j2").render(
         policy=POLICY,
         analysis=analysis,
         experiment=analysis.experiment,

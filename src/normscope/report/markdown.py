@@ -33,17 +33,17 @@ def render_markdown(analysis: Analysis, figures: Sequence[ReportFigure]) -> str:
         escape(f"{setting(analysis)} {analysis.facts.description}."),
         escape(full_names(analysis)),
         "## Answer",
-        _bullets(analysis.leading_answers),
+        bullets(analysis.leading_answers),
         escape(analysis.undecided_in_short),
         "### Caveats" if analysis.caveats else "",
-        _bullets(analysis.caveats),
+        bullets(analysis.caveats),
         "### Results",
         results_table(analysis),
         SECONDS_NOTE,
         escape(analysis.method),
         *_tables("## Evidence", evidence_tables(analysis)),
         "## Findings" if analysis.findings else "",
-        _bullets(analysis.findings),
+        bullets(analysis.findings),
         *_tables("## Classes", class_tables(analysis)),
         *_mistakes(analysis),
         *_why(analysis),
@@ -90,7 +90,8 @@ def _tables(heading: str, tables: Sequence[Table]) -> list[str]:
     return parts
 
 
-def _bullets(sentences: Sequence[object]) -> str:
+def bullets(sentences: Sequence[object]) -> str:
+    """A list, an item for each."""
     return "\n".join(f"- {escape(str(sentence))}" for sentence in sentences)
 
 

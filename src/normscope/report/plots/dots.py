@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from normscope.analysis import Analysis
-from normscope.analysis.summaries import NormSummary
 from normscope.report.plots.figure import ReportFigure, drawn, drawn_of
 from normscope.report.plots.style import (
     INK,
@@ -20,6 +19,7 @@ from normscope.report.plots.style import (
     set_rows,
     styled,
 )
+from normscope.stats import Estimate
 from normscope.words import number
 
 MAX_JOINED = 60  # more trials than that are not joined by seed: the lines would hide the dots
@@ -41,13 +41,20 @@ class Row:
 def final_accuracy_figures(analysis: Analysis) -> list[ReportFigure]:
     """The figure `final_accuracy`; none while no trial has finished."""
     rows = final_accuracy_data(analysis)
-    if not any(row.values for row in rows):
-        return []
+    return [final_accuracy_figure(rows)] if any(row.values for row in rows) else []
+
+
+def final_accuracy_figure(
+    rows: Sequence[Row],
+    title: str = "Test accuracy after the last epoch",
+    name: str = "final_accuracy",
+) -> ReportFigure:
+    """The figure of these rows, of which one has values."""
     caption = f"One dot per seed, the mean as a bar.{drawn_of(_most(rows))}"
     if seeds_joined(rows):
         caption += " A thin line joins the trials of one seed."
-    drawing = draw_dots(rows, "Test accuracy after the last epoch", "Test accuracy (%)")
-    return [ReportFigure("final_accuracy", drawing, f"Final test accuracy: {_told(rows)}", caption)]
+    drawing = draw_dots(rows, title, "Test accuracy (%)")
+    return ReportFigure(name, drawing, f"Final test accuracy: {_told(rows)}", caption)
 
 
 def _most(rows: Sequence[Row]) -> int:
@@ -79,7 +86,7 @@ def final_accuracy_data(analysis: Analysis) -> tuple[Row, ...]:
             norm.norm,
             _values(analysis, norm.norm, "test_accuracy_percent"),
             norm.test_accuracy_percent.mean,
-            _note(norm, norm.test_accuracy_percent.mean, norm.test_accuracy_percent.sd, 2),
+            note_of(norm.test_accuracy_percent, norm.finished),
         )
         for norm in analysis.norms
     )
@@ -93,7 +100,7 @@ def epochs_to_level_data(analysis: Analysis) -> tuple[Row, ...]:
         estimate, reached = norm.estimates[level], norm.reached[level]
         note = f"reached in {reached} of {norm.finished}"
         if reached == norm.finished:
-            note = _note(norm, estimate.mean, estimate.sd, 1)
+            note = note_of(estimate, norm.finished, 1)
         values = _values(analysis, norm.norm, level)
         rows.append(Row(norm.norm, values, estimate.mean, note))
     return tuple(rows)
@@ -104,11 +111,12 @@ def _values(analysis: Analysis, norm: str, metric: str) -> dict[int, float | Non
     return {trial.seed: trial.metrics[metric] for trial in trials if trial.metrics}
 
 
-def _note(norm: NormSummary, mean: float | None, sd: float | None, decimals: int) -> str:
-    if mean is None:
+def note_of(found: Estimate, finished: int, decimals: int = 2) -> str:
+    """``75.9 (sd 0.42, n 10)``, the sd with so many decimals."""
+    if found.mean is None:
         return "no trial finished"
-    spread = "" if sd is None else f"sd {number(sd, decimals)}, "
-    return f"{number(mean, 1)} ({spread}n {norm.finished})"
+    spread = "" if found.sd is None else f"sd {number(found.sd, decimals)}, "
+    return f"{number(found.mean, 1)} ({spread}n {finished})"
 
 
 @styled

@@ -51,11 +51,16 @@ class ForestRow:
 def forest_figures(analysis: Analysis) -> list[ReportFigure]:
     """The figure `differences`; none while no mean difference is known."""
     rows, norms = forest_data(analysis), analysis.experiment.norms
-    if not rows:
-        return []
+    return [forest_figure(rows, norms, analysis.rules)] if rows else []
+
+
+def forest_figure(
+    rows: Sequence[ForestRow], norms: Sequence[str], rules: Rules, name: str = "differences"
+) -> ReportFigure:
+    """The figure of these rows; see `draw_forest` for the arguments."""
     alt = f"Difference to {norms[0]} in test accuracy: {'; '.join(map(_standing, rows))}."
-    drawing = draw_forest(rows, norms, analysis.rules)
-    return [ReportFigure("differences", drawing, alt, _caption(rows, norms[0], analysis.rules))]
+    caption = _caption(rows, norms[0], rules)
+    return ReportFigure(name, draw_forest(rows, norms, rules), alt, caption)
 
 
 def _standing(row: ForestRow) -> str:

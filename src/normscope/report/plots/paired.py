@@ -55,8 +55,13 @@ class PairedRow:
 def paired_figures(analysis: Analysis) -> list[ReportFigure]:
     """The figure `paired`; none while no norm has a seed in common with the baseline."""
     rows, norms = paired_data(analysis), analysis.experiment.norms
-    if not rows:
-        return []
+    return [paired_figure(rows, norms, analysis.rules)] if rows else []
+
+
+def paired_figure(
+    rows: Sequence[PairedRow], norms: Sequence[str], rules: Rules, name: str = "paired"
+) -> ReportFigure:
+    """The figure of these rows; see `draw_paired` for the arguments."""
     ahead = "; ".join(f"{row.norm} ahead in {row.ahead}" for row in rows)
     alt = f"Difference to {norms[0]} in test accuracy, seed by seed: {ahead}."
     caption = (
@@ -66,8 +71,7 @@ def paired_figures(analysis: Analysis) -> list[ReportFigure]:
     if any(row.signs for row in rows):
         caption += f" Open marks: a trial {how_guessing(rows)}, which counts as guessing."
     caption += drawn_of(max(len(row.differences) for row in rows))
-    drawing = draw_paired(rows, norms, analysis.rules)
-    return [ReportFigure("paired", drawing, alt, caption)]
+    return ReportFigure(name, draw_paired(rows, norms, rules), alt, caption)
 
 
 def how_guessing(rows: Sequence[PairedRow]) -> str:
@@ -80,13 +84,16 @@ def paired_data(analysis: Analysis) -> tuple[PairedRow, ...]:
     guessing = {(t.norm, t.seed) for t in analysis.trials if t.status in GUESSING}
     verdicts = [(norm.norm, norm.verdict) for norm in analysis.norms if norm.verdict]
     return tuple(
-        _row(norm, verdict, {seed for name, seed in guessing if name in (norm, verdict.baseline)})
+        paired_row(
+            norm, verdict, {seed for name, seed in guessing if name in (norm, verdict.baseline)}
+        )
         for norm, verdict in verdicts
         if verdict.judgement.pairs.seeds
     )
 
 
-def _row(norm: str, verdict: Verdict, guessing: set[int]) -> PairedRow:
+def paired_row(norm: str, verdict: Verdict, guessing: set[int]) -> PairedRow:
+    """The verdict as a row; `guessing` are the seeds in which a trial of the two guesses."""
     pairs = verdict.judgement.pairs
     values = dict(zip(pairs.seeds, pairs.differences, strict=True))
     return PairedRow(

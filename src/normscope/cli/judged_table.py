@@ -1,0 +1,149 @@
+"""What the terminal shows of results that were judged, in at most 80 columns."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from normscope.analysis.judged import Judged, Panel
+from normscope.cli.show import console, say, tell
+from normscope.cli.suite_table import across_as_dict, show_across
+from normscope.report.as_json import verdict_as_dict
+from normscope.report.judged import about, answers_of, count, p_of, title_of
+from normscope.study.judge import Judgment
+from normscope.words import confidence, number, signed, visible
+
+TABLE_COLUMNS = 76  # what the table of a panel needs
+NAME_COLUMNS = 14  # of it: a longer name is broken, not cut
+
+
+def show_judgment(found: Judgment, files: Sequence[str]) -> None:
+    """Print a table for each setting and batch size, then the answers and caveats."""
+    screen, judged = console(), found.judged
+    say(f"{title_of(judged)}. {about(judged, files)}", screen.width)
+    for note in judged.notes:
+        say(note, screen.width)
+    for across in judged.across:
+        print()
+        show_across(screen, across)
+    for panel in judged.panels:
+        _show_panel(screen, panel, judged)
+    for heading, sentences in (
+        ("Answer", (*(sentence for _, sentence in answers_of(judged)), judged.method)),
+        ("Caveats", judged.caveats),
+    ):
+        if sentences:
+            screen.print(f"\n{heading}", style="bold")
+            for sentence in sentences:
+                say(sentence, screen.width, indent="- ")
+    tell(f"\nReport: {found.page}")
+
+
+def _show_panel(screen: Console, panel: Panel, judged: Judged) -> None:
+    """The table; in a narrow terminal, which would cut its numbers, a line per value."""
+    headings = (
+        visible(judged.factor),
+        "n",
+        "test acc. %\nmean ± sd",
+        f"points to baseline\n{confidence(judged.rules.alpha)} interval",
+        "p (Holm)",
+        "verdict",
+    )
+    rows = [
+        [
+            visible(level.name),
+            count(level),
+            "\n".join(
+                [
+                    number(level.accuracy.mean, 2)
+                    + (
+                        f" ± {number(level.accuracy.sd, 2)}"
+                        if level.accuracy.sd is not None
+                        else ""
+                    ),
+                    *(level.guessing.counts.split(", ") if level.guessing.total else []),
+                ]
+            ),
+            _difference(level.verdict.difference) if level.verdict else "",
+            p_of(level),
+            level.verdict.outcome if level.verdict else "baseline",
+        ]
+        for level in panel.levels
+    ]
+    print()
+    if screen.width < TABLE_COLUMNS:
+        say(panel.heading, screen.width)
+        for name, *cells in rows:
+            print(f"\n{name}")
+            for heading, cell in zip(headings[1:], cells, strict=True):
+                if cell:
+                    print(f"  {heading}: {cell}".replace("\n", ", "))
+        return
+    table = Table(
+        title=visible(panel.heading) or None, title_justify="left", title_style="",
+        box=None, pad_edge=False,
+    )  # fmt: skip
+    for place, heading in enumerate(headings):
+        words = place in (0, len(headings) - 1)
+        longest = max(len(row[place]) for row in rows)
+        table.add_column(
+            heading,
+            justify="left" if words else "right",
+            header_style="bold",
+            min_width=min(longest, NAME_COLUMNS) if words else None,
+            overflow="fold",
+            no_wrap=not words,
+        )
+    for row in rows:
+        table.add_row(*row)
+    screen.print(table)
+
+
+def _difference(found: Any) -> str:
+    if found.low is None or found.high is None:
+        return signed(found.mean)
+    return f"{signed(found.mean)} [{signed(found.low)}, {signed(found.high)}]"
+
+
+def judgment_as_dict(found: Judgment) -> dict[str, Any]:
+    """The same as plain values."""
+    judged = found.judged
+    return {
+        "factor": judged.factor,
+        "baseline": judged.baseline,
+        "levels": list(judged.levels),
+        "design": {
+            "sequential": judged.rules.sequential,
+            "alpha": judged.rules.alpha,
+            "margin_points": judged.rules.margin,
+            "overlap_of_folds": judged.rules.overlap,
+            "method": judged.method,
+        },
+        "answers": [sentence for _, sentence in answers_of(judged)],
+        "settings": [_panel_as_dict(panel) for panel in judged.panels],
+        "over_all": [across_as_dict(across) for across in judged.across],
+        "caveats": list(judged.caveats),
+        "notes": list(judged.notes),
+        "runs": len(judged.runs),
+        "report": str(found.page),
+    }
+
+
+def _panel_as_dict(panel: Panel) -> dict[str, Any]:
+    return {
+        "setting": panel.setting,
+        "batch_size": panel.batch_size or None,
+        "seeds": list(panel.seeds),
+        "levels": [
+            {
+                "level": level.name,
+                "runs": len(level.statuses),
+                "finished": len(level.percent),
+                "test_accuracy_percent_mean": level.accuracy.mean,
+                "test_accuracy_percent_sd": level.accuracy.sd,
+            }
+            for level in panel.levels
+        ],
+        "verdicts": [verdict_as_dict(verdict) for verdict in panel.verdicts],
+    }
