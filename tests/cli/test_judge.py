@@ -162,6 +162,20 @@ def test_hostile_names_are_text_everywhere(normscope, tmp_path, columns, environ
     assert "[x](javascript" not in summary
 
 
+def test_hostile_settings_are_text_in_every_table(normscope, tmp_path):
+    names = ("bn", *HOSTILE)
+    rows = [(name, s, model, 70 + s + s * i / 7 + s * len(model) / 10)
+            for i, name in enumerate(names) for s in (0, 1) for model in HOSTILE]  # fmt: skip
+    saved(tmp_path / "r.csv", rows, ("norm", "seed", "model", "acc"))
+    done = normscope("judge", "r.csv", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout
+    assert "\\x1b[31mred" in done.stdout
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert "\x1b" not in page
+
+
 def test_a_header_that_is_a_formula_is_text_in_our_files(normscope, tmp_path):
     rows = [(n, s, a) for n, s, a in GOOD]
     saved(tmp_path / "r.csv", rows, ("=1+1", "seed", "acc"))

@@ -11,7 +11,7 @@ from normscope.cli.show import console, say, tell
 from normscope.report.plots.across import OVER_ALL
 from normscope.report.suite import ANOTHER, heading, in_setting, over_all
 from normscope.study.suite import Suite
-from normscope.words import NONE, confidence, interval, signed
+from normscope.words import NONE, confidence, interval, signed, visible
 
 TABLE_COLUMNS = 60  # what a norm's table needs
 
@@ -42,14 +42,15 @@ def show_across(screen: Console, across: Across) -> None:
 
 def _show_norm(screen: Console, across: Across) -> None:
     sure = confidence(across.rules.alpha)
-    table = Table(title=f"{across.norm} against {across.baseline}, points", title_justify="left",
+    heading = visible(f"{across.norm} against {across.baseline}, points")
+    table = Table(title=heading, title_justify="left",
                   title_style="", box=None, pad_edge=False)  # fmt: skip
     table.add_column("setting", overflow="fold", header_style="bold")
     for name in ("mean", f"{sure} interval", "n"):
         table.add_column(name, justify="right", no_wrap=True, header_style="bold")
     table.add_column("verdict", header_style="bold")
     for found in across.found:
-        table.add_row(found.setting, *_cells(found))
+        table.add_row(visible(found.setting), *_cells(found))
     table.add_section()
     mean = across.pooled and across.pooled.mean
     ends = interval(*across.interval) if across.interval else NONE

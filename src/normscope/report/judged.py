@@ -134,11 +134,13 @@ def count(level: Level) -> str:
 
 
 def p_of(level: Level) -> str:
-    """The p value by Holm; nothing for the baseline, and none where nothing was tested."""
+    """The p value by Holm; "" for the baseline, and a dash where nothing was tested."""
     if level.verdict is None:
         return ""
-    tested = level.verdict.difference.n > 1 and level.verdict.judgement.spread
-    return p_value(level.verdict.judgement.p_value) if tested else NONE
+    judgement = level.verdict.judgement
+    tested = judgement.difference.n > 1 and judgement.spread
+    unfinished = not judgement.pairs.complete and judgement.p_value == 1
+    return p_value(judgement.p_value) if tested and not unfinished else NONE
 
 
 def across_table(judged: Judged) -> Table | None:
@@ -177,6 +179,8 @@ def _panel_figures(panel: Panel, judged: Judged, ending: str) -> list[ReportFigu
     forest = [forest_row(norm, verdict) for norm, verdict in compared]
     if any(row.mean is not None for row in forest):
         figures.append(forest_figure(forest, norms, rules, f"differences{ending}"))
+    if all(verdict.difference.n < 2 for verdict in panel.verdicts):
+        return figures  # the others join runs by seed
     baseline = _guessing(panel.levels[0])
     paired = [
         paired_row(level.name, level.verdict, _guessing(level) | baseline)

@@ -38,6 +38,8 @@ BATCH_SIZES = ("batch_size", "batchsize", "bs", "train_batch_size", "batch")
 STATUSES = ("status", "state", "run_status")
 EPOCHS = ("epoch", "epoch_number", "current_epoch", "global_step", "step", "iteration")
 
+IDENTITIES = ("run_id", "id", "trial", "run_name", "name", "mlflow_runname")  # of a run
+
 # What a tracker puts before the name of a parameter or a metric.
 PREFIXES = re.compile(r"^(configs?|params?|metrics?|summary|hparams|args|tags|attributes)[._/]+")
 PERCENT = re.compile(r"(_percent|_pct|_percentage|\s*\(%\)|\s*\[%\]|\s*%)$")
@@ -119,6 +121,7 @@ class Meaning:
     batch_size: str | None
     status: str | None
     epoch: str | None
+    identity: str | None
     setting: tuple[str, ...]
 
 
@@ -154,11 +157,16 @@ def read_results(paths: Sequence[Path], columns: Columns) -> Read:
 
 
 def _source(path: Path) -> Source:
-    if path.is_dir():
-        return _folder(path)
-    if path.suffix.lower() in LINES:
-        return _of_lines(path, [path])
-    return _table(path)
+    try:
+        if path.is_dir():
+            return _folder(path)
+        if path.suffix.lower() in LINES:
+            return _of_lines(path, [path])
+        return _table(path)
+    except OSError as error:
+        raise UsageError(
+            f"cannot read {error.filename or path} ({error.strerror}); name a CSV file"
+        ) from error
 
 
 def _folder(path: Path) -> Source:
@@ -174,8 +182,6 @@ def _folder(path: Path) -> Source:
 def _text(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UsageError(f"cannot read {path} ({error.strerror}); name a CSV file") from error
     except UnicodeDecodeError as error:
         raise UsageError(
             f"{path} is no text in UTF-8 (byte {error.start}); export it as CSV"
@@ -323,6 +329,7 @@ def _meaning(source: Source, asked: Columns) -> Meaning:
         batch_size=usual(BATCH_SIZES),
         status=usual(STATUSES),
         epoch=usual(EPOCHS),
+        identity=_usual(source, [c for c in free if c not in (factor, seed)], IDENTITIES),
         setting=tuple(given[name] for name in asked.setting),
     )
 
@@ -391,7 +398,11 @@ def _runs(source: Source, meaning: Meaning) -> tuple[list[Run], list[str], list[
     if meaning.epoch or source.lines:
         rows = _measuring(rows)
     if meaning.epoch:
-        rows, caveats = _last_epochs(rows, name)
+        identities = {
+            row.where: row.cells[meaning.identity] if meaning.identity else ""
+            for row in source.rows
+        }
+        rows, caveats = _last_epochs(rows, name, identities)
         notes.append(f"{name}: the last epoch of each run counts.")
     if meaning.accuracy and "best" in meaning.accuracy.lower():
         caveats.append(
@@ -423,8 +434,13 @@ def _measuring(rows: Sequence[Run]) -> list[Run]:
     ]
 
 
-def _last_epochs(rows: Sequence[Run], name: str) -> tuple[list[Run], list[str]]:
-    """The last epoch of each run; raises `UsageError` where a run has one epoch twice."""
+def _last_epochs(
+    rows: Sequence[Run], name: str, identities: Mapping[str, str]
+) -> tuple[list[Run], list[str]]:
+    """The last epoch of each run; raises `UsageError` where two runs go by the same names.
+
+    They have one epoch twice, or other `identities`, which are those of a row by where it is.
+    """
     last: dict[object, Run] = {}
     seen: dict[object, str] = {}
     for row in rows:
@@ -436,6 +452,11 @@ def _last_epochs(rows: Sequence[Run], name: str) -> tuple[list[Run], list[str]]:
                 f"{_described(row)}; {_apart(row)}"
             )
         seen[epoch] = row.where
+        if run in last and identities[last[run].where] != identities[row.where]:
+            raise UsageError(
+                f"{last[run].where} and {row.where} are of two runs, {identities[last[run].where]} "
+                f"and {identities[row.where]}, but both are {_described(row)}; {_apart(row)}"
+            )
         if run not in last or (row.epoch or 0) > (last[run].epoch or 0):
             last[run] = row
     kept = [*last.values()]
@@ -452,7 +473,7 @@ def _last_epochs(rows: Sequence[Run], name: str) -> tuple[list[Run], list[str]]:
 
 
 def _run(row: Row, meaning: Meaning, percent: float | None) -> Run:
-    level = row.cells[meaning.factor]
+    level = _number_name(row.cells[meaning.factor])
     if not level:
         raise UsageError(
             f"{row.where}: the column {meaning.factor} is blank; fill it in, or leave the row out"
