@@ -12,7 +12,7 @@ from normscope.errors import UsageError
 from normscope.experiment import Design
 from normscope.study.comparison import Comparison
 from normscope.study.judge import default_folder, judge
-from normscope.study.results_files import Columns
+from normscope.study.results_columns import Columns
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 OWN = sorted(path.parent for path in RESULTS.glob("*/trials.csv"))
@@ -210,14 +210,14 @@ def as_german(folder):
     lines = ["Norm;Random Seed;Test Accuracy", *(f"{n};{s}.0;{a} %" for (n, s), a in
                                                  ACCURACY.items())]  # fmt: skip
     path = folder / "ergebnisse.csv"
-    path.write_text("\r\n".join(lines), encoding="utf-8")
+    path.write_text("\r\n".join(lines), encoding="utf-8-sig", newline="")
     return path
 
 
 def as_epochs(folder):
     head = ["normalization", "trial", "epoch", "val_loss", "val_acc"]
-    rows = [[n, s, e, 1 / (e + 1), "" if e == 2 else a - 10 * (3 - e)]
-            for (n, s), a in ACCURACY.items() for e in (3, 1, 2)]  # fmt: skip
+    rows = [[n, s, e, 1 / (e + 1), "" if e in (2, 4) else a - 10 * (3 - e)]
+            for (n, s), a in ACCURACY.items() for e in (4, 3, 1, 2)]  # fmt: skip
     return saved(folder / "history.csv", head, rows)
 
 
@@ -295,6 +295,23 @@ def test_folds_widen_the_intervals(tmp_path, judged):
         judged(path, looked=True)
 
 
+def test_a_column_of_percent_holds_percent_however_low(tmp_path, judged):
+    rows = [[n, s, round(a / 100, 3)] for (n, s), a in ACCURACY.items()]
+    for name, size in (("test_accuracy_percent", 1), ("Acc (%)", 1), ("Acc", 100)):
+        found = judged(saved(tmp_path / "r.csv", ["norm", "seed", name], rows))
+        assert found.panels[0].levels[0].accuracy.mean == pytest.approx(0.76 * size)
+    mixed = saved(tmp_path / "r.csv", ["norm", "seed", "acc"], [*rows, ["gn", 7, 20]])
+    assert "also 0.739 (row 5), as the highest is 20." in judged(mixed).notes[1]
+
+
+def test_over_all_settings_the_largest_batch_size_counts(tmp_path, judged):
+    rows = [[n, s, m, size, a + (size == 64) * (n == "gn") * (1 + s / 10)]
+            for (n, s), a in ACCURACY.items() for m in ("a", "b") for size in (64, 8)]  # fmt: skip
+    found = judged(saved(tmp_path / "r.csv", ["norm", "seed", "model", "bs", "acc"], rows))
+    assert found.across[0].pooled.mean == pytest.approx(-1.9 + 1.1, abs=1e-6)
+    assert found.method.endswith("Of each setting that is at its largest batch size.")
+
+
 def test_batch_sizes_of_one_setting_are_one_family(tmp_path, judged):
     rows = [[n, s, size, a + size / 100] for (n, s), a in ACCURACY.items() for size in (8, 64)]
     found = judged(saved(tmp_path / "r.csv", ["norm", "seed", "Batch Size", "acc"], rows))
@@ -323,7 +340,9 @@ def test_runs_that_did_not_end_well_are_outcomes(tmp_path, judged):
     assert gn.judgement.pairs.ordinal
     assert gn.judgement.p_value == pytest.approx(2 / 2**3)
     assert gn.guessing[0].diverged == 1
-    saved(path, head, [*rows, ["gn", 2, 50, "crashed"]])
+    four = [*rows, ["bn", 3, 76.1, "finished"], ["gn", 2, 74.2, "finished"]]
+    assert judged(saved(path, head, four)).verdicts[0].outcome == "worse"
+    saved(path, head, [*four, ["gn", 3, 50, "crashed"]])
     found = judged(path)
     assert found.verdicts[0].outcome == "undecided"
     assert found.verdicts[0].unfinished == 1

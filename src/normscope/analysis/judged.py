@@ -314,8 +314,10 @@ def _sentence(verdict: Verdict, panel: Panel, rules: Rules) -> str:
 
 
 def _method(panels: Sequence[Panel], across: Sequence[Across], rules: Rules, factor: str) -> str:
-    """How the verdicts were reached."""
+    """How the verdicts were reached; "" where there are but single runs."""
     counts = sorted({verdict.difference.n for panel in panels for verdict in panel.verdicts})
+    if counts[-1] < 2:
+        return ""  # nothing is tested
     n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     design = (
         f"Fixed design, n = {n}: paired t intervals, right if the number of seeds was chosen "
@@ -347,6 +349,8 @@ def _method(panels: Sequence[Panel], across: Sequence[Across], rules: Rules, fac
         parts.append(REGROUPED)
     if across:
         parts.append(method_across(across))
+        if any(panel.several_sizes for panel in panels):
+            parts.append("Of each setting that is at its largest batch size.")
     return " ".join(parts)
 
 

@@ -108,7 +108,7 @@ def judge(
         from normscope.experiment import Design
         from normscope.experiment.reading import read_design
         from normscope.study.judge import judge as judge_files
-        from normscope.study.results_files import Columns
+        from normscope.study.results_columns import Columns
 
         further = tuple(name.strip() for name in setting.split(",")) if setting else ()
         found = judge_files(

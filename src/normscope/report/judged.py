@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -102,7 +102,13 @@ def about(judged: Judged, files: Sequence[str]) -> str:
     )
 
 
-def panel_table(panel: Panel, judged: Judged) -> Table:
+def panel_tables(judged: Judged) -> list[Table]:
+    """A table for each panel, the caption above the first."""
+    first, *others = (_panel_table(panel, judged) for panel in judged.panels)
+    return [first, *(replace(table, caption="") for table in others)]
+
+
+def _panel_table(panel: Panel, judged: Judged) -> Table:
     """A row per level: accuracy, difference to the baseline, p, verdict."""
     sure = confidence(judged.rules.alpha)
     rows = [
@@ -274,7 +280,7 @@ def render_judged_markdown(
         "### Results",
     ]
     over_all = across_table(judged)
-    tables = [*([over_all] if over_all else []), *(panel_table(p, judged) for p in judged.panels)]
+    tables = [*([over_all] if over_all else []), *panel_tables(judged)]
     for table in tables:
         cells = [[str(cell) for cell in row] for row in table.rows]
         parts += [f"#### {escape(table.title)}" if table.title else "", escape(table.caption)]
@@ -306,7 +312,7 @@ def render_judged_page(
             for place, level in enumerate(judged.levels)
         },
         over_all=over_all,
-        tables=[panel_table(panel, judged) for panel in judged.panels],
+        tables=panel_tables(judged),
         drawn=[
             (part.heading, [(f, Markup(for_page(f.svg))) for f in part.figures]) for part in drawn
         ],

@@ -15,7 +15,8 @@ from normscope.files import user_path
 from normscope.report.judged import write_judged
 from normscope.store import Store
 from normscope.store.folder import RUNS
-from normscope.study.results_files import Columns, Read, read_results
+from normscope.study.results_columns import Columns
+from normscope.study.results_files import Read, read_results
 
 USUAL = "bn"  # the baseline, where it is among the levels and none is named
 WHOLE_NAME = 100  # characters of the folder's name
