@@ -136,8 +136,8 @@ def _check_paired(read: Read, runs: Sequence[Run], baseline: str) -> None:
     if max(counts.values()) == 1:
         return
     why = (
-        "Normscope compares runs of one seed, and has no test for runs that are not paired: at "
-        "these numbers Welch's test errs in about 10 % of cases, not in 5 %"
+        "Without pairs there is no verdict: where accuracies move against each other from seed to "
+        "seed, Welch's test errs in 8 to 11 % of cases instead of 5 % (docs/judge.md)"
     )
     if not read.paired:
         raise UsageError(
