@@ -225,7 +225,7 @@ def as_a_line_a_run(folder):
     lines = [f'{{"norm": "{n}", "seed": {s}, "test": {{"acc": {a / 100}}}}}\n' for (n, s), a in
              ACCURACY.items()]  # fmt: skip
     path = folder / "all.jsonl"
-    path.write_text("\n".join(lines), encoding="utf-8")
+    path.write_text("\n".join(lines), encoding="utf-8-sig")
     return path
 
 
