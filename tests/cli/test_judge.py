@@ -99,6 +99,23 @@ def test_several_settings_have_a_table_each_and_one_over_all(normscope, tmp_path
     assert names == {"differences", "paired", "final_accuracy"}
 
 
+def test_many_settings_are_told_together_and_one_by_one_in_the_report(normscope, tmp_path):
+    rows = [(n, s, f"net{m}", a + m / 10) for m in range(7) for n, s, a in GOOD]
+    saved(tmp_path / "r.csv", rows, ("norm", "seed", "model", "acc"))
+    done = normscope("judge", "r.csv", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    words = " ".join(done.stdout.split())
+    assert "What is said in each of 7 settings, and their tables, are in the report." in words
+    assert "worse than bn in net3" not in done.stdout
+    assert "gn is worse than bn in all 7 settings" in done.stdout
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "<summary>In each of 7 settings</summary>" in page
+    assert page.count("gn is 1.90 points worse than bn in net") == 7
+    assert "Figures are drawn of the first 6 of 7 tables" in page
+    summary = (tmp_path / "out" / "summary.md").read_text(encoding="utf-8")
+    assert summary.count("gn is 1.90 points worse than bn in net") == 7
+
+
 def test_one_run_each_ends_well_and_says_so(normscope, tmp_path):
     saved(tmp_path / "r.csv", [("bn", 75.77), ("gn", 74.18)], ("norm", "accuracy"))
     done = normscope("judge", "r.csv")

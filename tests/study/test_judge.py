@@ -477,3 +477,17 @@ def test_a_baseline_that_is_not_there(three_by_three, judged):
 def test_a_column_that_is_not_there(three_by_three, judged):
     with pytest.raises(UsageError, match="has no column 'lr'; its columns are model, norm, seed"):
         judged(three_by_three, columns=Columns(factor="lr"))
+
+
+def test_a_level_that_is_not_in_all_settings_is_named_and_regrouped_norms_alone_are_judged(
+    tmp_path, judged
+):
+    rows = [[n, s, m, a] for (n, s), a in ACCURACY.items() for m in ("a", "b")]
+    rows = [[{"gn": f"gn:order={m}"}.get(n, n), s, m, a] for n, s, m, a in rows]
+    found = judged(saved(tmp_path / "r.csv", ["norm", "seed", "model", "acc"], rows))
+    assert [v.judgement.family for v in found.verdicts] == [1, 1]
+    assert "Each setting is a family of its own, of 1 comparison." in found.method
+    assert found.across == ()
+    assert found.caveats == (
+        "Not in all settings, so that nothing is said of them over all: gn:order=a and gn:order=b.",
+    )

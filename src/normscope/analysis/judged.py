@@ -341,10 +341,12 @@ def _method(panels: Sequence[Panel], across: Sequence[Across], rules: Rules, fac
     settings = len({setting for setting, _ in families})
     parts = [f"{design}. {holm_words((chosen or causes)[0], rules)}."]
     if settings > 1:
-        parts = [
-            f"{design}. Each setting is a family of its own, of {_listed([*map(str, chosen)])} "
-            f"comparisons. {holm_words(None, rules)}."
-        ]
+        sizes = chosen or causes
+        of = counted(sizes[0], "comparison")
+        if len(sizes) > 1:
+            of = f"{_listed([*map(str, sizes)])} comparisons"
+        parts = [f"{design}. Each setting is a family of its own, of {of}."]
+        parts.append(f"{holm_words(None, rules)}.")
     if chosen and causes:
         parts.append(REGROUPED)
     if across:

@@ -10,7 +10,15 @@ from normscope.analysis.judged import Judged, Panel
 from normscope.cli.show import console, say, tell
 from normscope.cli.suite_table import across_as_dict, show_across
 from normscope.report.as_json import verdict_as_dict
-from normscope.report.judged import about, answers_of, count, p_of, title_of
+from normscope.report.judged import (
+    about,
+    answers_below,
+    answers_of,
+    count,
+    has_many,
+    p_of,
+    title_of,
+)
 from normscope.study.judge import Judgment
 from normscope.words import confidence, number, signed, visible
 
@@ -27,7 +35,7 @@ def show_judgment(found: Judgment, files: Sequence[str]) -> None:
     for across in judged.across:
         print()
         show_across(screen, across)
-    for panel in judged.panels:
+    for panel in () if has_many(judged) else judged.panels:
         _show_panel(screen, panel, judged)
     for heading, sentences in (
         ("Answer", (*(sentence for _, sentence in answers_of(judged)), judged.method)),
@@ -37,6 +45,13 @@ def show_judgment(found: Judgment, files: Sequence[str]) -> None:
             screen.print(f"\n{heading}", style="bold")
             for sentence in sentences:
                 say(sentence, screen.width, indent="- ")
+    if has_many(judged):
+        print()
+        say(
+            f"What is said in each of {len(judged.settings)} settings, and their tables, are in "
+            "the report.",
+            screen.width,
+        )
     tell(f"\nReport: {found.page}")
 
 
@@ -120,7 +135,7 @@ def judgment_as_dict(found: Judgment) -> dict[str, Any]:
             "overlap_of_folds": judged.rules.overlap,
             "method": judged.method,
         },
-        "answers": [sentence for _, sentence in answers_of(judged)],
+        "answers": [text for _, text in (*answers_of(judged), *answers_below(judged))],
         "settings": [_panel_as_dict(panel) for panel in judged.panels],
         "over_all": [across_as_dict(across) for across in judged.across],
         "caveats": list(judged.caveats),

@@ -275,6 +275,8 @@ def render_judged_markdown(
         escape(about(judged, files)),
         "## Answer",
         bullets([sentence for _, sentence in answers_of(judged)]),
+        "### In each setting" if has_many(judged) else "",
+        bullets([sentence for _, sentence in answers_below(judged)]),
         "### Caveats" if judged.caveats else "",
         bullets(judged.caveats),
         "### Results",
@@ -306,6 +308,7 @@ def render_judged_page(
         title=title_of(judged),
         lead=about(judged, files),
         answers=answers_of(judged),
+        below=answers_below(judged),
         sections={"answer": "Answer", "evidence": "Evidence", "provenance": "Provenance"},
         colors={
             level: (f"norm-{place}", styles[level].color)
@@ -324,6 +327,23 @@ def render_judged_page(
 
 
 def answers_of(judged: Judged) -> list[tuple[str, str]]:
-    """A level and what is said of it: over all settings first, then one for each verdict."""
+    """A level and what is said of it: over all settings first, then one for each verdict.
+
+    Of many settings only what is said over all; then `answers_below` has the others.
+    """
     over_all = [(e.norm, f"{e.sentence} {e.of_another}".rstrip()) for e in judged.across]
-    return [*over_all, *((answer.norm, answer.text) for answer in judged.answers)]
+    return over_all if has_many(judged) else [*over_all, *_in_each(judged)]
+
+
+def answers_below(judged: Judged) -> list[tuple[str, str]]:
+    """What is said in each of many settings; nothing if `answers_of` has it."""
+    return _in_each(judged) if has_many(judged) else []
+
+
+def _in_each(judged: Judged) -> list[tuple[str, str]]:
+    return [(answer.norm, answer.text) for answer in judged.answers]
+
+
+def has_many(judged: Judged) -> bool:
+    """Whether there are so many settings that what is said of each would bury the rest."""
+    return bool(judged.across) and len(judged.panels) > MOST_DRAWN
