@@ -38,6 +38,9 @@ def test_results_are_judged_told_and_written(normscope, tmp_path):
     assert "gn and ln against bn. 9 runs from mine.csv: test accuracy by norm." in words
     assert "gn is 1.90 points worse than bn (95 % interval −2.97 to −0.83; 3 seeds)." in words
     assert "ln against bn is undecided: −0.80 points" in words
+    assert (
+        "mine.csv: accuracy is the column test_acc, and what is compared the column norm." in words
+    )
     assert re.search(r"gn +3 +74.10 ± 0.20 +−1.90 \[−2.97, −0.83\] +0.016 +worse", done.stdout)
     assert done.stdout.endswith("Report: runs/judged-mine/report.html\n")
     folder = tmp_path / "runs" / "judged-mine"
@@ -123,6 +126,17 @@ def test_one_run_each_ends_well_and_says_so(normscope, tmp_path):
     words = " ".join(done.stdout.split())
     assert "gn against bn: −1.59 points in one run each: no conclusion." in words
     assert "One run each: no conclusion. The same network" in words
+    assert "design" not in words
+    drawn = {path.stem for path in (tmp_path / "runs/judged-r/figures").iterdir()}
+    assert drawn == {"differences"}  # whose marks join no runs by seed
+
+
+def test_a_run_that_failed_leaves_no_p_value(normscope, tmp_path, unwritten):
+    rows = [*((*row, "ok") for row in GOOD), ("gn", 3, "", "crashed"), ("bn", 3, 75, "ok")]
+    saved(tmp_path / "r.csv", rows, (*HEAD, "state"))
+    shown = normscope("judge", "r.csv").stdout
+    assert re.search(r"gn +3/4 +74.10 ± 0.20 +−1.90 +– +undecided", shown)
+    assert "1 run of gn did not finish." in " ".join(shown.split())
 
 
 @pytest.mark.parametrize(
