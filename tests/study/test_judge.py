@@ -37,10 +37,12 @@ def saved(path, head, rows):
     return path
 
 
+@pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize("folder", COMPARABLE, ids=lambda folder: folder.name)
-def test_own_trials_are_judged_to_the_digit_as_compare_does(folder, judged):
+def test_own_trials_are_judged_to_the_digit_as_compare_does(folder, version, judged, monkeypatch):
+    monkeypatch.setattr("normscope.analysis.numbers.rules_of", lambda _: version)
     analysis = Comparison.read(folder).analysis
-    found = judged(folder / "trials.csv", looked=analysis.rules.sequential)
+    found = judged(folder / "trials.csv", looked=analysis.rules.sequential, rules=version)
     assert found.rules == analysis.rules
     theirs = {(v.norm, v.batch_size): v for v in analysis.verdicts}
     assert {(v.norm, v.batch_size) for v in found.verdicts} == set(theirs)
@@ -49,6 +51,7 @@ def test_own_trials_are_judged_to_the_digit_as_compare_does(folder, judged):
         assert verdict.judgement.pairs.differences == other.judgement.pairs.differences
         assert verdict.judgement.difference == other.judgement.difference
         assert verdict.judgement.simultaneous == other.judgement.simultaneous
+        assert verdict.judgement.equivalence == other.judgement.equivalence
         assert verdict.judgement.p_value == other.judgement.p_value
         assert verdict.judgement.family == other.judgement.family
         assert verdict.judgement.seeds_needed == other.judgement.seeds_needed

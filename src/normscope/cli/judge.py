@@ -66,6 +66,13 @@ def judge(
             "by rules that are valid at every look.",
         ),
     ] = False,
+    rules: Annotated[
+        Optional[int],
+        typer.Option(
+            help="The version of the rules of verdicts. Default: the newest; 1 for trials of a "
+            "folder that was begun under it, as its report says."
+        ),
+    ] = None,
     folds: Annotated[
         Optional[int],
         typer.Option(
@@ -116,6 +123,7 @@ def judge(
             columns=Columns(factor, seed_column, accuracy_column, further),
             baseline=baseline,
             looked=looked,
+            **({} if rules is None else {"rules": rules}),
             folds=folds,
             chance_percent=chance,
             design=read_design(Design(), margin_points=margin, alpha=alpha),

@@ -10,7 +10,7 @@ from normscope.analysis.judged import Judged, Run, judge_runs
 from normscope.analysis.verdicts import Rules
 from normscope.data import DATASETS
 from normscope.errors import UsageError
-from normscope.experiment import GUESSING, Design
+from normscope.experiment import GUESSING, RULES, Design
 from normscope.files import user_path
 from normscope.report.judged import write_judged
 from normscope.store import Store
@@ -36,6 +36,7 @@ def judge(
     columns: Columns | None = None,
     baseline: str | None = None,
     looked: bool = False,
+    rules: int = RULES,
     folds: int | None = None,
     chance_percent: float | None = None,
     design: Design | None = None,
@@ -46,7 +47,8 @@ def judge(
 
     `columns` are those that go by no usual name. `baseline`: the level to compare with (default: bn
     if it is there, else the first). `looked`: results were looked at while seeds were added, so
-    that the sequential rules hold. `folds`: of how many folds of a cross-validation the runs are
+    that the sequential rules hold. `rules`: the version of the rules of verdicts; 1 for a folder of
+    ours that was begun under it. `folds`: of how many folds of a cross-validation the runs are
     (default: as many as a column of folds has). `chance_percent`: the accuracy of guessing, for
     runs that diverged or collapsed (default: that of the data set, where it is known). `design`
     has margin and alpha. Without `out` the folder is one in ``runs/`` that is called after the
@@ -66,8 +68,8 @@ def judge(
     chosen = _baseline(read, baseline)
     runs, left = _comparable(read, chosen)
     _check_paired(read, runs, chosen)
-    rules = _rules(design or Design(), looked, read.folds if folds is None else folds)
-    judged = judge_runs(runs, read.factor, chosen, rules, _chance(runs, chance_percent), read.notes)
+    by = _rules(design or Design(), looked, rules, read.folds if folds is None else folds)
+    judged = judge_runs(runs, read.factor, chosen, by, _chance(runs, chance_percent), read.notes)
     judged = replace(judged, caveats=(*judged.caveats, *left, *read.caveats))
     return Judgment(judged, write_judged(judged, folder, command, [str(path) for path in paths]))
 
@@ -81,7 +83,9 @@ def default_folder(paths: Sequence[Path]) -> Path:
     return RUNS / re.sub(r"[^\w.+-]+", "-", name)[:WHOLE_NAME]
 
 
-def _rules(design: Design, looked: bool, folds: int) -> Rules:
+def _rules(design: Design, looked: bool, version: int, folds: int) -> Rules:
+    if version not in range(1, RULES + 1):
+        raise UsageError(f"--rules {version}: the versions are 1 to {RULES}")
     if folds == 1:
         raise UsageError("--folds 1: a cross-validation has 2 folds or more; leave it out")
     if looked and folds:
@@ -90,7 +94,7 @@ def _rules(design: Design, looked: bool, folds: int) -> Rules:
             "--looked out, and judge once"
         )
     overlap = 1 / (folds - 1) if folds else 0.0
-    return Rules(looked, design.alpha, design.margin_points, overlap)
+    return Rules(looked, design.alpha, design.margin_points, overlap, version)
 
 
 def _baseline(read: Read, named: str | None) -> str:
