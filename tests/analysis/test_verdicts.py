@@ -457,3 +457,13 @@ def test_answers_about_several_batch_sizes_come_in_their_order():
     analysis = make_analysis(norms=("bn", "gn"), seeds=3, batch_sizes=(8, 64, 512))
     sizes = [answer.text.split("batch size ")[1].split()[0] for answer in analysis.answers]
     assert [size.rstrip(":") for size in sizes] == ["8", "64", "512"]
+
+
+def test_an_equivalence_whose_looks_exclude_each_other_is_none():
+    rng = np.random.default_rng(40)
+    values = [*rng.normal(0.1, 0.05, 6), *rng.normal(-0.056, 0.05, 24)]
+    for n in range(6, 31):
+        (found,) = judge([pairs(values[:n])], SEQUENTIAL)
+        assert found.equivalence is None or found.equivalence[0] <= found.equivalence[1]
+        if found.claim == "equivalent":
+            assert found.equivalence is not None

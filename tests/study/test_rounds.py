@@ -479,3 +479,68 @@ def test_a_collapsed_trial_keeps_its_denominator_where_a_norm_is_dropped(tmp_pat
     counts = Counter(result.trial.norm for result in analysis.all_results)
     (gn, _) = analysis.verdicts
     assert gn.guessing[0].trials == counts["gn"]
+
+
+def test_a_failed_trial_of_a_dropped_norm_does_not_stop_the_others(tmp_path):
+    """Of seeds that ran at once, one may decide the norm, and another fail."""
+
+    def outcomes(experiment):
+        return [
+            failed(r, "Traceback\nValueError: no") if at_seven(r, "gn") else r
+            for r in in_turn(experiment)
+        ]
+
+    def at_seven(result, norm):
+        return (result.trial.norm, result.trial.seed) == (norm, 7)
+
+    store = opened(tmp_path, norms=THREE, seeds=8)
+    played(store, Design(), outcomes)
+    watcher, _ = played(Store(tmp_path), UNTIL, outcomes)
+    assert watcher.ending.endswith("every comparison is decided.")
+
+
+def test_a_baseline_that_collapses_later_takes_nothing_from_a_dropped_norm(tmp_path):
+    def outcomes(experiment):
+        return [
+            collapsed(r) if (r.trial.norm, r.trial.seed) == ("bn", 8) else r
+            for r in in_turn(experiment)
+        ]
+
+    _, asked = played(opened(tmp_path, norms=THREE), UNTIL, outcomes, workers=1)
+    assert asked[:4] == [18, 2, 2, 2]
+    counts = Counter(result.trial.norm for result in results_stored(Store(tmp_path)))
+    assert counts["gn"] == 6
+    gn, ln = Comparison.of(Store(tmp_path)).analysis.verdicts
+    assert (gn.outcome, gn.judgement.pairs.ordinal, gn.guessing_in_all.total) == (
+        "better",
+        False,
+        0,
+    )
+    assert ln.judgement.pairs.ordinal
+
+
+def test_seeds_of_several_batch_sizes_are_counted_where_they_go_on(tmp_path):
+    sizes = (64, 128)
+    experiment = make_experiment(norms=("bn", "gn"), seeds=6, epochs=2, batch_sizes=sizes)
+    request = Request(date="", command="", norms=("bn", "gn"), seeds=6, design=UNTIL,
+                      results_before=0, batch_sizes=sizes, rules=RULES)  # fmt: skip
+    store = Store.create(tmp_path, experiment, request)
+    store.describe(
+        make_facts(test_size=2000), make_labels(2000), [make_model(n) for n in ("bn", "gn")]
+    )
+
+    def outcomes(experiment):
+        labels, changed = make_labels(2000), []
+        for r in make_results(experiment, labels):
+            by = 0.05 if r.trial.recipe.batch_size == 64 else 0.5
+            points = 0.0 if r.trial.norm == "bn" else 0.6
+            points += by * (1 if r.trial.seed % 2 else -1) * (r.trial.norm == "gn")
+            changed.append(right_in(r, labels, 70.0 + points))
+        return changed
+
+    watcher, asked = played(store, UNTIL, outcomes, workers=1)
+    seeds = Store(tmp_path).experiment.seeds
+    assert asked == [24, *[2] * (seeds - 6)]
+    assert [told for told, _ in watcher.blocks] == [*range(1, seeds + 1)]
+    assert watcher.notices == ["Decided, and trained no further: gn at batch size 64."]
+    assert watcher.ending == f"Stopped after {seeds} seeds: every comparison is decided."

@@ -124,7 +124,7 @@ def _lacking(verdict: Verdict) -> str:
     pairs = verdict.judgement.pairs
     if pairs.ordinal:
         return f"trials {verdict.guessing_in_all.how}"
-    if not pairs.complete:
+    if not pairs.complete and verdict.unfinished:
         return f"{counted(verdict.unfinished, 'trial')} did not finish"
     if len(pairs.seeds) < 2:
         return "there is one seed" if pairs.seeds else "there is no seed of both"

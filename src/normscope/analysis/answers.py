@@ -120,8 +120,8 @@ def standing(verdict: Verdict, several_sizes: bool = False) -> str:
     if difference.mean is None:
         how = verdict.guessing_in_all.how
         return f"{name}: {verdict.outcome}, by signs, since trials {how}"
-    low, high, needed = difference.low, difference.high, judgement.more_seeds
-    ends = "" if low is None or high is None else f" [{signed(low)}, {signed(high)}]"
+    found, needed = judgement.supporting, judgement.more_seeds
+    ends = f" [{signed(found[0])}, {signed(found[1])}]" if found else ""
     more = ""
     if needed:
         about, least, most = needed
@@ -170,7 +170,8 @@ def _undecided(verdict: Verdict, rules: Rules, mean: float, sure: str) -> str:
 
 def _no_further(numbers: Numbers) -> str:
     """Which norms a design until decided has dropped; "" if none."""
-    ended = [n for n in numbers.by_batch_size if n.trials < numbers.experiment.seeds]
+    seeds = numbers.experiment.seeds
+    ended = [norm for norm in numbers.by_batch_size if norm.verdict and norm.trials < seeds]
     if not ended:
         return ""
     named = [

@@ -1,6 +1,6 @@
 """The families of comparisons that are judged: test accuracy, the other metrics, all pairs."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -78,28 +78,35 @@ def accuracy_verdicts(
 
     `compared`: a norm, the one it is compared with, and their batch size.
     """
+    # A norm that is decided is trained no further, and lacks nothing.
+    may_drop = rules.sequential and rules.version > 1
     family = [
-        accuracy_pairs(experiment, trials, norm, baseline, size, chance_percent)
+        accuracy_pairs(experiment, trials, norm, baseline, size, chance_percent, may_drop)
         for norm, baseline, size in compared
     ]
     judgements = judge(family, rules) if family else []
     verdicts = []
     for judgement, (norm, baseline, size) in zip(judgements, compared, strict=True):
         own, other = (_statuses(trials, name, size) for name in (norm, baseline))
-        # A norm that is decided is trained no further, and lacks nothing.
-        counted = rules.sequential and rules.version > 1
+        if may_drop:
+            shared = {*judgement.pairs.seeds}
+            own, other = (_statuses(trials, name, size, shared) for name in (norm, baseline))
         guessing = (
-            Guessing.among(own, len(own) if counted else experiment.seeds),
-            Guessing.among(other, len(other) if counted else experiment.seeds),
+            Guessing.among(own, len(own) if may_drop else experiment.seeds),
+            Guessing.among(other, len(other) if may_drop else experiment.seeds),
         )
         ended = own.count("finished") + other.count("finished") + sum(g.total for g in guessing)
-        unfinished = 2 * experiment.seeds - ended
+        unfinished = 0 if may_drop else 2 * experiment.seeds - ended
         verdicts.append(verdict_of(judgement, baseline, guessing, unfinished))
     return verdicts
 
 
-def _statuses(trials: Trials, norm: str, batch_size: int) -> list[Status]:
-    return [trial.status for trial in trials.of(norm, batch_size)]
+def _statuses(
+    trials: Trials, norm: str, batch_size: int, seeds: Collection[int] | None = None
+) -> list[Status]:
+    """Of all seeds, or of these."""
+    own = trials.of(norm, batch_size)
+    return [trial.status for trial in own if seeds is None or trial.seed in seeds]
 
 
 def contrasts_on(

@@ -36,10 +36,15 @@ def dropped(
 def still_wanted(
     planned: Sequence[Trial], experiment: Experiment, gone: frozenset[Place]
 ) -> list[Trial]:
-    """The planned trials but for those of dropped norms; of these, the first seeds all the same."""
+    """The planned trials but for those of dropped norms, of which the first seeds are wanted.
+
+    Those of a search for learning rates are, too.
+    """
     first = set(experiment.seed_numbers[:LEAST_SEEDS])
     return [
         trial
         for trial in planned
-        if trial.seed in first or (trial.norm, trial.recipe.batch_size) not in gone
+        if trial.validation
+        or trial.seed in first
+        or (trial.norm, trial.recipe.batch_size) not in gone
     ]

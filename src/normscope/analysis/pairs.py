@@ -18,23 +18,27 @@ def accuracy_pairs(
     baseline: str,
     batch_size: int,
     chance_percent: float,
+    of_shared: bool = False,
 ) -> Pairs:
     """Test accuracy of a norm minus that of the one it is compared with, in points, by seed.
 
-    A trial that diverged or collapsed counts as guessing, and makes the differences ordinal. Failed
+    A trial that diverged or collapsed counts as guessing, and makes the differences ordinal; with
+    `of_shared` only in a seed that both have, as one of them may be trained no further. Failed
     trials and those that were not run leave their seed out.
     """
     accuracies: dict[tuple[str, int], float] = {}
-    ordinal = False
+    guessing = set[int]()
     for trial in (*trials.of(norm, batch_size), *trials.of(baseline, batch_size)):
         accuracy = trial.metrics[TEST_ACCURACY.name] if trial.metrics else None
         if accuracy is not None:
             accuracies[trial.norm, trial.seed] = accuracy
         elif trial.status in GUESSING:
             accuracies[trial.norm, trial.seed] = chance_percent
-            ordinal = True
+            guessing.add(trial.seed)
     pairs = paired(experiment, norm, baseline, batch_size, accuracies)
-    return replace(pairs, ordinal=ordinal)
+    if of_shared:
+        guessing &= {*pairs.seeds}
+    return replace(pairs, ordinal=bool(guessing))
 
 
 def metric_pairs(

@@ -268,9 +268,12 @@ def _judge_one(
     contradictory = empty or (p <= rules.alpha and direction == 0)
     if contradictory:
         own = simultaneous = sides = None
+    if rules.version == 1 or (sides is not None and sides[0] > sides[1]):
+        sides = None  # the first version has none of its own, and of an empty one nothing is said
     low, high = own or (None, None)
     difference = Estimate(plain.n, plain.mean, plain.sd, low, high)
     within = equivalence.within and not contradictory
+    within = within and (rules.version == 1 or sides is not None)
     claim: Claim = "undecided"
     if p <= rules.alpha and not contradictory:
         claim = "higher" if direction > 0 else "lower"

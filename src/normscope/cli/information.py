@@ -64,7 +64,9 @@ def plan(
                 f"no sd is known of {known.words}; name it with --sd, or a folder with --from"
             )
         spread = known.sd if sd is None else sd
-        planned = plan_seeds(difference, spread or 0.0, norms or known.norms, alpha)
+        planned = plan_seeds(
+            difference, spread or 0.0, known.norms if norms is None else norms, alpha
+        )
         seconds = known.seconds_per_trial or seconds_per_trial(known.experiment)
         if as_json:
             print(json.dumps({**asdict(planned), "seconds_per_trial": seconds}, indent=2))

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from normscope.analysis.dropping import still_wanted
 from normscope.data import DATASETS, find
 from normscope.experiment import Experiment, Trial
 from normscope.experiment.plan import plan
@@ -13,7 +14,7 @@ from normscope.experiment.tuning import chosen_rates, tuning_plan
 from normscope.store import Store
 from normscope.study.checks import Checked, check, sizes_of
 from normscope.study.placement import place
-from normscope.study.rounds import blocks_at_once, first_seeds, trials_per_seed
+from normscope.study.rounds import blocks_at_once, dropped_norms, first_seeds, trials_per_seed
 from normscope.study.stored import results_stored, search_results
 from normscope.training.estimate import Cost, DataSize, estimate_trial
 
@@ -45,6 +46,9 @@ def forecast(checked: Checked) -> Forecast:
     if store is not None:
         results_stored(store)  # or this is the place to refuse it
     trials = _foreseen(checked, store)
+    if store and checked.design.until_decided:  # but for norms that are trained no further
+        gone = dropped_norms(store, checked.design, results_stored(store))
+        trials = still_wanted(trials, checked.experiment, gone)
     todo = store.missing(trials) if store else trials
     placement = place(trials, todo, checked.machine)
     costs = _costs(checked, todo, placement.threads)

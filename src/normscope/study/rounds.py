@@ -115,8 +115,8 @@ def _until_decided(
     told = frozenset[Place]()
     while (reason := _reason_to_stop(store, design)) is None:
         gone = dropped_norms(store, design, results_stored(store))
-        if gone - told:
-            observer.noticed(_dropped_words(store.experiment, gone - told))
+        if news := {place for place in gone - told if place[0] != store.experiment.baseline}:
+            observer.noticed(_dropped_words(store.experiment, news))
         told, seeds = gone, store.experiment.seeds
         wanted = trials_per_seed(store.experiment) - len(gone)
         more = min(blocks_at_once(wanted, workers), design.max_seeds - seeds)
@@ -219,7 +219,8 @@ def first_seeds(store: Store, design: Design) -> int:
 
 def _reason_to_stop(store: Store, design: Design) -> str | None:
     results, experiment = results_stored(store), store.experiment
-    if any(result.status == "failed" for result in results):
+    wanted = {trial.id for trial in trials_wanted(store, design)}
+    if any(result.status == "failed" and result.trial.id in wanted for result in results):
         return "a trial failed"
     verdicts = standing_verdicts(store, design, results)
     complete = complete_seeds(experiment, results, dropped_norms(store, design, results))
@@ -266,6 +267,7 @@ class Watch:
             verdicts = standing_verdicts(self.store, self.design, [*self.results.values()])
             version = rules_of(self.store.requests)
             self.gone = dropped(self.store.experiment, verdicts, self.design, version)
+            self.told = _complete(self.store.experiment, self.outcomes, self.gone)
             several = len(self.store.experiment.batch_sizes) > 1
             self.observer.block_ended(complete, [standing(v, several) for v in verdicts])
 
@@ -300,7 +302,7 @@ def _complete(
     experiment: Experiment, outcomes: Mapping[int, set[Place]], gone: frozenset[Place]
 ) -> int:
     asked = {(norm, size) for norm in experiment.norms for size in experiment.batch_sizes} - gone
-    asked |= {(experiment.baseline, experiment.main_batch_size)}
+    asked = asked or {(experiment.baseline, experiment.main_batch_size)}
     return sum(asked <= found for found in outcomes.values())
 
 

@@ -76,10 +76,14 @@ def _caption(rows: Sequence[ForestRow], baseline: str, rules: Rules) -> str:
     if any(row.interval for row in rows):
         sentences.append("A thick line that does not touch 0 is a decided difference.")
         if rules.margin:
-            level = ""
             if rules.version > 1:
-                level = f", and then a {confidence(rules.sides_alpha)} interval"
-            sentences.append(f"A thick line inside the shaded band is equivalence{level}.")
+                level = confidence(rules.sides_alpha)
+                line = f"thick line inside the shaded band is equivalence, and then a {level}"
+                sentences.append(f"A {line} interval.")
+            else:
+                thin = any(row.simultaneous != row.interval for row in rows)
+                line = f"{'thin' if thin else 'thick'} line inside the shaded band"
+                sentences.append(f"A {line} is equivalence.")
     decided = sum(row.outcome != "undecided" for row in rows)
     sentences.append(f"Decided: {decided or 'none'} of {len(rows)}.")
     if any(row.mean is not None and row.interval is None for row in rows):
