@@ -189,6 +189,9 @@ def running_interval(differences: Sequence[float], alpha: float = 0.05) -> Inter
     It excludes 0 exactly when `anytime_p_value` is at most alpha. It may be empty (low > high); if
     the assumptions hold, the probability of that is at most alpha.
     """
-    if not len(differences):
-        return Interval(0, -math.inf, math.inf)
-    return running_intervals(differences, alpha)[-1]
+    return last_of(running_intervals(differences, alpha))
+
+
+def last_of(running: Sequence[Interval]) -> Interval:
+    """The last of the intervals; before the first difference nothing is known."""
+    return running[-1] if running else Interval(0, -math.inf, math.inf)

@@ -22,7 +22,7 @@ from scipy.interpolate import CubicSpline
 from scipy.optimize import brentq
 from scipy.special import gammaln, stdtr, stdtrit
 
-from normscope.stats.mixture import Interval, equal_at_first, intersected
+from normscope.stats.mixture import Interval, equal_at_first, intersected, last_of
 
 FIRST = 6  # the first look
 LAST = 200  # the last look whose boundary is exact; later ones use the union bound
@@ -306,9 +306,7 @@ def running_interval(differences: Sequence[float], alpha: float = 0.05) -> Inter
     It excludes 0 exactly when `anytime_p_value` is at most alpha. It may be empty (low > high); if
     the assumptions hold, the probability of that is at most alpha.
     """
-    if not len(differences):
-        return Interval(0, -math.inf, math.inf)
-    return running_intervals(differences, alpha)[-1]
+    return last_of(running_intervals(differences, alpha))
 
 
 def equivalence_p_value(differences: Sequence[float], margin: float) -> float:
