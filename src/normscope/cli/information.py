@@ -10,7 +10,7 @@ from typing import Annotated, Any, Optional
 import typer
 
 from normscope.cli import options
-from normscope.cli.options import AsJson, Debug, errors_in_one_line
+from normscope.cli.options import Alpha, AsJson, Debug, Margin, ModelName, errors_in_one_line
 from normscope.errors import RunError, UsageError
 
 # ruff: noqa: UP045  # typer reads annotations at run time, on Python 3.10 too
@@ -39,33 +39,50 @@ def plan(
         Optional[int],
         typer.Option(help="Number of norms, the baseline included. Default: 3."),
     ] = None,
-    alpha: Annotated[float, typer.Option(help="Chance of a false claim, over all norms.")] = 0.05,
+    batch_sizes: Annotated[
+        Optional[int], typer.Option(help="Number of batch sizes, all of one family. Default: 1.")
+    ] = None,
+    margin: Margin = None,
+    alpha: Alpha = None,
+    max_seeds: Annotated[
+        Optional[int], typer.Option(help="At most so many, until decided. Default: 30.")
+    ] = None,
     dataset: Annotated[
         Optional[str], typer.Option(help="Whose trials are timed here. Default: shapes.")
     ] = None,
+    model: ModelName = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Say how many seeds a difference takes to be found, and how long that takes here."""
+    """Say how many seeds a difference takes to be found, and how long that takes here.
+
+    Also how many it takes to call norms equivalent, if they are.
+    """
     with errors_in_one_line(debug):
         from normscope.cli.show import COLUMNS, show_seed_plan
-        from normscope.experiment.reading import read_experiment
+        from normscope.experiment.reading import read_design, read_experiment
         from normscope.study.forecast import seconds_per_trial
         from normscope.study.power import pilot_in, plan_seeds, typical
 
-        if source is not None and dataset is not None:
-            raise UsageError("--dataset and --from exclude each other: the folder has its own")
+        if source is not None and (dataset is not None or model is not None):
+            raise UsageError(
+                "--dataset and --model say what --from knows already: the folder has its own"
+            )
         if source is not None:
             known = pilot_in(source)
         else:
-            known = typical(read_experiment(dataset=dataset))
+            known = typical(read_experiment(dataset=dataset, model=model))
         if sd is None and known.sd is None:
             raise UsageError(
                 f"no sd is known of {known.words}; name it with --sd, or a folder with --from"
             )
         spread = known.sd if sd is None else sd
         planned = plan_seeds(
-            difference, spread or 0.0, known.norms if norms is None else norms, alpha
+            difference,
+            spread or 0.0,
+            known.norms if norms is None else norms,
+            len(known.experiment.batch_sizes) if batch_sizes is None else batch_sizes,
+            read_design(known.design, margin_points=margin, alpha=alpha, max_seeds=max_seeds),
         )
         seconds = known.seconds_per_trial or seconds_per_trial(known.experiment)
         if as_json:
@@ -73,7 +90,7 @@ def plan(
         else:
             if sd is None:
                 print(f"{textwrap.fill(f'The sd is that of {known.words}.', COLUMNS)}\n")
-            whose = f"{known.experiment.dataset} on this machine"
+            whose = f"{known.experiment.dataset} with {known.experiment.model} on this machine"
             show_seed_plan(planned, seconds, whose if source is None else f"trials as in {source}")
 
 

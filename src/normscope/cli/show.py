@@ -19,7 +19,7 @@ from normscope.stats import Estimate
 from normscope.study.forecast import Forecast
 from normscope.study.investigate import Finding
 from normscope.study.power import SeedPlan
-from normscope.words import NONE, confidence, duration, number, signed, visible
+from normscope.words import NONE, confidence, counted, duration, number, signed, visible
 
 COLUMNS = 80
 TABLE_COLUMNS = 76  # what the result table needs
@@ -237,35 +237,51 @@ def forecast_as_dict(foreseen: Forecast) -> dict[str, Any]:
 
 def show_seed_plan(planned: SeedPlan, seconds_per_trial: float, whose: str) -> None:
     """Print the seeds that each design takes, and how long that takes; `whose` the times are."""
-    family = f"{planned.comparisons} comparison{'s' if planned.comparisons > 1 else ''}"
-    print(
-        f"A true difference of {planned.difference_points:g} points, at an sd of "
-        f"{planned.sd_points:.3g} points between\npaired differences, {family}, alpha "
-        f"{100 * planned.alpha:g} %:\n"
+    sizes = f" at {counted(planned.batch_sizes, 'batch size')}" if planned.batch_sizes > 1 else ""
+    say(
+        f"{planned.norms} norms{sizes}, so {counted(planned.comparisons, 'comparison')}; alpha "
+        f"{100 * planned.alpha:g} %; an sd of {planned.sd_points:.3g} points between paired "
+        "differences.",
+        COLUMNS,
     )
     table = Table(box=None, pad_edge=False)
-    table.add_column("found in")
-    for heading in ("fixed design", "sequential"):
+    table.add_column("seeds per norm")
+    for heading in ("fixed: --seeds N", "sequential: --until-decided"):
         table.add_column(heading, justify="right")
-    for power in planned.fixed:
-        cells = [
-            _seeds(planned, design[power], seconds_per_trial)
-            for design in (planned.fixed, planned.sequential)
-        ]
-        table.add_row(f"{100 * power:g} % of experiments", *cells)
+    found = planned.fixed, planned.sequential
+    equal = planned.fixed_equivalent, planned.sequential_equivalent
+    rows = {f"{planned.difference_points:g} points apart, found": found}
+    if planned.margin_points:
+        rows[f"equal, found within ±{planned.margin_points:g}"] = equal
+    for what, designs in rows.items():
+        table.add_row(what)
+        for share in planned.fixed:
+            cells = (_seeds(planned, seeds[share], seconds_per_trial) for seeds in designs)
+            table.add_row(f"  in {100 * share:g} % of experiments", *cells)
+    print()
     console().print(table)
-    note = (
-        "Fixed: --seeds N, one look. Sequential: --until-decided, a look after every seed; the "
-        "number is that of the seeds by which this difference is found; it goes on until all "
-        f"comparisons are decided. Times are for {whose}, at {seconds_per_trial:.0f} s per trial."
+    print()
+    say(_notes(planned, seconds_per_trial, whose), COLUMNS)
+
+
+def _notes(planned: SeedPlan, seconds_per_trial: float, whose: str) -> str:
+    low, middle, high = planned.course.trials
+    time = duration(middle * seconds_per_trial)
+    range_ = f"; {low:,} to {high:,} in 8 of 10 experiments" if low < high else ""
+    decided = 100 * planned.course.decided
+    return (
+        "--until-decided looks after every seed, and trains what is decided no further: "
+        f"{middle:,} trials in all if every norm differs by that much ({time}{range_}). By "
+        f"{counted(planned.max_seeds, 'seed')}, the most allowed (--max-seeds), every comparison "
+        f"is decided in {decided:.0f} % of experiments. Times are for {whose}, at "
+        f"{seconds_per_trial:.0f} s per trial."
     )
-    print(f"\n{textwrap.fill(note, COLUMNS)}")
 
 
 def _seeds(planned: SeedPlan, seeds: int | None, seconds_per_trial: float) -> str:
     if seeds is None:
-        return "more than 1,000 seeds"
-    return f"{seeds} seeds, {duration(seeds * planned.norms * seconds_per_trial)}"
+        return "over 1,000"
+    return f"{seeds} ({duration(seeds * planned.trials_per_seed * seconds_per_trial)})"
 
 
 def show_summary(summary: ModelSummary) -> None:

@@ -5,18 +5,19 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 
-def holm(p_values: Sequence[float]) -> np.ndarray:
-    """Holm's adjusted p values, shape (m,): at most alpha where the family rejects at alpha.
+def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Holm's adjusted p values, shape (m, ...): at most alpha where the family rejects at alpha.
 
     The j-th smallest of the m p values is multiplied by m - j + 1, and no adjusted value is smaller
     than the one before it. The tests may depend on each other in any way. Source: Holm 1979,
     Scand. J. Statist. 6.
     """
     p = np.asarray(p_values, dtype=np.float64)
-    order = np.argsort(p, kind="stable")
-    steps = np.arange(len(p), 0, -1)
+    order = np.argsort(p, axis=0, kind="stable")
+    steps = np.arange(len(p), 0, -1).reshape(-1, *[1] * (p.ndim - 1))
+    raised = np.maximum.accumulate(np.take_along_axis(p, order, 0) * steps, axis=0)
     adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p[order] * steps))
+    np.put_along_axis(adjusted, order, np.minimum(1.0, raised), 0)
     return adjusted
 
 

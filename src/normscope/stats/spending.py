@@ -9,10 +9,11 @@ enough, although the variance is unknown: see `half_widths`.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import as_file, files
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -52,19 +53,52 @@ def half_widths(alpha: float, last: int) -> np.ndarray:
     crosses as is to be spent. With ``z = tan(theta)`` the step is ``U_{n+1} = U_n cos(theta) +
     sin(theta)``, and theta has a density in proportion to ``cos(theta)^(n-1)``.
     """
+    looks = islice(enumerate(_uncrossed(alpha), FIRST), last - FIRST + 1)
+    return np.array([_as_width(density.c, n) for n, density in looks])
+
+
+def crossed_by(alpha: float, effect: float) -> Iterator[float]:
+    """The probability that the looks up to n find a mean of `effect` standard deviations, exactly.
+
+    For n = `FIRST`, `FIRST` + 1, ... without end, at a level 0 < alpha <= 1. Given U_n, all U up to
+    n are as likely under this mean, against the mean 0, as U_n is itself (S and V suffice, and only
+    the scale is left out), which is ``exp(-n effect^2 / 2) E[exp(effect U_n chi)]``, chi with n
+    degrees of freedom. So the density of `half_widths` needs but that weight. The crossings of both
+    boundaries count.
+    """
+    for n, density in enumerate(_uncrossed(alpha), FIRST):
+        u, weights = _nodes(-density.c, density.c)
+        left = float((density(u) * _likelihood_ratio(u, n, effect) * weights).sum())
+        yield min(1.0, max(0.0, 1 - left))
+
+
+def _likelihood_ratio(u: np.ndarray, n: int, effect: float) -> np.ndarray:
+    """Of U_n = u under a mean of `effect` standard deviations, against the mean 0: as u."""
+    slope = effect * u
+    peak = (slope + np.sqrt(slope**2 + 4 * (n - 1))) / 2
+    chi, weights = _nodes(np.maximum(0.0, peak - 10), peak + 10)
+    logs = slope[..., None] * chi + (n - 1) * np.log(chi) - chi**2 / 2
+    logs += (1 - n / 2) * math.log(2) - gammaln(n / 2) - n * effect**2 / 2
+    return (np.exp(logs) * weights).sum(axis=-1)
+
+
+def _uncrossed(alpha: float) -> Iterator["_Density"]:
+    """The density of U_n over the paths that have crossed no boundary, n = `FIRST`, ...
+
+    It reaches from -c to c, the boundary of look n.
+    """
     n = FIRST
-    boundary = -float(stdtrit(n - 1, alpha * spent(n) / 2))
-    c = _as_share(boundary, n)
+    c = _as_share(-float(stdtrit(n - 1, alpha * spent(n) / 2)), n)
     scale = math.exp(gammaln(n / 2) - gammaln((n - 1) / 2)) / math.sqrt(math.pi * n)
     density = _Density(lambda u: scale * (1 - u * u / n) ** ((n - 3) / 2), c)
-    found = [boundary]
-    while n < last:
-        share = alpha * (spent(n + 1) - spent(n))
-        following = _crossed_by(density, n, float(share))
+    while True:
+        yield density
+        if n < LAST:
+            following = _crossed_by(density, n, float(alpha * (spent(n + 1) - spent(n))))
+        else:
+            following = _as_share(half_width(n + 1, alpha), n + 1)
         density = _stepped(density, n, following)
         n += 1
-        found.append(_as_width(following, n))
-    return np.array(found)
 
 
 def _as_share(boundary: float, n: int) -> float:
@@ -316,12 +350,18 @@ def equivalence_p_value(differences: Sequence[float], margin: float) -> float:
     that level lies within the margin. If the mean is not within it, the probability that this ever
     falls to alpha is at most alpha. Source: Schuirmann 1987, doi 10.1007/BF01068419.
     """
-    found = 0.0
+    return float(equivalence_levels(differences, margin)[-1]) if len(differences) else 1.0
+
+
+def equivalence_levels(differences: Sequence[float] | np.ndarray, margin: float) -> np.ndarray:
+    """The `equivalence_p_value` after each of the differences: shape (..., n), as given."""
+    values = np.asarray(differences, dtype=np.float64)
+    found = np.zeros(values.shape)
     for edge, side in ((-margin, 1), (margin, -1)):
-        levels = levels_reached(differences, edge)
-        beyond = t_statistics(np.asarray(differences, dtype=np.float64), edge) * side > 0
-        found = max(found, float(levels[beyond].min(initial=1.0)) / 2)
-    return found if found < 0.5 else 1.0
+        beyond = t_statistics(values, edge) * side > 0
+        levels = np.where(beyond, levels_reached(values, edge), 1.0)
+        found = np.maximum(found, np.minimum.accumulate(levels, axis=-1) / 2)
+    return np.where(found < 0.5, found, 1.0)
 
 
 def write_table() -> None:
