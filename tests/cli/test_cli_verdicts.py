@@ -7,7 +7,7 @@ import pytest
 from command_line import SMALL, one_line
 
 from normscope.experiment.reading import read_experiment
-from normscope.study.power import pilot_in, typical
+from normscope.study.power import TYPICAL, pilot_in, typical
 
 RESULTS = Path(__file__).parents[2] / "docs" / "results"
 
@@ -68,15 +68,19 @@ def test_batch_sizes_and_levels(normscope, tmp_path, undrawn):
 def test_a_plan_says_how_many_seeds_and_how_long(normscope):
     done = normscope("plan", "--difference", 0.5, "--sd", 0.3, "--norms", 5)
     assert done.returncode == 0, done.stderr
-    row = next(line for line in done.stdout.splitlines() if line.startswith("80 %"))
-    assert "8 seeds, " in row
-    assert "11 seeds, " in row
-    assert "s per trial" in done.stdout
+    rows = [line.split() for line in done.stdout.splitlines() if "in 80 % of exp" in line]
+    assert [(row[5], row[-3]) for row in rows] == [("8", "11"), ("8", "11")]
+    said = " ".join(done.stdout.split())
+    assert "5 norms, so 4 comparisons" in said
+    assert "trains what is decided no further: 40 trials in all" in said
+    assert "s per trial" in said
     assert max(map(len, done.stdout.splitlines())) <= 80
     values = json.loads(
         normscope("plan", "--difference", 0.5, "--sd", 0.3, "--norms", 5, "--json").stdout
     )
     assert values["fixed"]["0.8"] == 8
+    assert values["sequential"]["0.8"] == 11
+    assert values["course"]["decided"] == 1.0
     assert values["seconds_per_trial"] > 0
 
 
@@ -89,25 +93,37 @@ def test_a_plan_takes_sd_norms_and_time_from_an_experiment_that_is_there(normsco
     assert "pooled over gn 0.98 (10 seeds), ln 0.94 (10 seeds)." in said
     assert "an sd of 0.956 points" in said
     assert "2 comparisons" in said
-    assert f"Times are for trials as in {folder}, at 577 s per trial." in said
+    assert f"Times are for trials as in {folder}, at 369 s per trial." in said
     values = json.loads(normscope(*planned, "--norms", 5, "--sd", 0.5, "--json").stdout)
     assert (values["norms"], values["sd_points"]) == (5, 0.5)
-    assert values["seconds_per_trial"] == pytest.approx(577, abs=1)
+    assert values["seconds_per_trial"] == pytest.approx(369, abs=1)
 
 
-def test_a_plan_knows_what_is_typical_where_it_was_measured():
-    known = typical(read_experiment(dataset="cifar10"))
-    assert known.sd == pytest.approx(pilot_in(RESULTS / "cifar10-s8-s8").sd, abs=0.005)
-    assert "cifar10 with s8" in known.words
+@pytest.mark.parametrize("what", TYPICAL, ids=str)
+def test_a_plan_knows_what_is_typical_where_it_was_measured(what):
+    dataset, model, recipe = what
+    known = typical(read_experiment(dataset=dataset, model=model, recipe=recipe))
+    _, source, seeds = TYPICAL[what]
+    recorded = pilot_in(RESULTS / source)
+    assert known.sd == pytest.approx(recorded.sd, abs=0.005)
+    assert f"{dataset} with {model} and recipe {recipe} in docs/results/{source}" in known.words
+    assert (recorded.experiment.dataset, recorded.experiment.model) == (dataset, model)
+    assert (recorded.experiment.recipe.name, recorded.experiment.seeds) == (recipe, seeds)
+
+
+def test_a_plan_of_what_was_not_measured_has_no_typical_sd():
     assert typical(read_experiment(dataset="cifar10", model="resnet20")).sd is None
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "no sd is known of shapes with s8; name it with --sd, or a folder with --from"),
+        ([], "no sd is known of shapes with s8 and recipe quick; name it with --sd, or a folder"),
         (["--from", "nowhere"], "nowhere holds no normscope experiment"),
-        (["--from", "x", "--dataset", "shapes"], "--dataset and --from exclude each other"),
+        (["--from", "x", "--dataset", "shapes"], "--from has its own data set, model and recipe"),
+        (["--from", "x", "--recipe", "fast"], "--from has its own data set, model and recipe"),
+        (["--sd", "1", "--batch-sizes", "0"], "one batch size or more, not 0"),
+        (["--sd", "1", "--alpha", "0.7"], "--alpha 0.7: should be less than 0.5"),
         (["--from", RESULTS / "cifar10-resnet9-page"], "no sd is known of the paired differences"),
         (["--sd", "0"], "the sd must be above 0 points"),
     ],
@@ -122,8 +138,9 @@ def test_a_plan_without_a_spread_says_what_to_do(normscope, arguments, words):
     ("arguments", "words"),
     [
         (["--until-decided", "--seeds", "4"], "the experiment fixes its seeds (--seeds"),
-        (["--max-seeds", "4"], "need --until-decided"),
-        (["--budget", "2h"], "need --until-decided"),
+        (["--max-seeds", "4"], "needs --until-decided or --budget"),
+        (["--budget", "2h", "--seeds", "4", "--max-seeds", "4"], "the experiment fixes its seeds"),
+        (["--budget", "0m"], "a budget of 0 s is no time"),
         (["--until-decided", "--norms", "bn"], "nothing to decide"),
         (["--baseline", "ln"], "'ln' is not among the norms (bn, gn)"),
         (["--margin", "-1"], "--margin -1.0: should be greater than or equal to 0"),

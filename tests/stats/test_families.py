@@ -26,6 +26,14 @@ def test_holm_by_hand():
     assert holm([]).shape == (0,)
 
 
+def test_holm_takes_many_families_at_once():
+    p_values = np.random.default_rng(2).uniform(0, 0.1, (4, 5, 3))
+    together = holm(p_values)
+    for place in np.ndindex(5, 3):
+        one = (slice(None), *place)
+        np.testing.assert_array_equal(together[one], holm(p_values[one]))
+
+
 def test_holm_agrees_with_statsmodels():
     for p_values in rounded_p_values(0, 25):  # statsmodels collects garbage each time
         rejected, adjusted, *_ = multipletests(p_values, ALPHA, method="holm")

@@ -1,6 +1,7 @@
 """How many seeds a comparison takes: against statsmodels, integrals, tables and a plain loop."""
 
 import math
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -8,17 +9,24 @@ from scipy import integrate
 from scipy import stats as scipy_stats
 from statsmodels.stats.power import TTestPower
 
+from normscope.analysis.verdicts import Pairs, Rules, judge
 from normscope.stats import (
+    Course,
     Stopping,
+    equivalence_p_value,
+    equivalence_times,
     mixture,
     range_of_seeds,
+    seeds_for_equivalence,
     seeds_for_power,
     seeds_to_decide,
+    simulated_course,
     spending,
     stopping_times,
     t_half_width,
     t_test_power,
 )
+from normscope.stats.planning import equivalence_power
 
 # -- a number of seeds fixed in advance ----------------------------------------------------------
 
@@ -159,52 +167,131 @@ def test_a_forecast_asks_for_one_seed_more_at_least():
 # -- when a sequential comparison stops ----------------------------------------------------------
 
 
-def slow_stops(effect, alpha, least, most, replications=1500):
-    """Sorted numbers of seeds, up to `most`, at which comparisons stop that run one by one."""
-    rng = np.random.default_rng(99)
-    stops = []
-    widths = [math.inf] * 5 + [spending.half_width(n, alpha) for n in range(6, most + 1)]
-    for _ in range(replications):
-        s = v = 0.0
-        stop, crossed = math.inf, False
-        for n, value in enumerate(rng.normal(effect, 1.0, most).tolist(), start=1):
-            s, v = s + value, v + value * value
-            sd = math.sqrt((v - s * s / n) / (n - 1)) if n > 1 else math.inf
-            crossed = crossed or abs(s / n) >= widths[n - 1] * sd / math.sqrt(n)
-            if n >= least and crossed:
-                stop = n
-                break
-        stops.append(stop)
-    return sorted(stops)
+# -- sequential designs ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("effect", "alpha"), [(0.5, 0.05), (1.2, 0.05 / 3), (-0.5, 0.05)])
+def test_what_is_found_by_each_look_agrees_with_simulated_sequences(effect, alpha):
+    last, simulated = 60, 20_000
+    rng = np.random.default_rng(11)
+    found = spending.levels_reached(rng.normal(effect, 1.0, (simulated, last))) <= alpha
+    by_look = np.logical_or.accumulate(found, axis=1).mean(axis=0)[spending.FIRST - 1 :]
+    exact = np.array([*islice(spending.crossed_by(alpha, effect), len(by_look))])
+    error = np.sqrt(exact * (1 - exact) / simulated)
+    assert (np.abs(by_look - exact) <= 4 * error + 1e-12).all()
+    assert (np.diff(exact) >= 0).all()
+
+
+def test_without_an_effect_the_looks_find_what_they_spend():
+    found = [*islice(spending.crossed_by(0.05, 0.0), 100)]
+    spent = [0.05 * spending.spent(n) for n in range(spending.FIRST, spending.FIRST + 100)]
+    np.testing.assert_allclose(found, spent, atol=1e-9)
+
+
+def test_the_first_look_is_a_t_test():
+    first = next(spending.crossed_by(0.05, 1.1))
+    level = 0.05 * spending.spent(spending.FIRST)
+    assert first == pytest.approx(t_test_power(1.1, 1.0, spending.FIRST, level), abs=1e-9)
+
+
+def test_beyond_the_table_looks_find_what_the_boundaries_of_the_union_bound_let_them():
+    """The product's own boundaries beyond 200 seeds are wider than exact ones."""
+    simulated = 2_000
+    draws = np.random.default_rng(3).normal(0.12, 1.0, (simulated, 500))
+    found = (spending.levels_reached(draws) <= 0.05).any(axis=1).mean()
+    *_, exact = islice(spending.crossed_by(0.05, 0.12), 500 - spending.FIRST + 1)
+    assert abs(found - exact) <= 4 * math.sqrt(exact * (1 - exact) / simulated)
 
 
 @pytest.mark.parametrize(
-    ("effect", "alpha", "least", "most"),
-    [(1.0, 0.05, 3, 100), (0.5, 0.05 / 3, 3, 200), (1.5, 0.05, 8, 100)],
+    ("difference", "sd", "alpha", "expected"),
+    [
+        (0.5, 0.56, 0.05 / 2, Stopping(14, 22, 26)),
+        (0.5, 0.98, 0.05 / 2, Stopping(36, 65, 83)),
+        (-1.3, 0.98, 0.05 / 2, Stopping(9, 12, 14)),
+        (1.0, 1e-9, 0.05, Stopping(6, 6, 6)),
+        (0.01, 1.0, 0.05, Stopping(None, None, None)),
+    ],
 )
-def test_stopping_times_agree_with_a_plain_loop(effect, alpha, least, most):
-    stops = slow_stops(effect, alpha, least, most)
-    found = stopping_times(2 * effect, 2.0, alpha, least)
-    pairs = [(0.5, found.median), (0.8, found.of_80_percent), (0.9, found.of_90_percent)]
-    for share, seeds in pairs:
-        # Within 4 % of the ranks of the plain loop's stops: three standard errors of both results.
-        low, high = (stops[round((share + step) * len(stops))] for step in (-0.04, 0.04))
-        assert low <= seeds <= high
-
-
-def test_stopping_times_of_values_without_spread_are_known():
-    assert stopping_times(1.0, 1e-9, 0.05, 2) == Stopping(6, 6, 6)
-    assert stopping_times(-1.0, 1e-9, 0.05, 2) == Stopping(6, 6, 6)
-    assert stopping_times(1.0, 1e-9, 0.05, 12) == Stopping(12, 12, 12)
+def test_stopping_times_are_those_of_the_docs(difference, sd, alpha, expected):
+    assert stopping_times(difference, sd, alpha) == expected
 
 
 def test_stopping_times_beyond_all_seeds_are_none():
-    assert stopping_times(0.0, 1.0, 0.05, 3, replications=200) == Stopping(None, None, None)
-    # The boundaries beyond 200 seeds are those of a union bound, and so take twice as many.
-    found = stopping_times(0.2, 1.0, 0.05, 3, replications=400)
+    found = stopping_times(0.2, 1.0, 0.05)
     assert 400 < found.median < 700
     assert found.of_90_percent is None
 
 
-def test_stopping_times_are_the_same_every_time():
-    assert stopping_times(0.6, 1.0, 0.05, 3) == stopping_times(0.6, 1.0, 0.05, 3)
+# -- equivalence -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("n", "sd"), [(2, 0.05), (5, 0.3), (10, 0.56), (30, 0.9), (200, 3.0)])
+def test_the_power_of_two_one_sided_tests_agrees_with_simulated_ones(n, sd):
+    simulated = 100_000
+    draws = np.random.default_rng(n).normal(0.0, sd, (simulated, n))
+    reach = t_half_width(n, 0.1) * draws.std(axis=1, ddof=1) / math.sqrt(n)
+    found = (np.abs(draws.mean(axis=1)) + reach < 0.5).mean()
+    exact = equivalence_power(0.5, sd, n, 0.05)
+    assert abs(found - exact) <= 4 * math.sqrt(exact * (1 - exact) / simulated)
+
+
+def test_seeds_for_equivalence_are_the_fewest_that_have_the_power():
+    seeds = seeds_for_equivalence(0.5, 0.3, 0.8, 0.025)
+    assert equivalence_power(0.5, 0.3, seeds, 0.025) >= 0.8
+    assert equivalence_power(0.5, 0.3, seeds - 1, 0.025) < 0.8
+    assert seeds_for_equivalence(0.0, 0.3, 0.8, 0.025) is None
+    assert seeds_for_equivalence(0.5, 30.0, 0.5, 0.05) is None
+
+
+def test_equivalence_times_agree_with_the_p_values_of_single_sequences():
+    """Each of 200 sequences is judged look by look, as an experiment is."""
+    rng, alpha = np.random.default_rng(8), 0.05 / 2
+    stops = []
+    for values in rng.normal(0.0, 0.3, (200, 40)):
+        found = [equivalence_p_value(values[:n], 0.5) <= alpha for n in range(6, 41)]
+        stops.append(6 + found.index(True))
+    ordered, times = sorted(stops), equivalence_times(0.5, 0.3, alpha)
+    for share, seeds in ((0.5, times.median), (0.8, times.of_80_percent)):
+        low, high = (ordered[round((share + step) * 200)] for step in (-0.1, 0.1))
+        assert low <= seeds <= high
+    assert equivalence_times(0.5, 1e-9, alpha) == Stopping(6, 6, 6)
+    assert equivalence_times(0.5, 30.0, alpha) == Stopping(None, None, None)
+    assert equivalence_times(0.0, 0.3, alpha) == Stopping(None, None, None)
+
+
+# -- whole experiments -----------------------------------------------------------------------------
+
+
+def test_an_experiment_whose_norms_differ_at_once_takes_the_first_seeds():
+    course = simulated_course(1.0, 1e-3, 0.5, 0.05, norms=4, batch_sizes=2, most=30)
+    assert course == Course(1.0, (6, 6, 6), (48, 48, 48))
+
+
+def test_an_experiment_that_decides_nothing_takes_all_seeds():
+    course = simulated_course(1e-3, 50.0, 0.5, 0.05, norms=3, batch_sizes=1, most=8)
+    assert course.decided < 0.01
+    assert course.trials == (24, 24, 24)
+
+
+def test_what_is_decided_is_trained_no_further():
+    """Against one experiment after the other, judged as the product does."""
+    rules, most, sd = Rules(True, 0.05, 0.5), 20, 0.5
+    rng = np.random.default_rng(5)
+    trials = []
+    for _ in range(60):
+        runs = rng.normal(0.0, sd / math.sqrt(2), (3, most))
+        differences = 1.0 + runs[1:] - runs[0]
+        stops = [most, most]
+        for n in range(most, spending.FIRST - 1, -1):
+            family = [Pairs("gn", 1, tuple(d[:n]), tuple(range(n))) for d in differences]
+            for place, judgement in enumerate(judge(family, rules)):
+                if judgement.claim != "undecided":
+                    stops[place] = n
+        trials.append(sum(stops) + max(stops))
+    course = simulated_course(1.0, sd, 0.5, 0.05, norms=3, batch_sizes=1, most=most)
+    ordered = sorted(trials)
+    for share, found in zip((0.1, 0.5, 0.9), course.trials, strict=True):
+        low, high = (ordered[min(59, max(0, round((share + by) * 60)))] for by in (-0.15, 0.15))
+        assert low <= found <= high
+    assert course.trials[1] < 3 * course.seeds[1]

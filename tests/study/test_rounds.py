@@ -3,6 +3,8 @@
 import json
 import shutil
 from collections import Counter
+from dataclasses import replace
+from itertools import chain, repeat
 
 import pytest
 from report_fakes import (
@@ -161,15 +163,17 @@ def test_a_budget_begins_no_seed_that_does_not_fit(tmp_path, monkeypatch, budget
 
 
 def test_a_budget_goes_by_the_slowest_round(tmp_path, monkeypatch):
-    now, took = 0.0, iter([10.0, 40.0, 10.0, 10.0])
+    """Trials take 5 s each, but 20 s in the second round, which brings it to six seeds."""
+    now, took = 0.0, chain([5.0, 20.0], repeat(5.0))
     monkeypatch.setattr("normscope.study.rounds.time.monotonic", lambda: now)
     store, watcher = opened(tmp_path), Watcher()
-    for todo in rounds(store, UNTIL, 90.0, 2, watcher):
-        now += next(took)
+    for todo in rounds(store, UNTIL, 300.0, 2, watcher):
+        now += next(took) * len(todo)
         by_trial = {r.trial.id: r for r in made_up(store.experiment, 0.5, 5.0)}
         for trial in todo:
             store.add(by_trial[trial.id])
-    assert watcher.ending == f"Stopped after 3 seeds: {SHORT}."
+    assert now == 270.0
+    assert watcher.ending == f"Stopped after 12 seeds: {SHORT}."
 
 
 def test_it_stops_when_a_trial_failed(tmp_path):
@@ -362,9 +366,11 @@ def test_batch_sizes_are_trained_and_compared_apart(tmp_path):
     assert header["experiment"]["batch_sizes"] == [32, 64]
 
 
-def test_a_budget_holds_in_the_search_too_and_the_report_says_what_is_open(tmp_path):
+def test_a_budget_holds_in_the_search_too_and_the_report_says_what_is_open(tmp_path, monkeypatch):
+    """Although it seemed to have room for all of it."""
     watcher = Watcher()
     experiment = small(norms=["bn", "gn"], protocol="tuned")
+    monkeypatch.setattr("normscope.study.budget.forecast", lambda c: replace(forecast(c), todo=()))
     comparison = compare(
         experiment, out=tmp_path, workers=1, observer=watcher, design=UNTIL, budget_s=1e-6
     )

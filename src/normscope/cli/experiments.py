@@ -99,7 +99,8 @@ def compare(
         bool, typer.Option("--until-decided", help="Add seeds until every comparison is decided.")
     ] = False,
     max_seeds: Annotated[
-        Optional[int], typer.Option(help="At most so many, until decided. Default: 30.")
+        Optional[int],
+        typer.Option(help="At most so many, until decided or in a budget. Default: 30."),
     ] = None,
     budget: Annotated[
         Any,
@@ -107,7 +108,8 @@ def compare(
             parser=options.seconds,
             metavar="TIME",
             show_default=False,
-            help="Begin nothing that would end after that time, until decided: 2h, 90m.",
+            help="Begin nothing that would end after that time (2h, 90m); without --seeds, as many "
+            "as it has room for.",
         ),
     ] = None,
     margin: Margin = None,
@@ -450,9 +452,9 @@ def foresee_parts(parts: Mapping[str, Any], as_json: bool) -> None:
 
 def _foresee(checked: Any, as_json: bool) -> None:
     from normscope.cli.show import forecast_as_dict, show_forecast
-    from normscope.study.forecast import forecast
+    from normscope.study.budget import fitted
 
-    foreseen = forecast(checked)
+    _, foreseen = fitted(checked)
     if as_json:
         print(json.dumps(forecast_as_dict(foreseen), indent=2))
     else:

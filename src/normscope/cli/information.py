@@ -10,7 +10,15 @@ from typing import Annotated, Any, Optional
 import typer
 
 from normscope.cli import options
-from normscope.cli.options import Alpha, AsJson, Debug, Margin, ModelName, errors_in_one_line
+from normscope.cli.options import (
+    Alpha,
+    AsJson,
+    Debug,
+    Margin,
+    ModelName,
+    RecipeOption,
+    errors_in_one_line,
+)
 from normscope.errors import RunError, UsageError
 
 # ruff: noqa: UP045  # typer reads annotations at run time, on Python 3.10 too
@@ -48,9 +56,11 @@ def plan(
         Optional[int], typer.Option(help="At most so many, until decided. Default: 30.")
     ] = None,
     dataset: Annotated[
-        Optional[str], typer.Option(help="Whose trials are timed here. Default: shapes.")
+        Optional[str],
+        typer.Option(help="Whose trials are timed here, and whose sd is typical. Default: shapes."),
     ] = None,
     model: ModelName = None,
+    recipe: RecipeOption = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -64,14 +74,15 @@ def plan(
         from normscope.study.forecast import seconds_per_trial
         from normscope.study.power import pilot_in, plan_seeds, typical
 
-        if source is not None and (dataset is not None or model is not None):
+        if source is not None and (dataset, model, recipe) != (None, None, None):
             raise UsageError(
-                "--dataset and --model say what --from knows already: the folder has its own"
+                "--from has its own data set, model and recipe: leave --dataset, --model and "
+                "--recipe out"
             )
         if source is not None:
             known = pilot_in(source)
         else:
-            known = typical(read_experiment(dataset=dataset, model=model))
+            known = typical(read_experiment(dataset=dataset, model=model, recipe=recipe))
         if sd is None and known.sd is None:
             raise UsageError(
                 f"no sd is known of {known.words}; name it with --sd, or a folder with --from"

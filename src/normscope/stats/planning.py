@@ -106,14 +106,16 @@ def equivalence_power(margin: float, sd: float, n: int, alpha: float) -> float:
     By two one-sided t tests at level alpha: the t interval of level 1 - 2 alpha lies within it. It
     is the integral, over the estimated sd, of the probability that the mean has that much room.
     """
-    root, limit = math.sqrt(n), t_half_width(n, 2 * alpha)
-    most = margin * root / (limit * sd)  # the largest estimate that leaves room, over the true sd
-    if not most:
+    root, limit = margin * math.sqrt(n) / sd, t_half_width(n, 2 * alpha)
+    # The estimate over the true sd: beyond these there is no room, or no weight.
+    low, high = (1 + side * 10 / math.sqrt(n - 1) for side in (-1, 1))
+    low, high = max(0.0, low), min(root / limit, high)
+    if low >= high:
         return 0.0
-    estimate = most * (_NODES + 1) / 2
-    room = margin * root / sd - limit * estimate
+    estimate = low + (high - low) * (_NODES + 1) / 2
     density = 2 * (n - 1) * estimate * chi2.pdf((n - 1) * estimate**2, n - 1)
-    return float((density * (2 * ndtr(room) - 1) * _WEIGHTS).sum() * most / 2)
+    found = density * (2 * ndtr(root - limit * estimate) - 1)
+    return float((found * _WEIGHTS).sum() * (high - low) / 2)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,8 @@ class Checked:
     `asked` is what the user wants now, with the seeds that its design begins with; `experiment` is
     that merged with what the folder holds, and `kept` the folder's header, None if it is new.
     `notices` are sentences to be told before the work. The state of trials that train is kept every
-    `checkpoint_s` seconds; 0: never.
+    `checkpoint_s` seconds; 0: never. With `most_seeds` a fixed design has as many seeds, up to
+    those, as its budget of time has room for; see `budget.fitted`.
     """
 
     folder: Path
@@ -56,6 +57,7 @@ class Checked:
     notices: tuple[str, ...]
     probes: ProbePlan = NO_PROBES
     checkpoint_s: float = Keeping.every_s
+    most_seeds: int | None = None
 
 
 def check(
@@ -219,14 +221,20 @@ def with_first_seeds(experiment: Experiment, design: Design) -> Experiment:
 
     Raises `UsageError` if the experiment fixes its seeds and the design does not.
     """
-    if not design.until_decided:
+    limited = "max_seeds" in design.model_fields_set
+    if not design.until_decided and not limited:
         return experiment
     if "seeds" in experiment.model_fields_set:
+        option = "--until-decided" if design.until_decided else "--max-seeds"
         raise UsageError(
-            "the experiment fixes its seeds (--seeds, or seeds in its file) and --until-decided "
-            "does not; leave one out (--max-seeds limits the latter)"
+            f"the experiment fixes its seeds (--seeds, or seeds in its file) and {option} does "
+            "not; leave one out (--max-seeds limits what --until-decided and --budget add)"
         )
-    return experiment.model_copy(update={"seeds": min(LEAST_SEEDS, design.max_seeds)})
+    if design.until_decided:
+        return experiment.model_copy(update={"seeds": min(LEAST_SEEDS, design.max_seeds)})
+    if design.max_seeds >= experiment.seeds:
+        return experiment
+    return experiment.model_copy(update={"seeds": design.max_seeds})
 
 
 def check_design(experiment: Experiment, design: Design, budget_s: float | None) -> None:
@@ -238,10 +246,11 @@ def check_design(experiment: Experiment, design: Design, budget_s: float | None)
             "--until-decided looks after every seed, which is valid for independent seeds alone: "
             "folds share training images; leave one of the two out"
         )
-    if not design.until_decided and (
-        budget_s is not None or "max_seeds" in design.model_fields_set
-    ):
-        raise UsageError("--max-seeds and --budget need --until-decided")
+    limited = "max_seeds" in design.model_fields_set
+    if limited and not design.until_decided and budget_s is None:
+        raise UsageError("--max-seeds needs --until-decided or --budget, which add seeds")
+    if budget_s is not None and not 0 < budget_s < float("inf"):
+        raise UsageError(f"a budget of {budget_s:g} s is no time; write --budget 20m")
 
 
 def check_folds(folder: Path, kept: Header | None, merged: Experiment) -> None:

@@ -6,6 +6,7 @@ trial.
 
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from normscope.data import Dataset
@@ -15,6 +16,7 @@ from normscope.observers import Observer, PlainLines
 from normscope.stopping import uninterrupted
 from normscope.store import Store
 from normscope.store.claims import Claims
+from normscope.study.budget import fitted
 from normscope.study.checks import Checked, check, own_names
 from normscope.study.comparison import Comparison, EveryTrialFailed
 from normscope.study.cost import keep_costs
@@ -52,8 +54,9 @@ def compare(
     (default: what is fastest on this machine); `observer` is told of the progress (default: it
     prints a line per epoch); `command` is what the report gives as the way to repeat the experiment
     (default: this call). `design` says how verdicts are reached (default: the folder's alpha,
-    margin and levels, fixed); until decided, 6 seeds are run first, and nothing is begun that would
-    probably end after `budget_s` seconds, but for the first seeds. `probes` are names of
+    margin and levels, fixed); until decided, 6 seeds are run first. With a budget of `budget_s`
+    seconds nothing is begun that would probably end after it, and an experiment that names no seeds
+    gets as many as it has room for; see `study.budget.fitted`. `probes` are names of
     `normscope.PROBES`, "default" or "all": what is measured inside the networks that are trained
     now. It changes no result. The state of trials that train is kept every `checkpoint_s` seconds
     (0: never), from which they go on if they are stopped.
@@ -87,6 +90,10 @@ def carry_out(checked: Checked, observer: Observer, command: str) -> Comparison:
     Other processes may do the same in the same folder: each trains what no other has taken, and
     then waits for the rest of what it needs.
     """
+    if checked.budget_s is not None:
+        observer.noticed("Timing a few steps of each norm, to see what the budget has room for.")
+        checked, foreseen = fitted(checked)
+        checked = replace(checked, notices=foreseen.notices)
     for notice in checked.notices:
         observer.noticed(notice)
     dataset = load(checked.asked, checked.data_dir, observer)
@@ -97,7 +104,7 @@ def carry_out(checked: Checked, observer: Observer, command: str) -> Comparison:
     ):
         with checked.machine.connected(), pictures_kept(store, dataset):
             limits = checked.design, checked.budget_s, checked.machine.at_once
-            due = rounds(store, *limits, heard, claims.alone)
+            due = rounds(store, *limits, heard, claims.alone, checked.most_seeds)
             run(store, claims, checked, dataset, heard, due)
         with reporting(folder, observer, store) as newest:
             if claims.alone():  # beside another's training, times say nothing

@@ -1,6 +1,6 @@
 """What a `compare` would do, without training or writing anything: its trials and their cost."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,28 +14,46 @@ from normscope.experiment.tuning import chosen_rates, tuning_plan
 from normscope.store import Store
 from normscope.study.checks import Checked, check, sizes_of
 from normscope.study.placement import place
-from normscope.study.rounds import blocks_at_once, dropped_norms, first_seeds, trials_per_seed
+from normscope.study.rounds import dropped_norms, first_seeds
 from normscope.study.stored import results_stored, search_results
 from normscope.training.estimate import Cost, DataSize, estimate_trial
+
+Kind = tuple[str, int]  # of trials that cost the same: a norm and a batch size
 
 
 @dataclass(frozen=True)
 class Forecast:
     """What `normscope.compare` would do: all trials, those that are not stored, and their cost.
 
-    `notices` are sentences on what a user may not expect.
+    `costs` are those of one trial of each norm at each batch size, on `train_images` images, of
+    which so many are trained `at_once`. `notices` are sentences on what a user may not expect.
     """
 
     folder: Path
     trials: tuple[Trial, ...]
     todo: tuple[Trial, ...]
-    seconds: float
-    disk_bytes: int
+    costs: Mapping[Kind, Cost]
+    train_images: int
+    at_once: int
     notices: tuple[str, ...] = ()
 
+    @property
+    def seconds(self) -> float:
+        """What a fleet saves is not known before it runs."""
+        return sum(self.costs[_kind(trial)].seconds for trial in self.todo) / self.at_once
 
-def forecast(checked: Checked) -> Forecast:
-    """Foresee a `compare` with what was checked for it.
+    @property
+    def seconds_per_seed(self) -> float:
+        """Of all norms, at all batch sizes."""
+        return sum(cost.seconds for cost in self.costs.values()) / self.at_once
+
+    @property
+    def disk_bytes(self) -> int:
+        return sum(self.costs[_kind(trial)].disk_bytes for trial in self.todo)
+
+
+def forecast(checked: Checked, known: Mapping[Kind, Cost] | None = None) -> Forecast:
+    """Foresee a `compare` with what was checked for it; `known` costs are not timed again.
 
     The time is measured on a few steps of each norm on this machine, right now. Of a design until
     decided only the seeds that it begins with are foreseen, and of a search for learning rates the
@@ -51,20 +69,15 @@ def forecast(checked: Checked) -> Forecast:
         trials = still_wanted(trials, checked.experiment, gone)
     todo = store.missing(trials) if store else trials
     placement = place(trials, todo, checked.machine)
-    costs = _costs(checked, todo, placement.threads)
-    # What a fleet saves is not known before it runs.
-    seconds = sum(cost.seconds for cost in costs) / placement.networks_at_once
+    sizes = sizes_of(checked.experiment, DATASETS[checked.experiment.dataset])
     return Forecast(
         folder=checked.folder,
         trials=tuple(trials),
         todo=tuple(todo),
-        seconds=seconds,
-        disk_bytes=sum(cost.disk_bytes for cost in costs),
-        notices=(
-            *checked.notices,
-            *_on_data(checked.experiment.dataset, checked.data_dir),
-            *_on_budget(checked, seconds / max(1, len(todo))),
-        ),
+        costs=_costs(checked, todo, placement.threads, known or {}),
+        train_images=sizes[0],
+        at_once=placement.networks_at_once,
+        notices=(*checked.notices, *_on_data(checked.experiment.dataset, checked.data_dir)),
     )
 
 
@@ -90,15 +103,19 @@ def _foreseen(checked: Checked, store: Store | None) -> list[Trial]:
     return [*tuning_plan(experiment, tuned), *plan(experiment, rates), *open_]
 
 
-def _costs(checked: Checked, todo: Sequence[Trial], threads: int) -> list[Cost]:
-    """The cost of every trial to be run; one of each norm and batch size is timed."""
+def _costs(
+    checked: Checked, todo: Sequence[Trial], threads: int, known: Mapping[Kind, Cost]
+) -> dict[Kind, Cost]:
+    """The cost of a trial of each kind that is to be run; what is not known is timed."""
     experiment, source = checked.experiment, DATASETS[checked.experiment.dataset]
-    sizes = sizes_of(experiment, source)
+    size = DataSize(*sizes_of(experiment, source), source.num_classes, source.image_shape)
     estimate = partial(estimate_trial, device=checked.machine.here, threads=threads)
-    kinds = {(t.norm, t.recipe.batch_size): t for t in todo[::-1]}
-    size = DataSize(*sizes, source.num_classes, source.image_shape)
-    costs = {kind: estimate(t, size) for kind, t in kinds.items()}
-    return [costs[t.norm, t.recipe.batch_size] for t in todo]
+    kinds = {_kind(trial): trial for trial in todo[::-1]}
+    return {kind: known.get(kind) or estimate(trial, size) for kind, trial in kinds.items()}
+
+
+def _kind(trial: Trial) -> Kind:
+    return trial.norm, trial.recipe.batch_size
 
 
 def _on_data(dataset: str, data_dir: Path | None) -> list[str]:
@@ -108,17 +125,3 @@ def _on_data(dataset: str, data_dir: Path | None) -> list[str]:
         return []
     megabytes = layout.archive.size / 1e6
     return [f"{dataset} is not on this machine: {megabytes:.0f} MB would be downloaded first."]
-
-
-def _on_budget(checked: Checked, seconds: float) -> list[str]:
-    """How many of the seeds a budget of time has room for, at so many `seconds` a trial."""
-    if checked.budget_s is None:
-        return []
-    experiment = checked.experiment
-    if experiment.protocol == "tuned":
-        return [f"The budget of {checked.budget_s:g} s includes the search for learning rates."]
-    per_seed = seconds * len(experiment.norms) * len(experiment.batch_sizes)
-    at_once = blocks_at_once(trials_per_seed(experiment), checked.machine.at_once)
-    fit = at_once * max(1, int(checked.budget_s / (per_seed * at_once))) if per_seed else 0
-    seeds = "the first seeds, which are run in any case" if fit <= at_once else f"about {fit} seeds"
-    return [f"The budget of {checked.budget_s:g} s has room for {seeds}."]

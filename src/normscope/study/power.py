@@ -23,10 +23,13 @@ from normscope.store import Store
 from normscope.study.comparison import Comparison
 from normscope.words import counted, number
 
-# The sd of paired differences in points, pooled over norms: of which data set and network, and
-# where it was measured (docs/statistics.md, section 9).
+# The sd of paired differences in points, pooled over gn and ln against bn: of which data set,
+# network and recipe, and in which of the recorded results (docs/statistics.md, section 9).
 TYPICAL = {
-    ("cifar10", "s8"): (0.96, "ten float32 seeds of gn and ln against bn, 15 epochs"),
+    ("cifar10", "s8", "s8"): (0.96, "cifar10-s8-s8", 10),
+    ("cifar10", "s8", "course"): (0.76, "cifar10-s8-course", 3),
+    ("cifar10", "s8", "s8-modern"): (0.30, "cifar10-s8-s8-modern", 3),
+    ("cifar10", "s8-res", "s8"): (0.60, "cifar10-s8-res", 3),
 }
 
 
@@ -99,11 +102,15 @@ def pace(results: Sequence[Result]) -> float | None:
 
 
 def typical(experiment: Experiment) -> Known:
-    """What was measured of such a data set and network before."""
-    what = f"{experiment.dataset} with {experiment.model}"
-    sd, source = TYPICAL.get((experiment.dataset, experiment.model), (None, ""))
-    words = f"{what} in the recorded results: {source}" if source else what
-    return Known(experiment, words, sd, len(experiment.norms), Design(), None)
+    """What was measured before of such a data set, network and recipe."""
+    recipe, norms = experiment.recipe.name, len(experiment.norms)
+    words = f"{experiment.dataset} with {experiment.model} and recipe {recipe}"
+    found = TYPICAL.get((experiment.dataset, experiment.model, recipe))
+    if found is None:
+        return Known(experiment, words, None, norms, Design(), None)
+    sd, source, seeds = found
+    words += f" in docs/results/{source}, of {seeds} seeds of gn and ln against bn"
+    return Known(experiment, words, sd, norms, Design(), None)
 
 
 @dataclass(frozen=True)

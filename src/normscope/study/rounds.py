@@ -17,6 +17,7 @@ from normscope.store import Store
 from normscope.study.stored import results_stored, search_results, trials_planned
 from normscope.words import counted, what_went_wrong
 
+MOST_BLOCKS = 20  # of which a budget of time begins half at once
 SHORT = "what is left of the budget of time is too short to go on"
 
 
@@ -31,16 +32,20 @@ def rounds(
     workers: int,
     observer: Observer,
     alone: Callable[[], bool] = lambda: True,
+    most_seeds: int | None = None,
 ) -> Iterator[list[Trial]]:
     """What to run next, until the experiment is done; the caller stores the results in between.
 
     First what the search for learning rates needs, as it comes to need it; then the blocks. In a
     design until decided, more blocks follow: so many at once that no worker idles. With a budget of
-    time every round after the first must fit into what is left. `alone` says whether no other
-    process trains what the folder plans. Raises `RunError` if trials of the
-    search failed.
+    time every round after the first must fit into what is left; a fixed design then gets more
+    blocks, too, if `most_seeds` are more than there are. `alone` says whether no other process
+    trains what the folder plans. Raises `RunError` if trials of the search failed.
     """
-    reason = yield from _rounds(store, design, Budget(budget_s), workers, observer, alone)
+    budget = Budget(budget_s)
+    reason = yield from _rounds(store, design, budget, workers, observer, alone)
+    if reason is None and most_seeds is not None:
+        reason = yield from _as_time_allows(store, design, budget, workers, most_seeds)
     if reason is not None:
         results = results_stored(store)
         seeds = complete_seeds(store.experiment, results, dropped_norms(store, design, results))
@@ -95,7 +100,7 @@ def _planned(store: Store, design: Design, budget: "Budget", workers: int) -> Ro
         if asked and not todo:
             return None
         if budget.limited:
-            todo = _by_seeds(todo, at_once)[0]
+            todo = _by_seeds(todo, budget.blocks(trials_per_seed(store.experiment), at_once))[0]
         elif design.until_decided:
             first = set(store.experiment.seed_numbers[:LEAST_SEEDS])
             begun = [trial for trial in todo if trial.seed in first]
@@ -125,6 +130,23 @@ def _until_decided(
         store.extend(seeds + more)
         yield from budget.spent_on(store.missing(trials_wanted(store, design)))
     return reason
+
+
+def _as_time_allows(
+    store: Store, design: Design, budget: "Budget", workers: int, most: int
+) -> Rounds:
+    """More seeds of a fixed design, as many as fit into the time: no result has a say in that."""
+    at_once = blocks_at_once(trials_per_seed(store.experiment), workers)
+    while (seeds := store.experiment.seeds) < most:
+        if any(result.status == "failed" for result in results_stored(store)):
+            return "a trial failed"
+        trials = trials_per_seed(store.experiment)
+        more = min(budget.blocks(trials, at_once), most - seeds)
+        if not budget.allows(more * trials):
+            return SHORT
+        store.extend(seeds + more, fixed=True)
+        yield from budget.spent_on(store.missing(trials_wanted(store, design)))
+    return None
 
 
 def _dropped_words(experiment: Experiment, gone: Iterable[Place]) -> str:
@@ -172,10 +194,23 @@ class Budget:
         return self.seconds is not None
 
     def allows(self, trials: int) -> bool:
-        if self.seconds is None or self.seconds_per_trial is None:
-            return True
-        passed = time.monotonic() - self.started
-        return passed + trials * self.seconds_per_trial <= self.seconds
+        return trials <= self._room()
+
+    def blocks(self, trials: int, at_once: int) -> int:
+        """How many blocks of so many trials to begin next: half of those that fit, if that is more.
+
+        Every round starts its workers anew.
+        """
+        if not self.seconds_per_trial:
+            return at_once
+        room = min(self._room() / trials, MOST_BLOCKS)
+        return max(at_once, int(room / 2) // at_once * at_once)
+
+    def _room(self) -> float:
+        """For how many trials."""
+        if self.seconds is None or not self.seconds_per_trial:
+            return math.inf
+        return (self.seconds - (time.monotonic() - self.started)) / self.seconds_per_trial
 
     def spent_on(self, trials: list[Trial]) -> Iterator[list[Trial]]:
         """Hand out a round, and note how long it takes until the next one is asked for."""
