@@ -444,6 +444,22 @@ def test_a_number_of_seeds_trains_what_decided_norms_lack(played_in_turn):
     assert Counter(r.trial.norm for r in results_stored(store.newest()))["gn"] == seeds
 
 
+def test_a_winner_set_trains_what_decided_norms_lack_and_drops_none(played_in_turn, tmp_path):
+    store, _, _ = played_in_turn
+    seeds, for_winners = store.experiment.seeds, UNTIL.model_copy(update={"winner_set": True})
+    watcher, asked = played(Store(store.folder), for_winners, in_turn)
+    assert sum(asked) == seeds - 6
+    assert Counter(r.trial.norm for r in results_stored(store.newest()))["gn"] == seeds
+    assert watcher.ending.endswith("every comparison is decided.")
+    fresh = opened(tmp_path / "fresh", design=for_winners, norms=THREE)
+    watcher, _ = played(fresh, for_winners, in_turn, workers=1)
+    assert Counter(r.trial.norm for r in results_stored(fresh)) == dict.fromkeys(THREE, seeds)
+    assert watcher.notices == []
+    analysis = Comparison.of(fresh.newest()).analysis
+    assert "trained no further" not in analysis.method
+    assert analysis.winners == ("gn",)
+
+
 def test_a_norm_that_is_added_is_trained_from_the_first_seed(played_in_turn, tmp_path):
     store, _, _ = played_in_turn
     seeds = store.experiment.seeds

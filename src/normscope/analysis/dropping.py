@@ -16,9 +16,9 @@ def dropped(
 
     A claim of the second `version` of the rules stays, so that more seeds would not change it. The
     baseline is trained as long as a candidate is open, and where none is, nothing is. Of the first
-    version, and in a design that is not until decided, none is dropped.
+    version, for a winner set, and in a design that is not until decided, none is dropped.
     """
-    if version == 1 or not design.until_decided:
+    if version == 1 or not design.until_decided or design.winner_set:
         return frozenset()
     found = list(verdicts)
     chosen = candidates(experiment)

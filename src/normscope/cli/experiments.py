@@ -98,6 +98,14 @@ def compare(
     until_decided: Annotated[
         bool, typer.Option("--until-decided", help="Add seeds until every comparison is decided.")
     ] = False,
+    winner_set: Annotated[
+        bool,
+        typer.Option(
+            "--winner-set",
+            help="Until decided, train decided norms on, so that all pairs are compared: which "
+            "norms are beaten by no other?",
+        ),
+    ] = False,
     max_seeds: Annotated[
         Optional[int],
         typer.Option(help="At most so many, until decided or in a budget. Default: 30."),
@@ -181,6 +189,7 @@ def compare(
         design = read_design(
             kept_design(folder),
             until_decided=until_decided,
+            winner_set=winner_set,
             max_seeds=max_seeds,
             margin_points=margin,
             alpha=alpha,

@@ -16,7 +16,8 @@ class Design(Frozen):
     `alpha` is the chance of a false claim that is accepted for a family of comparisons. Two
     norms are equivalent when they differ by less than `margin_points` percentage points.
     `until_decided` makes the design sequential: seeds are added until every comparison is decided,
-    or there are `max_seeds`. `levels_percent` are the test accuracies whose first reaching measures
+    or there are `max_seeds`. With `winner_set` decided norms are trained on, so that all pairs of
+    norms are compared in all seeds. `levels_percent` are the test accuracies whose first reaching measures
     speed.
     """
 
@@ -25,6 +26,7 @@ class Design(Frozen):
     margin_points: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 0.5
     alpha: Annotated[float, Field(ge=1e-6, lt=0.5)] = 0.05
     levels_percent: tuple[Annotated[float, Field(gt=0, lt=100)], ...] = (60.0,)
+    winner_set: bool = False
 
     @field_validator("levels_percent")
     @classmethod
