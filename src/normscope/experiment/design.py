@@ -17,8 +17,8 @@ class Design(Frozen):
     norms are equivalent when they differ by less than `margin_points` percentage points.
     `until_decided` makes the design sequential: seeds are added until every comparison is decided,
     or there are `max_seeds`. With `winner_set` decided norms are trained on, so that all pairs of
-    norms are compared in all seeds. `levels_percent` are the test accuracies whose first reaching measures
-    speed.
+    norms are compared in all seeds. `levels_percent` are the test accuracies whose first reaching
+    measures speed.
     """
 
     until_decided: bool = False

@@ -23,21 +23,24 @@ def fitted(checked: Checked) -> tuple[Checked, Forecast]:
     foreseen, budget_s = forecast(checked), checked.budget_s
     if budget_s is None or not foreseen.todo:
         return checked, foreseen
-    if foreseen.seconds > budget_s:
+    in_one = checked.machine.executor == "fleet"  # which takes less than what is foreseen
+    if foreseen.seconds > budget_s and not in_one:
         raise UsageError(_too_short(checked, foreseen, budget_s))
-    seeds = checked.experiment.seeds
-    room = seeds + int((budget_s - foreseen.seconds) / foreseen.seconds_per_seed)
-    most, budget = min(room, checked.design.max_seeds), f"The budget of {duration(budget_s)}"
+    seeds, allowed = checked.experiment.seeds, checked.design.max_seeds
+    spare = max(0.0, budget_s - foreseen.seconds)
+    room = seeds + int(spare / foreseen.seconds_per_seed)
+    budget = f"The budget of {duration(budget_s)}"
     if _leaves_seeds_open(checked):
-        checked = replace(checked, most_seeds=max(seeds, most))
-        planned = replace(checked, experiment=checked.experiment.with_seeds(max(seeds, most)))
+        most = max(seeds, min(room, allowed))
+        checked = replace(checked, most_seeds=most)
+        planned = replace(checked, experiment=checked.experiment.with_seeds(most))
         foreseen = forecast(planned, foreseen.costs)
         words = (
-            f"{budget} has room for {counted(max(seeds, most), 'seed')} of each norm, about "
-            f"{duration(foreseen.seconds)}; if that is too short, there will be fewer."
+            f"{budget} has room for {counted(most, 'seed')} of each norm, about "
+            f"{duration(foreseen.seconds)}; if they take longer, there will be fewer."
         )
     elif checked.design.until_decided:
-        limit = f", of {checked.design.max_seeds} at most" if most < room else ""
+        limit = f", of {allowed} at most" if allowed < room else ""
         words = f"{budget} has room for about {counted(room, 'seed')}{limit}."
     else:
         words = f"{budget} has room for what is left: about {duration(foreseen.seconds)}."
