@@ -1,0 +1,50 @@
+"""How the loops over blocks are compiled, and where their code is kept."""
+
+import hashlib
+import os
+from collections.abc import Callable, Hashable
+from pathlib import Path
+from typing import Any
+
+import llvmlite.binding
+from numba import njit
+from numba.core.registry import cpu_target
+
+from normscope.training.fused.cache import cache_folder
+from normscope.training.fused.kept import VERSIONS, KeptCode
+
+OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+
+
+def generator_digest() -> str:
+    """What compiled code depends on besides a layer: this package, its compilers, the processor."""
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    processor = cpu_target.target_context.codegen().magic_tuple()
+    depends_on = [VERSIONS, llvmlite.binding.llvm_version_info, processor]
+    digest = hashlib.sha256(repr(depends_on).encode())
+    for source in sources:
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+folder = Path(os.environ.get("NUMBA_CACHE_DIR") or cache_folder()) / f"lanes-{generator_digest()}"
+
+
+class KeptLoop(KeptCode):
+    """`KeptCode` of a function whose closure has generated code in it, which `key` stands for."""
+
+    def __init__(self, function: Callable, folder: Path, key: Hashable):
+        self.folder = folder
+        self.name = function.__name__
+        self.depends_on = function.__qualname__, key
+
+
+def compiled_for(*key: Hashable) -> Callable[[Callable], Any]:
+    """numba's compiler for a function that `key` and its source determine, as text too."""
+
+    def compile_and_keep(function: Callable) -> Any:
+        dispatcher: Any = njit(**OPTIONS)(function)
+        dispatcher._cache = KeptLoop(function, folder, key)
+        return dispatcher
+
+    return compile_and_keep
