@@ -225,6 +225,14 @@ class Vectors:
     def add_to(self, vector: Any, pointer: Any) -> None:
         self.store(self.builder.fadd(self.floats_at(pointer), vector), pointer)
 
+    def sum(self, vector: Any) -> Any:
+        """The sum of the lanes: of halves, quarters and so on."""
+        for half in (2**k for k in reversed(range(self.lanes.bit_length() - 1))):
+            order = [*range(half, 2 * half), *range(2 * half, self.lanes), *range(half)]
+            moved = ir.Constant(self.words, order)
+            vector = self.builder.fadd(vector, self.builder.shuffle_vector(vector, vector, moved))
+        return self.builder.extract_element(vector, I32(0))
+
     def where(self, condition: Any, vector: Any, otherwise: Any) -> Any:
         return self.builder.select(condition, vector, otherwise)
 

@@ -100,7 +100,7 @@ class Layer:
         if self.floored and not self.pending:
             raise ValueError(f"a floor is for what is pending: {self}")
 
-    @property
+    @cached_property
     def input(self) -> Block:
         return self._block(self.channels, self.height, self.width)
 

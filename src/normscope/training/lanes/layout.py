@@ -5,6 +5,7 @@ words: lane l of block b is sample b * lanes + l. The lanes behind the last samp
 bfloat16, whose products take blocks by two, the number of blocks is even.
 """
 
+import math
 from functools import cache
 
 import numpy as np
@@ -27,7 +28,7 @@ def blocks_for(samples: int, block: Block) -> int:
 
 def empty(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
     """An array that begins where a vector may be loaded at once; what is in it is undefined."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     memory = np.empty(size + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT
     return memory[start : start + size].view(dtype).reshape(shape)

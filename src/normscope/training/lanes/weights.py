@@ -1,10 +1,13 @@
 """The weights of a convolution in the order in which its code reads and writes them."""
 
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 
+from normscope.training.lanes.compiling import compiled_for
 from normscope.training.lanes.convolution import Convolved, Weights
+from normscope.training.lanes.emit import Vectors, emitter, loop
 from normscope.training.lanes.layout import empty, rounded_bits
 
 
@@ -21,8 +24,9 @@ def packed(weights: np.ndarray, plan: Convolved, backward: bool = False) -> np.n
 
 def unpacked(sums: np.ndarray, plan: Weights) -> np.ndarray:
     """What `weight_gradient` has added up, lane by lane -> float32 (out, in, K, K)."""
-    total = sums.reshape(-1, plan.output.lanes).sum(1, dtype=np.float64).astype(np.float32)
-    return total[_places(plan)][: plan.output.channels, : plan.input.channels]
+    total = np.empty(plan.size // plan.output.lanes, np.float32)
+    _over_lanes(plan.output.lanes)(sums, total)
+    return total[_places(plan)]
 
 
 @cache
@@ -47,7 +51,7 @@ def _order(plan: Convolved, shape: tuple[int, ...], backward: bool) -> np.ndarra
 
 @cache
 def _places(plan: Weights) -> np.ndarray:
-    """Where the sums of each weight are, stored channels included."""
+    """Where the sums of each weight are."""
     kernel = plan.kernel, plan.kernel
     where = np.empty((plan.output.stored, plan.input.stored, *kernel), np.int64)
     done = first = 0
@@ -60,4 +64,24 @@ def _places(plan: Weights) -> np.ndarray:
             where[first : first + out, begin : begin + into] = done + np.arange(size).reshape(tile)
             done, begin = done + size, begin + into
         first += out
-    return where
+    return where[: plan.output.channels, : plan.input.channels].copy()
+
+
+@cache
+def _over_lanes(lanes: int) -> Callable:
+    """The loop that adds up the lanes of each vector of `sums`."""
+
+    @emitter
+    def add_up(builder, sums, total, count):
+        v = Vectors(builder, lanes, per_word=1)
+
+        def vector(i, carried):
+            builder.store(v.sum(v.floats_at(v.at(sums, (i, lanes)))), v.at(total, i))
+
+        loop(builder, count, vector)
+
+    @compiled_for(lanes)
+    def over_lanes(sums, total):
+        add_up(sums, total, total.size)
+
+    return over_lanes
