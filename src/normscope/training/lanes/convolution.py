@@ -17,6 +17,7 @@ from llvmlite import ir
 from normscope.training.lanes.block import Block
 from normscope.training.lanes.emit import I64, Vectors, emitter, loop, over_parts, split
 
+TERMS = 32  # most tiles that are added up before their sum is added to that of the block
 WIDE = 16  # lanes of AVX-512, which has 32 registers where other x86 processors have 16
 
 
@@ -115,8 +116,8 @@ def convolve(plan: Convolved) -> Callable:
 class _Convolution:
     """Writes y from x, `rows` being the plan's; `weights` as `layout.packed` makes them.
 
-    sums (2, channels, lanes) are added to at the end of each row, from `row_sums`, which is 0
-    between rows: the shorter the sums, the less is lost of them. factors (3, channels, lanes) are
+    sums (2, channels, lanes) are added to after every few rows, from `row_sums`, which is 0 then
+    and before: two short sums lose less than a long one. factors (3, channels, lanes) are
     those of r.
     """
 
@@ -132,9 +133,21 @@ class _Convolution:
         )
 
     def emit(self) -> None:
-        loop(self.v.builder, self.plan.output.height, self.row)
+        """Some rows at a time, after which their sums are added to those of the block."""
+        b, height = self.v.builder, self.plan.output.height
+        together = max(1, TERMS // len(self.plan.pixels)) if self.plan.sums else height
 
-    def row(self, h: ir.Value, carried: list) -> None:
+        def some(i, carried):
+            first = b.mul(i, I64(together))
+            left = b.sub(I64(height), first)
+            count = b.select(b.icmp_signed("<", left, I64(together)), left, I64(together))
+            loop(b, count, lambda h, carried: self.row(b.add(first, h)))
+            if self.plan.sums:
+                self.add_row_sums()
+
+        loop(b, -(-height // together), some)
+
+    def row(self, h: ir.Value) -> None:
         v, plan = self.v, self.plan
         table = v.at(self.rows, (h, 3))
         first_row, first_k, count = (v.builder.load(v.at(table, i)) for i in range(3))
@@ -153,8 +166,6 @@ class _Convolution:
             )
 
         over_parts(v.builder, plan.kinds, plan.pixels, column)
-        if plan.sums:
-            self.add_row_sums()
 
     def tile(self, kind, x, first_k, count, to, first, channels: int) -> None:
         """Some pixels of a row, of some channels from `first`; sums[p * channels + q] is theirs."""
@@ -173,7 +184,12 @@ class _Convolution:
 
             return loop(v.builder, plan.input.groups, group, sums)
 
-        sums = loop(v.builder, count, kernel_row, [v.zero] * (pixels * channels))
+        sums = [v.zero] * (pixels * channels)
+        counts = set(plan.rows[:, 2].tolist())
+        if counts == {1}:
+            sums = kernel_row(I64(0), sums)
+        else:
+            sums = loop(v.builder, count, kernel_row, sums, may_be_empty=0 in counts)
         place = v.builder.add(to, self._words_of(first))
         self.finish(sums, pixels, channels, place, first)
 

@@ -165,10 +165,10 @@ def _largest(v: Vectors, values: list) -> tuple[Any, Any]:
     """The largest of some vectors, lane by lane, and which it is."""
     value, place = values[0], v.same(0)
     for k, other in enumerate(values[1:], 1):
-        more = v.builder.fcmp_ordered(">", other, value)
-        more = v.builder.or_(more, v.builder.fcmp_unordered("uno", other, other))
+        more = v.less(value, other)
         value, place = v.where(more, other, value), v.where(more, v.same(k), place)
-    return value, place
+    unordered = v.builder.or_(*(v.builder.fcmp_unordered("uno", *values[i : i + 2]) for i in (0, 2)))
+    return v.where(unordered, v.builder.fadd(*values[:2]), value), place
 
 
 def max_unpool(block: Block) -> Callable:

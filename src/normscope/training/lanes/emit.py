@@ -65,17 +65,18 @@ def loop(
     stop: int | ir.Value,
     body: Callable[[ir.Value, list], Sequence | None],
     carried: Sequence = (),
+    may_be_empty: bool = False,
 ) -> list:
     """``for i in range(stop): carried = body(i, carried)``; what is carried stays in registers.
 
-    A number as `stop` is at least 1. Returns what the last round carried.
+    `stop` is at least 1 unless the loop `may_be_empty`. Returns what the last round carried.
     """
     count = I64(stop) if isinstance(stop, int) else stop
     before, head, end = builder.block, builder.append_basic_block(), builder.append_basic_block()
-    if isinstance(stop, int):
-        builder.branch(head)
-    else:
+    if may_be_empty:
         builder.cbranch(builder.icmp_signed(">", count, I64(0)), head, end)
+    else:
+        builder.branch(head)
     builder.position_at_end(head)
     i, phis = builder.phi(I64), [builder.phi(value.type) for value in carried]
     out = list(body(i, phis) or ())
@@ -87,7 +88,7 @@ def loop(
         phi.add_incoming(after, last)
     _never_unrolled(builder, builder.cbranch(builder.icmp_signed("<", following, count), head, end))
     builder.position_at_end(end)
-    if isinstance(stop, int):
+    if not may_be_empty:
         return out
     return [_either(builder, pair, (before, last)) for pair in zip(carried, out, strict=True)]
 
