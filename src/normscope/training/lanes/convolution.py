@@ -9,6 +9,7 @@ that they take part in, and does to them, before they are stored, what follows t
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -105,10 +106,8 @@ def convolve(plan: Convolved) -> Callable:
     @emitter
     def convolve_block(builder, x, x0, rows, weights, y, y0, r, factors, f0, sums, s0, row_sums):
         v = Vectors(builder, plan.output.lanes, plan.output.per_word)
-        arrays = x, weights, y, r, factors, sums
-        begins = x0, 0, y0, y0, f0, s0
-        at = [v.at(array, begin) for array, begin in zip(arrays, begins, strict=True)]
-        _Convolution(v, plan, rows, row_sums, *at).emit()
+        begin = v.at(x, x0), v.at(y, y0), v.at(r, y0), v.at(factors, f0), v.at(sums, s0)
+        _Convolution(v, plan, rows, weights, row_sums, *begin).emit()
 
     return convolve_block
 
@@ -121,16 +120,10 @@ class _Convolution:
     those of r.
     """
 
-    def __init__(self, v, plan, rows, row_sums, x, weights, y, r, factors, sums):
-        self.v, self.plan, self.rows, self.row_sums = v, plan, rows, row_sums
-        self.x, self.weights, self.y, self.r, self.factors, self.sums = (
-            x,
-            weights,
-            y,
-            r,
-            factors,
-            sums,
-        )
+    def __init__(self, v, plan, rows, weights, row_sums, x, y, r, factors, sums):
+        self.v, self.plan = v, plan
+        self.rows, self.weights, self.row_sums = rows, weights, row_sums
+        self.x, self.y, self.r, self.factors, self.sums = x, y, r, factors, sums
 
     def emit(self) -> None:
         """Some rows at a time, after which their sums are added to those of the block."""
@@ -347,10 +340,7 @@ class Weights:
     @property
     def strip_kinds(self) -> list[tuple]:
         starts = np.cumsum([0, *self.strips]).tolist()
-        return [
-            self.runs(start, stop, self.input.height)
-            for start, stop in zip(starts, starts[1:], strict=False)
-        ]
+        return [self.runs(start, stop, self.input.height) for start, stop in pairwise(starts)]
 
     @property
     def paired_words(self) -> tuple[int, int]:

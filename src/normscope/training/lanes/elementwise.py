@@ -9,7 +9,7 @@ from typing import Any
 from llvmlite import ir
 
 from normscope.training.lanes.block import Block
-from normscope.training.lanes.emit import I8, I64, Vectors, emitter, loop
+from normscope.training.lanes.emit import I8, Vectors, emitter, loop
 
 UNROLLED = 8  # most vectors that are worked on in one round
 
@@ -80,7 +80,9 @@ def pending_gradient(block: Block, floored: bool) -> Callable:
                 v.pack(slopes, v.at(g, x0, *place))
             products = [
                 v.fma(slope, value, total)
-                for slope, value, total in zip(slopes, values, totals[block.per_word :], strict=True)
+                for slope, value, total in zip(
+                    slopes, values, totals[block.per_word :], strict=True
+                )
             ]
             return [v.builder.fadd(t, s) for t, s in zip(totals, slopes, strict=False)] + products
 
@@ -167,7 +169,9 @@ def _largest(v: Vectors, values: list) -> tuple[Any, Any]:
     for k, other in enumerate(values[1:], 1):
         more = v.less(value, other)
         value, place = v.where(more, other, value), v.where(more, v.same(k), place)
-    unordered = v.builder.or_(*(v.builder.fcmp_unordered("uno", *values[i : i + 2]) for i in (0, 2)))
+    unordered = v.builder.or_(
+        *(v.builder.fcmp_unordered("uno", *values[i : i + 2]) for i in (0, 2))
+    )
     return v.where(unordered, v.builder.fadd(*values[:2]), value), place
 
 
@@ -201,11 +205,14 @@ def max_unpool(block: Block) -> Callable:
 
 
 def average_pool(block: Block, size: int) -> Callable:
-    """The code of the mean of each size x size pixels; what is left at the end is left out."""
+    """The code of the mean of each size x size pixels; what is left at the end is left out.
+
+    The arguments are those of `max_pool`, whose places are left as they are.
+    """
     height, width = block.height // size, block.width // size
 
     @emitter
-    def average_pool_block(builder, x, x0, y, y0):
+    def average_pool_block(builder, x, x0, y, y0, places, p0):
         v = Vectors(builder, block.lanes, block.per_word)
         share = ir.Constant(v.floats, [1 / size**2] * block.lanes)
 
@@ -234,7 +241,7 @@ def average_unpool(block: Block, size: int) -> Callable:
     height, width = block.height // size, block.width // size
 
     @emitter
-    def average_unpool_block(builder, g, g0, z, z0):
+    def average_unpool_block(builder, g, g0, places, p0, z, z0):
         v = Vectors(builder, block.lanes, block.per_word)
         share = ir.Constant(v.floats, [1 / size**2] * block.lanes)
         _clear_edges(v, block, v.at(z, z0), size)

@@ -1,8 +1,4 @@
-"""Layers in lanes, forward and backward: loops over blocks of samples that numba compiles.
-
-What a norm and dropout do to an array is `Pending` until the next layer reads it: that layer
-applies it to each block while the block is in the cache. So a norm costs no pass of its own.
-"""
+"""A convolution in lanes, with norm and dropout before it and ReLU or pooling behind it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,131 +6,26 @@ from functools import cache, cached_property
 
 import numpy as np
 
-from normscope.errors import UsageError
-from normscope.experiment import Precision
 from normscope.training.lanes import convolution, elementwise
 from normscope.training.lanes.block import Block
 from normscope.training.lanes.compiling import compiled_for
-from normscope.training.lanes.emit import float_of
-from normscope.training.lanes.layout import empty, zeros
-from normscope.training.lanes.target import target
+from normscope.training.lanes.layer import (
+    NO_BYTES,
+    NO_WORDS,
+    Gradients,
+    Layer,
+    Outputs,
+    Pending,
+    check,
+    materialise_of,
+    output_of,
+    places_of,
+    places_shape,
+    take_out_of,
+)
+from normscope.training.lanes.layout import zeros
 from normscope.training.lanes.threads import SCRATCH, over_blocks
 from normscope.training.lanes.weights import packed, unpacked
-
-PER_WORD = {"fp32": 1, "bf16": 2}
-
-NO_WORDS = zeros((1,))
-NO_BYTES = zeros((1,), np.uint8)
-
-
-def lanes_here() -> int:
-    """The lanes of this processor's vectors; raises `UsageError` if it has none to be used."""
-    here = target()
-    if here is None:
-        raise UsageError("this processor multiplies and adds no vectors at once")
-    return here.lanes
-
-
-@dataclass(frozen=True)
-class Pending:
-    """What is done to an array when it is read: max(scale * x + shift, floor), and dropout.
-
-    factors, float32 (blocks, 3, channels, lanes): scale, shift and floor of each sample; 0 for
-    samples that do not exist. The floor is read only by layers that are `floored`. dropped, int32
-    (K,), and starts, int64 (blocks + 1,): elements that are 0, see `layout.dropped_positions`.
-    """
-
-    factors: np.ndarray
-    dropped: np.ndarray
-    starts: np.ndarray
-
-
-def pending(factors: np.ndarray) -> Pending:
-    """`Pending` without dropout."""
-    return Pending(factors, np.empty(0, np.int32), np.zeros(len(factors) + 1, np.int64))
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """y (blocks, *output.shape); sums of y and y^2 per sample, float32 (blocks, 2, channels,
-    lanes), or None; places of the largest, bytes (blocks, height, channels, width, lanes), or None.
-    """
-
-    y: np.ndarray
-    sums: np.ndarray | None = None
-    places: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class Gradients:
-    """gx (blocks, *input.shape), the gradient of what the layer read after all that was pending,
-    0 where that was dropped or at its floor; sums of gx and of gx * x per sample, float32 (blocks,
-    2, channels, lanes), None unless something was pending; weights, float32 (out, in, K, K), those
-    of a convolution.
-    """
-
-    gx: np.ndarray | None
-    sums: np.ndarray | None = None
-    weights: np.ndarray | None = None
-
-
-@dataclass(frozen=True)
-class Layer:
-    """What all layers have in common: the shape of the input, and whether something is pending.
-
-    `floored`: what is pending has a floor, such as the 0 of a ReLU behind a norm.
-    """
-
-    channels: int
-    height: int
-    width: int
-    precision: Precision = "fp32"
-    pending: bool = False
-    floored: bool = False
-    lanes: int = field(default_factory=lanes_here)
-
-    def __post_init__(self):
-        here = target()
-        if self.precision == "bf16" and not (here and here.bfloat16 and self.lanes == here.lanes):
-            raise UsageError("this processor does not multiply in bfloat16")
-        if self.floored and not self.pending:
-            raise ValueError(f"a floor is for what is pending: {self}")
-
-    @cached_property
-    def input(self) -> Block:
-        return self._block(self.channels, self.height, self.width)
-
-    @property
-    def per_word(self) -> int:
-        return PER_WORD[self.precision]
-
-    def _block(self, channels: int, height: int, width: int) -> Block:
-        return Block(channels, height, width, self.lanes, self.per_word)
-
-    def _read(self, x: np.ndarray, pending: Pending | None) -> list[np.ndarray]:
-        """x and what is pending, as the loops take it."""
-        check(x, (len(x), *self.input.shape))
-        if (pending is not None) != self.pending:
-            raise ValueError(f"{pending} for {self}")
-        if pending is None:
-            return [x.reshape(-1), NO_WORDS, NO_POSITIONS, NO_POSITIONS.astype(np.int64)]
-        check(pending.factors, (len(x), 3, self.input.stored, self.lanes))
-        check(pending.starts, (len(x) + 1,), np.int64)
-        check(pending.dropped, pending.dropped.shape, np.int32)
-        return [x.reshape(-1), pending.factors.reshape(-1), pending.dropped, pending.starts]
-
-
-NO_POSITIONS = np.empty(0, np.int32)
-
-
-def check(array: np.ndarray, shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
-    """The array, if compiled code may go over it; raises `ValueError` otherwise."""
-    if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
-        raise ValueError(
-            f"an array of shape {array.shape} and type {array.dtype}, where one of {shape} and "
-            f"{np.dtype(dtype)} is needed, contiguous"
-        )
-    return array
 
 
 @dataclass(frozen=True)
@@ -169,12 +60,12 @@ class Convolution(Layer):
             (size + 2 * self.padding - self.kernel) // self.stride + 1
             for size in (self.height, self.width)
         )
-        return self._block(self.out_channels, height, width)
+        return self.block(self.out_channels, height, width)
 
     @cached_property
     def output(self) -> Block:
         own = self.convolved
-        return self._block(own.channels, own.height // 2, own.width // 2) if self.max_pool else own
+        return self.block(own.channels, own.height // 2, own.width // 2) if self.max_pool else own
 
     @cached_property
     def forward_plan(self) -> convolution.Convolved:
@@ -218,10 +109,10 @@ class Convolution(Layer):
 
         The result is written to `y` if it is given. Raises `ValueError` for arrays of other shapes.
         """
-        blocks, read = len(x), self._read(x, pending)
-        y = _output(y, (blocks, *self.output.shape))
+        blocks, read = len(x), self.read_by_loops(x, pending)
+        y = output_of(y, (blocks, *self.output.shape))
         sums = zeros((blocks, 2, self.output.stored, self.lanes)) if self.normed else None
-        places = _places(blocks, self.output) if self.max_pool else None
+        places = places_of(blocks, self.output) if self.max_pool else None
         plan, loop = self.forward_plan, _forward(self)
         words = packed(weights, plan)
 
@@ -260,8 +151,8 @@ class Convolution(Layer):
         of y is s * g + a + c * y. It is 0 where ReLU made y 0. Of `outputs` only what these need is
         looked at. The gradient of x is written to `gx` if it is given.
         """
-        blocks, read = len(x), self._read(x, pending)
-        gx = _output(gx, (blocks, *self.input.shape)) if self.input_gradient else None
+        blocks, read = len(x), self.read_by_loops(x, pending)
+        gx = output_of(gx, (blocks, *self.input.shape)) if self.input_gradient else None
         sums = None
         if self.pending and self.input_gradient:
             sums = zeros((blocks, 2, self.input.stored, self.lanes))
@@ -304,24 +195,12 @@ class Convolution(Layer):
             y = check(outputs.y, g.shape)
         if self.max_pool:
             assert outputs.places is not None  # as `forward` returns them
-            places = check(outputs.places, _places_shape(blocks, self.output), np.uint8)
+            places = check(outputs.places, places_shape(blocks, self.output), np.uint8)
         if (factors is not None) != self.normed:
             raise ValueError(f"factors {factors} for {self}")
         if factors is not None:
             words = check(factors, (blocks, 3, self.output.stored, self.lanes))
         return [array.reshape(-1) for array in (g, y, places, words)]
-
-
-def _output(given: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
-    return empty(shape) if given is None else check(given, shape)
-
-
-def _places(blocks: int, pooled: Block) -> np.ndarray:
-    return empty(_places_shape(blocks, pooled), np.uint8)
-
-
-def _places_shape(blocks: int, pooled: Block) -> tuple[int, ...]:
-    return blocks, pooled.height, pooled.stored, pooled.width, pooled.lanes
 
 
 # -- loops -----------------------------------------------------------------------------------------
@@ -330,7 +209,7 @@ def _places_shape(blocks: int, pooled: Block) -> tuple[int, ...]:
 @cache
 def _forward(layer: Convolution) -> Callable:
     convolve = convolution.convolve(layer.forward_plan)
-    materialise = _materialise(layer.input, layer.floored)
+    materialise = materialise_of(layer.input, layer.floored)
     pool = elementwise.max_pool(layer.convolved)
     reads_pending, max_pool = layer.pending, layer.max_pool
     x_size, y_size = layer.input.size, layer.output.size
@@ -365,8 +244,8 @@ def _forward(layer: Convolution) -> Callable:
 def _backward(layer: Convolution) -> Callable:
     convolve = convolution.convolve(layer.backward_plan)
     add_weights = convolution.weight_gradient(layer.weights_plan)
-    materialise = _materialise(layer.input, layer.floored)
-    take_out = _take_out(layer.input)
+    materialise = materialise_of(layer.input, layer.floored)
+    take_out = take_out_of(layer.input)
     unpool = elementwise.max_unpool(layer.convolved)
     slope = elementwise.gradient(layer.convolved, layer.relu, layer.normed)
     reads_pending, max_pool, wanted = layer.pending, layer.max_pool, layer.input_gradient
@@ -405,55 +284,3 @@ def _backward(layer: Convolution) -> Callable:
                     take_out(gx, x, b, dropped, starts, sums)
 
     return backward
-
-
-@cache
-def _materialise(block: Block, floored: bool) -> Callable:
-    """The loop that writes one block, with what is pending applied, to values from v0 on."""
-    affine = elementwise.affine(block, floored)
-    size, factors_size, per_word = block.size, 3 * block.stored * block.lanes, block.per_word
-
-    @compiled_for(block, floored)
-    def materialise(x, b, factors, dropped, starts, values, v0):
-        affine(x, b * size, factors, b * factors_size, values, v0)
-        if per_word == 1:
-            for k in range(starts[b], starts[b + 1]):
-                values[v0 + dropped[k]] = 0
-        else:
-            halves = values.view(np.uint16)
-            for k in range(starts[b], starts[b + 1]):
-                halves[2 * v0 + dropped[k]] = 0
-
-    return materialise
-
-
-@cache
-def _take_out(block: Block) -> Callable:
-    """The loop that takes the dropped elements of one block out of its gradient and its sums."""
-    size, per_word = block.size, block.per_word
-    of_sums = block.stored * block.lanes
-    # Divisions by numbers of 32 bits that are known when this is compiled are quick ones.
-    lanes, group, groups = map(np.uint32, (block.lanes, block.group, block.groups))
-
-    @compiled_for(block)
-    def take_out(g, x, b, dropped, starts, sums):
-        g_halves, x_halves = g.view(np.uint16), x.view(np.uint16)
-        for k in range(starts[b], starts[b + 1]):
-            place = np.uint32(dropped[k])
-            if per_word == 1:
-                word, odd = place, np.uint32(0)
-                at = b * size + dropped[k]
-                slope, value = g[at], x[at]
-                g[at] = 0
-            else:
-                word, odd = place >> np.uint32(1), place & np.uint32(1)
-                at = 2 * b * size + dropped[k]
-                slope = float_of(np.uint32(g_halves[at]) << np.uint32(16))
-                value = float_of(np.uint32(x_halves[at]) << np.uint32(16))
-                g_halves[at] = 0
-            channel = word // group % groups * np.uint32(per_word) + odd
-            own = 2 * b * of_sums + channel * lanes + word % lanes
-            sums[own] -= slope
-            sums[own + of_sums] -= slope * value
-
-    return take_out
