@@ -8,10 +8,10 @@ from typing import Any
 
 import llvmlite.binding
 from numba import njit
-from numba.core.registry import cpu_target
 
 from normscope.training.fused.cache import cache_folder
 from normscope.training.fused.kept import VERSIONS, KeptCode
+from normscope.training.lanes.target import processor
 
 OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
@@ -19,8 +19,7 @@ OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 def generator_digest() -> str:
     """What compiled code depends on besides a layer: this package, its compilers, the processor."""
     sources = sorted(Path(__file__).parent.glob("*.py"))
-    processor = cpu_target.target_context.codegen().magic_tuple()
-    depends_on = [VERSIONS, llvmlite.binding.llvm_version_info, processor]
+    depends_on = [VERSIONS, llvmlite.binding.llvm_version_info, processor()]
     digest = hashlib.sha256(repr(depends_on).encode())
     for source in sources:
         digest.update(source.read_bytes())

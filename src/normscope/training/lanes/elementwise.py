@@ -78,13 +78,9 @@ def pending_gradient(block: Block, floored: bool) -> Callable:
                 parts = zip(slopes, values, factors, strict=True)
                 slopes = [_above_floor(v, slope, value, own) for slope, value, own in parts]
                 v.pack(slopes, v.at(g, x0, *place))
-            products = [
-                v.fma(slope, value, total)
-                for slope, value, total in zip(
-                    slopes, values, totals[block.per_word :], strict=True
-                )
-            ]
-            return [v.builder.fadd(t, s) for t, s in zip(totals, slopes, strict=False)] + products
+            plain, of_products = totals[: block.per_word], totals[block.per_word :]
+            plain = [builder.fadd(*each) for each in zip(plain, slopes, strict=True)]
+            return plain + [v.fma(*each) for each in zip(slopes, values, of_products, strict=True)]
 
         def row(h, carried):
             def group(c, carried):
@@ -164,15 +160,13 @@ def max_pool(block: Block) -> Callable:
 
 
 def _largest(v: Vectors, values: list) -> tuple[Any, Any]:
-    """The largest of some vectors, lane by lane, and which it is."""
+    """The largest of four vectors, lane by lane, and which it is; a NaN is larger than all."""
     value, place = values[0], v.same(0)
     for k, other in enumerate(values[1:], 1):
         more = v.less(value, other)
         value, place = v.where(more, other, value), v.where(more, v.same(k), place)
-    unordered = v.builder.or_(
-        *(v.builder.fcmp_unordered("uno", *values[i : i + 2]) for i in (0, 2))
-    )
-    return v.where(unordered, v.builder.fadd(*values[:2]), value), place
+    some_nan = v.builder.or_(v.either_nan(*values[:2]), v.either_nan(*values[2:]))
+    return v.where(some_nan, v.nan, value), place
 
 
 def max_unpool(block: Block) -> Callable:

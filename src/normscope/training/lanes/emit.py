@@ -6,6 +6,7 @@ other function.
 """
 
 import inspect
+import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ class BFloat(ir.Type):
 
 
 def emitter(function: Callable) -> Callable:
-    """What numba compiles a call to as the instructions that ``function(builder, *arguments)`` emits.
+    """What numba compiles to the instructions that ``function(builder, *arguments)`` emits.
 
     Arrays reach it as pointers to their first element, numbers as 64-bit values. All that is known
     when the code is made it has from its closure.
@@ -154,6 +155,7 @@ class Vectors:
         self.floats, self.words = ir.VectorType(F32, lanes), ir.VectorType(I32, lanes)
         self.operand = self.floats if per_word == 1 else self.words
         self.zero = ir.Constant(self.floats, [0.0] * lanes)
+        self.nan = ir.Constant(self.floats, [math.nan] * lanes)
 
     def at(self, pointer: Any, *offsets: Offset) -> Any:
         for offset in offsets:
@@ -245,15 +247,20 @@ class Vectors:
         """x <= y, which does not hold where either is NaN."""
         return self.builder.fcmp_ordered("<=", x, y)
 
+    def either_nan(self, x: Any, y: Any) -> Any:
+        return self.builder.fcmp_unordered("uno", x, y)
+
     def _call(self, name: str, returns: Any, *arguments: Any) -> Any:
         kind = ir.FunctionType(returns, [argument.type for argument in arguments])
         function = cgutils.get_or_insert_function(self.builder.module, kind, name)
         return self.builder.call(function, arguments)
 
 
-@intrinsic
-def float_of(typing, bits):
+def _float_of(typing, bits):
     """The float32 that these 32 bits are."""
     return types.float32(types.uint32), lambda context, builder, signature, values: builder.bitcast(
         values[0], F32
     )
+
+
+float_of: Callable = intrinsic(_float_of)

@@ -6,6 +6,7 @@ bfloat16, whose products take blocks by two, the number of blocks is even.
 """
 
 import math
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
@@ -46,7 +47,7 @@ def to_lanes(x: torch.Tensor, block: Block, out: np.ndarray | None = None) -> np
     if x_NHWC.shape[1:] != (block.height, block.width, block.channels):
         raise ValueError(f"{tuple(x.shape)} does not consist of {block}")
     out = empty((blocks_for(len(x), block), *block.shape)) if out is None else out
-    _loops(block)[0](x_NHWC.view(np.uint32).reshape(-1), out.reshape(-1).view(np.uint32), len(x))
+    _to_words(block)(x_NHWC.view(np.uint32).reshape(-1), out.reshape(-1).view(np.uint32), len(x))
     return out
 
 
@@ -56,11 +57,13 @@ def from_lanes(
     """What `to_lanes` was given: (N, C, H, W), channels_last in memory."""
     x_NHWC = np.empty((samples, block.height, block.width, block.channels), np.float32)
     words = lanes.reshape(-1).view(np.uint32)
-    _loops(block)[1](words, x_NHWC.view(np.uint32).reshape(-1), samples)
+    _from_words(block)(words, x_NHWC.view(np.uint32).reshape(-1), samples)
     return torch.from_numpy(x_NHWC).permute(0, 3, 1, 2).to(dtype)
 
 
-def dropped_positions(positions: torch.Tensor, block: Block, samples: int):
+def dropped_positions(
+    positions: torch.Tensor, block: Block, samples: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Sorted positions in the memory of a channels-last tensor -> those in each block.
 
     Returns `dropped`, int32 (K,), elements of a block counted in its memory, which are float32 or
@@ -68,7 +71,7 @@ def dropped_positions(positions: torch.Tensor, block: Block, samples: int):
     """
     dropped = np.empty(positions.numel(), np.int32)
     starts = np.empty(blocks_for(samples, block) + 1, np.int64)
-    _loops(block)[2](positions.numpy(), dropped, starts)
+    _to_blocks(block)(positions.numpy(), dropped, starts)
     return dropped, starts
 
 
@@ -116,34 +119,50 @@ def _rounded(bits):
 
 
 @cache
-def _loops(block: Block):
-    """The loops of `to_lanes`, `from_lanes` and `dropped_positions`."""
-    channels, height, width = block.channels, block.height, block.width
-    lanes, per_word, groups = block.lanes, block.per_word, block.groups
-    kernel = compiled_for(block)
+def _to_words(block: Block) -> Callable:
+    """The loop of `to_lanes`, from and to the bits of float32 numbers."""
+    height, width, channels = block.height, block.width, block.channels
+    groups, lanes, per_word = block.groups, block.lanes, block.per_word
+    sample_size = height * width * channels
 
-    @kernel
+    @compiled_for(block)
+    def word(x, at, c):
+        if per_word == 1:
+            return x[at + c]
+        low = _rounded(x[at + 2 * c])
+        if 2 * c + 1 < channels:
+            return low | (_rounded(x[at + 2 * c + 1]) << np.uint32(16))
+        return low
+
+    @compiled_for(block)
     def to_words(x, out, samples):
-        sample_size = height * width * channels
         for b in range(out.size // (height * groups * width * lanes)):
             there = min(lanes, max(0, samples - b * lanes))
             for h in range(height):
                 for c in range(groups):
                     for w in range(width):
                         to = (((b * height + h) * groups + c) * width + w) * lanes
-                        of = b * lanes * sample_size + (h * width + w) * channels + c * per_word
+                        of = b * lanes * sample_size + (h * width + w) * channels
                         for i in range(there):
-                            at = of + i * sample_size
-                            if per_word == 1:
-                                out[to + i] = x[at]
-                            else:
-                                word = _rounded(x[at])
-                                if c * 2 + 1 < channels:
-                                    word |= _rounded(x[at + 1]) << np.uint32(16)
-                                out[to + i] = word
+                            out[to + i] = word(x, of + i * sample_size, c)
                         out[to + there : to + lanes] = 0
 
-    @kernel
+    return to_words
+
+
+@cache
+def _from_words(block: Block) -> Callable:
+    """The loop of `from_lanes`, from and to the bits of float32 numbers."""
+    height, width, channels = block.height, block.width, block.channels
+    groups, lanes, per_word = block.groups, block.lanes, block.per_word
+
+    @compiled_for(block)
+    def wide(word, c):
+        if per_word == 1:
+            return word
+        return word & np.uint32(0xFFFF0000) if c % 2 == 1 else word << np.uint32(16)
+
+    @compiled_for(block)
     def from_words(words, x, samples):
         for n in range(samples):
             b, i = n // lanes, n % lanes
@@ -152,34 +171,38 @@ def _loops(block: Block):
                     to = ((n * height + h) * width + w) * channels
                     for c in range(channels):
                         of = ((b * height + h) * groups + c // per_word) * width + w
-                        word = words[of * lanes + i]
-                        if per_word == 2:
-                            odd = c % 2 == 1
-                            word = word & np.uint32(0xFFFF0000) if odd else word << np.uint32(16)
-                        x[to + c] = word
+                        x[to + c] = wide(words[of * lanes + i], c)
 
-    @kernel
+    return from_words
+
+
+@cache
+def _to_blocks(block: Block) -> Callable:
+    """The loop of `dropped_positions`."""
+    # Divisions by numbers of 32 bits that are known when this is compiled are quick ones.
+    size, row = map(np.uint32, (block.height * block.width * block.channels, block.width))
+    channels, groups = map(np.uint32, (block.channels, block.groups))
+    lanes, per_word = map(np.uint32, (block.lanes, block.per_word))
+    block_size = int(size) * int(lanes)
+
+    @compiled_for(block)
     def to_blocks(positions, dropped, starts):
-        # Divisions by numbers that are known when this is compiled, and of 32 bits, are quick ones.
-        size, row = np.uint32(height * width * channels), np.uint32(width)
-        of_channels, of_lanes = np.uint32(channels), np.uint32(lanes)
-        of_word, of_groups = np.uint32(per_word), np.uint32(groups)
-        b, end = 0, np.int64(size) * lanes
+        b = 0
         starts[0] = 0
         for k in range(positions.size):
-            while positions[k] >= (b + 1) * end:
+            while positions[k] >= (b + 1) * block_size:
                 b += 1
                 starts[b] = k
-            at = np.uint32(positions[k] - b * end)
+            at = np.uint32(positions[k] - b * block_size)
             sample = at // size
             at -= sample * size
-            pixel = at // of_channels
-            channel = at - pixel * of_channels
+            pixel = at // channels
+            channel = at - pixel * channels
             h = pixel // row
             w = pixel - h * row
-            group = channel // of_word
-            word = ((h * of_groups + group) * row + w) * of_lanes + sample
-            dropped[k] = word * of_word + (channel - group * of_word)
+            group = channel // per_word
+            word = ((h * groups + group) * row + w) * lanes + sample
+            dropped[k] = word * per_word + (channel - group * per_word)
         starts[b + 1 :] = positions.size
 
-    return to_words, from_words, to_blocks
+    return to_blocks

@@ -1,8 +1,10 @@
 """Pooling and sums in lanes, with norm and dropout before them."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache, cached_property
+from typing import ClassVar
 
 import numpy as np
 
@@ -28,10 +30,20 @@ from normscope.training.lanes.threads import SCRATCH, over_blocks
 
 
 @dataclass(frozen=True)
-class _Pool(Layer):
+class _Pool(Layer, ABC):
     """Pooling of size x size pixels, which do not overlap; what is left at the end is left out."""
 
     size: int = field(default=2, kw_only=True)
+
+    keeps_places: ClassVar[bool]
+
+    @abstractmethod
+    def pool_code(self) -> Callable:
+        """The code that pools a block: x, x0, y, y0, places, p0."""
+
+    @abstractmethod
+    def unpool_code(self) -> Callable:
+        """The code of its gradient: g, g0, places, p0, z, z0."""
 
     @cached_property
     def output(self) -> Block:
@@ -47,7 +59,7 @@ class _Pool(Layer):
         """Pool x (blocks, *input.shape); the result is written to `y` if it is given."""
         blocks, read = len(x), self.read_by_loops(x, pending)
         y = output_of(y, (blocks, *self.output.shape))
-        places = places_of(blocks, self.output) if isinstance(self, MaxPool) else None
+        places = places_of(blocks, self.output) if self.keeps_places else None
         flat_places = NO_BYTES if places is None else places.reshape(-1)
 
         def part(start: int, stop: int) -> None:
@@ -72,7 +84,7 @@ class _Pool(Layer):
         gx = output_of(gx, (blocks, *self.input.shape))
         sums = zeros((blocks, 2, self.input.stored, self.lanes)) if self.pending else None
         places = NO_BYTES
-        if isinstance(self, MaxPool):
+        if self.keeps_places:
             assert outputs.places is not None  # as `forward` returns them
             places = check(outputs.places, places_shape(blocks, self.output), np.uint8).reshape(-1)
         flat_sums = NO_WORDS if sums is None else sums.reshape(-1)
@@ -88,15 +100,31 @@ class _Pool(Layer):
 class MaxPool(_Pool):
     """``torch.nn.MaxPool2d(2)``. Of equal values the first has the gradient."""
 
+    keeps_places = True
+
     def __post_init__(self):
         super().__post_init__()
         if self.size != 2:
             raise ValueError(f"the largest of 2 x 2 pixels is there, and no other: {self}")
 
+    def pool_code(self) -> Callable:
+        return elementwise.max_pool(self.input)
+
+    def unpool_code(self) -> Callable:
+        return elementwise.max_unpool(self.input)
+
 
 @dataclass(frozen=True)
 class AveragePool(_Pool):
     """``torch.nn.AvgPool2d(size)``; with a size of 1, what is pending and nothing else."""
+
+    keeps_places = False
+
+    def pool_code(self) -> Callable:
+        return elementwise.average_pool(self.input, self.size)
+
+    def unpool_code(self) -> Callable:
+        return elementwise.average_unpool(self.input, self.size)
 
 
 @dataclass(frozen=True)
@@ -167,12 +195,7 @@ class Add(Layer):
 
 @cache
 def _forward(layer: _Pool) -> Callable:
-    is_max = isinstance(layer, MaxPool)
-    pool = (
-        elementwise.max_pool(layer.input)
-        if is_max
-        else elementwise.average_pool(layer.input, layer.size)
-    )
+    pool = layer.pool_code()
     materialise = materialise_of(layer.input, layer.floored)
     reads_pending, x_size, y_size = layer.pending, layer.input.size, layer.output.size
     places_size = y_size * layer.per_word
@@ -191,12 +214,7 @@ def _forward(layer: _Pool) -> Callable:
 
 @cache
 def _backward(layer: _Pool) -> Callable:
-    is_max = isinstance(layer, MaxPool)
-    unpool = (
-        elementwise.max_unpool(layer.input)
-        if is_max
-        else elementwise.average_unpool(layer.input, layer.size)
-    )
+    unpool = layer.unpool_code()
     pending_gradient = elementwise.pending_gradient(layer.input, layer.floored)
     take_out = take_out_of(layer.input)
     reads_pending, x_size, y_size = layer.pending, layer.input.size, layer.output.size

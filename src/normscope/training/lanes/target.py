@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from numba.core.registry import cpu_target
 
 
 @dataclass(frozen=True)
 class Target:
-    """`lanes`: 32-bit words in a vector. `bfloat16`: whether products of pairs of them are native."""
+    """`lanes`: 32-bit words in a vector. `bfloat16`: whether it multiplies pairs of them at once."""
 
     lanes: int
     bfloat16: bool
@@ -21,8 +22,14 @@ def target() -> Target | None:
     It is the processor that numba compiles for, so NUMBA_CPU_NAME and NUMBA_CPU_FEATURES together
     choose another one.
     """
-    _, _, features = cpu_target.target_context.codegen().magic_tuple()
+    _, _, features = processor()
     return of_features(features)
+
+
+def processor() -> tuple[str, str, str]:
+    """What numba compiles for: system, model, and features as LLVM lists them."""
+    context: Any = cpu_target.target_context  # typed as something that numba caches
+    return context.codegen().magic_tuple()
 
 
 def of_features(features: str) -> Target | None:
