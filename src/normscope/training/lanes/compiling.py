@@ -35,7 +35,7 @@ class KeptLoop(KeptCode):
     def __init__(self, function: Callable, folder: Path, key: Hashable):
         self.folder = folder
         self.name = function.__name__
-        self.depends_on = function.__qualname__, key
+        self.depends_on = function.__module__, function.__qualname__, key
 
 
 def compiled_for(*key: Hashable) -> Callable[[Callable], Any]:

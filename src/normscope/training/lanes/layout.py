@@ -143,9 +143,13 @@ def _to_words(block: Block) -> Callable:
                     for w in range(width):
                         to = (((b * height + h) * groups + c) * width + w) * lanes
                         of = b * lanes * sample_size + (h * width + w) * channels
-                        for i in range(there):
-                            out[to + i] = word(x, of + i * sample_size, c)
-                        out[to + there : to + lanes] = 0
+                        if there == lanes:  # as many as the compiler knows of are quicker
+                            for i in range(lanes):
+                                out[to + i] = word(x, of + i * sample_size, c)
+                        else:
+                            for i in range(lanes):
+                                is_there = i < there
+                                out[to + i] = word(x, of + i * sample_size, c) if is_there else 0
 
     return to_words
 

@@ -9,7 +9,7 @@ from numba.core.registry import cpu_target
 
 @dataclass(frozen=True)
 class Target:
-    """`lanes`: 32-bit words in a vector. `bfloat16`: whether it multiplies pairs of them at once."""
+    """`lanes`: 32-bit words in a vector. `bfloat16`: whether it multiplies pairs at once."""
 
     lanes: int
     bfloat16: bool
