@@ -75,17 +75,24 @@ def dropped_positions(
     return dropped, starts
 
 
-def factors_to_lanes(scale, shift, floor, block: Block, samples: int) -> np.ndarray:
+def factors_to_lanes(
+    scale: torch.Tensor,
+    shift: torch.Tensor,
+    floor: torch.Tensor | None,
+    block: Block,
+    samples: int,
+) -> np.ndarray:
     """Factors (N, C), or (1, C) for those that all samples share -> (blocks, 3, channels, lanes).
 
-    Those of samples that do not exist are 0, so that nothing comes of them. `floor` may be None.
+    Those of samples that do not exist are 0, so that nothing comes of them. They may as well be the
+    three of a gradient.
     """
     count = blocks_for(samples, block)
     factors = zeros((count, 3, block.stored, block.lanes))
     per_lane = np.zeros((3, count * block.lanes, block.channels), np.float32)
     for own, given in zip(per_lane, (scale, shift, floor), strict=True):
         if given is not None:
-            own[:samples] = given
+            own[:samples] = given.detach().float().numpy()
     per_lane = per_lane.reshape(3, count, block.lanes, block.channels)
     factors[:, :, : block.channels] = per_lane.transpose(1, 0, 3, 2)
     return factors
@@ -119,7 +126,7 @@ def _rounded(bits):
 
 
 @cache
-def _to_words(block: Block) -> Callable:
+def _to_words(block: Block) -> Callable:  # noqa: C901 - one loop in full
     """The loop of `to_lanes`, from and to the bits of float32 numbers."""
     height, width, channels = block.height, block.width, block.channels
     groups, lanes, per_word = block.groups, block.lanes, block.per_word
@@ -147,9 +154,9 @@ def _to_words(block: Block) -> Callable:
                             for i in range(lanes):
                                 out[to + i] = word(x, of + i * sample_size, c)
                         else:
-                            for i in range(lanes):
-                                is_there = i < there
-                                out[to + i] = word(x, of + i * sample_size, c) if is_there else 0
+                            for i in range(there):
+                                out[to + i] = word(x, of + i * sample_size, c)
+                            out[to + there : to + lanes] = 0
 
     return to_words
 
