@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 from llvmlite import ir
+from llvmlite.binding import llvm_version_info
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
@@ -26,6 +27,10 @@ class BFloat(ir.Type):
 
     def __str__(self) -> str:
         return "bfloat"
+
+
+# What the instruction that rounds to bfloat16 returns; before LLVM 17 these were plain bits.
+ROUNDED = BFloat() if llvm_version_info >= (17,) else I16
 
 
 def emitter(function: Callable) -> Callable:
@@ -219,7 +224,7 @@ class Vectors:
             return self.store(channels[0], pointer)
         n = 2 * self.lanes
         name = f"llvm.x86.avx512bf16.cvtne2ps2bf16.{16 * n}"
-        both = self._call(name, ir.VectorType(BFloat(), n), channels[1], channels[0])
+        both = self._call(name, ir.VectorType(ROUNDED, n), channels[1], channels[0])
         both = self.builder.bitcast(both, ir.VectorType(I16, n))
         order = [k // 2 + self.lanes * (k % 2) for k in range(n)]
         mixed = ir.Constant(ir.VectorType(I32, n), order)
