@@ -10,6 +10,7 @@ from torch import nn
 from normscope.models.layers import Dropout
 from normscope.norms.by_layer import coefficients_of, from_sums_of
 from normscope.training.fused.operation import FusedNorm, NormOfSums
+from normscope.training.lanes.run import in_lanes
 
 Step = Callable[[torch.Tensor], torch.Tensor]
 
@@ -32,7 +33,9 @@ class Fused(nn.Module):
         self.model = model
         # Of a subclass nobody knows what its forward pass does.
         found = [layers for layers in model.modules() if type(layers) is nn.Sequential]
-        self._forwards = [(layers, partial(_one_by_one, steps_of(layers))) for layers in found]
+        self._forwards = [
+            (layers, partial(_one_by_one, in_lanes(steps_of(layers)))) for layers in found
+        ]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         with self._fused_forwards():
