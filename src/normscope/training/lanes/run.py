@@ -11,7 +11,7 @@ from normscope.experiment import Precision
 from normscope.training.fused.operation import FusedNorm, small_gradients
 from normscope.training.fused.passes import Factors
 from normscope.training.lanes.block import Block
-from normscope.training.lanes.layers import Convolution, Gradients, Layer, Outputs, Pending
+from normscope.training.lanes.layer import Gradients, Layer, Outputs, Pending
 from normscope.training.lanes.layout import (
     dropped_positions,
     factors_to_lanes,
@@ -32,20 +32,24 @@ class Run:
 
     def __init__(self, stages: Sequence[Stage], steps: Sequence[Step]):
         self.stages, self.steps = tuple(stages), tuple(steps)
-        self._planned: dict[tuple, list[Convolution]] = {}
+        self._planned: dict[tuple, list[Layer] | None] = {}
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        precision = _precision_of(x)
-        if precision is None:
+        layers = self._layers(x)
+        if layers is None:
             for step in self.steps:
                 x = step(x)
             return x
         if not torch.is_grad_enabled():
-            return _Forward(self.stages, self._layers(x, precision), x).y
+            return _Forward(self.stages, layers, x).y
         parameters = [parameter for stage in self.stages for parameter in stage.parameters]
-        return _InLanes.apply(x, self.stages, self._layers(x, precision), *parameters)
+        return _InLanes.apply(x, self.stages, layers, *parameters)
 
-    def _layers(self, x: torch.Tensor, precision: Precision) -> list[Convolution]:
+    def _layers(self, x: torch.Tensor) -> list[Layer] | None:
+        """What computes x; None where that are the steps."""
+        precision = _precision_of(x)
+        if precision is None or not len(x):
+            return None
         wanted = torch.is_grad_enabled() and x.requires_grad
         key = tuple(x.shape[1:]), precision, wanted
         if key not in self._planned:
@@ -124,45 +128,49 @@ class _Done:
     """What a stage read and left, kept for the way back."""
 
     stage: Stage
-    layer: Convolution
+    layer: Layer
     x: np.ndarray
     pending: Pending | None
     outputs: Outputs
     normed: _Normed | None
 
-    @property
-    def weights(self) -> np.ndarray:
-        return self.stage.convolution.weight.detach().numpy()
+    @classmethod
+    def by(
+        cls, stage: Stage, layer: Layer, x: np.ndarray, pending: Pending | None, samples: int
+    ) -> "_Done":
+        read = [x, *_weights(stage), pending, torch.get_num_threads()]
+        outputs = layer.forward(*read)
+        normed = None
+        if stage.norm is not None:
+            normed = _Normed.of(stage.norm, outputs, layer.output, samples)
+        return cls(stage, layer, x, pending, outputs, normed)
+
+    def back(self, g: np.ndarray, factors: np.ndarray | None) -> Gradients:
+        """The gradients, given that of what the next layer read; `factors` if there is a norm."""
+        of_norm = [] if self.stage.weight is None else [factors]
+        read = [g, self.outputs, self.x, *_weights(self.stage), self.pending]
+        return self.layer.backward(*read, *of_norm, torch.get_num_threads())
+
+
+def _weights(stage: Stage) -> list[np.ndarray]:
+    return [] if stage.weight is None else [stage.weight.detach().numpy()]
 
 
 class _Forward:
     """The stages applied to x: the outcome `y`, and what the way back needs."""
 
-    def __init__(self, stages: Sequence[Stage], layers: Sequence[Convolution], x: torch.Tensor):
-        self.samples, self.done = len(x), list[_Done]()
-        self.input_dtype = x.dtype
+    def __init__(self, stages: Sequence[Stage], layers: Sequence[Layer], x: torch.Tensor):
+        self.samples, self.input_dtype = len(x), x.dtype
+        self.done: list[_Done] = []
         words, pending = to_lanes(x, layers[0].input), None
         for stage, layer in zip(stages, layers, strict=True):
-            weights = stage.convolution.weight.detach().numpy()
-            outputs = layer.forward(words, weights, pending, threads=torch.get_num_threads())
-            normed = None
-            if stage.norm is not None:
-                normed = _Normed.of(stage.norm, outputs, layer.output, self.samples)
-            self.done.append(_Done(stage, layer, words, pending, outputs, normed))
-            words = outputs.y
-            if normed is not None and layer is not layers[-1]:
-                pending = normed.pending(layer.output, self.samples)
-            else:
-                pending = None
-        self.last = _as_tensor(words, layers[-1], self.samples)
-        self.y = self.last
-        if normed is not None:
-            self.y = normed.fused.passes.affine(self.last, normed.factors, normed.positions)
-
-
-def _as_tensor(words: np.ndarray, layer: Layer, samples: int) -> torch.Tensor:
-    dtype = torch.bfloat16 if layer.precision == "bf16" else torch.float32
-    return from_lanes(words, layer.output, samples, dtype)
+            done = _Done.by(stage, layer, words, pending, self.samples)
+            self.done.append(done)
+            words, pending = done.outputs.y, None
+            if done.normed is not None:
+                pending = done.normed.pending(layer.output, self.samples)
+        dtype = torch.bfloat16 if layers[-1].precision == "bf16" else torch.float32
+        self.y = from_lanes(words, layers[-1].output, self.samples, dtype)
 
 
 class _InLanes(torch.autograd.Function):
@@ -183,22 +191,22 @@ class _InLanes(torch.autograd.Function):
 
 def _backward(forward: _Forward, g: torch.Tensor) -> tuple[torch.Tensor | None, list[torch.Tensor]]:
     """The gradient of x, if it is wanted, and those of all parameters, in their order."""
-    samples, threads = forward.samples, torch.get_num_threads()
-    words, factors, of_norm = _entered(forward, g)
-    found: list[torch.Tensor] = []
-    for done, before in zip(forward.done[::-1], [*forward.done[-2::-1], None], strict=True):
-        gradients = done.layer.backward(
-            words, done.outputs, done.x, done.weights, done.pending, factors, threads
-        )
-        assert gradients.weights is not None  # as this is a convolution
-        found = [torch.from_numpy(gradients.weights), *of_norm, *found]
+    done, samples = forward.done, forward.samples
+    words: np.ndarray | None = to_lanes(g, done[-1].layer.output)
+    factors, of_norm, found = None, list[torch.Tensor](), list[torch.Tensor]()
+    for each, before in zip(done[::-1], [*done[-2::-1], None], strict=True):
+        assert words is not None  # but for the first layer it is wanted
+        gradients = each.back(words, factors)
+        of_weights = gradients.weights
+        found = [*of_norm, *found]
+        if of_weights is not None:
+            found.insert(0, torch.from_numpy(of_weights))
         words, factors, of_norm = gradients.gx, None, []
         if before is not None and before.normed is not None:
             factors, of_norm = _through_norm(before, gradients, samples)
     if words is None:
         return None, found
-    block = forward.done[0].layer.input
-    return from_lanes(words, block, samples, forward.input_dtype), found
+    return from_lanes(words, done[0].layer.input, samples, forward.input_dtype), found
 
 
 def _through_norm(
@@ -208,26 +216,6 @@ def _through_norm(
     assert done.normed is not None  # as the caller sees to
     assert gradients.sums is not None
     block = done.layer.output
-    sums = torch.from_numpy(sums_to_samples(gradients.sums, block, samples)).float()
-    of_sums, *of_norm = done.normed.gradients(of_scale=sums[1], of_shift=sums[0])
+    of_shift, of_scale = torch.from_numpy(sums_to_samples(gradients.sums, block, samples)).float()
+    of_sums, *of_norm = done.normed.gradients(of_scale, of_shift)
     return done.normed.of_convolution(of_sums, block, samples), of_norm
-
-
-def _entered(
-    forward: _Forward, g: torch.Tensor
-) -> tuple[np.ndarray, np.ndarray | None, list[torch.Tensor]]:
-    """The gradient of the outcome -> words and factors for the last stage, and its norm's.
-
-    The last norm, of which no layer reads the outcome, is gone back through in tensors.
-    """
-    last, samples = forward.done[-1], forward.samples
-    block, normed = last.layer.output, last.normed
-    if normed is None:
-        return to_lanes(g, block), None, []
-    g = g.contiguous(memory_format=torch.channels_last)
-    passes, factors = normed.fused.passes, normed.factors
-    found = passes.gradient_sums(forward.last, g, factors, normed.positions)
-    of_sums, *of_norm = normed.gradients(found.scale, found.shift)
-    g = passes.gradient(forward.last, g, factors, of_sums.float(), normed.positions)
-    unchanged = factors_to_lanes(np.float32(1), None, None, block, samples)
-    return to_lanes(g, block), unchanged, of_norm
