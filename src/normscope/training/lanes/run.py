@@ -118,8 +118,8 @@ class _Normed:
 
     def of_convolution(self, of_sums: torch.Tensor, block: Block, samples: int) -> np.ndarray:
         """The factors by which the gradient of what comes behind is turned into that before."""
-        of_total, of_squares = of_sums.float()
-        scale = self.factors.scale.detach()
+        of_total, of_squares = of_sums.float().numpy()
+        scale, *_ = self.factors.numpy()
         return factors_to_lanes(scale, of_total, 2 * of_squares, block, samples)
 
 
