@@ -7,7 +7,7 @@ import pytest
 from report_fakes import diverged, failed, make_analysis
 from scipy import stats as scipy_stats
 
-from normscope.analysis.answers import standing, verdict_sentence
+from normscope.analysis.answers import equivalence_note, standing, verdict_sentence
 from normscope.analysis.caveats import _added, _changed_rules
 from normscope.analysis.findings import _winners
 from normscope.analysis.guessing import Guessing
@@ -86,6 +86,22 @@ def test_a_difference_within_the_margin_is_decided_and_said_to_be_small():
     assert verdict_sentence(found, SEQUENTIAL).endswith("10 seeds), which is within the margin.")
 
 
+def test_a_difference_within_the_margin_by_the_narrower_interval_alone_quotes_that_one():
+    """Otherwise an interval that leaves the margin would stand beside "within the margin"."""
+    values = NOISE + 0.34
+    found = verdict(values, FIXED)
+    assert (found.outcome, found.judgement.within_margin) == ("better", True)
+    wide, narrow = (
+        scipy_stats.ttest_1samp(values, 0).confidence_interval(level) for level in (0.95, 0.9)
+    )
+    rules = replace(FIXED, margin=(wide.high + narrow.high) / 2)
+    assert verdict_sentence(verdict(values, rules), rules) == (
+        f"gn is 0.34 points better than bn (95 % interval +{wide.low:.2f} to +{wide.high:.2f}; "
+        f"10 seeds), which is within the margin (90 % interval +{narrow.low:.2f} to "
+        f"+{narrow.high:.2f})."
+    )
+
+
 def test_without_a_margin_nothing_is_equivalent():
     (found,) = judge([pairs(NOISE / 100)], Rules(True, 0.05, None))
     assert found.claim == "undecided"
@@ -135,8 +151,22 @@ def test_equivalence_by_two_t_tests_at_the_level_of_one():
     expected = scipy_stats.ttest_1samp(NOISE + 0.1, 0).confidence_interval(0.9)
     assert found.equivalence == pytest.approx(tuple(expected))
     assert found.claim == "equivalent"
-    assert "90 % interval" in verdict_sentence(verdict(NOISE + 0.1, FIXED), FIXED)
+    low, high = expected
+    assert verdict_sentence(verdict(NOISE + 0.1, FIXED), FIXED) == (
+        f"gn is equivalent to bn: +0.10 points (90 % interval −{-low:.2f} to +{high:.2f}, all of "
+        "it within ±0.5; 10 seeds)."
+    )
     assert "95 % interval" in verdict_sentence(verdict(NOISE + 0.1, FIRST_FIXED), FIRST_FIXED)
+
+
+def test_only_where_an_equivalence_is_shown_its_interval_is_told_of():
+    told = "Equivalence is judged by a 90 % interval of its own."
+    assert equivalence_note(["better", "equivalent"], FIXED) == told
+    assert equivalence_note(["better", "equivalent"], replace(FIXED, alpha=0.01)) == (
+        told.replace("90", "98")
+    )
+    assert equivalence_note(["better", "undecided"], FIXED) == ""
+    assert equivalence_note(["equivalent"], FIRST_FIXED) == ""
 
 
 def test_a_folder_is_judged_by_the_rules_of_its_first_request():

@@ -84,6 +84,21 @@ def test_own_results_as_report_prints_them(normscope, tmp_path, unwritten, undra
     assert json.loads(judged)["answers"] == report["answers"]
 
 
+def test_equivalence_has_an_interval_of_its_own_beside_tables_of_others(normscope, tmp_path):
+    saved(tmp_path / "r.csv", [*GOOD[:3], *(("gn", s, a + 0.01 * s) for _, s, a in GOOD[:3])])
+    note = "Equivalence is judged by a 90 % interval of its own."
+    done = normscope("judge", "r.csv", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert f"\n\n{note}\n\nAnswer\n" in done.stdout
+    assert "all of it within ±0.5; 3 seeds" in " ".join(done.stdout.split())
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    summary = (tmp_path / "out/summary.md").read_text(encoding="utf-8")
+    for text in (page, summary):
+        assert text.replace("\u00a0", " ").count(f"their 95 % interval. {note} The p values") == 1
+    saved(tmp_path / "r.csv")
+    assert note not in normscope("judge", "r.csv", "--out", "out").stdout
+
+
 def test_several_settings_have_a_table_each_and_one_over_all(normscope, tmp_path):
     moved = [(n, s, model, a + d) for model, d in (("a", 0), ("b", 1)) for n, s, a in GOOD]
     saved(tmp_path / "r.csv", moved, ("norm", "seed", "model", "acc"))

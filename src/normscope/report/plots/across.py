@@ -14,7 +14,14 @@ from normscope.analysis.verdicts import Rules
 from normscope.report.plots import differences as shared
 from normscope.report.plots.differences import Range
 from normscope.report.plots.figure import ReportFigure
-from normscope.report.plots.forest import ForestRow, draw_row, forest_row, range_of
+from normscope.report.plots.forest import (
+    ForestRow,
+    draw_row,
+    forest_row,
+    interval_label,
+    of_equivalence,
+    range_of,
+)
 from normscope.report.plots.style import (
     INK,
     PANEL_INCHES,
@@ -26,7 +33,7 @@ from normscope.report.plots.style import (
     shorten,
     styled,
 )
-from normscope.words import confidence, signed
+from normscope.words import signed
 
 OVER_ALL = "over all"
 TALL = 0.3  # inches that a row takes, and half of what stands around the rows of a panel
@@ -55,7 +62,10 @@ def across_figure(across: Sequence[Across]) -> ReportFigure:
 
 
 def _caption(panels: Sequence[NormPanel], first: Across) -> str:
+    outcomes = {row.outcome for panel in panels for row in panel.settings}
     sentences = [f"Marks to the right of the line are better than {first.baseline}."]
+    if first.rules.version > 1 and "equivalent" in outcomes:
+        sentences.append(of_equivalence(first.rules))
     if any(panel.interval for panel in panels):
         sentences.append(
             "The diamond is the mean over settings; its ends are those of the interval, and one "
@@ -147,10 +157,8 @@ def _range(panels: Sequence[NormPanel], margin: float) -> Range:
 
 
 def _add_key(figure: Figure, panels: Sequence[NormPanel], rules: Rules) -> None:
-    level = confidence(rules.alpha)
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], color=INK, linewidth=3.5, label=f"{level} interval")
-    ]
+    words = interval_label([row for panel in panels for row in panel.settings], rules)
+    handles: list[Line2D | Patch] = [Line2D([], [], color=INK, linewidth=3.5, label=words)]
     if any(panel.prediction for panel in panels):
         handles.append(Line2D([], [], color=INK, linewidth=1, label="another setting"))
     if rules.margin:

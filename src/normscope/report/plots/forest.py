@@ -77,9 +77,7 @@ def _caption(rows: Sequence[ForestRow], baseline: str, rules: Rules) -> str:
         sentences.append("A thick line that does not touch 0 is a decided difference.")
         if rules.margin:
             if rules.version > 1:
-                level = confidence(rules.sides_alpha)
-                line = f"thick line inside the shaded band is equivalence, and then a {level}"
-                sentences.append(f"A {line} interval.")
+                sentences.append(of_equivalence(rules))
             else:
                 thin = any(row.simultaneous != row.interval for row in rows)
                 line = f"{'thin' if thin else 'thick'} line inside the shaded band"
@@ -90,6 +88,12 @@ def _caption(rows: Sequence[ForestRow], baseline: str, rules: Rules) -> str:
         sentences.append("A mark without a line has no interval.")
     sentences += by_sign(rows)
     return " ".join(sentences)
+
+
+def of_equivalence(rules: Rules) -> str:
+    """Which interval is drawn of a norm that is equivalent, from the second version on."""
+    level = confidence(rules.sides_alpha)
+    return f"A thick line inside the shaded band is equivalence, and then a {level} interval."
 
 
 def by_sign(rows: Sequence[ForestRow]) -> list[str]:
@@ -181,14 +185,19 @@ def _crosses(found: Range, axes: Axes) -> bool:
     return found[0] < right and found[1] > left
 
 
+def interval_label(rows: Sequence[ForestRow], rules: Rules) -> str:
+    """What a thick line is called in the key; the caption has the level of equivalence."""
+    if rules.version > 1 and any(row.outcome == "equivalent" for row in rows):
+        return "interval of the verdict"
+    return f"{confidence(rules.alpha)} interval"
+
+
 def _add_key(figure: Figure, rows: Sequence[ForestRow], rules: Rules) -> None:
     """What the lines and the band mean; an entry only for what is drawn."""
     handles: list[Line2D | Patch] = []
     level = confidence(rules.alpha)
     if any(row.interval for row in rows):
-        words = f"{level} interval"
-        if rules.version > 1 and any(row.outcome == "equivalent" for row in rows):
-            words = "interval of the verdict"  # the caption has the level of equivalence
+        words = interval_label(rows, rules)
         handles.append(Line2D([], [], color=INK, linewidth=3.5, label=words))
     if any(row.simultaneous and row.simultaneous != row.interval for row in rows):
         handles.append(Line2D([], [], color=INK, linewidth=1, label=f"{level}, all at once"))
