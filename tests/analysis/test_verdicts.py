@@ -7,7 +7,7 @@ import pytest
 from report_fakes import diverged, failed, make_analysis
 from scipy import stats as scipy_stats
 
-from normscope.analysis.answers import equivalence_note, standing, verdict_sentence
+from normscope.analysis.answers import equivalence_note, forecast_note, standing, verdict_sentence
 from normscope.analysis.caveats import _added, _changed_rules
 from normscope.analysis.findings import _winners
 from normscope.analysis.guessing import Guessing
@@ -61,7 +61,9 @@ def test_an_undecided_verdict_says_how_many_seeds_it_would_take(rules):
     # Adding seeds after a look makes any design sequential.
     reach = [rules.looks.half_width(n, 0.05) * sd / np.sqrt(n) for n in (needed - 1, needed)]
     assert reach[0] > 0.4 > reach[1]
-    assert f"about {needed} seeds in all would probably decide it" in verdict_sentence(found, rules)
+    low, high = range_of_seeds(needed, 10)
+    more = f"about {needed - 10} more seeds ({low - 10} to {high - 10})"
+    assert verdict_sentence(found, rules).endswith(f"; {more} would probably decide it.")
 
 
 def test_an_open_comparison_says_how_many_more_seeds_with_their_range():
@@ -73,11 +75,24 @@ def test_an_open_comparison_says_how_many_more_seeds_with_their_range():
     assert standing(found).endswith(expected)
 
 
-def test_few_seeds_foresee_nothing():
-    found = verdict((NOISE * 4 + 0.4)[:5], SEQUENTIAL)
-    assert found.judgement.seeds_needed is not None
-    assert found.judgement.more_seeds is None
-    assert standing(found).endswith(" undecided")
+@pytest.mark.parametrize("rules", ALL)
+def test_few_seeds_foresee_nothing_and_that_is_said_once(rules):
+    told = "How many more seeds would decide is foreseen from 6 seeds on."
+    for n, early in ((1, False), (2, True), (5, True), (6, False)):
+        found = verdict((NOISE * 4 + 0.4)[:n], rules)
+        assert not found.decided
+        assert (found.judgement.more_seeds is None) == (n < 6)
+        assert (found.judgement.seeds_needed is None) == (n < 6)
+        assert ("would probably" in verdict_sentence(found, rules)) == (n == 6)
+        assert standing(found).endswith(" undecided") == (n < 6)
+        assert forecast_note([found], rules) == told * early
+    decided = verdict(np.array([1.0, 1.01, 0.99]), FIXED)
+    assert forecast_note([decided], FIXED) == ""
+    no_spread = verdict(np.full(3, 0.5), rules)
+    assert forecast_note([no_spread], rules) == ""
+    signs = verdict(NOISE[:3], rules, ordinal=True)
+    assert forecast_note([signs], rules) == ""
+    assert forecast_note([verdict(NOISE[:3] * 4, rules)], replace(rules, overlap=0.25)) == ""
 
 
 def test_a_difference_within_the_margin_is_decided_and_said_to_be_small():
@@ -457,6 +472,35 @@ def test_a_winner_set_that_denies_an_answer_says_why():
     assert remark.text.startswith(
         "all norms, as none is shown to beat another. The answers tell gn and ln from bn; the "
     )
+
+
+def test_an_undecided_norm_that_the_winner_set_leaves_out_or_keeps_is_explained():
+    analysis = moved({"gn": -20, "ln": -20})
+    norms = {norm.norm: norm for norm in analysis.norms}
+    undecided = replace(norms["gn"].verdict, outcome="undecided")
+    open_too = tuple(
+        replace(norm, verdict=undecided) if norm.norm in ("gn", "ln") else norm
+        for norm in analysis.norms
+    )
+
+    def told(*winners, of=open_too):
+        return _winners(replace(analysis, norms=of, winners=winners))[0].text
+
+    assert told("bn").endswith(
+        "(all 3 pairs are tested together). gn and ln are left out, though undecided against bn: "
+        "where all pairs are compared, some norm beats them."
+    )
+    assert told("bn", "ln").endswith(
+        " gn is left out, though undecided against bn: where all pairs are compared, some norm "
+        "beats it; ln is kept, though undecided against bn: no norm is shown to be better, which "
+        "does not say that none is."
+    )
+    assert told("gn", "ln").endswith(
+        "together). gn and ln are kept, though undecided against bn: no norm is shown to be "
+        "better, which does not say that none is."
+    )
+    assert "though" not in told("bn", "gn", "ln")
+    assert "though" not in told("bn", of=analysis.norms)
 
 
 def test_a_winner_set_that_agrees_with_the_answers_has_nothing_to_explain():

@@ -7,6 +7,7 @@ from normscope.analysis.numbers import Numbers
 from normscope.analysis.sentences import Answer
 from normscope.analysis.summaries import NormSummary
 from normscope.analysis.verdicts import Judgement, Outcome, Rules, Verdict
+from normscope.experiment import LEAST_SEEDS
 from normscope.words import confidence, counted, interval, number, signed
 
 ONE_SEED = "one seed: no conclusion about the norm"
@@ -127,13 +128,18 @@ def standing(verdict: Verdict, several_sizes: bool = False) -> str:
     if difference.mean is None:
         how = verdict.guessing_in_all.how
         return f"{name}: {verdict.outcome}, by signs, since trials {how}"
-    found, needed = judgement.supporting, judgement.more_seeds
+    found, more = judgement.supporting, _more_seeds(judgement)
     ends = f" [{signed(found[0])}, {signed(found[1])}]" if found else ""
-    more = ""
-    if needed:
-        about, least, most = needed
-        more = f", about {counted(about, 'more seed')} ({least} to {most})"
-    return f"{name}: {signed(difference.mean)}{ends} {verdict.outcome}{more}"
+    stands = f"{name}: {signed(difference.mean)}{ends} {verdict.outcome}"
+    return f"{stands}, {more}" if more else stands
+
+
+def _more_seeds(judgement: Judgement) -> str:
+    """``about 29 more seeds (11 to 70)``; "" where nobody can tell."""
+    if judgement.more_seeds is None:
+        return ""
+    about, least, most = judgement.more_seeds
+    return f"about {counted(about, 'more seed')} ({least} to {most})"
 
 
 def interval_words(judgement: Judgement, rules: Rules) -> str:
@@ -179,13 +185,26 @@ def _undecided(verdict: Verdict, rules: Rules, mean: float, sure: str) -> str:
             "its intervals at different numbers of seeds exclude each other: the differences do "
             f"not look like draws from one distribution (mean {signed(mean)} points; {seeds})"
         )
-    if rules.overlap:
+    if rules.overlap or judgement.difference.n < LEAST_SEEDS:
         return f"{signed(mean)} points ({sure})"
-    needed = judgement.seeds_needed
-    more = f"about {needed} seeds in all would probably decide it"
-    if needed is None:
-        more = f"even {counted(MANY_SEEDS, 'seed')} would probably not decide it"
-    return f"{signed(mean)} points ({sure}); {more}"
+    if more := _more_seeds(judgement):
+        return f"{signed(mean)} points ({sure}); {more} would probably decide it"
+    never = f"even {counted(MANY_SEEDS, 'seed')} would probably not decide it"
+    return f"{signed(mean)} points ({sure}); {never}"
+
+
+def forecast_note(verdicts: Iterable[Verdict], rules: Rules) -> str:
+    """Why an undecided verdict foresees nothing; "" if none is so for want of seeds."""
+    few = any(
+        not verdict.decided
+        and verdict.difference.mean is not None
+        and verdict.judgement.spread
+        and 1 < verdict.difference.n < LEAST_SEEDS
+        for verdict in verdicts
+    )
+    if not few or rules.overlap:
+        return ""
+    return f"How many more seeds would decide is foreseen from {LEAST_SEEDS} seeds on."
 
 
 def _no_further(numbers: Numbers) -> str:
@@ -242,7 +261,8 @@ def method_of(numbers: Numbers) -> str:
     version = ""
     if rules.version == 1:
         version = " By the first version of the rules, under which this experiment was begun."
-    told = f"{_no_further(numbers)}{places}{causes} {protocol}.{version}"
+    early = forecast_note(numbers.verdicts, rules)
+    told = f"{_no_further(numbers)}{places}{causes} {protocol}.{version} {early}".rstrip()
     return f"{design}. {holm_words(len(answered), rules)}.{told}"
 
 

@@ -141,15 +141,35 @@ def _winners(numbers: Numbers) -> list[Remark]:
         pairs = f"{pairs}, without regrouped norms"
     apart = [norm.norm for norm in norms if norm.norm in winners and _told_apart(norm)]
     baseline = numbers.experiment.baseline
-    if not apart or baseline not in winners:
-        return [Remark("Winner set", f"{text} ({pairs}).")]
-    return [
-        Remark(
-            "Winner set",
+    told = f"{text} ({pairs})."
+    if apart and baseline in winners:
+        told = (
             f"{text}. The answers tell {named(apart)} from {baseline}; the winner set does not, "
-            f"because {pairs}, which takes more evidence.",
+            f"because {pairs}, which takes more evidence."
         )
-    ]
+    unsure = "" if len(winners) == len(norms) else _undecided_members(winners, norms, baseline)
+    return [Remark("Winner set", f"{told} {unsure}".rstrip())]
+
+
+def _undecided_members(winners: Sequence[str], norms: Sequence[NormSummary], baseline: str) -> str:
+    """What it means that an undecided norm is left out of the winner set, or kept in it."""
+    undecided = [norm.norm for norm in norms if norm.verdict and not norm.verdict.decided]
+    left_out = [norm for norm in undecided if norm not in winners]
+    kept = [norm for norm in undecided if norm in winners]
+    parts = []
+    if left_out:
+        are, them = ("is", "it") if len(left_out) == 1 else ("are", "them")
+        parts.append(
+            f"{named(left_out)} {are} left out, though undecided against {baseline}: where all "
+            f"pairs are compared, some norm beats {them}"
+        )
+    if kept:
+        are = "is" if len(kept) == 1 else "are"
+        parts.append(
+            f"{named(kept)} {are} kept, though undecided against {baseline}: no norm is shown to "
+            "be better, which does not say that none is"
+        )
+    return f"{'; '.join(parts)}." if parts else ""
 
 
 def _told_apart(norm: NormSummary) -> bool:

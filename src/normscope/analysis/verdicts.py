@@ -90,7 +90,9 @@ class Judgement:
     that lies within the margin exactly if the difference surely does (`within_margin`); it is
     narrower, for each of two one-sided tests may err at one of its ends alone. There is no interval
     where nothing is known or looks contradict each other, and ordinal differences have no mean
-    either. `p_value` is corrected by Holm. `seeds_needed` is the total that would probably decide.
+    either. `p_value` is corrected by Holm. `seeds_needed` is the total that would probably decide;
+    None where it is decided or nobody can tell: from fewer than `LEAST_SEEDS` seeds, or if more
+    were needed than anybody trains.
     """
 
     pairs: Pairs
@@ -106,13 +108,9 @@ class Judgement:
 
     @property
     def more_seeds(self) -> tuple[int, int, int] | None:
-        """How many more would probably decide it: about so many, and the range of 80 %.
-
-        None where it is decided or nobody can tell: from fewer than `LEAST_SEEDS` seeds, or if
-        more were needed than anybody trains.
-        """
+        """How many more would probably decide it: about so many, and the range of 80 %."""
         needed, n = self.seeds_needed, self.difference.n
-        if needed is None or n < LEAST_SEEDS:
+        if needed is None:
             return None
         low, high = range_of_seeds(needed, n)
         return needed - n, low - n, high - n
@@ -290,13 +288,15 @@ def _seeds_needed(pairs: Pairs, rules: Rules, family: int) -> int | None:
     plain = t_interval(pairs.differences)
     if pairs.ordinal or plain.mean is None or not _may_be_judged(pairs, rules) or rules.overlap:
         return None  # more folds do not make their overlap smaller
+    if plain.n < LEAST_SEEDS:
+        return None  # an sd of so few may be anything
     return seeds_to_decide(
         plain.mean,
         plain.sd or 0.0,
         rules.margin or 0.0,
         (rules.alpha / family, rules.sides_alpha / family),
         rules.looks.half_width,  # adding seeds after a look makes any design sequential
-        max(plain.n + 1, LEAST_SEEDS if rules.sequential else 0),
+        plain.n + 1,
     )
 
 
