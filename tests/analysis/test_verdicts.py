@@ -434,11 +434,6 @@ def test_a_mean_that_left_its_interval_is_explained():
     assert words in verdict_sentence(outside, SEQUENTIAL)
 
 
-def test_no_number_of_seeds_below_six_is_said_to_decide():
-    found = verdict(NOISE[:3] / 100 + 3.0, SEQUENTIAL)
-    assert (found.outcome, found.judgement.seeds_needed) == ("undecided", 6)
-
-
 def moved(points_by_norm, seeds=12):
     """An analysis in which norms are so many points better than they were."""
 
@@ -476,31 +471,27 @@ def test_a_winner_set_that_denies_an_answer_says_why():
 
 def test_an_undecided_norm_that_the_winner_set_leaves_out_or_keeps_is_explained():
     analysis = moved({"gn": -20, "ln": -20})
-    norms = {norm.norm: norm for norm in analysis.norms}
-    undecided = replace(norms["gn"].verdict, outcome="undecided")
-    open_too = tuple(
-        replace(norm, verdict=undecided) if norm.norm in ("gn", "ln") else norm
-        for norm in analysis.norms
+    unsure = tuple(
+        replace(norm, verdict=norm.verdict and replace(norm.verdict, outcome="undecided"))
+        for norm in analysis.by_batch_size
     )
 
-    def told(*winners, of=open_too):
-        return _winners(replace(analysis, norms=of, winners=winners))[0].text
+    def told(*winners, of=unsure):
+        return _winners(replace(analysis, by_batch_size=of, winners=winners))[0].text
 
+    among = "Of those that are undecided against bn, "
     assert told("bn").endswith(
-        "(all 3 pairs are tested together). gn and ln are left out, though undecided against bn: "
-        "where all pairs are compared, some norm beats them."
+        f"tested together). {among}gn and ln are left out (some norm beats them)."
     )
     assert told("bn", "ln").endswith(
-        " gn is left out, though undecided against bn: where all pairs are compared, some norm "
-        "beats it; ln is kept, though undecided against bn: no norm is shown to be better, which "
-        "does not say that none is."
+        f"tested together). {among}gn is left out (some norm beats it) and ln is kept (not shown "
+        "to be worse, nor to be as good)."
     )
     assert told("gn", "ln").endswith(
-        "together). gn and ln are kept, though undecided against bn: no norm is shown to be "
-        "better, which does not say that none is."
+        f"tested together). {among}gn and ln are kept (not shown to be worse, nor to be as good)."
     )
-    assert "though" not in told("bn", "gn", "ln")
-    assert "though" not in told("bn", of=analysis.norms)
+    assert "undecided" not in told("bn", "gn", "ln")
+    assert "undecided" not in told("bn", of=analysis.by_batch_size)
 
 
 def test_a_winner_set_that_agrees_with_the_answers_has_nothing_to_explain():

@@ -154,22 +154,16 @@ def _winners(numbers: Numbers) -> list[Remark]:
 def _undecided_members(winners: Sequence[str], norms: Sequence[NormSummary], baseline: str) -> str:
     """What it means that an undecided norm is left out of the winner set, or kept in it."""
     undecided = [norm.norm for norm in norms if norm.verdict and not norm.verdict.decided]
-    left_out = [norm for norm in undecided if norm not in winners]
-    kept = [norm for norm in undecided if norm in winners]
     parts = []
-    if left_out:
+    if left_out := [norm for norm in undecided if norm not in winners]:
         are, them = ("is", "it") if len(left_out) == 1 else ("are", "them")
-        parts.append(
-            f"{named(left_out)} {are} left out, though undecided against {baseline}: where all "
-            f"pairs are compared, some norm beats {them}"
-        )
-    if kept:
+        parts.append(f"{named(left_out)} {are} left out (some norm beats {them})")
+    if kept := [norm for norm in undecided if norm in winners]:
         are = "is" if len(kept) == 1 else "are"
-        parts.append(
-            f"{named(kept)} {are} kept, though undecided against {baseline}: no norm is shown to "
-            "be better, which does not say that none is"
-        )
-    return f"{'; '.join(parts)}." if parts else ""
+        parts.append(f"{named(kept)} {are} kept (not shown to be worse, nor to be as good)")
+    if not parts:
+        return ""
+    return f"Of those that are undecided against {baseline}, {' and '.join(parts)}."
 
 
 def _told_apart(norm: NormSummary) -> bool:
