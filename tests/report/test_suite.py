@@ -40,7 +40,7 @@ def test_every_mark_is_where_the_numbers_are(across):
         color = norm_styles(NORMS)[each.norm].color
         (diamond,) = diamonds(axes)
         corners = diamond.get_xy()
-        low, high = each.interval
+        low, high = each.supporting
         assert corners[:, 0].min() == pytest.approx(low)
         assert corners[:, 0].max() == pytest.approx(high)
         assert corners[1][0] == corners[3][0] == pytest.approx(each.pooled.mean)
@@ -100,7 +100,8 @@ def test_the_table_has_a_row_per_setting_and_the_whole_below(across, four):
 
 def test_that_equivalence_has_an_interval_of_its_own_is_said_where_it_is_shown(across, four):
     """The figure draws that interval, the table the one of a difference."""
-    own, note = "then a 90 % interval.", "Equivalence is judged by a 90 % interval of its own."
+    own = "Where the verdict is equivalent, the interval is a 90 % one."
+    note = "Equivalence is judged by a 90 % interval of its own."
     assert across[1].outcome == "equivalent"
     figure = across_figure(across)
     assert own in figure.caption

@@ -202,24 +202,30 @@ def judge(family: Sequence[Pairs], rules: Rules) -> list[Judgement]:
 
 
 @dataclass(frozen=True)
-class _Equivalence:
+class Equivalence:
     """Whether a difference surely lies within the margin, by the interval at that level."""
 
     within: bool
     level: float
 
 
-def _equivalences(family: Sequence[Pairs], rules: Rules) -> list[_Equivalence]:
+def equivalences_by_holm(p_values: Sequence[float], rules: Rules) -> list[Equivalence]:
+    """Of a family, by the p values of two one-sided tests each; from the second version on."""
+    levels = holm_levels(p_values, rules.alpha) * (rules.sides_alpha / rules.alpha)
+    return [
+        Equivalence(bool(p <= rules.alpha), float(level))
+        for p, level in zip(holm(p_values), levels, strict=True)
+    ]
+
+
+def _equivalences(family: Sequence[Pairs], rules: Rules) -> list[Equivalence]:
     if rules.margin is None or rules.version == 1:
         level = rules.alpha / max(1, len(family))
         intervals = [_interval(pairs, rules, level) for pairs in family]
-        return [_Equivalence(_within(interval, rules.margin), level) for interval in intervals]
-    p_values = [_equivalence_p_value(pairs, rules, rules.margin) for pairs in family]
-    levels = holm_levels(p_values, rules.alpha) * (rules.sides_alpha / rules.alpha)
-    return [
-        _Equivalence(bool(p <= rules.alpha), float(level))
-        for p, level in zip(holm(p_values), levels, strict=True)
-    ]
+        return [Equivalence(within(interval, rules.margin), level) for interval in intervals]
+    return equivalences_by_holm(
+        [_equivalence_p_value(pairs, rules, rules.margin) for pairs in family], rules
+    )
 
 
 def _equivalence_p_value(pairs: Pairs, rules: Rules, margin: float) -> float:
@@ -253,7 +259,7 @@ def _may_be_judged(pairs: Pairs, rules: Rules) -> bool:
 
 
 def _judge_one(
-    pairs: Pairs, rules: Rules, p: float, level: float, equivalence: _Equivalence, family: int
+    pairs: Pairs, rules: Rules, p: float, level: float, equivalence: Equivalence, family: int
 ) -> Judgement:
     plain = t_interval(pairs.differences)
     if pairs.ordinal:
@@ -270,16 +276,16 @@ def _judge_one(
         sides = None  # the first version has none of its own, and of an empty one nothing is said
     low, high = own or (None, None)
     difference = Estimate(plain.n, plain.mean, plain.sd, low, high)
-    within = equivalence.within and not contradictory
-    within = within and (rules.version == 1 or sides is not None)
+    inside = equivalence.within and not contradictory
+    inside = inside and (rules.version == 1 or sides is not None)
     claim: Claim = "undecided"
     if p <= rules.alpha and not contradictory:
         claim = "higher" if direction > 0 else "lower"
-    elif within:
+    elif inside:
         claim = "equivalent"
     needed = _seeds_needed(pairs, rules, family) if claim == "undecided" else None
     return Judgement(
-        pairs, claim, difference, simultaneous, p, family, sides, within, contradictory, needed
+        pairs, claim, difference, simultaneous, p, family, sides, inside, contradictory, needed
     )
 
 
@@ -311,7 +317,8 @@ def _interval(pairs: Pairs, rules: Rules, alpha: float) -> tuple[float, float] |
     return (running.low, running.high) if np.isfinite([running.low, running.high]).all() else None
 
 
-def _within(interval: tuple[float, float] | None, margin: float | None) -> bool:
+def within(interval: tuple[float, float] | None, margin: float | None) -> bool:
+    """Whether the interval lies inside +-margin."""
     if interval is None or margin is None:
         return False
     return -margin < interval[0] <= interval[1] < margin

@@ -92,6 +92,7 @@ def across_as_dict(across: Across) -> dict[str, Any]:
     both = {
         "": across.interval,
         "simultaneous_": across.simultaneous,
+        "equivalence_": across.equivalence,
         "another_setting_": across.prediction,
     }
     return {

@@ -19,7 +19,6 @@ from normscope.report.plots.forest import (
     draw_row,
     forest_row,
     interval_label,
-    of_equivalence,
     range_of,
 )
 from normscope.report.plots.style import (
@@ -33,7 +32,7 @@ from normscope.report.plots.style import (
     shorten,
     styled,
 )
-from normscope.words import signed
+from normscope.words import confidence, signed
 
 OVER_ALL = "over all"
 TALL = 0.3  # inches that a row takes, and half of what stands around the rows of a panel
@@ -62,10 +61,11 @@ def across_figure(across: Sequence[Across]) -> ReportFigure:
 
 
 def _caption(panels: Sequence[NormPanel], first: Across) -> str:
-    outcomes = {row.outcome for panel in panels for row in panel.settings}
+    outcomes = {each.outcome for panel in panels for each in (*panel.settings, panel)}
     sentences = [f"Marks to the right of the line are better than {first.baseline}."]
     if first.rules.version > 1 and "equivalent" in outcomes:
-        sentences.append(of_equivalence(first.rules))
+        level = confidence(first.rules.sides_alpha)
+        sentences.append(f"Where the verdict is equivalent, the interval is a {level} one.")
     if any(panel.interval for panel in panels):
         sentences.append(
             "The diamond is the mean over settings; its ends are those of the interval, and one "
@@ -86,7 +86,7 @@ def across_data(across: Sequence[Across]) -> tuple[NormPanel, ...]:
                 for found in each.found
             ),
             mean=each.pooled and each.pooled.mean,
-            interval=each.interval,
+            interval=each.supporting,
             prediction=each.prediction,
             outcome=each.outcome,
         )

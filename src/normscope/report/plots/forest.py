@@ -77,7 +77,9 @@ def _caption(rows: Sequence[ForestRow], baseline: str, rules: Rules) -> str:
         sentences.append("A thick line that does not touch 0 is a decided difference.")
         if rules.margin:
             if rules.version > 1:
-                sentences.append(of_equivalence(rules))
+                level = confidence(rules.sides_alpha)
+                line = f"thick line inside the shaded band is equivalence, and then a {level}"
+                sentences.append(f"A {line} interval.")
             else:
                 thin = any(row.simultaneous != row.interval for row in rows)
                 line = f"{'thin' if thin else 'thick'} line inside the shaded band"
@@ -88,12 +90,6 @@ def _caption(rows: Sequence[ForestRow], baseline: str, rules: Rules) -> str:
         sentences.append("A mark without a line has no interval.")
     sentences += by_sign(rows)
     return " ".join(sentences)
-
-
-def of_equivalence(rules: Rules) -> str:
-    """Which interval is drawn of a norm that is equivalent, from the second version on."""
-    level = confidence(rules.sides_alpha)
-    return f"A thick line inside the shaded band is equivalence, and then a {level} interval."
 
 
 def by_sign(rows: Sequence[ForestRow]) -> list[str]:
