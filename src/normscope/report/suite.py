@@ -101,11 +101,9 @@ def suite_caption(across: Sequence[Across]) -> str:
 
 def outcomes(across: Sequence[Across]) -> list[Outcome]:
     """Of every setting, and over all of them."""
-    return [
-        outcome
-        for each in across
-        for outcome in (*(found.verdict.outcome for found in each.found), each.outcome)
-    ]
+    in_each: list[Outcome] = [found.verdict.outcome for each in across for found in each.found]
+    of_all: list[Outcome] = [each.outcome for each in across]
+    return in_each + of_all
 
 
 def suite_table(across: Sequence[Across]) -> list[list[str]]:
