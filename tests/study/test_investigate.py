@@ -67,8 +67,8 @@ def test_a_finding_says_below_its_table_what_the_intervals_are():
     alike = replace(alike, titles={"gn": "GroupNorm"})
     text = render_finding("Why?", {"": alike}, {"": ()}, (), (), {"": ()}, "normscope")
     assert (
-        "\n\nDifferences are taken within seeds, with their 95 % interval. Equivalence is judged by "
-        "a 90 % interval of its own.\n\ngn: GroupNorm\n\n"
+        "\n\nDifferences are taken within seeds, with their 95 % interval. Equivalence is judged "
+        "by a 90 % interval of its own.\n\ngn: GroupNorm\n\n"
     ) in text
 
 
