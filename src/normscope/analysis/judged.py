@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from normscope.analysis.across import Across, across_verdicts, method_across
-from normscope.analysis.answers import holm_words, verdict_sentence
+from normscope.analysis.answers import forecast_note, holm_words, verdict_sentence
 from normscope.analysis.guessing import Guessing
 from normscope.analysis.pairs import differences_of
 from normscope.analysis.sentences import Answer
@@ -353,6 +353,8 @@ def _method(panels: Sequence[Panel], across: Sequence[Across], rules: Rules, fac
         parts.append(method_across(across))
         if any(panel.several_sizes for panel in panels):
             parts.append("Of each setting that is at its largest batch size.")
+    if early := forecast_note([v for panel in panels for v in panel.verdicts], rules):
+        parts.append(early)
     return " ".join(parts)
 
 

@@ -7,7 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from normscope.analysis.judged import Judged, Panel
-from normscope.cli.show import console, say, tell
+from normscope.analysis.verdicts import Outcome
+from normscope.cli.show import console, say, say_equivalence, tell
 from normscope.cli.suite_table import across_as_dict, show_across
 from normscope.report.as_json import verdict_as_dict
 from normscope.report.judged import (
@@ -19,6 +20,7 @@ from normscope.report.judged import (
     p_of,
     title_of,
 )
+from normscope.report.suite import outcomes
 from normscope.study.judge import Judgment
 from normscope.words import confidence, number, signed, visible
 
@@ -37,6 +39,8 @@ def show_judgment(found: Judgment, files: Sequence[str]) -> None:
         show_across(screen, across)
     for panel in () if has_many(judged) else judged.panels:
         _show_panel(screen, panel, judged)
+    in_panels: list[Outcome] = [verdict.outcome for verdict in judged.verdicts]
+    say_equivalence(screen, in_panels + outcomes(judged.across), judged.rules)
     for heading, sentences in (
         ("Answer", (*(sentence for _, sentence in answers_of(judged)), judged.method)),
         ("Caveats", judged.caveats),

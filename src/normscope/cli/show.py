@@ -9,8 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from normscope.analysis import Analysis
+from normscope.analysis.answers import equivalence_note
 from normscope.analysis.metrics import DROP_SUM, SECONDS_PER_EPOCH, Metric
 from normscope.analysis.summaries import NormSummary
+from normscope.analysis.verdicts import Outcome, Rules
 from normscope.analysis.why import Reading
 from normscope.experiment import ModelSummary
 from normscope.report.finding import not_read, part_heading
@@ -32,6 +34,7 @@ def show_analysis(analysis: Analysis) -> None:
     _show_results(screen, analysis)
     if analysis.several_sizes:
         _show_batch_sizes(screen, analysis)
+    say_equivalence(screen, [verdict.outcome for verdict in analysis.verdicts], analysis.rules)
     after = [text for text in (analysis.undecided_in_short, analysis.method) if text]
     for heading, sentences in (
         ("Answer", (*analysis.leading_answers, *after)),
@@ -137,6 +140,13 @@ def say(sentence: str, columns: int, indent: str = "") -> None:
             break_on_hyphens=False,
         )
         print("\n".join(lines))
+
+
+def say_equivalence(screen: Console, outcomes: Sequence[Outcome], rules: Rules) -> None:
+    """Print below tables of intervals that equivalence does not rest on these, if it is found."""
+    if note := equivalence_note(outcomes, rules):
+        print()
+        say(note, screen.width)
 
 
 def tell(line: str) -> None:
