@@ -49,9 +49,9 @@ class Between:
     @property
     def sameness(self) -> str:
         """Whether anything differs, and how many trials repeated others to the last bit."""
-        told = (
-            [] if self.differing else ["Nothing that is recorded differs: the same trials twice."]
-        )
+        told = []
+        if not self.differing:
+            told.append("Nothing that is recorded differs: the same trials twice.")
         if self.repeated:
             trials = counted(self.repeated, "trial")
             told.append(
@@ -224,7 +224,8 @@ def _caveats(
 
 
 def _few(compared: Sequence[Compared], rules: Rules) -> list[str]:
-    most = max(each.verdict.difference.n for each in compared)
+    """That there are too few seeds for what is not identical."""
+    most = max((each.verdict.difference.n for each in compared if not each.identical), default=0)
     if most == 1:
         return [
             "One seed in common: no conclusion. The same network, trained again with another seed, "
@@ -236,7 +237,7 @@ def _few(compared: Sequence[Compared], rules: Rules) -> list[str]:
             "Two seeds in common: the interval of two differences reaches 12.7 standard errors to "
             "either side, so that hardly any difference is decided."
         ]
-    if most < LEAST_SEEDS and rules.sequential:
+    if 0 < most < LEAST_SEEDS and rules.sequential:
         return [
             f"{counted(most, 'seed')} in common: looks that are valid after every seed say nothing "
             f"before there are {LEAST_SEEDS}."
@@ -300,13 +301,13 @@ def _seeds_of_norms(unpaired: Mapping[Compared, tuple[int, ...]]) -> list[str]:
     for compared, seeds in unpaired.items():
         norms.setdefault(tuple(sorted(seeds)), []).append(compared.asked.norm)
     return [
-        seeds_words(seeds) + (f" of {' and '.join(dict.fromkeys(own))}" if len(norms) > 1 else "")
+        _seeds_words(seeds) + (f" of {' and '.join(dict.fromkeys(own))}" if len(norms) > 1 else "")
         for seeds, own in norms.items()
         if seeds
     ]
 
 
-def seeds_words(seeds: Collection[int]) -> str:
+def _seeds_words(seeds: Collection[int]) -> str:
     """``seed 7``, ``seeds 1, 3 to 9``: neighbours are told by their ends."""
     runs: list[list[int]] = []
     for seed in sorted(seeds):

@@ -114,10 +114,8 @@ def _training_images(both: Both) -> list[Differing]:
     a, b = _check_sums(both.a), _check_sums(both.b)
     if a == b:
         return []
-    words = [f"{side.facts.train_size:,}" for side in (both.a, both.b)]
-    if words[0] == words[1]:
-        words[1] += ", others"
-    return [Differing("training images", *words)]
+    mine, theirs = (f"{side.facts.train_size:,}" for side in (both.a, both.b))
+    return [Differing("training images", mine, f"{theirs}, others" if mine == theirs else theirs)]
 
 
 def _check_sums(side: Side) -> dict[str, str]:

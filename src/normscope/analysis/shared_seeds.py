@@ -1,11 +1,11 @@
 """Comparisons of two experiments, each within the seeds that both have: B minus A, judged."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from normscope.analysis.guessing import Guessing
 from normscope.analysis.pairs import differences_of
-from normscope.analysis.sides import Both, Side, identical
+from normscope.analysis.sides import Both, identical
 from normscope.analysis.verdicts import Judgement, Pairs, Rules, Verdict, judge, verdict_of
 from normscope.experiment import GUESSING, Result, Status
 from normscope.stats import Estimate, t_interval
@@ -68,39 +68,38 @@ def judged_together(both: Both, asked: Sequence[Asked], rules: Rules) -> tuple[C
     )
 
 
+Trials = Mapping[int, Sequence[Result | None]]  # those of each norm that is taken, by seed
+
+
+def _trials(both: Both, asked: Asked) -> tuple[Trials, Trials]:
+    """What a comparison takes from A and from B, in the seeds that both plan; None: not run."""
+    a, b = (
+        {seed: [side.results.get((norm, size, seed)) for norm in asked.norms]
+         for seed in both.seeds}
+        for side, size in zip((both.a, both.b), asked.sizes, strict=True)
+    )  # fmt: skip
+    return a, b
+
+
 def _pairs(both: Both, asked: Asked, rules: Rules) -> Pairs:
     """B minus A in every seed in which all of the trials have an outcome."""
-    chance_percent, values = both.a.facts.chance_percent, {}
-    for name, trials_of in _sides(both, asked):
-        for seed in both.seeds:
-            value = _value(trials_of(seed), chance_percent)
-            if value is not None:
-                values[name, seed] = value
+    a, b = _trials(both, asked)
+    chance_percent = both.a.facts.chance_percent
+    values = {
+        (name, seed): value
+        for name, trials in (("A", a), ("B", b))
+        for seed in both.seeds
+        if (value := _value(trials[seed], chance_percent)) is not None
+    }
     seeds, differences = differences_of(both.seeds, "B", "A", values)
-    guessing = [
-        status
-        for _, trials_of in _sides(both, asked)
-        for status in _statuses(trials_of, seeds if rules.sequential else both.seeds)
-        if status in GUESSING
-    ]
+    looked_at = seeds if rules.sequential else both.seeds
+    statuses = _statuses(a, looked_at) + _statuses(b, looked_at)
+    guessing = any(status in GUESSING for status in statuses)
     complete = len(seeds) == len(both.seeds)
-    return Pairs(f"{asked.what} in B", asked.sizes[1], differences, seeds, bool(guessing), complete)
+    return Pairs(f"{asked.what} in B", asked.sizes[1], differences, seeds, guessing, complete)
 
 
-TrialsOf = Callable[[int], list[Result | None]]  # those that a comparison takes from a seed
-
-
-def _sides(both: Both, asked: Asked) -> list[tuple[str, TrialsOf]]:
-    """What a comparison takes from A and from B: the trials of its norms, by seed."""
-
-    def trials_of(side: Side, size: int) -> TrialsOf:
-        return lambda seed: [side.results.get((norm, size, seed)) for norm in asked.norms]
-
-    (a, b), (size_a, size_b) = (both.a, both.b), asked.sizes
-    return [("A", trials_of(a, size_a)), ("B", trials_of(b, size_b))]
-
-
-def _value(trials: Sequence[Result | None], chance_percent: float) -> float | None:
+def _value(trials: Sequence[Result | None], chance_percent: float | None) -> float | None:
     """The accuracy of a trial, or the first one's less that of the other; None without outcome."""
     accuracies = [_accuracy(trial, chance_percent) for trial in trials]
     known = [accuracy for accuracy in accuracies if accuracy is not None]
@@ -116,30 +115,34 @@ def _accuracy(trial: Result | None, chance_percent: float | None) -> float | Non
     return trial.history[-1].test_accuracy_percent
 
 
-def _statuses(trials_of: TrialsOf, seeds: Iterable[int]) -> list[Status]:
-    return [trial.status for seed in seeds for trial in trials_of(seed) if trial is not None]
+def _statuses(trials: Trials, seeds: Iterable[int]) -> list[Status]:
+    return [trial.status for seed in seeds for trial in trials[seed] if trial is not None]
 
 
 def _compared(both: Both, asked: Asked, judgement: Judgement, rules: Rules) -> Compared:
     """A comparison with what there is beside its judgement."""
-    seeds = judgement.pairs.seeds
+    seeds, (a, b) = judgement.pairs.seeds, _trials(both, asked)
     planned = seeds if rules.sequential else both.seeds
-    sides = [trials_of for _, trials_of in _sides(both, asked)]
+    of_a, of_b = _statuses(a, planned), _statuses(b, planned)
     trials = len(planned) * len(asked.norms)
-    mine, theirs = (_statuses(trials_of, planned) for trials_of in sides)
-    guessing = Guessing.among(theirs, trials), Guessing.among(mine, trials)
-    ended = sum(status != "failed" for status in (*mine, *theirs))
-    verdict = verdict_of(judgement, f"{asked.what} in A", guessing, 2 * trials - ended)
-    alike = [
-        a is not None and b is not None and identical(a, b)
-        for seed in seeds
-        for a, b in zip(*(trials_of(seed) for trials_of in sides), strict=True)
-    ]
-    a, b = (_estimate(trials_of, seeds) for trials_of in sides)
-    return Compared(asked, a, b, verdict, len(planned), bool(alike) and all(alike))
+    guessing = Guessing.among(of_b, trials), Guessing.among(of_a, trials)
+    unfinished = 2 * trials - sum(status != "failed" for status in (*of_a, *of_b))
+    return Compared(
+        asked,
+        _estimate(a, seeds),
+        _estimate(b, seeds),
+        verdict_of(judgement, f"{asked.what} in A", guessing, unfinished),
+        len(planned),
+        bool(seeds) and all(_alike(a[seed], b[seed]) for seed in seeds),
+    )
 
 
-def _estimate(trials_of: TrialsOf, seeds: Iterable[int]) -> Estimate:
+def _estimate(trials: Trials, seeds: Iterable[int]) -> Estimate:
     """Over the seeds in which nothing guesses."""
-    values = [_value(trials_of(seed), None) for seed in seeds]
+    values = [_value(trials[seed], None) for seed in seeds]
     return t_interval([value for value in values if value is not None])
+
+
+def _alike(a: Sequence[Result | None], b: Sequence[Result | None]) -> bool:
+    both = zip(a, b, strict=True)
+    return all(x is not None and y is not None and identical(x, y) for x, y in both)
