@@ -191,11 +191,11 @@ def _method(compared: Sequence[Compared], gaps: Sequence[Compared], rules: Rules
     counts = {each.verdict.difference.n for each in compared}
     if max(counts) < 2:
         return ""
-    design = f"{fixed_words(counts, rules)} of B minus A"
+    design = fixed_words(counts, rules)
     if rules.sequential:
         design = (
             "Sequential design, since seeds that both have were added after a look at results: "
-            "intervals of B minus A, valid at every look"
+            "intervals valid at every look"
         )
     told = f"{design}. {holm_words(len(compared), rules)}."
     if gaps:

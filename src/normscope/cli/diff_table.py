@@ -10,14 +10,11 @@ from rich.table import Table
 
 from normscope.analysis.between import Between
 from normscope.analysis.shared_seeds import Compared
-from normscope.cli.show import console, interval_of, mean_sd, say, show_rows, tell
+from normscope.cli.show import console, fits, interval_of, mean_sd, say, show_rows, tell
 from normscope.report.as_json import verdict_as_dict
 from normscope.report.judged import p_tested
-from normscope.stats import Estimate
 from normscope.study.diff import Diff
-from normscope.words import confidence, number, signed, visible
-
-SHORT = 5  # characters of a name that leaves a difference and its interval room in one line
+from normscope.words import confidence, visible
 
 
 def show_diff(diff: Diff) -> None:
@@ -60,46 +57,44 @@ def _show_family(
     """The norms, or their gaps to the baseline, at one batch size."""
     against = compared[0].asked.against
     several = len({each.asked.sizes for each in found.compared}) > 1
-    captions = [
-        f"gap to {against}, points" if against else "test accuracy, %",
-        f"batch size {batch_size:,}" if several else "",
-    ]
-    longest = max(len(each.asked.norm) for each in compared)
+    caption = f"Gap to {against}, points" if against else "Test accuracy, %"
     headings = (
         "norm",
         "n",
         "A\nmean ± sd",
         "B\nmean ± sd",
         f"B − A, points\n{confidence(found.rules.alpha)} interval",
-        "p\n(Holm)",
+        "p\nby Holm",
         "verdict",
     )
-    joint = " " if longest <= SHORT else "\n"
-    rows = [_cells(each, joint) for each in compared]
-    show_rows(screen, ", ".join(filter(None, captions)).capitalize(), headings, rows)
+    in_one, in_two = ([_cells(each, between) for each in compared] for between in (" ", "\n"))
+    broken = fits(screen, headings, in_two) and not fits(screen, headings, in_one)
+    show_rows(
+        screen,
+        f"{caption}, batch size {batch_size:,}" if several else caption,
+        headings,
+        in_two if broken else in_one,
+    )
 
 
-def _cells(compared: Compared, joint: str) -> list[str]:
+def _cells(compared: Compared, between: str) -> list[str]:
+    """A row; `between` a difference and its interval there is a space, or the end of a line."""
     asked, verdict = compared.asked, compared.verdict
     n = verdict.difference.n
     of_b, of_a = verdict.guessing
+    a, b = (
+        "\n".join([mean_sd(found, signed=asked.against is not None), *guessing.counts.split(", ")])
+        for found, guessing in ((compared.a, of_a), (compared.b, of_b))
+    )
     return [
         visible(asked.norm),
         f"{n}" if n == compared.planned else f"{n}/{compared.planned}",
-        _mean(compared.a, asked.against, of_a.counts),
-        _mean(compared.b, asked.against, of_b.counts),
-        interval_of(verdict.difference).replace(" ", joint, 1),
+        a.rstrip(),
+        b.rstrip(),
+        interval_of(verdict.difference).replace(" ", between, 1),
         p_tested(verdict.judgement),
         compared.outcome,
     ]
-
-
-def _mean(found: Estimate, against: str | None, guessing: str) -> str:
-    """An accuracy, or a gap with its sign; below it how many trials diverged or collapsed."""
-    words = mean_sd(found)
-    if against and found.mean is not None:
-        words = words.replace(number(found.mean, 2), signed(found.mean), 1)
-    return "\n".join([words, *guessing.split(", ")]).rstrip()
 
 
 def diff_as_dict(diff: Diff) -> dict[str, Any]:

@@ -151,19 +151,14 @@ def show_rows(
 
     In a terminal that would cut its numbers a line per value. A long name is broken.
     """
-    widths = [
-        max(len(line) for row in (headings, *rows) for line in row[place].splitlines() or [""])
-        for place in range(len(headings))
-    ]
-    widths[0] = min(widths[0], NAME_COLUMNS)
-    if sum(widths) + 2 * (len(widths) - 1) > screen.width:
+    if not fits(screen, headings, rows):
         _show_blocks(caption, headings, rows)
         return
     table = Table(
         title=visible(caption) or None, title_justify="left", title_style="",
         box=None, pad_edge=False,
     )  # fmt: skip
-    for place, (heading, width) in enumerate(zip(headings, widths, strict=True)):
+    for place, (heading, width) in enumerate(zip(headings, _widths(headings, rows), strict=True)):
         words = place in (0, len(headings) - 1)
         table.add_column(
             heading,
@@ -176,6 +171,19 @@ def show_rows(
     for row in rows:
         table.add_row(*row)
     screen.print(table)
+
+
+def fits(screen: Console, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether `show_rows` shows them as a table."""
+    widths = _widths(headings, rows)
+    return sum(widths) + 2 * (len(widths) - 1) <= screen.width
+
+
+def _widths(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    """The columns that each column of a table takes; a long name at its start is broken."""
+    cells = zip(headings, *rows, strict=True)
+    widths = [max(len(line) for cell in own for line in cell.split("\n")) for own in cells]
+    return [min(widths[0], NAME_COLUMNS), *widths[1:]]
 
 
 def _show_batch_sizes(console: Console, analysis: Analysis) -> None:
@@ -223,10 +231,10 @@ def _cells(norm: NormSummary, level: Metric) -> list[str]:
     ]
 
 
-def mean_sd(found: Estimate, digits: int = 2) -> str:
+def mean_sd(found: Estimate, digits: int = 2, signed: bool = False) -> str:
     """``75.92 ± 0.31``: a mean with so many decimals, and the standard deviation."""
     spread = "" if found.sd is None else f" ± {number(found.sd, 2)}"
-    return number(found.mean, digits) + spread
+    return number(found.mean, digits, signed) + spread
 
 
 def interval_of(difference: Estimate) -> str:

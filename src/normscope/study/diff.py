@@ -58,7 +58,9 @@ def diff(
 def _check_are_two(a: Path, b: Path) -> None:
     for path in (a, b):
         if path.is_file():
-            raise UsageError(f"{path} is a file; name the folder of an experiment")
+            raise UsageError(
+                f"{path} is a file; name the folder of an experiment (normscope judge reads files)"
+            )
         if not Store.exists(path):
             raise UsageError(f"{path} holds no normscope experiment")
     if a.samefile(b):
@@ -85,11 +87,16 @@ def _check_comparable(both: Both, a: Path, b: Path) -> None:
             f"they have no batch size in common: {a} has {sizes[0]}, {b} {sizes[1]}; train one of "
             "these in both"
         )
+    if not both.seeds:
+        seeds = [", ".join(map(str, each.seed_numbers)) for each in (mine, theirs)]
+        raise UsageError(
+            f"they have no seed in common: {a} has {seeds[0]}, {b} {seeds[1]}; train both with the "
+            "same seeds"
+        )
     if not both.trials:
         raise UsageError(
-            f"they have no seed in common in which the same norm was trained: {a} has results of "
-            f"{len(both.a.results)} trials, {b} of {len(both.b.results)}; train both with the same "
-            "seeds"
+            f"no trial of both has a result yet: {a} has {len(both.a.results)} results, {b} "
+            f"{len(both.b.results)}; go on with their training"
         )
 
 
@@ -107,10 +114,10 @@ def _check_test_images(both: Both, a: Path, b: Path) -> None:
     ]
     if sums[0] != sums[1]:
         words = [f"{s.facts.test_size:,} of {s.facts.name}" for s in (both.a, both.b)]
+        same = " with other content" if words[0] == words[1] else ""
         raise UsageError(
-            f"their accuracies are of other test images: {a} tests on {words[0]}, {b} on "
-            f"{words[1]}{' with other content' if words[0] == words[1] else ''}; train both with "
-            "the same data set and test_limit"
+            f"their accuracies are of other test images ({a}: {words[0]}, {b}: {words[1]}{same}); "
+            "compare experiments with the same data set and the same --test-limit"
         )
 
 
