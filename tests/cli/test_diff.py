@@ -88,3 +88,10 @@ def test_what_cannot_be_compared_is_one_line(normscope, tmp_path):
     assert "--margin -1.0: should be" in one_line(
         normscope("diff", NORMS, COURSE, "--margin", -1), 2
     )
+
+
+def test_the_example_in_the_documentation_is_what_it_prints(shown):
+    document = (RESULTS.parent / "diff.md").read_text(encoding="utf-8")
+    printed = shown[0].replace(str(RESULTS), "docs/results").splitlines()
+    block = "\n".join(f"    {line}".rstrip() for line in printed)
+    assert f"\n\n{block}\n\n1. **What differs**" in document
