@@ -1,6 +1,6 @@
 """Verdicts -> sentences: the answers, how they were reached, and how a comparison stands."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from normscope.analysis.contrasts import candidates
 from normscope.analysis.numbers import Numbers
@@ -84,7 +84,7 @@ def verdict_sentence(verdict: Verdict, rules: Rules, place: str = "") -> str:
         return f"{pairs.norm} is {size} ({sure}){_small(judgement, rules)}."
     if verdict.outcome == "equivalent":
         return f"{pairs.norm} is equivalent to {baseline}{place}: {signed(mean)} points ({sure})."
-    return f"{against} is undecided: {_undecided(verdict, rules, mean, sure)}."
+    return f"{against} is undecided: {undecided_words(verdict, rules, mean, sure)}."
 
 
 def _small(judgement: Judgement, rules: Rules) -> str:
@@ -169,7 +169,8 @@ def equivalence_note(outcomes: Iterable[Outcome], rules: Rules) -> str:
     return f"Equivalence is judged by a {confidence(rules.sides_alpha)} interval of its own."
 
 
-def _undecided(verdict: Verdict, rules: Rules, mean: float, sure: str) -> str:
+def undecided_words(verdict: Verdict, rules: Rules, mean: float, sure: str) -> str:
+    """Why nothing is decided: what is missing, or the mean, the interval `sure`, and what might."""
     judgement = verdict.judgement
     seeds = counted(judgement.difference.n, "seed")
     if verdict.unfinished and not rules.sequential:
@@ -227,12 +228,7 @@ def method_of(numbers: Numbers) -> str:
     if not numbers.verdicts:
         return ""
     if not rules.sequential:
-        design = f"Fixed design, n = {experiment.seeds}: paired t intervals"
-        if experiment.folds:
-            design += (
-                f", widened for what the training sets of {experiment.folds} folds share (Nadeau "
-                "and Bengio 2003)"
-            )
+        design = fixed_words([experiment.seeds], rules)
     elif any(request.design.until_decided for request in numbers.requests):
         design = "Sequential design, seeds added until decided: intervals valid at every look"
     else:
@@ -264,6 +260,18 @@ def method_of(numbers: Numbers) -> str:
     early = forecast_note(numbers.verdicts, rules)
     told = f"{_no_further(numbers)}{places}{causes} {protocol}.{version} {early}".rstrip()
     return f"{design}. {holm_words(len(answered), rules)}.{told}"
+
+
+def fixed_words(counts: Collection[int], rules: Rules) -> str:
+    """``Fixed design, n = 3: paired t intervals``; `counts` are the numbers of seeds there are."""
+    n = f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
+    words = f"Fixed design, n = {n}: paired t intervals"
+    if rules.overlap:
+        words += (
+            f", widened for what the training sets of {round(1 / rules.overlap) + 1} folds share "
+            "(Nadeau and Bengio 2003)"
+        )
+    return words
 
 
 def holm_words(comparisons: int | None, rules: Rules) -> str:

@@ -154,6 +154,48 @@ def tell(line: str) -> None:
     print(visible(line, keep="\n"))
 
 
+def show_rows(
+    screen: Console, caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]]
+) -> None:
+    """A table whose first and last columns are words, and the others numbers.
+
+    In a terminal that would cut its numbers a line per value. A long name is broken.
+    """
+    if not fits(screen, headings, rows):
+        _show_blocks(caption, headings, rows)
+        return
+    table = Table(
+        title=visible(caption) or None, title_justify="left", title_style="",
+        box=None, pad_edge=False,
+    )  # fmt: skip
+    for place, (heading, width) in enumerate(zip(headings, _widths(headings, rows), strict=True)):
+        words = place in (0, len(headings) - 1)
+        table.add_column(
+            heading,
+            justify="left" if words else "right",
+            header_style="bold",
+            min_width=width if words else None,
+            overflow="fold",
+            no_wrap=not words,
+        )
+    for row in rows:
+        table.add_row(*row)
+    screen.print(table)
+
+
+def fits(screen: Console, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether `show_rows` shows them as a table."""
+    widths = _widths(headings, rows)
+    return sum(widths) + 2 * (len(widths) - 1) <= screen.width
+
+
+def _widths(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    """The columns that each column of a table takes; a long name at its start is broken."""
+    cells = zip(headings, *rows, strict=True)
+    widths = [max(len(line) for cell in own for line in cell.split("\n")) for own in cells]
+    return [min(widths[0], NAME_COLUMNS), *widths[1:]]
+
+
 def _show_batch_sizes(console: Console, analysis: Analysis) -> None:
     """Test accuracy and verdict by batch size: a line per norm and batch size."""
     table = Table(box=None, pad_edge=False)
@@ -165,8 +207,8 @@ def _show_batch_sizes(console: Console, analysis: Analysis) -> None:
         table.add_row(
             f"{norm.batch_size:,}" if norm.norm == analysis.experiment.baseline else "",
             norm.norm,
-            _mean_sd(norm.test_accuracy_percent),
-            _interval(verdict.difference) if verdict else "",
+            mean_sd(norm.test_accuracy_percent, 1),
+            interval_of(verdict.difference) if verdict else "",
             verdict.outcome if verdict else "baseline",
         )
     console.print()
@@ -176,9 +218,9 @@ def _show_batch_sizes(console: Console, analysis: Analysis) -> None:
 def _show_blocks(caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """The table for a narrow terminal, which would cut its numbers: a line per value."""
     if caption:
-        print(caption)
-    for norm, *cells in rows:
-        print(f"\n{norm}")
+        tell(caption)
+    for name, *cells in rows:
+        print(f"\n{name}")
         for heading, cell in zip(headings[1:], cells, strict=True):
             if cell:
                 print(f"  {heading}: {cell}".replace("\n", ", "))
@@ -190,8 +232,8 @@ def _cells(norm: NormSummary, level: Metric) -> list[str]:
     return [
         norm.norm,
         count,
-        "\n".join([_mean_sd(norm.test_accuracy_percent), *guessing]),
-        _interval(norm.verdict.difference) if norm.verdict else "",
+        "\n".join([mean_sd(norm.test_accuracy_percent, 1), *guessing]),
+        interval_of(norm.verdict.difference) if norm.verdict else "",
         _epochs(norm, level),
         number(norm.estimates[DROP_SUM.name].mean, 2),
         number(norm.estimates[SECONDS_PER_EPOCH.name].mean, 1),
@@ -199,12 +241,14 @@ def _cells(norm: NormSummary, level: Metric) -> list[str]:
     ]
 
 
-def _mean_sd(accuracy: Estimate) -> str:
-    spread = "" if accuracy.sd is None else f" ± {number(accuracy.sd, 2)}"
-    return number(accuracy.mean, 1) + spread
+def mean_sd(found: Estimate, digits: int = 2, signed: bool = False) -> str:
+    """``75.92 ± 0.31``: a mean with so many decimals, and the standard deviation."""
+    spread = "" if found.sd is None else f" ± {number(found.sd, 2)}"
+    return number(found.mean, digits, signed) + spread
 
 
-def _interval(difference: Estimate) -> str:
+def interval_of(difference: Estimate) -> str:
+    """``+0.79 [+0.13, +1.45]``: a mean difference with its interval, if it has one."""
     if difference.low is None or difference.high is None:
         return signed(difference.mean)
     return f"{signed(difference.mean)} [{signed(difference.low)}, {signed(difference.high)}]"

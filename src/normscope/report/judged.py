@@ -9,6 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from normscope.analysis.judged import Judged, Level, Panel
+from normscope.analysis.verdicts import Judgement
 from normscope.experiment import GUESSING
 from normscope.files import disk_errors, written
 from normscope.report.csv_files import csv_file
@@ -140,9 +141,11 @@ def count(level: Level) -> str:
 
 def p_of(level: Level) -> str:
     """The p value by Holm; "" for the baseline, and a dash where nothing was tested."""
-    if level.verdict is None:
-        return ""
-    judgement = level.verdict.judgement
+    return "" if level.verdict is None else p_tested(level.verdict.judgement)
+
+
+def p_tested(judgement: Judgement) -> str:
+    """The p value by Holm; a dash where nothing was tested."""
     tested = judgement.difference.n > 1 and judgement.spread
     unfinished = not judgement.pairs.complete and judgement.p_value == 1
     return p_value(judgement.p_value) if tested and not unfinished else NONE
