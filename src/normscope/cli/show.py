@@ -18,6 +18,7 @@ from normscope.experiment import ModelSummary
 from normscope.report.finding import not_read, part_heading
 from normscope.report.result_table import full_names, setting, title
 from normscope.stats import Estimate
+from normscope.stats.spending import LAST
 from normscope.study.forecast import Forecast
 from normscope.study.investigate import Finding
 from normscope.study.power import SeedPlan
@@ -323,12 +324,14 @@ def _notes(planned: SeedPlan, seconds_per_trial: float, whose: str) -> str:
     time = duration(middle * seconds_per_trial)
     range_ = f"; {low:,} to {high:,} in 8 of 10 experiments" if low < high else ""
     decided = 100 * planned.course.decided
+    late = any(seeds is None or seeds > LAST for seeds in planned.sequential.values())
+    beyond = f" Looks beyond {LAST} seeds hardly decide (docs/statistics.md)." if late else ""
     return (
         "--until-decided looks after every seed, and trains what is decided no further: "
         f"{middle:,} trials in all if every norm differs by that much ({time}{range_}). By "
         f"{counted(planned.max_seeds, 'seed')}, the most allowed (--max-seeds), every comparison "
         f"is decided in {decided:.0f} % of experiments. Times are for {whose}, at "
-        f"{seconds_per_trial:.0f} s per trial."
+        f"{seconds_per_trial:.0f} s per trial.{beyond}"
     )
 
 
