@@ -324,6 +324,7 @@ def test_trials_that_left_the_same_are_identical_and_not_undecided():
     found = judged(Both(make_side(A), make_side(A)))
     assert (found.trials, found.repeated, found.identical) == (15, 15, 15)
     assert {each.outcome for each in (*found.compared, *found.gaps)} == {"identical"}
+    assert found.method == ""  # nothing is tested
     assert found.sameness == (
         "Nothing that is recorded differs: the same trials twice. 15 of 15 trials that were asked "
         "for alike left the same losses and accuracies in every epoch, to the last bit."

@@ -188,9 +188,9 @@ def _gap_by_signs(compared: Compared, rules: Rules, place: str) -> str:
 
 
 def _method(compared: Sequence[Compared], gaps: Sequence[Compared], rules: Rules) -> str:
-    """How the verdicts were reached; "" where there is but one seed, and nothing is tested."""
+    """How the verdicts were reached; "" where there is but one seed, or nothing to be tested."""
     counts = {each.verdict.difference.n for each in compared}
-    if max(counts) < 2:
+    if max(counts) < 2 or all(each.identical for each in compared):
         return ""
     design = fixed_words(counts, rules)
     if rules.sequential:

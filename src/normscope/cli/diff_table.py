@@ -10,6 +10,7 @@ from rich.table import Table
 
 from normscope.analysis.between import Between
 from normscope.analysis.shared_seeds import Compared
+from normscope.analysis.verdicts import Outcome
 from normscope.cli.show import (
     console,
     fits,
@@ -36,7 +37,8 @@ def show_diff(diff: Diff) -> None:
         for size, compared in groupby(family, lambda each: each.asked.sizes[1]):
             print()
             _show_family(screen, [*compared], found, size)
-    outcomes = [each.verdict.outcome for each in (*found.compared, *found.gaps)]
+    both = (*found.compared, *found.gaps)
+    outcomes: list[Outcome] = [each.verdict.outcome for each in both]
     say_equivalence(screen, outcomes, found.rules)
     for heading, sentences in (
         ("Answer", (*map(str, found.answers), found.method)),
