@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from normscope.study.compare import compare
     from normscope.study.comparison import Comparison
     from normscope.study.cost import cost
+    from normscope.study.diff import diff
     from normscope.study.explain import explain
     from normscope.study.investigate import investigate
+    from normscope.study.judge import judge
     from normscope.study.probe import probe
     from normscope.study.retry import retry
     from normscope.study.suite import suite
@@ -42,8 +44,10 @@ __all__ = [
     "compare",
     "convert",
     "cost",
+    "diff",
     "explain",
     "investigate",
+    "judge",
     "load_dataset",
     "norms",
     "probe",
@@ -67,8 +71,10 @@ _HOMES = {
     "compare": "normscope.study.compare",
     "convert": "normscope.models.convert",
     "cost": "normscope.study.cost",
+    "diff": "normscope.study.diff",
     "explain": "normscope.study.explain",
     "investigate": "normscope.study.investigate",
+    "judge": "normscope.study.judge",
     "load_dataset": "normscope.data",
     "probe": "normscope.study.probe",
     "retry": "normscope.study.retry",

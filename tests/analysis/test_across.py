@@ -68,9 +68,51 @@ def test_the_sentence_counts_the_verdicts_and_ends_with_the_whole(four):
         "(95 % prediction interval)."
     ).replace("-", "−")
     assert ln.outcome == "equivalent"
-    assert "over all equivalent within 0.5 points: +0.0" in ln.sentence
+    low, high = ln.equivalence
+    assert ln.supporting == ln.equivalence
+    assert ln.sentence.endswith(
+        f"over all equivalent: +{ln.pooled.mean:.2f} points (90 % interval −{-low:.2f} to "
+        f"+{high:.2f}, all of it within ±0.5)."
+    )
     assert "3 degrees of freedom" in method_across((gn, ln))
-    assert "2 comparisons (Holm)" in method_across((gn, ln))
+    assert (
+        "2 comparisons (Holm), and so has one of equivalence within 0.5 points. The settings"
+        in method_across((gn, ln))
+    )
+
+
+def test_equivalence_is_two_one_sided_tests_with_holm_and_before_an_interval_for_all(four):
+    """ln passes both versions; by a margin that the second one just allows, not the first."""
+    _, ln = across_settings(four, NORMS)
+    error, mean = ln.pooled.standard_error, ln.pooled.mean
+    ends = [mean + side * scipy_stats.t.ppf(1 - 0.05 / 2, 3) * error for side in (-1, 1)]
+    assert ln.equivalence == pytest.approx(ends)  # Holm's first step of two, as gn is far off
+
+    def by(version, margin):
+        settings = {
+            name: dataclasses.replace(
+                each, rules=dataclasses.replace(each.rules, version=version, margin=margin)
+            )
+            for name, each in four.items()
+        }
+        return across_settings(settings, NORMS)[1]
+
+    just = 1.01 * max(map(abs, ends))
+    assert by(2, just).outcome == "equivalent"
+    assert by(2, 0.98 * just).outcome == "undecided"
+    first = by(1, just)
+    assert (first.outcome, first.equivalence, first.supporting) == (
+        "undecided", None, first.interval
+    )  # fmt: skip
+    assert by(1, 1.01 * max(map(abs, first.simultaneous))).outcome == "equivalent"
+    assert by(1, 0.99 * max(map(abs, first.simultaneous))).outcome == "undecided"
+
+
+def test_one_setting_by_the_first_version_of_the_rules_makes_all_be_judged_by_it(four):
+    rules = dataclasses.replace(four["c"].rules, version=1)
+    mixed = {**four, "c": dataclasses.replace(four["c"], rules=rules)}
+    assert across_settings(mixed, NORMS)[0].rules.version == 1
+    assert across_settings(four, NORMS)[0].rules.version == 2
 
 
 def test_what_every_setting_agrees_on_is_decided(four):

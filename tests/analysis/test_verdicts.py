@@ -7,7 +7,7 @@ import pytest
 from report_fakes import diverged, failed, make_analysis
 from scipy import stats as scipy_stats
 
-from normscope.analysis.answers import standing, verdict_sentence
+from normscope.analysis.answers import equivalence_note, forecast_note, standing, verdict_sentence
 from normscope.analysis.caveats import _added, _changed_rules
 from normscope.analysis.findings import _winners
 from normscope.analysis.guessing import Guessing
@@ -61,7 +61,9 @@ def test_an_undecided_verdict_says_how_many_seeds_it_would_take(rules):
     # Adding seeds after a look makes any design sequential.
     reach = [rules.looks.half_width(n, 0.05) * sd / np.sqrt(n) for n in (needed - 1, needed)]
     assert reach[0] > 0.4 > reach[1]
-    assert f"about {needed} seeds in all would probably decide it" in verdict_sentence(found, rules)
+    low, high = range_of_seeds(needed, 10)
+    more = f"about {needed - 10} more seeds ({low - 10} to {high - 10})"
+    assert verdict_sentence(found, rules).endswith(f"; {more} would probably decide it.")
 
 
 def test_an_open_comparison_says_how_many_more_seeds_with_their_range():
@@ -73,17 +75,46 @@ def test_an_open_comparison_says_how_many_more_seeds_with_their_range():
     assert standing(found).endswith(expected)
 
 
-def test_few_seeds_foresee_nothing():
-    found = verdict((NOISE * 4 + 0.4)[:5], SEQUENTIAL)
-    assert found.judgement.seeds_needed is not None
-    assert found.judgement.more_seeds is None
-    assert standing(found).endswith(" undecided")
+@pytest.mark.parametrize("rules", ALL)
+def test_few_seeds_foresee_nothing_and_that_is_said_once(rules):
+    told = "How many more seeds would decide is foreseen from 6 seeds on."
+    for n, early in ((1, False), (2, True), (5, True), (6, False)):
+        found = verdict((NOISE * 4 + 0.4)[:n], rules)
+        assert not found.decided
+        assert (found.judgement.more_seeds is None) == (n < 6)
+        assert (found.judgement.seeds_needed is None) == (n < 6)
+        assert ("would probably" in verdict_sentence(found, rules)) == (n == 6)
+        assert standing(found).endswith(" undecided") == (n < 6)
+        assert forecast_note([found], rules) == told * early
+    decided = verdict(np.array([1.0, 1.01, 0.99]), FIXED)
+    assert forecast_note([decided], FIXED) == ""
+    no_spread = verdict(np.full(3, 0.5), rules)
+    assert forecast_note([no_spread], rules) == ""
+    signs = verdict(NOISE[:3], rules, ordinal=True)
+    assert forecast_note([signs], rules) == ""
+    assert forecast_note([verdict(NOISE[:3] * 4, rules)], replace(rules, overlap=0.25)) == ""
 
 
 def test_a_difference_within_the_margin_is_decided_and_said_to_be_small():
     found = verdict(NOISE / 5 + 0.2, SEQUENTIAL)
     assert found.outcome == "better"
     assert verdict_sentence(found, SEQUENTIAL).endswith("10 seeds), which is within the margin.")
+
+
+def test_a_difference_within_the_margin_by_the_narrower_interval_alone_quotes_that_one():
+    """Otherwise an interval that leaves the margin would stand beside "within the margin"."""
+    values = NOISE + 0.34
+    found = verdict(values, FIXED)
+    assert (found.outcome, found.judgement.within_margin) == ("better", True)
+    wide, narrow = (
+        scipy_stats.ttest_1samp(values, 0).confidence_interval(level) for level in (0.95, 0.9)
+    )
+    rules = replace(FIXED, margin=(wide.high + narrow.high) / 2)
+    assert verdict_sentence(verdict(values, rules), rules) == (
+        f"gn is 0.34 points better than bn (95 % interval +{wide.low:.2f} to +{wide.high:.2f}; "
+        f"10 seeds), which is within the margin (90 % interval +{narrow.low:.2f} to "
+        f"+{narrow.high:.2f})."
+    )
 
 
 def test_without_a_margin_nothing_is_equivalent():
@@ -135,8 +166,22 @@ def test_equivalence_by_two_t_tests_at_the_level_of_one():
     expected = scipy_stats.ttest_1samp(NOISE + 0.1, 0).confidence_interval(0.9)
     assert found.equivalence == pytest.approx(tuple(expected))
     assert found.claim == "equivalent"
-    assert "90 % interval" in verdict_sentence(verdict(NOISE + 0.1, FIXED), FIXED)
+    low, high = expected
+    assert verdict_sentence(verdict(NOISE + 0.1, FIXED), FIXED) == (
+        f"gn is equivalent to bn: +0.10 points (90 % interval −{-low:.2f} to +{high:.2f}, all of "
+        "it within ±0.5; 10 seeds)."
+    )
     assert "95 % interval" in verdict_sentence(verdict(NOISE + 0.1, FIRST_FIXED), FIRST_FIXED)
+
+
+def test_only_where_an_equivalence_is_shown_its_interval_is_told_of():
+    told = "Equivalence is judged by a 90 % interval of its own."
+    assert equivalence_note(["better", "equivalent"], FIXED) == told
+    assert equivalence_note(["better", "equivalent"], replace(FIXED, alpha=0.01)) == (
+        told.replace("90", "98")
+    )
+    assert equivalence_note(["better", "undecided"], FIXED) == ""
+    assert equivalence_note(["equivalent"], FIRST_FIXED) == ""
 
 
 def test_a_folder_is_judged_by_the_rules_of_its_first_request():
@@ -389,11 +434,6 @@ def test_a_mean_that_left_its_interval_is_explained():
     assert words in verdict_sentence(outside, SEQUENTIAL)
 
 
-def test_no_number_of_seeds_below_six_is_said_to_decide():
-    found = verdict(NOISE[:3] / 100 + 3.0, SEQUENTIAL)
-    assert (found.outcome, found.judgement.seeds_needed) == ("undecided", 6)
-
-
 def moved(points_by_norm, seeds=12):
     """An analysis in which norms are so many points better than they were."""
 
@@ -427,6 +467,31 @@ def test_a_winner_set_that_denies_an_answer_says_why():
     assert remark.text.startswith(
         "all norms, as none is shown to beat another. The answers tell gn and ln from bn; the "
     )
+
+
+def test_an_undecided_norm_that_the_winner_set_leaves_out_or_keeps_is_explained():
+    analysis = moved({"gn": -20, "ln": -20})
+    unsure = tuple(
+        replace(norm, verdict=norm.verdict and replace(norm.verdict, outcome="undecided"))
+        for norm in analysis.by_batch_size
+    )
+
+    def told(*winners, of=unsure):
+        return _winners(replace(analysis, by_batch_size=of, winners=winners))[0].text
+
+    among = "Of those that are undecided against bn, "
+    assert told("bn").endswith(
+        f"tested together). {among}gn and ln are left out (some norm beats them)."
+    )
+    assert told("bn", "ln").endswith(
+        f"tested together). {among}gn is left out (some norm beats it) and ln is kept (not shown "
+        "to be worse, nor to be as good)."
+    )
+    assert told("gn", "ln").endswith(
+        f"tested together). {among}gn and ln are kept (not shown to be worse, nor to be as good)."
+    )
+    assert "undecided" not in told("bn", "gn", "ln")
+    assert "undecided" not in told("bn", of=analysis.by_batch_size)
 
 
 def test_a_winner_set_that_agrees_with_the_answers_has_nothing_to_explain():

@@ -72,7 +72,11 @@ def test_json_has_the_same_numbers(normscope, tmp_path, unwritten):
     assert (gn["norm"], gn["outcome"]) == ("gn", "worse")
     assert gn["difference_points_mean"] == pytest.approx(-1.9)
     assert found["answers"][0].startswith("gn is 1.90 points worse than bn")
-    assert ln["seeds_that_would_probably_decide"] > 3
+    assert ln["seeds_that_would_probably_decide"] is None  # of three nothing is foreseen
+    assert (
+        "How many more seeds would decide is foreseen from 6 seeds on."
+        in (found["design"]["method"])
+    )
     assert found["design"]["sequential"] is False
 
 
@@ -82,6 +86,21 @@ def test_own_results_as_report_prints_them(normscope, tmp_path, unwritten, undra
     judged = normscope("judge", folder / "trials.csv", "--looked", "--rules", 1, "--json").stdout
     assert json.loads(judged)["settings"][0]["verdicts"] == report["verdicts"]
     assert json.loads(judged)["answers"] == report["answers"]
+
+
+def test_equivalence_has_an_interval_of_its_own_beside_tables_of_others(normscope, tmp_path):
+    saved(tmp_path / "r.csv", [*GOOD[:3], *(("gn", s, a + 0.01 * s) for _, s, a in GOOD[:3])])
+    note = "Equivalence is judged by a 90 % interval of its own."
+    done = normscope("judge", "r.csv", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert f"\n\n{note}\n\nAnswer\n" in done.stdout
+    assert "all of it within ±0.5; 3 seeds" in " ".join(done.stdout.split())
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    summary = (tmp_path / "out/summary.md").read_text(encoding="utf-8")
+    for text in (page, summary):
+        assert text.replace("\u00a0", " ").count(f"their 95 % interval. {note} The p values") == 1
+    saved(tmp_path / "r.csv")
+    assert note not in normscope("judge", "r.csv", "--out", "out").stdout
 
 
 def test_several_settings_have_a_table_each_and_one_over_all(normscope, tmp_path):

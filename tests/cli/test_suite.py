@@ -57,6 +57,16 @@ def test_what_is_refused_is_told_in_one_line(normscope, words, message):
     assert message in one_line(normscope("suite", *words), 2)
 
 
+def test_what_equivalence_rests_on_is_told_below_the_tables(capsys):
+    four = make_four()
+    across = across_settings(four, NORMS)
+    show_suite(SimpleNamespace(across=across, path="p", comparisons={}, method="m"))
+    note = "Equivalence is judged by a 90 % interval of its own."
+    assert f"\n\n{note}\n\nAnswer\n" in capsys.readouterr().out
+    show_suite(SimpleNamespace(across=across[:1], path="p", comparisons={}, method="m"))
+    assert note not in capsys.readouterr().out
+
+
 def test_the_help_names_the_tables(normscope):
     shown = " ".join(normscope("suite", "--help").stdout.replace("│", " ").split())
     assert "shapes, cifar10, cifar100" in shown

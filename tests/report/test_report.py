@@ -31,6 +31,7 @@ from report_fakes import (
 from normscope.analysis.answers import ONE_SEED
 from normscope.cli.show import show_analysis
 from normscope.errors import RunError
+from normscope.experiment import Design
 from normscope.report import write_report
 from normscope.report.as_json import as_json
 from normscope.report.figures import FIGURE_FILE, WHY, make_figures
@@ -386,6 +387,26 @@ def words_of(tmp_path, **options):
     """The page and the Markdown without their figures."""
     analysis = make_analysis(**{**FEW, **options})
     return Page(page_without_figures(tmp_path, analysis)), render_markdown(analysis, [])
+
+
+@pytest.mark.parametrize(("margin", "told"), [(50, True), (0.01, False)])
+def test_every_table_of_intervals_says_which_of_them_equivalence_is_not_by(
+    tmp_path, capsys, margin, told
+):
+    """The answer quotes the interval of equivalence, the tables that of a difference."""
+    options = {"norms": ("bn", "bn:pre"), "seeds": 3, "design": Design(margin_points=margin)}
+    page, markdown = words_of(tmp_path, **options)
+    show_analysis(make_analysis(**{**FEW, **options}))
+    terminal = " ".join(capsys.readouterr().out.split())
+    note, with_placement = "Equivalence is judged by a 90 % interval of its own.", 2
+    for text, tables in (
+        (page.text.replace("\u00a0", " "), with_placement),
+        (markdown, with_placement),
+        (terminal, 1),
+    ):
+        assert "their 95 % interval" in text or text is terminal
+        assert text.count(note) == tables * told
+        assert text.count("all of it within ±50; 3 seeds") == told
 
 
 def test_costs_are_told_with_their_spread_wherever_tables_are(plain):

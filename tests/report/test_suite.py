@@ -40,7 +40,7 @@ def test_every_mark_is_where_the_numbers_are(across):
         color = norm_styles(NORMS)[each.norm].color
         (diamond,) = diamonds(axes)
         corners = diamond.get_xy()
-        low, high = each.interval
+        low, high = each.supporting
         assert corners[:, 0].min() == pytest.approx(low)
         assert corners[:, 0].max() == pytest.approx(high)
         assert corners[1][0] == corners[3][0] == pytest.approx(each.pooled.mean)
@@ -96,6 +96,23 @@ def test_the_table_has_a_row_per_setting_and_the_whole_below(across, four):
     assert rows[0][1] == f"worse: −1.50 (−{-gn.low:.2f} to −{-gn.high:.2f}), n 5"
     mean, (low, high) = across[0].pooled.mean, across[0].interval
     assert rows[4][1] == f"undecided: −{-mean:.2f} (−{-low:.2f} to +{high:.2f})"
+
+
+def test_that_equivalence_has_an_interval_of_its_own_is_said_where_it_is_shown(across, four):
+    """The figure draws that interval, the table the one of a difference."""
+    own = "Where the verdict is equivalent, the interval is a 90 % one."
+    note = "Equivalence is judged by a 90 % interval of its own."
+    assert across[1].outcome == "equivalent"
+    figure = across_figure(across)
+    assert own in figure.caption
+    labels = [text.get_text() for text in figure.drawing.legends[0].get_texts()]
+    assert labels[0] == "interval of the verdict"
+    assert f"with their 95 % interval. {note}\n" in render_suite(across, four, figure, "x")
+    only_gn = across[:1]
+    figure = across_figure(only_gn)
+    assert own not in figure.caption
+    assert figure.drawing.legends[0].get_texts()[0].get_text() == "95 % interval"
+    assert note not in render_suite(only_gn, four, figure, "x")
 
 
 def test_the_file_is_written_with_its_figure_and_escapes_names(across, four, tmp_path):

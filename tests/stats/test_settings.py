@@ -36,6 +36,20 @@ def test_the_published_example():
     assert found.standard_error == pytest.approx(np.std(LOG_RISKS, ddof=1) / 13**0.5)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_two_one_sided_tests_are_the_interval_at_twice_alpha_and_scipys(sign):
+    """Of the plain mean, where the settings differ so much that their weights are equal."""
+    differences = sign * np.array([0.3, -0.2, 0.25, -0.1, 0.05])
+    found = random_effects(differences, np.full(5, 0.01))
+    for margin in (0.1, 0.2, 0.3, 0.5):
+        p = found.equivalence_p_value(margin)
+        sides = ((-margin, "greater"), (margin, "less"))
+        oracle = [scipy_stats.ttest_1samp(differences, m, alternative=a).pvalue for m, a in sides]
+        assert p == pytest.approx(max(oracle), rel=1e-3)
+        low, high = found.interval(2 * p)
+        assert max(-low, high) == pytest.approx(margin)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_random_settings_agree_with_statsmodels_but_for_the_bounds(seed):
     rng = np.random.default_rng(seed)

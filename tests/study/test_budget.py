@@ -1,10 +1,16 @@
 """A budget of time: what it has room for before anything starts, and where it ends."""
 
-import itertools
 import re
 
 import pytest
-from report_fakes import make_experiment, make_facts, make_labels, make_model, make_results
+from report_fakes import (
+    make_experiment,
+    make_facts,
+    make_labels,
+    make_model,
+    make_results,
+    right_in,
+)
 
 from normscope.analysis.verdicts import is_sequential
 from normscope.cli.options import seconds
@@ -16,6 +22,7 @@ from normscope.store import Store
 from normscope.study import budget
 from normscope.study.checks import check
 from normscope.study.compare import compare
+from normscope.study.comparison import Comparison
 from normscope.study.forecast import forecast
 from normscope.study.rounds import Budget, rounds
 from normscope.study.stored import results_stored
@@ -57,7 +64,8 @@ def fitted(experiment, folder, budget_s, design=None):
 def test_a_fixed_design_gets_the_seeds_that_fit(tmp_path, timed, budget_s, seeds):
     """Two norms, 30 s for each trial and two at once: half a minute for a seed."""
     found, foreseen = fitted(small(), tmp_path / "e", budget_s)
-    assert found.most_seeds == seeds
+    assert found.seeds_by_time
+    assert (found.asked.seeds, found.experiment.seeds) == (seeds, seeds)
     assert len(foreseen.todo) == 2 * seeds
     assert foreseen.seconds == 30.0 * seeds <= budget_s
     assert f"has room for {seeds} seeds of each norm" in foreseen.notices[-1]
@@ -65,19 +73,34 @@ def test_a_fixed_design_gets_the_seeds_that_fit(tmp_path, timed, budget_s, seeds
 
 
 def test_max_seeds_are_the_most(tmp_path, timed):
-    assert fitted(small(), tmp_path / "e", 1e6, Design(max_seeds=8))[0].most_seeds == 8
+    assert fitted(small(), tmp_path / "e", 1e6, Design(max_seeds=8))[0].asked.seeds == 8
     found, foreseen = fitted(small(), tmp_path / "e", 1e6, Design(max_seeds=2))
-    assert (found.most_seeds, len(foreseen.todo)) == (None, 4)  # fewer than the usual ones
+    assert (found.seeds_by_time, len(foreseen.todo)) == (False, 4)  # fewer than the usual ones
 
 
 @pytest.mark.parametrize(
     ("changes", "design"), [({"seeds": 3}, None), ({"folds": 4, "train_limit": None,
-                                                    "test_limit": None}, None), ({}, UNTIL)]
+                                                    "test_limit": None}, None), ({}, UNTIL),
+                          ({"protocol": "tuned"}, None)]
 )  # fmt: skip
 def test_what_fixes_its_seeds_or_looks_keeps_them(tmp_path, timed, changes, design):
     found, foreseen = fitted(small(**changes), tmp_path / "e", 1e9, design)
-    assert found.most_seeds is None
-    assert "has room for" in foreseen.notices[-1]
+    assert not found.seeds_by_time
+    assert re.search("has room for|includes the search", foreseen.notices[-1])
+
+
+def test_a_folder_that_is_there_keeps_its_seeds(tmp_path, timed):
+    """More would be a look; fewer than the usual ones, too."""
+    first = small(seeds=[4, 9])
+    request = Request(date="", command="", norms=first.norms, seeds=2, rules=RULES)
+    store = Store.create(tmp_path, first, request)
+    store.describe(make_facts(), make_labels(100), [make_model("bn"), make_model("gn")])
+    found, foreseen = fitted(small(), tmp_path, 1e6)
+    assert not found.seeds_by_time
+    assert (found.asked.seed_numbers, found.experiment.seed_numbers) == ((4, 9), (4, 9))
+    assert foreseen.notices[-1].endswith("has room for what is to be trained: about 60 s.")
+    with_more, _ = fitted(small(seeds=[4, 9, 11]), tmp_path, 1e6)
+    assert with_more.experiment.seed_numbers == (4, 9, 11)
 
 
 def test_until_decided_it_says_for_how_many_seeds_there_is_room(tmp_path, timed):
@@ -139,24 +162,25 @@ def opened(folder, seeds=3):
     return store
 
 
-def played(store, monkeypatch, budget_s, most, took=itertools.repeat(10.0)):  # noqa: B008
-    """Run the rounds; each trial of one takes so many seconds. The trials of each round."""
-    now, asked, endings, took = 0.0, [], [], iter(took)
+def played(store, monkeypatch, budget_s, seeds_by_time=True, alone=lambda: True):
+    """Run the rounds; each trial takes 10 s. The trials of each round, the endings, the time."""
+    now, asked, endings = 0.0, [], []
     monkeypatch.setattr("normscope.study.rounds.time.monotonic", lambda: now)
     observer = Observer()
     observer.sequence_ended = endings.append
-    for todo in rounds(store, Design(), budget_s, WORKERS, observer, most_seeds=most):
+    for todo in rounds(store, Design(), budget_s, WORKERS, observer, alone, seeds_by_time):
         asked.append(len(todo))
-        now += len(todo) * next(took)
-        by_trial = {r.trial.id: r for r in make_results(store.experiment, make_labels(2000))}
+        now += 10.0 * len(todo)
+        labels = make_labels(2000)
+        by_trial = {r.trial.id: r for r in make_results(store.experiment, labels)}
         for trial in todo:
-            store.add(by_trial[trial.id])
+            store.add(right_in(by_trial[trial.id], labels, 70.0 + trial.seed % 3))
     return asked, endings, now
 
 
-def test_seeds_are_added_as_long_as_they_fit_and_the_design_stays_fixed(tmp_path, monkeypatch):
-    store = opened(tmp_path)
-    asked, endings, passed = played(store, monkeypatch, 400.0, most=12)
+def test_what_fits_is_trained_and_the_design_is_fixed(tmp_path, monkeypatch):
+    store = opened(tmp_path, seeds=12)
+    asked, endings, passed = played(store, monkeypatch, 400.0)
     assert sum(asked) == 24
     assert (store.experiment.seeds, Store(tmp_path).experiment.seeds) == (12, 12)
     assert [request.seeds for request in Store(tmp_path).requests] == [12]
@@ -164,50 +188,49 @@ def test_seeds_are_added_as_long_as_they_fit_and_the_design_stays_fixed(tmp_path
     assert (endings, passed) == ([], 240.0)
 
 
-def test_a_machine_slower_than_foreseen_gets_fewer_seeds_in_time(tmp_path, monkeypatch):
-    store = opened(tmp_path)
-    asked, endings, passed = played(store, monkeypatch, 200.0, most=30)
-    assert store.experiment.seeds == 10
-    assert [request.seeds for request in Store(tmp_path).requests] == [10]
-    assert len(results_stored(store)) == 20
+def test_a_machine_slower_than_foreseen_has_fewer_seeds_in_time(tmp_path, monkeypatch):
+    store = opened(tmp_path, seeds=30)
+    asked, endings, passed = played(store, monkeypatch, 200.0)
+    kept = Store(tmp_path)
+    assert (store.experiment.seeds, kept.experiment.seeds) == (10, 10)
+    assert [request.seeds for request in kept.requests] == [10]
+    assert len(results_stored(kept)) == 20
     assert passed == 200.0
     assert endings == [
         "Stopped after 10 seeds: what is left of the budget of time is too short to go on."
     ]
     assert asked[0] == 2
-    assert max(asked) == 6  # half of what fits, so that workers start less often
+    assert max(asked) == 8  # half of what fits, so that workers start less often
+    analysis = Comparison.read(tmp_path).analysis
+    assert not analysis.rules.sequential
+    assert all(verdict.unfinished == 0 for verdict in analysis.verdicts)
+    later = kept.requests[-1].model_copy(update={"seeds": 12, "results_before": 20})
+    assert is_sequential([*kept.requests, later])  # more of them would be after a look
 
 
-def test_seeds_that_are_added_later_are_added_after_a_look(tmp_path, monkeypatch):
-    store = opened(tmp_path)
-    played(store, monkeypatch, 120.0, most=30)
-    first = store.requests[-1]
-    assert first.seeds == 6
-    later = first.model_copy(update={"seeds": 8, "results_before": 12, "date": "later"})
-    assert is_sequential([first, later])
+def test_seeds_that_were_named_are_still_wanted_when_time_is_over(tmp_path, monkeypatch):
+    store = opened(tmp_path, seeds=30)
+    played(store, monkeypatch, 200.0, seeds_by_time=False)
+    assert Store(tmp_path).experiment.seeds == 30
+    assert all(verdict.unfinished for verdict in Comparison.read(tmp_path).analysis.verdicts)
 
 
-def test_a_failed_trial_ends_it(tmp_path, monkeypatch):
-    store = opened(tmp_path)
-    monkeypatch.setattr("normscope.study.rounds.time.monotonic", lambda: 0.0)
-    for todo in rounds(store, Design(), 100.0, WORKERS, Observer(), most_seeds=9):
-        by_trial = {r.trial.id: r for r in make_results(store.experiment, make_labels(2000))}
-        for trial in todo:
-            result = by_trial[trial.id]
-            failed = {"status": "failed", "error": "no memory", "history": ()}
-            store.add(result.model_copy(update={**failed, "predictions": None, "weights": None}))
-    assert store.experiment.seeds == 3
+def test_beside_another_process_the_plan_stays(tmp_path, monkeypatch):
+    store = opened(tmp_path, seeds=30)
+    played(store, monkeypatch, 200.0, alone=lambda: False)
+    assert Store(tmp_path).experiment.seeds == 30
 
 
-def test_a_request_of_another_process_keeps_its_seeds(tmp_path):
-    store = opened(tmp_path)
-    other = Store(tmp_path)
-    theirs = other.requests[-1].model_copy(update={"date": "other", "command": "other"})
-    other.ask(other.experiment.with_seeds(5), theirs.model_copy(update={"seeds": 5}))
-    store.extend(4, fixed=True)
-    kept = Store(tmp_path)
-    assert [request.seeds for request in kept.requests] == [4, 5]
-    assert kept.experiment.seeds == 5
+def test_a_plan_is_not_cut_where_somebody_asked_for_more_or_results_would_be_lost(tmp_path):
+    store = opened(tmp_path / "asked", seeds=5)
+    other = Store(tmp_path / "asked")
+    other.ask(other.experiment, other.requests[-1].model_copy(update={"command": "another"}))
+    assert not store.plan_fewer(3)
+    assert Store(tmp_path / "asked").experiment.seeds == 5
+    store = opened(tmp_path / "stored", seeds=5)
+    store.add(make_results(store.experiment, make_labels(2000))[-1])
+    assert not store.plan_fewer(3)
+    assert Store(tmp_path / "stored").experiment.seeds == 5
 
 
 def test_blocks_that_begin_at_once():

@@ -127,6 +127,8 @@ def test_designs_that_leave_nothing_to_decide():
     with pytest.raises(UsageError, match="--max-seeds needs --until-decided or --budget"):
         check_design(make_experiment(), Design(max_seeds=4), None)
     check_design(make_experiment(), Design(max_seeds=4), 60.0)
+    with pytest.raises(UsageError, match="--winner-set needs --until-decided"):
+        check_design(make_experiment(), Design(winner_set=True), None)
     check_design(make_experiment(), Design(), None)
 
 

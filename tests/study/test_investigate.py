@@ -12,12 +12,13 @@ from scipy import stats as scipy_stats
 import normscope as package
 from normscope.analysis.why import ACROSS, READINGS
 from normscope.errors import UsageError
-from normscope.experiment import RECIPES, Experiment
+from normscope.experiment import RECIPES, Design, Experiment
 from normscope.experiment.investigations import INVESTIGATIONS
 from normscope.norms import canonical
 from normscope.observers import Observer
 from normscope.probes import PROBES
 from normscope.report.figures import FIGURES
+from normscope.report.finding import render_finding
 from normscope.store import Store
 from normscope.study.investigate import investigate, plan
 
@@ -58,6 +59,17 @@ def test_what_is_asked_for_goes_before_what_is_planned():
     (whole,) = INVESTIGATIONS["batch-size"].experiments(Experiment(dataset="cifar10")).values()
     assert whole.batch_sizes == (8, 32, 128, 512)
     assert whole.recipe == RECIPES["s8"]
+
+
+def test_a_finding_says_below_its_table_what_the_intervals_are():
+    """And names the norms in full, as the report does."""
+    alike = make_analysis(norms=("bn", "gn"), design=Design(margin_points=50))
+    alike = replace(alike, titles={"gn": "GroupNorm"})
+    text = render_finding("Why?", {"": alike}, {"": ()}, (), (), {"": ()}, "normscope")
+    assert (
+        "\n\nDifferences are taken within seeds, with their 95 % interval. Equivalence is judged "
+        "by a 90 % interval of its own.\n\ngn: GroupNorm\n\n"
+    ) in text
 
 
 # -- a whole one -----------------------------------------------------------------------------------

@@ -51,6 +51,8 @@ def test_what_takes_too_many_seeds_is_none():
         ((float("nan"), 1, 2), "difference must be above 0"),
         ((0.5, 0.3, 1), "two norms or more"),
         ((0.5, 0.3, 2, 0), "one batch size or more, not 0"),
+        ((0.5, 0.3, 2, 1, Design(max_seeds=5)), "nothing is decided before 6 seeds"),
+        ((0.5, 0.3, 2, 1, Design(max_seeds=1001)), "nothing is planned beyond 1,000"),
     ],
 )
 def test_values_that_make_no_plan(values, words):

@@ -28,6 +28,7 @@ from normscope.store import Store
 from normscope.study.checks import check
 from normscope.study.compare import compare
 from normscope.study.comparison import Comparison
+from normscope.study.doctor import examine
 from normscope.study.forecast import forecast
 from normscope.study.rounds import Watch, blocks_at_once, rounds, trials_per_seed
 from normscope.study.status import status
@@ -426,6 +427,23 @@ def test_a_report_says_which_norms_were_trained_no_further(played_in_turn):
     assert {norm.norm: (norm.finished, norm.trials) for norm in analysis.norms}["gn"] == (6, 6)
     (found,) = status(store.folder)
     assert (found.state, found.missing) == ("complete", 0)
+
+
+def test_the_doctor_misses_no_trial_of_a_norm_that_is_decided(played_in_turn, normscope):
+    """It counts what is not there for want of a decision, or of facts by which to know of one."""
+    store, _, _ = played_in_turn
+    lacking = store.experiment.seeds - 6
+    found = examine(store.folder)
+    assert (found.without_record, found.dropped) == (0, lacking)
+    said = normscope("doctor", store.folder).stdout
+    assert said.endswith(f"\n{lacking} planned trials not trained, since decided.\n")
+    assert "without a record" not in said
+    shutil.rmtree(min(store.files.trials.glob("gn-*")))  # of five seeds none is decided
+    lost = json.loads(normscope("doctor", store.folder, "--json").stdout)
+    assert (lost["without_record"], lost["dropped"]) == (1 + lacking, 0)
+    store.files.dataset.write_text("{}")
+    found = examine(store.folder)
+    assert (found.without_record, found.dropped) == (1 + lacking, 0)
 
 
 def test_the_same_command_again_trains_nothing(played_in_turn):

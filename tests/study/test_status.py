@@ -13,8 +13,8 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from report_fakes import failed, make_experiment, make_facts, make_labels, make_model, make_result
 
-from normscope.errors import UsageError
-from normscope.experiment import Request
+from normscope.errors import RunError, UsageError
+from normscope.experiment import Design, Request
 from normscope.experiment.plan import plan
 from normscope.experiment.progress import Progress, Running
 from normscope.experiment.tuning import tuning_plan
@@ -76,6 +76,27 @@ def test_trials_are_counted_by_norm(store):
 def test_the_missing_take_as_long_as_those_of_their_norm(store):
     seconds = [r.seconds for r in store.records() if (r.trial.norm, r.status) == ("gn", "finished")]
     assert status(store.folder)[0].seconds_missing == pytest.approx(seconds[0])
+
+
+def test_a_folder_that_is_just_being_begun_is_no_damaged_one(tmp_path, normscope):
+    """Between its making and the description of the images, which the verdicts need."""
+    experiment = make_experiment(norms=("bn", "gn"), seeds=6)
+    design = Design(until_decided=True)
+    asked = Request(date="2026-01-01", command="x", norms=("bn", "gn"), seeds=6, design=design)
+    store = Store.create(tmp_path / "e", experiment, asked)
+    (found,) = status(store.folder)
+    assert (found.state, found.verdicts, found.planned, found.ended) == (
+        "just being begun", (), 12, 0
+    )  # fmt: skip
+    said = normscope("status", store.folder)
+    assert said.returncode == 0, said.stderr
+    assert "just being begun, 0 of 12 trials ended" in " ".join(said.stdout.split())
+    store.describe(make_facts(test_size=50), LABELS, [make_model("bn"), make_model("gn")])
+    assert status(store.folder)[0].state == "stopped"
+    store.add(make_result(experiment, plan(experiment)[0], LABELS))
+    store.files.dataset.unlink()
+    with pytest.raises(RunError, match=r"dataset\.json"):
+        status(store.folder)
 
 
 def test_a_fixed_design_has_no_verdicts_before_its_end(store):

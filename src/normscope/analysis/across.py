@@ -9,7 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from normscope.analysis.analyse import Analysis
-from normscope.analysis.verdicts import Outcome, Rules, Verdict
+from normscope.analysis.verdicts import (
+    Equivalence,
+    Outcome,
+    Rules,
+    Verdict,
+    equivalences_by_holm,
+    within,
+)
 from normscope.stats import RandomEffects, holm, holm_levels, random_effects, standard_error
 from normscope.words import confidence, counted, interval, number, p_value, signed
 
@@ -35,10 +42,11 @@ class Across:
     """A norm against the baseline over all settings, in points.
 
     `interval` is at the level of the norm's step in Holm's procedure and excludes 0 exactly if the
-    outcome is better or worse, `simultaneous` at alpha over the number of norms. `prediction` is
-    for the true difference in one more setting. `p_value` is corrected by Holm. Without `pooled`
-    there is none of these, and `lacks` says why; `withheld` says why a difference that could be
-    estimated decides nothing.
+    outcome is better or worse, `simultaneous` at alpha over the number of norms. `equivalence` is
+    the one that lies within the margin exactly if the difference surely does; None by the first
+    version of the rules, where that is `simultaneous`. `prediction` is for the true difference in
+    one more setting. `p_value` is corrected by Holm. Without `pooled` there is none of these, and
+    `lacks` says why; `withheld` says why a difference that could be estimated decides nothing.
     """
 
     norm: str
@@ -49,10 +57,17 @@ class Across:
     pooled: RandomEffects | None = None
     interval: Ends | None = None
     simultaneous: Ends | None = None
+    equivalence: Ends | None = None
     prediction: Ends | None = None
     p_value: float = 1.0
     lacks: str = ""
     withheld: str = ""
+
+    @property
+    def supporting(self) -> Ends | None:
+        """The interval that the outcome rests on: that of `equivalence`, or `interval`."""
+        own = self.equivalence if self.outcome == "equivalent" else None
+        return own or self.interval
 
     @property
     def sentence(self) -> str:
@@ -93,8 +108,13 @@ def across_verdicts(
     norms: Sequence[str],
     rules_of: Mapping[str, Rules],
 ) -> tuple[Across, ...]:
-    """The same from the verdicts of each setting by norm, and the rules of each."""
-    rules, withheld = next(iter(rules_of.values())), _withheld(rules_of)
+    """The same from the verdicts of each setting by norm, and the rules of each.
+
+    By the earliest version of the rules that a setting is judged by.
+    """
+    version = min(rules.version for rules in rules_of.values())
+    rules = replace(next(iter(rules_of.values())), version=version)
+    withheld = _withheld(rules_of)
     unjudged = []
     for norm in norms[1:]:
         found = tuple(
@@ -104,11 +124,14 @@ def across_verdicts(
     pooled = [_pooled(each.found) for each in unjudged]
     p_values = [each.p_value if each else 1.0 for each in pooled]
     adjusted, levels = holm(p_values), holm_levels(p_values, rules.alpha)
+    equivalences = _equivalences(pooled, rules)
     return tuple(
-        _judged(across, effects, float(p), float(level), len(pooled))
+        _judged(across, effects, float(p), float(level), equivalence, len(pooled))
         if effects
         else replace(across, lacks=_lacks(across.found))
-        for across, effects, p, level in zip(unjudged, pooled, adjusted, levels, strict=True)
+        for across, effects, p, level, equivalence in zip(
+            unjudged, pooled, adjusted, levels, equivalences, strict=True
+        )
     )
 
 
@@ -142,6 +165,17 @@ def _pooled(found: Sequence[InSetting]) -> RandomEffects | None:
     return random_effects(known, errors)
 
 
+def _equivalences(pooled: Sequence[RandomEffects | None], rules: Rules) -> list[Equivalence]:
+    """As within a setting; see `verdicts.judge`."""
+    if rules.version > 1:
+        margin = rules.margin or 0.0
+        p_values = [each.equivalence_p_value(margin) if each else 1.0 for each in pooled]
+        return equivalences_by_holm(p_values, rules)
+    level = rules.alpha / len(pooled)
+    intervals = [each.interval(level) if each else None for each in pooled]
+    return [Equivalence(within(interval, rules.margin), level) for interval in intervals]
+
+
 def _lacks(found: Sequence[InSetting]) -> str:
     lacking = [each.lacks for each in found if each.lacks]
     return lacking[0] if lacking else "one setting says nothing of another"
@@ -155,21 +189,28 @@ def _withheld(rules_of: Mapping[str, Rules]) -> str:
     return f"its interval is for one look, and in {looked} seeds were added after a look"
 
 
-def _judged(unjudged: Across, pooled: RandomEffects, p: float, level: float, family: int) -> Across:
+def _judged(
+    unjudged: Across,
+    pooled: RandomEffects,
+    p: float,
+    level: float,
+    equivalence: Equivalence,
+    family: int,
+) -> Across:
     """With what the differences say together; `p` and `level` by Holm, in a family of so many."""
     rules = unjudged.rules
-    simultaneous = pooled.interval(rules.alpha / family)
     outcome: Outcome = "undecided"
     if p <= rules.alpha:
         outcome = "better" if pooled.mean > 0 else "worse"
-    elif rules.margin and -rules.margin < simultaneous[0] and simultaneous[1] < rules.margin:
+    elif equivalence.within:
         outcome = "equivalent"
     return replace(
         unjudged,
         outcome="undecided" if unjudged.withheld else outcome,
         pooled=pooled,
         interval=pooled.interval(level),
-        simultaneous=simultaneous,
+        simultaneous=pooled.interval(rules.alpha / family),
+        equivalence=pooled.interval(equivalence.level) if rules.version > 1 else None,
         prediction=pooled.prediction(rules.alpha),
         p_value=p,
     )
@@ -197,27 +238,29 @@ def _over_all(across: Across) -> str:
     if across.pooled is None:
         return f"over all nothing can be said: {across.lacks}"
     rules = across.rules
-    assert across.interval is not None  # as there is a mean
-    outcome = across.outcome
-    if outcome == "equivalent":
-        outcome = f"equivalent within {rules.margin:g} points"
+    assert across.supporting is not None  # as there is a mean
+    sure, rest = rules.alpha, f"p {p_value(across.p_value)}"
+    if across.outcome == "equivalent":
+        sure, rest = rules.sides_alpha, f"all of it within ±{rules.margin:g}"
     because = f", since {across.withheld}" if across.withheld else ""
     return (
-        f"over all {outcome}{because}: {signed(across.pooled.mean)} points "
-        f"({confidence(rules.alpha)} interval {interval(*across.interval)}, "
-        f"p {p_value(across.p_value)})"
+        f"over all {across.outcome}{because}: {signed(across.pooled.mean)} points "
+        f"({confidence(sure)} interval {interval(*across.supporting)}, {rest})"
     )
 
 
 def method_across(across: Sequence[Across]) -> str:
     """How the verdicts over all were reached, and what they take for granted."""
     first = across[0]
+    equal = ""
+    if first.rules.margin:
+        equal = f", and so has one of equivalence within {first.rules.margin:g} points"
     return (
         "Over all: a random-effects model, in which the true difference varies from setting to "
         "setting (its sd by Paule and Mandel). Intervals by Hartung, Knapp, Sidik and Jonkman with "
         f"{counted(len(first.found) - 1, 'degree')} of freedom; never narrower than the t interval "
         "of the settings' means, nor than the seeds alone allow. A false claim of a difference has "
         f"a chance of about {100 * first.rules.alpha:g} % at most over "
-        f"{counted(len(across), 'comparison')} (Holm). The settings are taken for a random draw "
-        "from those that one has in mind; with few of them intervals are wide."
+        f"{counted(len(across), 'comparison')} (Holm){equal}. The settings are taken for a random "
+        "draw from those that one has in mind; with few of them intervals are wide."
     )

@@ -1,12 +1,13 @@
 """Verdicts -> sentences: the answers, how they were reached, and how a comparison stands."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from normscope.analysis.contrasts import candidates
 from normscope.analysis.numbers import Numbers
 from normscope.analysis.sentences import Answer
 from normscope.analysis.summaries import NormSummary
-from normscope.analysis.verdicts import Judgement, Rules, Verdict
+from normscope.analysis.verdicts import Judgement, Outcome, Rules, Verdict
+from normscope.experiment import LEAST_SEEDS
 from normscope.words import confidence, counted, interval, number, signed
 
 ONE_SEED = "one seed: no conclusion about the norm"
@@ -80,14 +81,21 @@ def verdict_sentence(verdict: Verdict, rules: Rules, place: str = "") -> str:
     sure = interval_words(judgement, rules)
     if verdict.outcome in ("better", "worse"):
         size = f"{number(abs(mean), 2)} points {verdict.outcome} than {baseline}{place}"
-        small = ", which is within the margin" if judgement.within_margin else ""
-        return f"{pairs.norm} is {size} ({sure}){small}."
+        return f"{pairs.norm} is {size} ({sure}){_small(judgement, rules)}."
     if verdict.outcome == "equivalent":
-        return (
-            f"{pairs.norm} is equivalent to {baseline}{place}: {signed(mean)} points ({sure}), "
-            f"within {rules.margin:g} points of it."
-        )
-    return f"{against} is undecided: {_undecided(verdict, rules, mean, sure)}."
+        return f"{pairs.norm} is equivalent to {baseline}{place}: {signed(mean)} points ({sure})."
+    return f"{against} is undecided: {undecided_words(verdict, rules, mean, sure)}."
+
+
+def _small(judgement: Judgement, rules: Rules) -> str:
+    """That a decided difference is equivalence too, and by which interval, if not by its own."""
+    if not judgement.within_margin:
+        return ""
+    sides, own = judgement.equivalence, judgement.supporting
+    words = ", which is within the margin"
+    if sides and own and rules.margin and max(-own[0], own[1]) >= rules.margin:
+        words += f" ({confidence(rules.sides_alpha)} interval {interval(*sides)})"
+    return words
 
 
 def _sentence_of_signs(verdict: Verdict, rules: Rules, place: str) -> str:
@@ -120,30 +128,49 @@ def standing(verdict: Verdict, several_sizes: bool = False) -> str:
     if difference.mean is None:
         how = verdict.guessing_in_all.how
         return f"{name}: {verdict.outcome}, by signs, since trials {how}"
-    found, needed = judgement.supporting, judgement.more_seeds
+    found, more = judgement.supporting, _more_seeds(judgement)
     ends = f" [{signed(found[0])}, {signed(found[1])}]" if found else ""
-    more = ""
-    if needed:
-        about, least, most = needed
-        more = f", about {counted(about, 'more seed')} ({least} to {most})"
-    return f"{name}: {signed(difference.mean)}{ends} {verdict.outcome}{more}"
+    stands = f"{name}: {signed(difference.mean)}{ends} {verdict.outcome}"
+    return f"{stands}, {more}" if more else stands
+
+
+def _more_seeds(judgement: Judgement) -> str:
+    """``about 29 more seeds (11 to 70)``; "" where nobody can tell."""
+    if judgement.more_seeds is None:
+        return ""
+    about, least, most = judgement.more_seeds
+    return f"about {counted(about, 'more seed')} ({least} to {most})"
 
 
 def interval_words(judgement: Judgement, rules: Rules) -> str:
-    """``95 % interval -1.90 to -0.88; 9 seeds``."""
+    """``95 % interval -1.90 to -0.88; 9 seeds``; of equivalence, that it lies in the margin."""
     difference, found = judgement.difference, judgement.supporting
     seeds = counted(difference.n, "seed")
     if found is None:
         return f"no interval yet; {seeds}"
     low, high = found
-    sure = rules.sides_alpha if judgement.claim == "equivalent" else rules.alpha
+    equivalent = judgement.claim == "equivalent"
+    sure = rules.sides_alpha if equivalent else rules.alpha
     words = f"{confidence(sure)} interval {interval(low, high)}"
+    if equivalent:
+        words += f", all of it within ±{rules.margin:g}"
     if difference.mean is not None and not low <= difference.mean <= high:
         words += ", which earlier looks narrowed; the mean has moved out of it since"
     return f"{words}; {seeds}"
 
 
-def _undecided(verdict: Verdict, rules: Rules, mean: float, sure: str) -> str:
+def equivalence_note(outcomes: Iterable[Outcome], rules: Rules) -> str:
+    """That equivalence does not rest on the intervals shown with it; "" where none is found.
+
+    In the first version of the rules there is one interval for both.
+    """
+    if rules.version == 1 or "equivalent" not in outcomes:
+        return ""
+    return f"Equivalence is judged by a {confidence(rules.sides_alpha)} interval of its own."
+
+
+def undecided_words(verdict: Verdict, rules: Rules, mean: float, sure: str) -> str:
+    """Why nothing is decided: what is missing, or the mean, the interval `sure`, and what might."""
     judgement = verdict.judgement
     seeds = counted(judgement.difference.n, "seed")
     if verdict.unfinished and not rules.sequential:
@@ -159,13 +186,26 @@ def _undecided(verdict: Verdict, rules: Rules, mean: float, sure: str) -> str:
             "its intervals at different numbers of seeds exclude each other: the differences do "
             f"not look like draws from one distribution (mean {signed(mean)} points; {seeds})"
         )
-    if rules.overlap:
+    if rules.overlap or judgement.difference.n < LEAST_SEEDS:
         return f"{signed(mean)} points ({sure})"
-    needed = judgement.seeds_needed
-    more = f"about {needed} seeds in all would probably decide it"
-    if needed is None:
-        more = f"even {counted(MANY_SEEDS, 'seed')} would probably not decide it"
-    return f"{signed(mean)} points ({sure}); {more}"
+    if more := _more_seeds(judgement):
+        return f"{signed(mean)} points ({sure}); {more} would probably decide it"
+    never = f"even {counted(MANY_SEEDS, 'seed')} would probably not decide it"
+    return f"{signed(mean)} points ({sure}); {never}"
+
+
+def forecast_note(verdicts: Iterable[Verdict], rules: Rules) -> str:
+    """Why an undecided verdict foresees nothing; "" if none is so for want of seeds."""
+    few = any(
+        not verdict.decided
+        and verdict.difference.mean is not None
+        and verdict.judgement.spread
+        and 1 < verdict.difference.n < LEAST_SEEDS
+        for verdict in verdicts
+    )
+    if not few or rules.overlap:
+        return ""
+    return f"How many more seeds would decide is foreseen from {LEAST_SEEDS} seeds on."
 
 
 def _no_further(numbers: Numbers) -> str:
@@ -188,12 +228,7 @@ def method_of(numbers: Numbers) -> str:
     if not numbers.verdicts:
         return ""
     if not rules.sequential:
-        design = f"Fixed design, n = {experiment.seeds}: paired t intervals"
-        if experiment.folds:
-            design += (
-                f", widened for what the training sets of {experiment.folds} folds share (Nadeau "
-                "and Bengio 2003)"
-            )
+        design = fixed_words([experiment.seeds], rules)
     elif any(request.design.until_decided for request in numbers.requests):
         design = "Sequential design, seeds added until decided: intervals valid at every look"
     else:
@@ -222,8 +257,21 @@ def method_of(numbers: Numbers) -> str:
     version = ""
     if rules.version == 1:
         version = " By the first version of the rules, under which this experiment was begun."
-    told = f"{_no_further(numbers)}{places}{causes} {protocol}.{version}"
+    early = forecast_note(numbers.verdicts, rules)
+    told = f"{_no_further(numbers)}{places}{causes} {protocol}.{version} {early}".rstrip()
     return f"{design}. {holm_words(len(answered), rules)}.{told}"
+
+
+def fixed_words(counts: Collection[int], rules: Rules) -> str:
+    """``Fixed design, n = 3: paired t intervals``; `counts` are the numbers of seeds there are."""
+    n = f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
+    words = f"Fixed design, n = {n}: paired t intervals"
+    if rules.overlap:
+        words += (
+            f", widened for what the training sets of {round(1 / rules.overlap) + 1} folds share "
+            "(Nadeau and Bengio 2003)"
+        )
+    return words
 
 
 def holm_words(comparisons: int | None, rules: Rules) -> str:

@@ -141,15 +141,29 @@ def _winners(numbers: Numbers) -> list[Remark]:
         pairs = f"{pairs}, without regrouped norms"
     apart = [norm.norm for norm in norms if norm.norm in winners and _told_apart(norm)]
     baseline = numbers.experiment.baseline
-    if not apart or baseline not in winners:
-        return [Remark("Winner set", f"{text} ({pairs}).")]
-    return [
-        Remark(
-            "Winner set",
+    told = f"{text} ({pairs})."
+    if apart and baseline in winners:
+        told = (
             f"{text}. The answers tell {named(apart)} from {baseline}; the winner set does not, "
-            f"because {pairs}, which takes more evidence.",
+            f"because {pairs}, which takes more evidence."
         )
-    ]
+    unsure = "" if len(winners) == len(norms) else _undecided_members(winners, norms, baseline)
+    return [Remark("Winner set", f"{told} {unsure}".rstrip())]
+
+
+def _undecided_members(winners: Sequence[str], norms: Sequence[NormSummary], baseline: str) -> str:
+    """What it means that an undecided norm is left out of the winner set, or kept in it."""
+    undecided = [norm.norm for norm in norms if norm.verdict and not norm.verdict.decided]
+    parts = []
+    if left_out := [norm for norm in undecided if norm not in winners]:
+        are, them = ("is", "it") if len(left_out) == 1 else ("are", "them")
+        parts.append(f"{named(left_out)} {are} left out (some norm beats {them})")
+    if kept := [norm for norm in undecided if norm in winners]:
+        are = "is" if len(kept) == 1 else "are"
+        parts.append(f"{named(kept)} {are} kept (not shown to be worse, nor to be as good)")
+    if not parts:
+        return ""
+    return f"Of those that are undecided against {baseline}, {' and '.join(parts)}."
 
 
 def _told_apart(norm: NormSummary) -> bool:

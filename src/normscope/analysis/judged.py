@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from normscope.analysis.across import Across, across_verdicts, method_across
-from normscope.analysis.answers import holm_words, verdict_sentence
+from normscope.analysis.answers import fixed_words, forecast_note, holm_words, verdict_sentence
 from normscope.analysis.guessing import Guessing
 from normscope.analysis.pairs import differences_of
 from normscope.analysis.sentences import Answer
@@ -318,15 +318,10 @@ def _method(panels: Sequence[Panel], across: Sequence[Across], rules: Rules, fac
     counts = sorted({verdict.difference.n for panel in panels for verdict in panel.verdicts})
     if counts[-1] < 2:
         return ""  # nothing is tested
-    n = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    design = (
-        f"Fixed design, n = {n}: paired t intervals, right if the number of seeds was chosen "
-        "before results were seen (else --looked)"
-    )
-    if rules.overlap:
-        design = (
-            f"Fixed design, n = {n}: paired t intervals, widened for what the training sets of "
-            f"{round(1 / rules.overlap) + 1} folds share (Nadeau and Bengio 2003)"
+    design = fixed_words(counts, rules)
+    if not rules.overlap:
+        design += (
+            ", right if the number of seeds was chosen before results were seen (else --looked)"
         )
     if rules.sequential:
         design = (
@@ -353,6 +348,8 @@ def _method(panels: Sequence[Panel], across: Sequence[Across], rules: Rules, fac
         parts.append(method_across(across))
         if any(panel.several_sizes for panel in panels):
             parts.append("Of each setting that is at its largest batch size.")
+    if early := forecast_note([v for panel in panels for v in panel.verdicts], rules):
+        parts.append(early)
     return " ".join(parts)
 
 

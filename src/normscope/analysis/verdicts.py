@@ -90,7 +90,9 @@ class Judgement:
     that lies within the margin exactly if the difference surely does (`within_margin`); it is
     narrower, for each of two one-sided tests may err at one of its ends alone. There is no interval
     where nothing is known or looks contradict each other, and ordinal differences have no mean
-    either. `p_value` is corrected by Holm. `seeds_needed` is the total that would probably decide.
+    either. `p_value` is corrected by Holm. `seeds_needed` is the total that would probably decide;
+    None where it is decided or nobody can tell: from fewer than `LEAST_SEEDS` seeds, or if more
+    were needed than anybody trains.
     """
 
     pairs: Pairs
@@ -106,13 +108,9 @@ class Judgement:
 
     @property
     def more_seeds(self) -> tuple[int, int, int] | None:
-        """How many more would probably decide it: about so many, and the range of 80 %.
-
-        None where it is decided or nobody can tell: from fewer than `LEAST_SEEDS` seeds, or if
-        more were needed than anybody trains.
-        """
+        """How many more would probably decide it: about so many, and the range of 80 %."""
         needed, n = self.seeds_needed, self.difference.n
-        if needed is None or n < LEAST_SEEDS:
+        if needed is None:
             return None
         low, high = range_of_seeds(needed, n)
         return needed - n, low - n, high - n
@@ -204,24 +202,30 @@ def judge(family: Sequence[Pairs], rules: Rules) -> list[Judgement]:
 
 
 @dataclass(frozen=True)
-class _Equivalence:
+class Equivalence:
     """Whether a difference surely lies within the margin, by the interval at that level."""
 
     within: bool
     level: float
 
 
-def _equivalences(family: Sequence[Pairs], rules: Rules) -> list[_Equivalence]:
+def equivalences_by_holm(p_values: Sequence[float], rules: Rules) -> list[Equivalence]:
+    """Of a family, by the p values of two one-sided tests each; from the second version on."""
+    levels = holm_levels(p_values, rules.alpha) * (rules.sides_alpha / rules.alpha)
+    return [
+        Equivalence(bool(p <= rules.alpha), float(level))
+        for p, level in zip(holm(p_values), levels, strict=True)
+    ]
+
+
+def _equivalences(family: Sequence[Pairs], rules: Rules) -> list[Equivalence]:
     if rules.margin is None or rules.version == 1:
         level = rules.alpha / max(1, len(family))
         intervals = [_interval(pairs, rules, level) for pairs in family]
-        return [_Equivalence(_within(interval, rules.margin), level) for interval in intervals]
-    p_values = [_equivalence_p_value(pairs, rules, rules.margin) for pairs in family]
-    levels = holm_levels(p_values, rules.alpha) * (rules.sides_alpha / rules.alpha)
-    return [
-        _Equivalence(bool(p <= rules.alpha), float(level))
-        for p, level in zip(holm(p_values), levels, strict=True)
-    ]
+        return [Equivalence(within(interval, rules.margin), level) for interval in intervals]
+    return equivalences_by_holm(
+        [_equivalence_p_value(pairs, rules, rules.margin) for pairs in family], rules
+    )
 
 
 def _equivalence_p_value(pairs: Pairs, rules: Rules, margin: float) -> float:
@@ -255,7 +259,7 @@ def _may_be_judged(pairs: Pairs, rules: Rules) -> bool:
 
 
 def _judge_one(
-    pairs: Pairs, rules: Rules, p: float, level: float, equivalence: _Equivalence, family: int
+    pairs: Pairs, rules: Rules, p: float, level: float, equivalence: Equivalence, family: int
 ) -> Judgement:
     plain = t_interval(pairs.differences)
     if pairs.ordinal:
@@ -272,16 +276,16 @@ def _judge_one(
         sides = None  # the first version has none of its own, and of an empty one nothing is said
     low, high = own or (None, None)
     difference = Estimate(plain.n, plain.mean, plain.sd, low, high)
-    within = equivalence.within and not contradictory
-    within = within and (rules.version == 1 or sides is not None)
+    inside = equivalence.within and not contradictory
+    inside = inside and (rules.version == 1 or sides is not None)
     claim: Claim = "undecided"
     if p <= rules.alpha and not contradictory:
         claim = "higher" if direction > 0 else "lower"
-    elif within:
+    elif inside:
         claim = "equivalent"
     needed = _seeds_needed(pairs, rules, family) if claim == "undecided" else None
     return Judgement(
-        pairs, claim, difference, simultaneous, p, family, sides, within, contradictory, needed
+        pairs, claim, difference, simultaneous, p, family, sides, inside, contradictory, needed
     )
 
 
@@ -290,13 +294,15 @@ def _seeds_needed(pairs: Pairs, rules: Rules, family: int) -> int | None:
     plain = t_interval(pairs.differences)
     if pairs.ordinal or plain.mean is None or not _may_be_judged(pairs, rules) or rules.overlap:
         return None  # more folds do not make their overlap smaller
+    if plain.n < LEAST_SEEDS:
+        return None  # an sd of so few may be anything
     return seeds_to_decide(
         plain.mean,
         plain.sd or 0.0,
         rules.margin or 0.0,
         (rules.alpha / family, rules.sides_alpha / family),
         rules.looks.half_width,  # adding seeds after a look makes any design sequential
-        max(plain.n + 1, LEAST_SEEDS if rules.sequential else 0),
+        plain.n + 1,
     )
 
 
@@ -311,7 +317,8 @@ def _interval(pairs: Pairs, rules: Rules, alpha: float) -> tuple[float, float] |
     return (running.low, running.high) if np.isfinite([running.low, running.high]).all() else None
 
 
-def _within(interval: tuple[float, float] | None, margin: float | None) -> bool:
+def within(interval: tuple[float, float] | None, margin: float | None) -> bool:
+    """Whether the interval lies inside +-margin."""
     if interval is None or margin is None:
         return False
     return -margin < interval[0] <= interval[1] < margin

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from normscope.cli.data import data_app
+from normscope.cli.diff import diff
 from normscope.cli.doctor import doctor
 from normscope.cli.experiments import compare, investigate, report, retry
 from normscope.cli.information import check_norm, cost, norms, plan, summary
@@ -29,7 +30,7 @@ app = typer.Typer(
     help="Which normalization layer should your CNN use, by how much, and why.",
 )
 COMMANDS = (
-    compare, suite, investigate, status, retry, report, judge, doctor, probe, explain, norms,
+    compare, suite, investigate, status, retry, report, judge, diff, doctor, probe, explain, norms,
     check_norm, cost, plan, summary,
 )  # fmt: skip
 for command in COMMANDS:

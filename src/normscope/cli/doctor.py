@@ -48,6 +48,7 @@ def _as_dict(found: "Diagnosis") -> dict:
         "well": found.well,
         "trials": found.trials,
         "without_record": found.without_record,
+        "dropped": found.dropped,
         "findings": [asdict(finding) for finding in found.findings],
     }
 
@@ -61,3 +62,5 @@ def _show(found: "Diagnosis") -> None:
     tell(f"{counted(found.trials, 'trial')} read; {wrong} wrong with {found.folder}.")
     if found.without_record:
         print(f"{counted(found.without_record, 'planned trial')} without a record.")
+    if found.dropped:
+        print(f"{counted(found.dropped, 'planned trial')} not trained, since decided.")

@@ -4,10 +4,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from normscope.analysis.judged import Judged, Panel
-from normscope.cli.show import console, say, tell
+from normscope.analysis.verdicts import Outcome
+from normscope.cli.show import (
+    console,
+    interval_of,
+    mean_sd,
+    say,
+    say_equivalence,
+    show_rows,
+    tell,
+)
 from normscope.cli.suite_table import across_as_dict, show_across
 from normscope.report.as_json import verdict_as_dict
 from normscope.report.judged import (
@@ -19,11 +27,9 @@ from normscope.report.judged import (
     p_of,
     title_of,
 )
+from normscope.report.suite import outcomes
 from normscope.study.judge import Judgment
-from normscope.words import confidence, number, signed, visible
-
-TABLE_COLUMNS = 76  # what the table of a panel needs
-NAME_COLUMNS = 14  # of it: a longer name is broken, not cut
+from normscope.words import confidence, visible
 
 
 def show_judgment(found: Judgment, files: Sequence[str]) -> None:
@@ -37,6 +43,8 @@ def show_judgment(found: Judgment, files: Sequence[str]) -> None:
         show_across(screen, across)
     for panel in () if has_many(judged) else judged.panels:
         _show_panel(screen, panel, judged)
+    in_panels: list[Outcome] = [verdict.outcome for verdict in judged.verdicts]
+    say_equivalence(screen, in_panels + outcomes(judged.across), judged.rules)
     for heading, sentences in (
         ("Answer", (*(sentence for _, sentence in answers_of(judged)), judged.method)),
         ("Caveats", judged.caveats),
@@ -56,7 +64,7 @@ def show_judgment(found: Judgment, files: Sequence[str]) -> None:
 
 
 def _show_panel(screen: Console, panel: Panel, judged: Judged) -> None:
-    """The table; in a narrow terminal, which would cut its numbers, a line per value."""
+    """The table of one setting at one batch size."""
     headings = (
         visible(judged.factor),
         "n",
@@ -71,54 +79,18 @@ def _show_panel(screen: Console, panel: Panel, judged: Judged) -> None:
             count(level),
             "\n".join(
                 [
-                    number(level.accuracy.mean, 2)
-                    + (
-                        f" ± {number(level.accuracy.sd, 2)}"
-                        if level.accuracy.sd is not None
-                        else ""
-                    ),
+                    mean_sd(level.accuracy),
                     *(level.guessing.counts.split(", ") if level.guessing.total else []),
                 ]
             ),
-            _difference(level.verdict.difference) if level.verdict else "",
+            interval_of(level.verdict.difference) if level.verdict else "",
             p_of(level),
             level.verdict.outcome if level.verdict else "baseline",
         ]
         for level in panel.levels
     ]
     print()
-    if screen.width < TABLE_COLUMNS:
-        say(panel.heading, screen.width)
-        for name, *cells in rows:
-            print(f"\n{name}")
-            for heading, cell in zip(headings[1:], cells, strict=True):
-                if cell:
-                    print(f"  {heading}: {cell}".replace("\n", ", "))
-        return
-    table = Table(
-        title=visible(panel.heading) or None, title_justify="left", title_style="",
-        box=None, pad_edge=False,
-    )  # fmt: skip
-    for place, heading in enumerate(headings):
-        words = place in (0, len(headings) - 1)
-        longest = max(len(row[place]) for row in rows)
-        table.add_column(
-            heading,
-            justify="left" if words else "right",
-            header_style="bold",
-            min_width=min(longest, NAME_COLUMNS) if words else None,
-            overflow="fold",
-            no_wrap=not words,
-        )
-    for row in rows:
-        table.add_row(*row)
-    screen.print(table)
-
-
-def _difference(found: Any) -> str:
-    if found.low is None or found.high is None:
-        return signed(found.mean)
-    return f"{signed(found.mean)} [{signed(found.low)}, {signed(found.high)}]"
+    show_rows(screen, panel.heading, headings, rows)
 
 
 def judgment_as_dict(found: Judgment) -> dict[str, Any]:

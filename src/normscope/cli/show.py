@@ -9,13 +9,16 @@ from rich.console import Console
 from rich.table import Table
 
 from normscope.analysis import Analysis
+from normscope.analysis.answers import equivalence_note
 from normscope.analysis.metrics import DROP_SUM, SECONDS_PER_EPOCH, Metric
 from normscope.analysis.summaries import NormSummary
+from normscope.analysis.verdicts import Outcome, Rules
 from normscope.analysis.why import Reading
 from normscope.experiment import ModelSummary
 from normscope.report.finding import not_read, part_heading
 from normscope.report.result_table import full_names, setting, title
 from normscope.stats import Estimate
+from normscope.stats.spending import LAST
 from normscope.study.forecast import Forecast
 from normscope.study.investigate import Finding
 from normscope.study.power import SeedPlan
@@ -32,6 +35,7 @@ def show_analysis(analysis: Analysis) -> None:
     _show_results(screen, analysis)
     if analysis.several_sizes:
         _show_batch_sizes(screen, analysis)
+    say_equivalence(screen, [verdict.outcome for verdict in analysis.verdicts], analysis.rules)
     after = [text for text in (analysis.undecided_in_short, analysis.method) if text]
     for heading, sentences in (
         ("Answer", (*analysis.leading_answers, *after)),
@@ -139,9 +143,58 @@ def say(sentence: str, columns: int, indent: str = "") -> None:
         print("\n".join(lines))
 
 
+def say_equivalence(screen: Console, outcomes: Sequence[Outcome], rules: Rules) -> None:
+    """Print below tables of intervals that equivalence does not rest on these, if it is found."""
+    if note := equivalence_note(outcomes, rules):
+        print()
+        say(note, screen.width)
+
+
 def tell(line: str) -> None:
     """Print a line with a path or a name in it."""
     print(visible(line, keep="\n"))
+
+
+def show_rows(
+    screen: Console, caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]]
+) -> None:
+    """A table whose first and last columns are words, and the others numbers.
+
+    In a terminal that would cut its numbers a line per value. A long name is broken.
+    """
+    if not fits(screen, headings, rows):
+        _show_blocks(caption, headings, rows)
+        return
+    table = Table(
+        title=visible(caption) or None, title_justify="left", title_style="",
+        box=None, pad_edge=False,
+    )  # fmt: skip
+    for place, (heading, width) in enumerate(zip(headings, _widths(headings, rows), strict=True)):
+        words = place in (0, len(headings) - 1)
+        table.add_column(
+            heading,
+            justify="left" if words else "right",
+            header_style="bold",
+            min_width=width if words else None,
+            overflow="fold",
+            no_wrap=not words,
+        )
+    for row in rows:
+        table.add_row(*row)
+    screen.print(table)
+
+
+def fits(screen: Console, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether `show_rows` shows them as a table."""
+    widths = _widths(headings, rows)
+    return sum(widths) + 2 * (len(widths) - 1) <= screen.width
+
+
+def _widths(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[int]:
+    """The columns that each column of a table takes; a long name at its start is broken."""
+    cells = zip(headings, *rows, strict=True)
+    widths = [max(len(line) for cell in own for line in cell.split("\n")) for own in cells]
+    return [min(widths[0], NAME_COLUMNS), *widths[1:]]
 
 
 def _show_batch_sizes(console: Console, analysis: Analysis) -> None:
@@ -155,8 +208,8 @@ def _show_batch_sizes(console: Console, analysis: Analysis) -> None:
         table.add_row(
             f"{norm.batch_size:,}" if norm.norm == analysis.experiment.baseline else "",
             norm.norm,
-            _mean_sd(norm.test_accuracy_percent),
-            _interval(verdict.difference) if verdict else "",
+            mean_sd(norm.test_accuracy_percent, 1),
+            interval_of(verdict.difference) if verdict else "",
             verdict.outcome if verdict else "baseline",
         )
     console.print()
@@ -166,9 +219,9 @@ def _show_batch_sizes(console: Console, analysis: Analysis) -> None:
 def _show_blocks(caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """The table for a narrow terminal, which would cut its numbers: a line per value."""
     if caption:
-        print(caption)
-    for norm, *cells in rows:
-        print(f"\n{norm}")
+        tell(caption)
+    for name, *cells in rows:
+        print(f"\n{name}")
         for heading, cell in zip(headings[1:], cells, strict=True):
             if cell:
                 print(f"  {heading}: {cell}".replace("\n", ", "))
@@ -180,8 +233,8 @@ def _cells(norm: NormSummary, level: Metric) -> list[str]:
     return [
         norm.norm,
         count,
-        "\n".join([_mean_sd(norm.test_accuracy_percent), *guessing]),
-        _interval(norm.verdict.difference) if norm.verdict else "",
+        "\n".join([mean_sd(norm.test_accuracy_percent, 1), *guessing]),
+        interval_of(norm.verdict.difference) if norm.verdict else "",
         _epochs(norm, level),
         number(norm.estimates[DROP_SUM.name].mean, 2),
         number(norm.estimates[SECONDS_PER_EPOCH.name].mean, 1),
@@ -189,12 +242,14 @@ def _cells(norm: NormSummary, level: Metric) -> list[str]:
     ]
 
 
-def _mean_sd(accuracy: Estimate) -> str:
-    spread = "" if accuracy.sd is None else f" ± {number(accuracy.sd, 2)}"
-    return number(accuracy.mean, 1) + spread
+def mean_sd(found: Estimate, digits: int = 2, signed: bool = False) -> str:
+    """``75.92 ± 0.31``: a mean with so many decimals, and the standard deviation."""
+    spread = "" if found.sd is None else f" ± {number(found.sd, 2)}"
+    return number(found.mean, digits, signed) + spread
 
 
-def _interval(difference: Estimate) -> str:
+def interval_of(difference: Estimate) -> str:
+    """``+0.79 [+0.13, +1.45]``: a mean difference with its interval, if it has one."""
     if difference.low is None or difference.high is None:
         return signed(difference.mean)
     return f"{signed(difference.mean)} [{signed(difference.low)}, {signed(difference.high)}]"
@@ -269,12 +324,14 @@ def _notes(planned: SeedPlan, seconds_per_trial: float, whose: str) -> str:
     time = duration(middle * seconds_per_trial)
     range_ = f"; {low:,} to {high:,} in 8 of 10 experiments" if low < high else ""
     decided = 100 * planned.course.decided
+    late = any(seeds is None or seeds > LAST for seeds in planned.sequential.values())
+    beyond = f" Looks beyond {LAST} seeds hardly decide (docs/statistics.md)." if late else ""
     return (
         "--until-decided looks after every seed, and trains what is decided no further: "
         f"{middle:,} trials in all if every norm differs by that much ({time}{range_}). By "
         f"{counted(planned.max_seeds, 'seed')}, the most allowed (--max-seeds), every comparison "
         f"is decided in {decided:.0f} % of experiments. Times are for {whose}, at "
-        f"{seconds_per_trial:.0f} s per trial."
+        f"{seconds_per_trial:.0f} s per trial.{beyond}"
     )
 
 

@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from normscope.analysis.across import Across, InSetting
-from normscope.cli.show import console, say, tell
+from normscope.cli.show import console, say, say_equivalence, tell
 from normscope.report.plots.across import OVER_ALL
-from normscope.report.suite import ANOTHER, heading, in_setting, over_all
+from normscope.report.suite import ANOTHER, heading, in_setting, outcomes, over_all
 from normscope.study.suite import Suite
 from normscope.words import NONE, confidence, interval, signed, visible
 
@@ -26,6 +26,7 @@ def show_suite(suite: Suite) -> None:
     for across in suite.across:
         print()
         show_across(screen, across)
+    say_equivalence(screen, outcomes(suite.across), suite.across[0].rules)
     screen.print("\nAnswer", style="bold")
     for across in suite.across:
         say(f"{across.sentence} {across.of_another}".rstrip(), screen.width, indent="- ")
@@ -91,6 +92,7 @@ def across_as_dict(across: Across) -> dict[str, Any]:
     both = {
         "": across.interval,
         "simultaneous_": across.simultaneous,
+        "equivalence_": across.equivalence,
         "another_setting_": across.prediction,
     }
     return {

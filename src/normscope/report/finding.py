@@ -8,7 +8,7 @@ from normscope.analysis.why import Reading
 from normscope.files import written
 from normscope.report.figures import ReportFigure, figures_named
 from normscope.report.markdown import code, escape, link, results_table
-from normscope.report.result_table import full_names, setting, title
+from normscope.report.result_table import full_names, intervals_note, setting, title
 
 ADVICE = "choose another folder with --out"
 
@@ -59,7 +59,8 @@ def render_finding(
     sections += _numbers(across)
     for part, found in readings.items():
         sections += [f"### {part_heading(part)}"] if part else []
-        sections += [*_numbers(found), results_table(parts[part]), escape(full_names(parts[part]))]
+        sections += [*_numbers(found), results_table(parts[part])]
+        sections += [escape(text) for text in _below_results(parts[part])]
         sections += [_figure(part, figure) for figure in figures[part]]
     sections.append("## How it was done")
     for part, analysis in parts.items():
@@ -97,6 +98,10 @@ def _answers(readings: Sequence[Reading]) -> list[str]:
 
 def _numbers(readings: Sequence[Reading]) -> list[str]:
     return [escape(f"{each.claim}. {each.text} {each.limits}") for each in readings]
+
+
+def _below_results(analysis: Analysis) -> tuple[str, str]:
+    return intervals_note(analysis.verdicts, analysis.rules), full_names(analysis)
 
 
 def _figure(part: str, figure: ReportFigure) -> str:

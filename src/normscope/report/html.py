@@ -33,6 +33,7 @@ from normscope.report.result_table import (
     SECONDS_NOTE,
     full_names,
     headings,
+    intervals_note,
     result_row,
     setting,
     title,
@@ -48,7 +49,6 @@ from normscope.report.tables import (
 )
 from normscope.words import (
     chosen_of,
-    confidence,
     counted,
     evenly,
     moment,
@@ -112,7 +112,7 @@ def render_page(analysis: Analysis, figures: Sequence[ReportFigure], pictures: P
             analysis, evidence=bool(tables or inline[ANSWER]), why=bool(inline[WHY])
         ),
         headings=headings(analysis),
-        confidence=confidence(analysis.rules.alpha),
+        intervals_note=intervals_note(analysis.verdicts, analysis.rules),
         rows=[(norm, result_row(norm, analysis)) for norm in analysis.norms],
         many=len(analysis.leading_answers) > MANY,
         seconds_note=SECONDS_NOTE,

@@ -9,6 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from normscope.analysis.judged import Judged, Level, Panel
+from normscope.analysis.verdicts import Judgement
 from normscope.experiment import GUESSING
 from normscope.files import disk_errors, written
 from normscope.report.csv_files import csv_file
@@ -20,10 +21,10 @@ from normscope.report.plots.dots import Row, final_accuracy_figure, note_of
 from normscope.report.plots.figure import ReportFigure
 from normscope.report.plots.forest import forest_figure, forest_row
 from normscope.report.plots.paired import paired_figure, paired_row
-from normscope.report.result_table import Cell, difference, mean_sd
-from normscope.report.suite import suite_table
+from normscope.report.result_table import Cell, difference, intervals_note, mean_sd
+from normscope.report.suite import suite_caption, suite_table
 from normscope.report.tables import Table
-from normscope.words import NONE, confidence, counted, evenly, p_value
+from normscope.words import NONE, counted, evenly, p_value
 
 PAGE, SUMMARY = "report.html", "summary.md"
 ADVICE = "choose another folder with --out"
@@ -110,7 +111,6 @@ def panel_tables(judged: Judged) -> list[Table]:
 
 def _panel_table(panel: Panel, judged: Judged) -> Table:
     """A row per level: accuracy, difference to the baseline, p, verdict."""
-    sure = confidence(judged.rules.alpha)
     rows = [
         [
             Cell(level.name),
@@ -125,7 +125,7 @@ def _panel_table(panel: Panel, judged: Judged) -> Table:
     return Table(
         panel.heading,
         "Means over the n runs of each that finished, with the standard deviation (sd) over seeds. "
-        f"Differences are taken within seeds, with their {sure} interval; p is corrected by Holm.",
+        f"{intervals_note(judged.verdicts, judged.rules)} The p values are corrected by Holm.",
         [judged.factor.replace("_", " ").capitalize(), "n", "Test accuracy (%)",
          f"Difference to {judged.baseline} (points)", "p (Holm)", "Verdict"],
         rows,
@@ -141,9 +141,11 @@ def count(level: Level) -> str:
 
 def p_of(level: Level) -> str:
     """The p value by Holm; "" for the baseline, and a dash where nothing was tested."""
-    if level.verdict is None:
-        return ""
-    judgement = level.verdict.judgement
+    return "" if level.verdict is None else p_tested(level.verdict.judgement)
+
+
+def p_tested(judgement: Judgement) -> str:
+    """The p value by Holm; a dash where nothing was tested."""
     tested = judgement.difference.n > 1 and judgement.spread
     unfinished = not judgement.pairs.complete and judgement.p_value == 1
     return p_value(judgement.p_value) if tested and not unfinished else NONE
@@ -156,7 +158,7 @@ def across_table(judged: Judged) -> Table | None:
     headings, *rows = suite_table(judged.across)
     return Table(
         "Over all settings",
-        f"Differences to {judged.baseline} in test accuracy, in points, with their interval.",
+        suite_caption(judged.across),
         headings,
         [[Cell(cell) for cell in row] for row in rows],
         [None] * len(rows),

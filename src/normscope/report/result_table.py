@@ -1,8 +1,10 @@
 """The title, the setting and the result table as text: the same on the page and in Markdown."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from normscope.analysis import Analysis
+from normscope.analysis.answers import equivalence_note
 from normscope.analysis.metrics import (
     BALANCED_ACCURACY,
     DROP_SUM,
@@ -14,9 +16,9 @@ from normscope.analysis.metrics import (
     Metric,
 )
 from normscope.analysis.summaries import NormSummary
-from normscope.analysis.verdicts import Verdict
+from normscope.analysis.verdicts import Rules, Verdict
 from normscope.stats import Estimate
-from normscope.words import NONE, counted, interval, number, signed
+from normscope.words import NONE, confidence, counted, interval, number, signed
 
 SECONDS_NOTE = (
     "A trial's seconds per epoch are the median over its epochs, because the first is often slower."
@@ -141,6 +143,15 @@ def difference(verdict: Verdict | None) -> Cell:
     if found.low is None:
         return Cell(mean, f"n {found.n}" if found.n else "")
     return Cell(mean, f"{interval(found.low, found.high)}, n {found.n}")
+
+
+def intervals_note(verdicts: Sequence[Verdict], rules: Rules) -> str:
+    """What the differences and intervals of a table are; "" where nothing is compared."""
+    if not verdicts:
+        return ""
+    sure = confidence(rules.alpha)
+    equal = equivalence_note([verdict.outcome for verdict in verdicts], rules)
+    return f"Differences are taken within seeds, with their {sure} interval. {equal}".rstrip()
 
 
 def _epochs(norm: NormSummary, level: Metric) -> Cell:

@@ -5,13 +5,15 @@ from pathlib import Path
 
 from normscope.analysis import Analysis
 from normscope.analysis.across import Across, InSetting, method_across
+from normscope.analysis.answers import equivalence_note
+from normscope.analysis.verdicts import Outcome
 from normscope.files import written
 from normscope.report.markdown import code, escape, link, markdown_table
 from normscope.report.plots import to_png
 from normscope.report.plots.across import OVER_ALL, across_figure
 from normscope.report.plots.figure import ReportFigure
 from normscope.report.result_table import full_names, setting, title
-from normscope.words import NONE, interval, number, p_value, signed
+from normscope.words import NONE, confidence, interval, number, p_value, signed
 
 SUITE = "suite.md"
 ANOTHER = "another setting"
@@ -46,14 +48,13 @@ def render_suite(
     command: str,
 ) -> str:
     """The whole file: the answer in plain words first."""
-    first = across[0]
     sections = [
         f"# {escape(heading(across))}",
         _synthetic(settings),
         "## Answer",
         "\n".join(f"- **{escape(each.sentence)}** {escape(each.of_another)}" for each in across),
         "## By which numbers",
-        f"Differences to {escape(first.baseline)} in test accuracy, in points.",
+        escape(suite_caption(across)),
         markdown_table(suite_table(across)),
         escape(method_across(across)),
         f"![{escape(figure.alt)}]({figure.name}.png)\n\n*{escape(figure.caption)}*",
@@ -87,6 +88,22 @@ def _synthetic(settings: Mapping[str, Analysis]) -> str:
     return "**Synthetic data.**" if len(made) == len(settings) else (
         f"**Synthetic data in {escape(', '.join(made))}.**"
     )  # fmt: skip
+
+
+def suite_caption(across: Sequence[Across]) -> str:
+    """What the numbers of `suite_table` are."""
+    baseline, rules = across[0].baseline, across[0].rules
+    return (
+        f"Differences to {baseline} in test accuracy, in points, with their "
+        f"{confidence(rules.alpha)} interval. {equivalence_note(outcomes(across), rules)}"
+    ).rstrip()
+
+
+def outcomes(across: Sequence[Across]) -> list[Outcome]:
+    """Of every setting, and over all of them."""
+    in_each: list[Outcome] = [found.verdict.outcome for each in across for found in each.found]
+    of_all: list[Outcome] = [each.outcome for each in across]
+    return in_each + of_all
 
 
 def suite_table(across: Sequence[Across]) -> list[list[str]]:

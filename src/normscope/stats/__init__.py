@@ -49,6 +49,7 @@ from normscope.stats.mcnemar import mcnemar
 from normscope.stats.mixture import Interval, anytime_p_value_of_signs, direction_of_signs
 from normscope.stats.permutation import sign_flip_p_value, sign_flip_p_values
 from normscope.stats.planning import (
+    MAX_SEEDS,
     SHARES,
     Course,
     Stopping,
@@ -77,6 +78,7 @@ from normscope.stats.spending import (
 __all__ = [
     "BINS",
     "LOOKS",
+    "MAX_SEEDS",
     "SHARES",
     "Course",
     "Draws",

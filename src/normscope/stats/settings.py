@@ -28,6 +28,14 @@ class RandomEffects:
         """Two-sided, of the hypothesis that the mean over settings is 0."""
         return float(2 * student_t.sf(abs(self.mean) / self.standard_error, self.settings - 1))
 
+    def equivalence_p_value(self, margin: float) -> float:
+        """The larger p value of two one-sided tests: the mean is below -`margin`, or above it.
+
+        It is at most alpha where the interval at 2 alpha lies within +-`margin`.
+        """
+        room = margin - abs(self.mean)
+        return float(student_t.sf(room / self.standard_error, self.settings - 1))
+
     def interval(self, alpha: float) -> tuple[float, float]:
         """For the mean over settings: Student's t with J - 1 degrees of freedom."""
         half = float(student_t.isf(alpha / 2, self.settings - 1)) * self.standard_error

@@ -97,24 +97,39 @@ class Store:
             self._write_header(header)
             self.kept = replace(self.kept, header=header)
 
-    def extend(self, seeds: int, fixed: bool = False) -> None:
-        """Plan that many seeds, in answer to the last request, which was recorded before.
+    def extend(self, seeds: int) -> None:
+        """Plan that many seeds, in answer to a request that was recorded before.
 
-        If they are `fixed`, and no result had a say in it, they are what was asked for. What
-        another process has changed since the folder was read stays: its changes in the folder,
+        What another process has changed since the folder was read stays: its changes in the folder,
         and the seeds that it plans by now are planned by this store, too.
         """
         with self.lock(self.folder):
             newest, mine = read_header(self.folder).header, self.experiment
-            asked = self.requests[-1]
             whole = mine = mine.with_seeds(seeds)
             if newest != self.header:
                 mine = self.experiment.with_seeds_of(newest.experiment)
                 mine = mine.with_seeds(max(seeds, mine.seeds))
                 whole = newest.experiment.with_seeds_of(mine)
-            now = asked.model_copy(update={"seeds": seeds}) if fixed else asked
-            self._write_header(_planning(newest, whole, asked, now))
-            self.kept = replace(self.kept, header=_planning(self.header, mine, asked, now))
+            self._write_header(_planning(newest, whole))
+            self.kept = replace(self.kept, header=_planning(self.header, mine))
+
+    def plan_fewer(self, seeds: int) -> bool:
+        """Plan no more than so many seeds, as if they had been asked for; whether that was done.
+
+        Not if another request was made since, or a result is there of a seed that would go.
+        """
+        with self.lock(self.folder):
+            newest = read_header(self.folder).header
+            fewer = self.experiment.with_seeds(seeds)
+            beyond = {*self.experiment.seed_numbers} - {*fewer.seed_numbers}
+            if newest != self.header or any(r.trial.seed in beyond for r in self.undamaged()):
+                return False
+            asked = self.requests[-1].model_copy(update={"seeds": seeds})
+            requests = (*self.requests[:-1], asked)
+            header = _planning(self.header, fewer).model_copy(update={"requests": requests})
+            self._write_header(header)
+            self.kept = replace(self.kept, header=header)
+            return True
 
     def _write_header(self, header: Header) -> None:
         """Write a header in the newest format; a folder without seals gets them."""
@@ -499,10 +514,8 @@ class FolderChanged(RunError):
         super().__init__(f"another normscope has just changed {folder}; run the same command again")
 
 
-def _planning(header: Header, experiment: Experiment, asked: Request, now: Request) -> Header:
-    """The header with another experiment, and with another request in place of one of its own."""
-    requests = tuple(now if request == asked else request for request in header.requests)
-    return header.model_copy(update={"experiment": experiment, "requests": requests})
+def _planning(header: Header, experiment: Experiment) -> Header:
+    return header.model_copy(update={"experiment": experiment})
 
 
 def _write_header(files: ExperimentFolder, kept: Kept) -> None:

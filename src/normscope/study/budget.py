@@ -4,7 +4,6 @@ import math
 from dataclasses import replace
 
 from normscope.errors import UsageError
-from normscope.store.folder import ExperimentFolder
 from normscope.study.checks import Checked
 from normscope.study.forecast import Forecast, forecast
 from normscope.words import counted, duration
@@ -16,9 +15,9 @@ LEAST_STEPS = 10  # of an epoch on fewer images
 def fitted(checked: Checked) -> tuple[Checked, Forecast]:
     """The request with as many seeds as its budget of time has room for, and what it will take.
 
-    A design until decided, seeds that were named, folds, and a folder that holds trials keep their
-    seeds: more of them after a look would be another design. Raises `UsageError` if the seeds that
-    it begins with do not fit; it says what would.
+    A design until decided, seeds that were named, folds, a search for learning rates, and a folder
+    that is there keep their seeds: more of them after a look would be another design. Raises
+    `UsageError` if the seeds that it begins with do not fit; it says what would.
     """
     foreseen, budget_s = forecast(checked), checked.budget_s
     if budget_s is None or not foreseen.todo:
@@ -32,26 +31,29 @@ def fitted(checked: Checked) -> tuple[Checked, Forecast]:
     budget = f"The budget of {duration(budget_s)}"
     if _leaves_seeds_open(checked):
         most = max(seeds, min(room, allowed))
-        checked = replace(checked, most_seeds=most)
-        planned = replace(checked, experiment=checked.experiment.with_seeds(most))
-        foreseen = forecast(planned, foreseen.costs)
+        planned = {"asked": checked.asked, "experiment": checked.experiment}
+        planned = {name: experiment.with_seeds(most) for name, experiment in planned.items()}
+        checked = replace(checked, seeds_by_time=True, **planned)
+        foreseen = forecast(checked, foreseen.costs)
         words = (
             f"{budget} has room for {counted(most, 'seed')} of each norm, about "
             f"{duration(foreseen.seconds)}; if they take longer, there will be fewer."
         )
+    elif checked.experiment.protocol == "tuned":
+        words = f"{budget} includes the search for learning rates, however many rounds it takes."
     elif checked.design.until_decided:
         limit = f", of {allowed} at most" if allowed < room else ""
         words = f"{budget} has room for about {counted(room, 'seed')}{limit}."
     else:
-        words = f"{budget} has room for what is left: about {duration(foreseen.seconds)}."
+        words = f"{budget} has room for what is to be trained: about {duration(foreseen.seconds)}."
     return checked, replace(foreseen, notices=(*foreseen.notices, words))
 
 
 def _leaves_seeds_open(checked: Checked) -> bool:
     """Whether the number of seeds may follow from the time alone."""
     named = "seeds" in checked.asked.model_fields_set
-    begun = bool(ExperimentFolder(checked.folder).stored_trials())
-    return not (checked.design.until_decided or named or begun or checked.experiment.folds)
+    drop_in = checked.experiment.protocol == "drop-in" and not checked.experiment.folds
+    return drop_in and checked.kept is None and not (checked.design.until_decided or named)
 
 
 def _too_short(checked: Checked, foreseen: Forecast, budget_s: float) -> str:

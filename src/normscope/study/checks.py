@@ -42,8 +42,8 @@ class Checked:
     `asked` is what the user wants now, with the seeds that its design begins with; `experiment` is
     that merged with what the folder holds, and `kept` the folder's header, None if it is new.
     `notices` are sentences to be told before the work. The state of trials that train is kept every
-    `checkpoint_s` seconds; 0: never. With `most_seeds` a fixed design has as many seeds, up to
-    those, as its budget of time has room for; see `budget.fitted`.
+    `checkpoint_s` seconds; 0: never. `seeds_by_time`: a fixed design that has as many seeds as its
+    budget of time has room for; see `budget.fitted`.
     """
 
     folder: Path
@@ -57,7 +57,7 @@ class Checked:
     notices: tuple[str, ...]
     probes: ProbePlan = NO_PROBES
     checkpoint_s: float = Keeping.every_s
-    most_seeds: int | None = None
+    seeds_by_time: bool = False
 
 
 def check(
@@ -96,6 +96,10 @@ def check(
     check_data_dir(experiment, data_dir)
     design = design or kept_design(folder)
     asked = with_first_seeds(experiment, design)
+    if kept and budget_s is not None and "seeds" not in asked.model_fields_set:
+        # A budget limits what is planned; more seeds after a look would be another design.
+        mine = kept.experiment
+        asked = asked.model_copy(update={"seeds": mine.seeds, "own_seeds": mine.own_seeds})
     # Until decided, the seeds follow from what the folder holds when the work begins.
     merged = merge(folder, kept, experiment if kept and design.until_decided else asked)
     check_design(merged, design, budget_s)
@@ -249,6 +253,11 @@ def check_design(experiment: Experiment, design: Design, budget_s: float | None)
     limited = "max_seeds" in design.model_fields_set
     if limited and not design.until_decided and budget_s is None:
         raise UsageError("--max-seeds needs --until-decided or --budget, which add seeds")
+    if design.winner_set and not design.until_decided:
+        raise UsageError(
+            "--winner-set needs --until-decided; without it no norm is dropped, and all pairs are "
+            "compared anyway"
+        )
     if budget_s is not None and not 0 < budget_s < float("inf"):
         raise UsageError(f"a budget of {budget_s:g} s is no time; write --budget 20m")
 

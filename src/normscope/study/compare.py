@@ -4,6 +4,7 @@ This is the file to open first; the one to open second is `training/trial.py`, w
 trial.
 """
 
+import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -91,9 +92,7 @@ def carry_out(checked: Checked, observer: Observer, command: str) -> Comparison:
     then waits for the rest of what it needs.
     """
     if checked.budget_s is not None:
-        observer.noticed("Timing a few steps of each norm, to see what the budget has room for.")
-        checked, foreseen = fitted(checked)
-        checked = replace(checked, notices=foreseen.notices)
+        checked = _in_budget(checked, checked.budget_s, observer)
     for notice in checked.notices:
         observer.noticed(notice)
     dataset = load(checked.asked, checked.data_dir, observer)
@@ -104,7 +103,7 @@ def carry_out(checked: Checked, observer: Observer, command: str) -> Comparison:
     ):
         with checked.machine.connected(), pictures_kept(store, dataset):
             limits = checked.design, checked.budget_s, checked.machine.at_once
-            due = rounds(store, *limits, heard, claims.alone, checked.most_seeds)
+            due = rounds(store, *limits, heard, claims.alone, checked.seeds_by_time)
             run(store, claims, checked, dataset, heard, due)
         with reporting(folder, observer, store) as newest:
             if claims.alone():  # beside another's training, times say nothing
@@ -113,6 +112,15 @@ def carry_out(checked: Checked, observer: Observer, command: str) -> Comparison:
             comparison.report()
     check_outcome(comparison)
     return comparison
+
+
+def _in_budget(checked: Checked, budget_s: float, observer: Observer) -> Checked:
+    """With the seeds that fit, and what is left of the budget after that was found out."""
+    begun = time.monotonic()
+    observer.noticed("Timing a few steps of each norm, to see what the budget has room for.")
+    checked, foreseen = fitted(checked)
+    left = max(0.0, budget_s - (time.monotonic() - begun))
+    return replace(checked, notices=foreseen.notices, budget_s=left)
 
 
 def run(

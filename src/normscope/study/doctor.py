@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from normscope import own
+from normscope.analysis.dropping import still_wanted
 from normscope.errors import NormscopeError, RunError, UsageError
 from normscope.experiment.heat_maps import METHODS
 from normscope.experiment.tuning import planned_trials
@@ -25,6 +26,7 @@ from normscope.store import Store, records
 from normscope.store.folder import ExperimentFolder, TrialFolder
 from normscope.store.header import GONE
 from normscope.store.many import Truth
+from normscope.study.rounds import dropped_norms
 from normscope.study.stored import possible_ids
 
 State = Literal["damaged", "missing", "foreign", "left over", "unreadable"]
@@ -59,12 +61,14 @@ class Diagnosis:
     """What was found in a folder.
 
     `trials` are stored, and `without_record` were planned and have no record: they were not run
-    yet, or their folder is gone, which cannot be told apart.
+    yet, or their folder is gone, which cannot be told apart. Not so those of a norm that was
+    `dropped`, as it is decided, which nobody waits for.
     """
 
     folder: Path
     trials: int
     without_record: int
+    dropped: int
     findings: tuple[Finding, ...]
 
     @property
@@ -84,7 +88,7 @@ class _Examination:
     def __init__(self, files: ExperimentFolder):
         self.files = files
         self.findings: list[Finding] = []
-        self.trials = self.without_record = 0
+        self.trials = self.without_record = self.dropped = 0
 
     def carry_out(self) -> Diagnosis:
         store = None
@@ -98,7 +102,7 @@ class _Examination:
         self.strangers()
         self.unfinished()
         found = tuple(sorted(self.findings, key=lambda finding: finding.path))
-        return Diagnosis(self.files.path, self.trials, self.without_record, found)
+        return Diagnosis(self.files.path, self.trials, self.without_record, self.dropped, found)
 
     @contextmanager
     def noting(self, path: Path, advice: str) -> Iterator[None]:
@@ -179,7 +183,13 @@ class _Examination:
                 self.foreign(self.files.trial(result.trial.id))
         there = {result.trial.id for result in whole}
         planned = planned_trials(store.experiment, searched)
-        self.without_record = sum(trial.id not in there for trial in planned)
+        absent = [trial for trial in planned if trial.id not in there]
+        wanted = absent
+        if truth is not None:  # without it nobody knows what is decided
+            own = [r for r in whole if r.trial.id in known and not r.trial.validation]
+            gone = dropped_norms(store, store.requests[-1].design, own)
+            wanted = still_wanted(absent, store.experiment, gone)
+        self.without_record, self.dropped = len(wanted), len(absent) - len(wanted)
 
     def beside(self, store: Store, record: records.Record, folder: TrialFolder) -> None:
         advice = "move it away to go without it, or the whole folder of the trial to train it again"

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from normscope.analysis.contrasts import to_choose
 from normscope.errors import UsageError
-from normscope.experiment import Design, Experiment, Result
+from normscope.experiment import LEAST_SEEDS, Design, Experiment, Result
 from normscope.stats import (
+    MAX_SEEDS,
     SHARES,
     Course,
     Stopping,
@@ -163,6 +164,11 @@ def plan_seeds(
     if batch_sizes < 1:
         raise UsageError(f"an experiment has one batch size or more, not {batch_sizes}")
     design = design or Design()
+    if not LEAST_SEEDS <= design.max_seeds <= MAX_SEEDS:
+        raise UsageError(
+            f"nothing is decided before {LEAST_SEEDS} seeds, and nothing is planned beyond "
+            f"{MAX_SEEDS:,}: --max-seeds {design.max_seeds} is not between them"
+        )
     margin, level = design.margin_points, design.alpha / ((norms - 1) * batch_sizes)
     most = design.max_seeds
     return SeedPlan(

@@ -32,20 +32,20 @@ def rounds(
     workers: int,
     observer: Observer,
     alone: Callable[[], bool] = lambda: True,
-    most_seeds: int | None = None,
+    seeds_by_time: bool = False,
 ) -> Iterator[list[Trial]]:
     """What to run next, until the experiment is done; the caller stores the results in between.
 
     First what the search for learning rates needs, as it comes to need it; then the blocks. In a
     design until decided, more blocks follow: so many at once that no worker idles. With a budget of
-    time every round after the first must fit into what is left; a fixed design then gets more
-    blocks, too, if `most_seeds` are more than there are. `alone` says whether no other process
-    trains what the folder plans. Raises `RunError` if trials of the search failed.
+    time every round after the first must fit into what is left. If it does not, and `seeds_by_time`
+    says that a fixed design was to have as many seeds as fit, it has those that did. `alone` says
+    whether no other process trains what the folder plans. Raises `RunError` if trials of the search
+    failed.
     """
-    budget = Budget(budget_s)
-    reason = yield from _rounds(store, design, budget, workers, observer, alone)
-    if reason is None and most_seeds is not None:
-        reason = yield from _as_time_allows(store, design, budget, workers, most_seeds)
+    reason = yield from _rounds(store, design, Budget(budget_s), workers, observer, alone)
+    if reason == SHORT and seeds_by_time and alone():
+        _keep_to(store, complete_seeds(store.experiment, results_stored(store)))
     if reason is not None:
         results = results_stored(store)
         seeds = complete_seeds(store.experiment, results, dropped_norms(store, design, results))
@@ -132,21 +132,10 @@ def _until_decided(
     return reason
 
 
-def _as_time_allows(
-    store: Store, design: Design, budget: "Budget", workers: int, most: int
-) -> Rounds:
-    """More seeds of a fixed design, as many as fit into the time: no result has a say in that."""
-    at_once = blocks_at_once(trials_per_seed(store.experiment), workers)
-    while (seeds := store.experiment.seeds) < most:
-        if any(result.status == "failed" for result in results_stored(store)):
-            return "a trial failed"
-        trials = trials_per_seed(store.experiment)
-        more = min(budget.blocks(trials, at_once), most - seeds)
-        if not budget.allows(more * trials):
-            return SHORT
-        store.extend(seeds + more, fixed=True)
-        yield from budget.spent_on(store.missing(trials_wanted(store, design)))
-    return None
+def _keep_to(store: Store, seeds: int) -> None:
+    """Let the seeds that are done be the design's number: time chose it, and no result."""
+    if seeds > 0:
+        store.plan_fewer(seeds)
 
 
 def _dropped_words(experiment: Experiment, gone: Iterable[Place]) -> str:

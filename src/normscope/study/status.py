@@ -15,6 +15,7 @@ from normscope.errors import UsageError
 from normscope.experiment import GUESSING, Result, Trial
 from normscope.experiment.progress import Progress
 from normscope.experiment.tuning import tuning_plan
+from normscope.files import is_there
 from normscope.store import Store
 from normscope.store.progress import read_progress
 from normscope.study.rounds import standing_verdicts, trials_wanted
@@ -45,7 +46,8 @@ class ExperimentStatus:
     still needs; the trials that it leads to are not planned before. `seconds_missing`: how long
     the missing trials would take one after the other, by those that are there; None without any.
     `verdicts` stand after the whole blocks so far, in a sequential design; a fixed one has none
-    until all of its trials are there.
+    until all of its trials are there. `beginning`: between the making of the folder and the
+    description of the images, which takes a moment; then nothing is known of the verdicts.
     """
 
     folder: Path
@@ -56,6 +58,7 @@ class ExperimentStatus:
     seconds_missing: float | None
     verdicts: tuple[str, ...]
     processes: tuple[Progress, ...]
+    beginning: bool = False
 
     @property
     def alive(self) -> bool:
@@ -90,7 +93,9 @@ class ExperimentStatus:
 
     @property
     def state(self) -> str:
-        """One of "training", "complete" and "stopped"."""
+        """One of "just being begun", "training", "complete" and "stopped"."""
+        if self.beginning:
+            return "just being begun"
         if self.alive:
             return "training"
         return "stopped" if self.missing or self.failed or self.searching else "complete"
@@ -111,9 +116,11 @@ def status(folder: Path) -> list[ExperimentStatus]:
 def _status(folder: Path) -> ExperimentStatus:
     store = Store(folder)
     stored = {result.trial.id: result for result in store.records()}
-    design = store.requests[-1].design
-    wanted = {trial.id for trial in trials_wanted(store, design)}
-    planned = [t for t in trials_planned(store) if t.id in wanted or t.id in stored]
+    design, planned = store.requests[-1].design, trials_planned(store)
+    beginning = not stored and not is_there(store.files.dataset)
+    if not beginning:
+        wanted = {trial.id for trial in trials_wanted(store, design)}
+        planned = [t for t in planned if t.id in wanted or t.id in stored]
     searched = search_results(store)
     tuned = store.experiment.protocol == "tuned"
     due = store.missing(tuning_plan(store.experiment, searched)) if tuned else []
@@ -122,7 +129,7 @@ def _status(folder: Path) -> ExperimentStatus:
         by_norm.setdefault((trial.norm, trial.recipe.batch_size), []).append(trial)
     sequential = is_sequential(store.requests)
     verdicts = ()
-    if sequential:
+    if sequential and not beginning:
         results = results_stored(store)
         several = len(store.experiment.batch_sizes) > 1
         verdicts = tuple(standing(v, several) for v in standing_verdicts(store, design, results))
@@ -135,6 +142,7 @@ def _status(folder: Path) -> ExperimentStatus:
         seconds_missing=_seconds_missing(planned, stored),
         verdicts=verdicts,
         processes=tuple(each for each in read_progress(folder) if is_alive(each)),
+        beginning=beginning,
     )
 
 

@@ -14,7 +14,13 @@ from normscope.analysis.verdicts import Rules
 from normscope.report.plots import differences as shared
 from normscope.report.plots.differences import Range
 from normscope.report.plots.figure import ReportFigure
-from normscope.report.plots.forest import ForestRow, draw_row, forest_row, range_of
+from normscope.report.plots.forest import (
+    ForestRow,
+    draw_row,
+    forest_row,
+    interval_label,
+    range_of,
+)
 from normscope.report.plots.style import (
     INK,
     PANEL_INCHES,
@@ -55,7 +61,11 @@ def across_figure(across: Sequence[Across]) -> ReportFigure:
 
 
 def _caption(panels: Sequence[NormPanel], first: Across) -> str:
+    outcomes = {each.outcome for panel in panels for each in (*panel.settings, panel)}
     sentences = [f"Marks to the right of the line are better than {first.baseline}."]
+    if first.rules.version > 1 and "equivalent" in outcomes:
+        level = confidence(first.rules.sides_alpha)
+        sentences.append(f"Where the verdict is equivalent, the interval is a {level} one.")
     if any(panel.interval for panel in panels):
         sentences.append(
             "The diamond is the mean over settings; its ends are those of the interval, and one "
@@ -76,7 +86,7 @@ def across_data(across: Sequence[Across]) -> tuple[NormPanel, ...]:
                 for found in each.found
             ),
             mean=each.pooled and each.pooled.mean,
-            interval=each.interval,
+            interval=each.supporting,
             prediction=each.prediction,
             outcome=each.outcome,
         )
@@ -147,10 +157,8 @@ def _range(panels: Sequence[NormPanel], margin: float) -> Range:
 
 
 def _add_key(figure: Figure, panels: Sequence[NormPanel], rules: Rules) -> None:
-    level = confidence(rules.alpha)
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], color=INK, linewidth=3.5, label=f"{level} interval")
-    ]
+    words = interval_label([row for panel in panels for row in panel.settings], rules)
+    handles: list[Line2D | Patch] = [Line2D([], [], color=INK, linewidth=3.5, label=words)]
     if any(panel.prediction for panel in panels):
         handles.append(Line2D([], [], color=INK, linewidth=1, label="another setting"))
     if rules.margin:

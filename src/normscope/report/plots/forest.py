@@ -181,14 +181,19 @@ def _crosses(found: Range, axes: Axes) -> bool:
     return found[0] < right and found[1] > left
 
 
+def interval_label(rows: Sequence[ForestRow], rules: Rules) -> str:
+    """What a thick line is called in the key; the caption has the level of equivalence."""
+    if rules.version > 1 and any(row.outcome == "equivalent" for row in rows):
+        return "interval of the verdict"
+    return f"{confidence(rules.alpha)} interval"
+
+
 def _add_key(figure: Figure, rows: Sequence[ForestRow], rules: Rules) -> None:
     """What the lines and the band mean; an entry only for what is drawn."""
     handles: list[Line2D | Patch] = []
     level = confidence(rules.alpha)
     if any(row.interval for row in rows):
-        words = f"{level} interval"
-        if rules.version > 1 and any(row.outcome == "equivalent" for row in rows):
-            words = "interval of the verdict"  # the caption has the level of equivalence
+        words = interval_label(rows, rules)
         handles.append(Line2D([], [], color=INK, linewidth=3.5, label=words))
     if any(row.simultaneous and row.simultaneous != row.interval for row in rows):
         handles.append(Line2D([], [], color=INK, linewidth=1, label=f"{level}, all at once"))

@@ -1,6 +1,7 @@
 """What stands behind the verdicts: other views of the differences, and where they come from."""
 
 from normscope.analysis import Analysis
+from normscope.analysis.answers import equivalence_note
 from normscope.analysis.statistics_batch import sub_batches_of
 from normscope.analysis.summaries import NormSummary
 from normscope.analysis.verdicts import Verdict
@@ -156,6 +157,8 @@ def _places(analysis: Analysis) -> Table:
         f"({counted(len(rows), 'comparison')}), corrected by Holm at "
         f"{100 * analysis.rules.alpha:g} %, so an interval may differ from that among the answers."
     )
+    if equal := equivalence_note([verdict.outcome for verdict in analysis.places], analysis.rules):
+        caption += f" {equal}"
     if len(rows) > 1:
         caption += (
             " That one norm has a verdict and another has none does not show that the place "
