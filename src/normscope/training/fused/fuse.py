@@ -10,7 +10,6 @@ from torch import nn
 from normscope.models.layers import Dropout
 from normscope.norms.by_layer import coefficients_of, from_sums_of
 from normscope.training.fused.operation import FusedNorm, NormOfSums
-from normscope.training.lanes.run import in_lanes
 
 Step = Callable[[torch.Tensor], torch.Tensor]
 
@@ -26,15 +25,19 @@ class Fused(nn.Module):
     layers one by one go over them up to a dozen times. A norm that `from_sums_of` knows gets its
     sums from such a pass. Whatever else the model does is left to it. Parameters, buffers, modes
     and dropped elements are the model's own. Raises `TypeError` for another type of x.
+
+    `joined` may put one step in the place of several that follow each other.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(
+        self, model: nn.Module, joined: Callable[[list[Step]], list[Step]] = lambda steps: steps
+    ):
         super().__init__()
         self.model = model
         # Of a subclass nobody knows what its forward pass does.
         found = [layers for layers in model.modules() if type(layers) is nn.Sequential]
         self._forwards = [
-            (layers, partial(_one_by_one, in_lanes(steps_of(layers)))) for layers in found
+            (layers, partial(_one_by_one, joined(steps_of(layers)))) for layers in found
         ]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

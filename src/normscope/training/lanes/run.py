@@ -104,7 +104,8 @@ class _Normed:
         return cls(fused, fused.factors(sums, shape, keep_scale), sums, positions)
 
     def pending(self, block: Block, samples: int) -> Pending:
-        arrays = factors_to_lanes(*self.factors.numpy(), block, samples)
+        factors = self.factors
+        arrays = factors_to_lanes(factors.scale, factors.shift, factors.floor, block, samples)
         return Pending(arrays, *dropped_positions(self.positions, block, samples))
 
     def gradients(self, of_scale: torch.Tensor, of_shift: torch.Tensor) -> list[torch.Tensor]:
@@ -118,9 +119,8 @@ class _Normed:
 
     def of_convolution(self, of_sums: torch.Tensor, block: Block, samples: int) -> np.ndarray:
         """The factors by which the gradient of what comes behind is turned into that before."""
-        of_total, of_squares = of_sums.float().numpy()
-        scale, *_ = self.factors.numpy()
-        return factors_to_lanes(scale, of_total, 2 * of_squares, block, samples)
+        of_total, of_squares = of_sums
+        return factors_to_lanes(self.factors.scale, of_total, 2 * of_squares, block, samples)
 
 
 @dataclass
