@@ -260,6 +260,8 @@ def test_arrays_of_other_shapes_and_types_are_refused(layer):
         layer.forward(read.lanes[..., ::2].repeat(2, -1)[..., ::-1], weights, read.pending)
     with pytest.raises(ValueError, match="None for Convolution"):
         layer.forward(read.lanes, weights)
+    with pytest.raises(ValueError, match="shape"):
+        layer.forward(read.lanes, weights[:, :, :1], read.pending)
     short = Pending(read.pending.factors[:, :2], read.pending.dropped, read.pending.starts)
     with pytest.raises(ValueError, match="shape"):
         layer.forward(read.lanes, weights, short)
@@ -274,6 +276,11 @@ def test_nothing_is_between_a_convolution_and_its_pooling(also):
 def test_a_padding_as_large_as_the_kernel_is_refused():
     with pytest.raises(ValueError, match="padding"):
         Convolution(channels=1, height=3, width=3, out_channels=1, kernel=1, padding=1)
+
+
+def test_a_map_that_is_smaller_than_the_kernel_is_refused():
+    with pytest.raises(ValueError, match="no pixel left"):
+        Convolution(channels=1, height=2, width=3, out_channels=1)
 
 
 def test_a_floor_of_nothing_is_refused():

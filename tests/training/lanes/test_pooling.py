@@ -103,6 +103,11 @@ def test_the_largest_of_other_squares_is_refused():
         MaxPool(3, 6, 6, size=3)
 
 
+def test_a_map_that_is_smaller_than_the_window_is_refused():
+    with pytest.raises(ValueError, match="no pixel left"):
+        AveragePool(3, 6, 6, size=7)
+
+
 def test_pooling_checks_its_arrays():
     layer = MaxPool(3, 6, 6)
     x = to_lanes(torch.zeros(1, 3, 6, 6), layer.input)
