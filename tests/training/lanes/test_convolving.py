@@ -226,6 +226,18 @@ def test_the_first_layer_has_no_gradient_of_its_input():
     assert bits([found.weights]) == bits([whole.weights])
 
 
+def test_at_the_floor_there_is_no_gradient(layer):
+    """As ReLU has none at 0."""
+    x = to_lanes(torch.zeros(3, 8, 7, 7), layer.input)
+    factors = factors_to_lanes(torch.ones(1, 8), torch.zeros(1, 8), None, layer.input, 3)
+    weights, ones = np.ones((20, 8, 3, 3), np.float32), torch.ones(3, 20, 7, 7)
+    g = to_lanes(ones, layer.output)
+    s = factors_to_lanes(torch.ones(1, 20), torch.zeros(1, 20), None, layer.output, 3)
+    found = layer.backward(g, Outputs(g), x, weights, pending(factors), s)
+    assert not found.gx.any()
+    assert not found.sums.any()
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_nan_passes_through_relu_floor_and_pooling(precision):
     layer = Convolution(precision=precision, **{**POOLED, "floored": True})

@@ -16,8 +16,8 @@ from lanes_in_float64 import (
 )
 from torch.nn.functional import avg_pool2d, max_pool2d
 
-from normscope.training.lanes import Add, AveragePool, MaxPool, Outputs, target
-from normscope.training.lanes.layout import from_lanes, to_lanes
+from normscope.training.lanes import Add, AveragePool, MaxPool, Outputs, pending, target
+from normscope.training.lanes.layout import factors_to_lanes, from_lanes, to_lanes
 
 if target() is None:
     pytest.skip("this processor has no vectors to be used", allow_module_level=True)
@@ -80,6 +80,16 @@ def test_the_first_of_equal_values_is_the_largest(precision):
     gx = layer.backward(g, outputs, to_lanes(x, layer.input)).gx
     expected = torch.tensor([[1.0, 0, 1, 0], [0, 0, 0, 0]]).expand(1, 2, 2, 4)
     assert torch.equal(from_lanes(gx, layer.input, 1), expected)
+
+
+def test_at_the_floor_there_is_no_gradient():
+    layer = AveragePool(3, 4, 4, pending=True, floored=True, size=1)
+    x = to_lanes(torch.zeros(2, 3, 4, 4), layer.input)
+    factors = factors_to_lanes(torch.ones(1, 3), torch.zeros(1, 3), None, layer.input, 2)
+    g = to_lanes(torch.ones(2, 3, 4, 4), layer.output)
+    found = layer.backward(g, Outputs(g), x, pending(factors))
+    assert not found.gx.any()
+    assert not found.sums.any()
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
