@@ -1,10 +1,15 @@
 """Compiled loops are kept by what their code depends on."""
 
+import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from normscope.training.lanes import compiling, target
 from normscope.training.lanes.compiling import compiled_for, generator_digest
@@ -46,7 +51,7 @@ def folder(tmp_path, monkeypatch):
 
 def test_a_loop_of_another_key_has_other_code(folder):
     assert [answer(1), answer(3), answer(1)] == [2, 8, 2]
-    assert len(list(folder.iterdir())) == 2
+    assert len(list(folder.glob("*.compiled"))) == 2
 
 
 def test_a_loop_is_compiled_once_for_all_processes(folder, monkeypatch):
@@ -59,10 +64,49 @@ def test_a_loop_is_compiled_once_for_all_processes(folder, monkeypatch):
 
 def test_damaged_code_is_compiled_again(folder, caplog):
     assert answer(2) == 4
-    (kept,) = folder.iterdir()
+    (kept,) = folder.glob("*.compiled")
     kept.write_bytes(kept.read_bytes()[:-1])
     assert answer(2) == 4
     assert caplog.messages == [f"{kept} is damaged, so it is compiled again"]
+
+
+def process(work, cache):
+    """A process that has this module as t, and its compiled code in a folder of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", f"import test_compiling as t\n{work}"],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(cache)},
+        cwd=Path(__file__).parent,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_process_waits_for_another_that_compiles_the_same(tmp_path):
+    """The other is this one: it holds the lock, and then puts there what was compiled before."""
+    with process("t.answer(2)", tmp_path / "before") as before:
+        before.wait()
+    (kept,) = tmp_path.glob("before/*/*.compiled")
+    folder = tmp_path / "shared" / kept.parent.name
+    folder.mkdir(parents=True)
+    lock = FileLock((folder / kept.name).with_suffix(".lock"))
+    lock.acquire()
+    work = """
+t.compiling.KeptLoop.save_overload = lambda *_: print("compiled")
+print("started", flush=True)
+print(t.answer(2))
+"""
+    with process(work, tmp_path / "shared") as other:
+        assert other.stdout.readline() == "started\n"
+        time.sleep(1)  # it waits, unless it is slow, which only makes the test easier to pass
+        shutil.copy(kept, folder)
+        lock.release()
+        assert other.stdout.read() == "4.0\n"
+
+
+def test_where_nothing_can_be_locked_each_process_compiles(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(compiling, "folder", tmp_path / "file" / "folder")
+    assert answer(2) == 4
 
 
 def test_another_generator_or_processor_has_another_folder(tmp_path, monkeypatch):

@@ -226,6 +226,18 @@ def test_the_first_layer_has_no_gradient_of_its_input():
     assert bits([found.weights]) == bits([whole.weights])
 
 
+def test_at_the_floor_there_is_no_gradient(layer):
+    """As ReLU has none at 0."""
+    x = to_lanes(torch.zeros(3, 8, 7, 7), layer.input)
+    factors = factors_to_lanes(torch.ones(1, 8), torch.zeros(1, 8), None, layer.input, 3)
+    weights, ones = np.ones((20, 8, 3, 3), np.float32), torch.ones(3, 20, 7, 7)
+    g = to_lanes(ones, layer.output)
+    s = factors_to_lanes(torch.ones(1, 20), torch.zeros(1, 20), None, layer.output, 3)
+    found = layer.backward(g, Outputs(g), x, weights, pending(factors), s)
+    assert not found.gx.any()
+    assert not found.sums.any()
+
+
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_nan_passes_through_relu_floor_and_pooling(precision):
     layer = Convolution(precision=precision, **{**POOLED, "floored": True})
@@ -260,6 +272,8 @@ def test_arrays_of_other_shapes_and_types_are_refused(layer):
         layer.forward(read.lanes[..., ::2].repeat(2, -1)[..., ::-1], weights, read.pending)
     with pytest.raises(ValueError, match="None for Convolution"):
         layer.forward(read.lanes, weights)
+    with pytest.raises(ValueError, match="shape"):
+        layer.forward(read.lanes, weights[:, :, :1], read.pending)
     short = Pending(read.pending.factors[:, :2], read.pending.dropped, read.pending.starts)
     with pytest.raises(ValueError, match="shape"):
         layer.forward(read.lanes, weights, short)
@@ -274,6 +288,11 @@ def test_nothing_is_between_a_convolution_and_its_pooling(also):
 def test_a_padding_as_large_as_the_kernel_is_refused():
     with pytest.raises(ValueError, match="padding"):
         Convolution(channels=1, height=3, width=3, out_channels=1, kernel=1, padding=1)
+
+
+def test_a_map_that_is_smaller_than_the_kernel_is_refused():
+    with pytest.raises(ValueError, match="no pixel left"):
+        Convolution(channels=1, height=2, width=3, out_channels=1)
 
 
 def test_a_floor_of_nothing_is_refused():

@@ -16,8 +16,8 @@ from lanes_in_float64 import (
 )
 from torch.nn.functional import avg_pool2d, max_pool2d
 
-from normscope.training.lanes import Add, AveragePool, MaxPool, Outputs, target
-from normscope.training.lanes.layout import from_lanes, to_lanes
+from normscope.training.lanes import Add, AveragePool, MaxPool, Outputs, pending, target
+from normscope.training.lanes.layout import factors_to_lanes, from_lanes, to_lanes
 
 if target() is None:
     pytest.skip("this processor has no vectors to be used", allow_module_level=True)
@@ -82,6 +82,16 @@ def test_the_first_of_equal_values_is_the_largest(precision):
     assert torch.equal(from_lanes(gx, layer.input, 1), expected)
 
 
+def test_at_the_floor_there_is_no_gradient():
+    layer = AveragePool(3, 4, 4, pending=True, floored=True, size=1)
+    x = to_lanes(torch.zeros(2, 3, 4, 4), layer.input)
+    factors = factors_to_lanes(torch.ones(1, 3), torch.zeros(1, 3), None, layer.input, 2)
+    g = to_lanes(torch.ones(2, 3, 4, 4), layer.output)
+    found = layer.backward(g, Outputs(g), x, pending(factors))
+    assert not found.gx.any()
+    assert not found.sums.any()
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_threads_change_no_bit(precision, threads):
@@ -101,6 +111,11 @@ def test_threads_change_no_bit(precision, threads):
 def test_the_largest_of_other_squares_is_refused():
     with pytest.raises(ValueError, match="2 x 2"):
         MaxPool(3, 6, 6, size=3)
+
+
+def test_a_map_that_is_smaller_than_the_window_is_refused():
+    with pytest.raises(ValueError, match="no pixel left"):
+        AveragePool(3, 6, 6, size=7)
 
 
 def test_pooling_checks_its_arrays():

@@ -179,10 +179,8 @@ class _Convolution:
 
         sums = [v.zero] * (pixels * channels)
         counts = set(plan.rows[:, 2].tolist())
-        if counts == {1}:
-            sums = kernel_row(I64(0), sums)
-        else:
-            sums = loop(v.builder, count, kernel_row, sums, may_be_empty=0 in counts)
+        stop = count if len(counts) > 1 else counts.pop()  # a known one makes shorter code
+        sums = loop(v.builder, stop, kernel_row, sums, may_be_empty=0 in counts)
         place = v.builder.add(to, self._words_of(first))
         self.finish(sums, pixels, channels, place, first)
 

@@ -52,6 +52,8 @@ class Convolution(Layer):
             raise ValueError(f"nothing may be between a convolution and its pooling: {self}")
         if self.padding >= self.kernel:
             raise ValueError(f"the padding is as large as the kernel: {self}")
+        if min(self.output.height, self.output.width) < 1:
+            raise ValueError(f"there is no pixel left: {self}")
 
     @cached_property
     def convolved(self) -> Block:
@@ -66,6 +68,10 @@ class Convolution(Layer):
     def output(self) -> Block:
         own = self.convolved
         return self.block(own.channels, own.height // 2, own.width // 2) if self.max_pool else own
+
+    @property
+    def weights_shape(self) -> tuple[int, int, int, int]:
+        return self.out_channels, self.channels, self.kernel, self.kernel
 
     @cached_property
     def forward_plan(self) -> convolution.Convolved:
@@ -114,7 +120,7 @@ class Convolution(Layer):
         sums = zeros((blocks, 2, self.output.stored, self.lanes)) if self.normed else None
         places = places_of(blocks, self.output) if self.max_pool else None
         plan, loop = self.forward_plan, _forward(self)
-        words = packed(weights, plan)
+        words = packed(check(weights, self.weights_shape), plan)
 
         def part(start: int, stop: int) -> None:
             loop(
@@ -157,6 +163,7 @@ class Convolution(Layer):
         if self.pending and self.input_gradient:
             sums = zeros((blocks, 2, self.input.stored, self.lanes))
         plan, loop = self.backward_plan, _backward(self)
+        check(weights, self.weights_shape)
         words = packed(weights, plan, backward=True) if self.input_gradient else NO_WORDS
         given = self._given(g, outputs, factors, blocks)
 

@@ -56,6 +56,8 @@ def pending(factors: np.ndarray) -> Pending:
 class Outputs:
     """y (blocks, *output.shape); sums of y and y^2 per sample, float32 (blocks, 2, channels,
     lanes), or None; places of the largest, bytes (blocks, height, channels, width, lanes), or None.
+
+    With bfloat16 the sums, like those of `Gradients`, are of numbers before they are rounded.
     """
 
     y: np.ndarray

@@ -37,6 +37,11 @@ class _Pool(Layer, ABC):
 
     keeps_places: ClassVar[bool]
 
+    def __post_init__(self):
+        super().__post_init__()
+        if min(self.output.height, self.output.width) < 1:
+            raise ValueError(f"there is no pixel left: {self}")
+
     @abstractmethod
     def pool_code(self) -> Callable:
         """The code that pools a block: x, x0, y, y0, places, p0."""

@@ -13,7 +13,7 @@ from normscope.training.lanes.layout import empty, rounded_bits
 
 def packed(weights: np.ndarray, plan: Convolved, backward: bool = False) -> np.ndarray:
     """float32 (out, in, K, K) -> words for `convolve`; `backward`: of the gradient of the input."""
-    flat = np.append(np.ascontiguousarray(weights, np.float32).reshape(-1), np.float32(0))
+    flat = np.append(weights.reshape(-1), np.float32(0))
     values = flat[_order(plan, weights.shape, backward)]
     if plan.input.per_word == 2:
         values = rounded_bits(values).view(np.float32)
