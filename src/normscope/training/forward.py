@@ -1,5 +1,6 @@
 """How a model's forward pass is computed on a device."""
 
+import os
 from importlib.util import find_spec
 
 import torch
@@ -52,8 +53,8 @@ class InBfloat16(nn.Module):
 def kernels_for(device: torch.device, members: int = 1) -> str:
     """What computes a network, or a fleet, on a device.
 
-    "lanes": runs of layers with samples in lanes, as far as they go, and norms in fused passes;
-    "numba": norms in fused passes alone; "torch".
+    "lanes": runs of layers with samples in lanes, as far as they go, and norms in fused passes,
+    where NORMSCOPE_KERNELS=lanes asks for it; "numba": norms in fused passes alone; "torch".
     """
     if device.type != "cpu" or members > 1 or find_spec("numba") is None:
         return "torch"
@@ -62,6 +63,8 @@ def kernels_for(device: torch.device, members: int = 1) -> str:
     # Set by NUMBA_DISABLE_JIT=1; the loops over memory are of no use uncompiled.
     if config.DISABLE_JIT:  # pyright: ignore[reportAttributeAccessIssue]
         return "torch"
+    if os.environ.get("NORMSCOPE_KERNELS") != "lanes":
+        return "numba"
     from normscope.training.lanes.target import target
 
     return "numba" if target() is None else "lanes"

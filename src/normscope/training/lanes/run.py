@@ -11,7 +11,8 @@ from normscope.experiment import Precision
 from normscope.training.fused.operation import FusedNorm, small_gradients
 from normscope.training.fused.passes import Factors
 from normscope.training.lanes.block import Block
-from normscope.training.lanes.layer import Gradients, Layer, Outputs, Pending
+from normscope.training.lanes.convolving import Convolution
+from normscope.training.lanes.layer import Gradients, Outputs, Pending
 from normscope.training.lanes.layout import (
     dropped_positions,
     factors_to_lanes,
@@ -19,7 +20,7 @@ from normscope.training.lanes.layout import (
     sums_to_samples,
     to_lanes,
 )
-from normscope.training.lanes.stages import Stage, Step, planned, stages_of
+from normscope.training.lanes.stages import LaneLayer, Stage, Step, planned, stages_of
 from normscope.training.lanes.target import target
 
 
@@ -32,7 +33,7 @@ class Run:
 
     def __init__(self, stages: Sequence[Stage], steps: Sequence[Step]):
         self.stages, self.steps = tuple(stages), tuple(steps)
-        self._planned: dict[tuple, list[Layer] | None] = {}
+        self._planned: dict[tuple, list[LaneLayer] | None] = {}
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         layers = self._layers(x)
@@ -45,7 +46,7 @@ class Run:
         parameters = [parameter for stage in self.stages for parameter in stage.parameters]
         return _InLanes.apply(x, self.stages, layers, *parameters)
 
-    def _layers(self, x: torch.Tensor) -> list[Layer] | None:
+    def _layers(self, x: torch.Tensor) -> list[LaneLayer] | None:
         """What computes x; None where that are the steps."""
         precision = _precision_of(x)
         if precision is None or not len(x):
@@ -128,7 +129,7 @@ class _Done:
     """What a stage read and left, kept for the way back."""
 
     stage: Stage
-    layer: Layer
+    layer: LaneLayer
     x: np.ndarray
     pending: Pending | None
     outputs: Outputs
@@ -136,10 +137,13 @@ class _Done:
 
     @classmethod
     def by(
-        cls, stage: Stage, layer: Layer, x: np.ndarray, pending: Pending | None, samples: int
+        cls, stage: Stage, layer: LaneLayer, x: np.ndarray, pending: Pending | None, samples: int
     ) -> "_Done":
-        read = [x, *_weights(stage), pending, torch.get_num_threads()]
-        outputs = layer.forward(*read)
+        threads = torch.get_num_threads()
+        if isinstance(layer, Convolution):
+            outputs = layer.forward(x, _weights(stage), pending, threads)
+        else:
+            outputs = layer.forward(x, pending, threads)
         normed = None
         if stage.norm is not None:
             normed = _Normed.of(stage.norm, outputs, layer.output, samples)
@@ -147,19 +151,22 @@ class _Done:
 
     def back(self, g: np.ndarray, factors: np.ndarray | None) -> Gradients:
         """The gradients, given that of what the next layer read; `factors` if there is a norm."""
-        of_norm = [] if self.stage.weight is None else [factors]
-        read = [g, self.outputs, self.x, *_weights(self.stage), self.pending]
-        return self.layer.backward(*read, *of_norm, torch.get_num_threads())
+        layer, threads = self.layer, torch.get_num_threads()
+        if isinstance(layer, Convolution):
+            read = g, self.outputs, self.x, _weights(self.stage), self.pending
+            return layer.backward(*read, factors, threads)
+        return layer.backward(g, self.outputs, self.x, self.pending, threads)
 
 
-def _weights(stage: Stage) -> list[np.ndarray]:
-    return [] if stage.weight is None else [stage.weight.detach().numpy()]
+def _weights(stage: Stage) -> np.ndarray:
+    assert stage.weight is not None  # as it is a convolution
+    return stage.weight.detach().contiguous().numpy()
 
 
 class _Forward:
     """The stages applied to x: the outcome `y`, and what the way back needs."""
 
-    def __init__(self, stages: Sequence[Stage], layers: Sequence[Layer], x: torch.Tensor):
+    def __init__(self, stages: Sequence[Stage], layers: Sequence[LaneLayer], x: torch.Tensor):
         self.samples, self.input_dtype = len(x), x.dtype
         self.done: list[_Done] = []
         words, pending = to_lanes(x, layers[0].input), None

@@ -10,10 +10,10 @@ from normscope.experiment import Precision
 from normscope.norms.by_layer import floor_of
 from normscope.training.fused.operation import FusedNorm
 from normscope.training.lanes.convolving import Convolution
-from normscope.training.lanes.layer import Layer
 from normscope.training.lanes.pooling import AveragePool, MaxPool
 
 Step = Callable[[torch.Tensor], torch.Tensor]
+LaneLayer = Convolution | MaxPool | AveragePool
 
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
@@ -32,12 +32,12 @@ class Stage:
     max_pool: bool = False
 
     @property
-    def weight(self) -> nn.Parameter | None:
+    def weight(self) -> torch.Tensor | None:
         return self.module.weight if isinstance(self.module, nn.Conv2d) else None
 
     @property
-    def parameters(self) -> list[nn.Parameter]:
-        of_norm = [] if self.norm is None else [*self.norm.norm.parameters()]
+    def parameters(self) -> list[torch.Tensor]:
+        of_norm: list[torch.Tensor] = [] if self.norm is None else [*self.norm.norm.parameters()]
         return of_norm if self.weight is None else [self.weight, *of_norm]
 
 
@@ -132,22 +132,37 @@ def _side(pool: nn.AvgPool2d) -> int | None:
 
 def planned(
     stages: Sequence[Stage], shape: tuple[int, ...], precision: Precision, input_gradient: bool
-) -> list[Layer] | None:
+) -> list[LaneLayer] | None:
     """What computes each of the stages for images of that shape, (C, H, W); None if nothing can.
 
     `input_gradient`: whether that of the images is wanted.
     """
-    layers: list[Layer] = []
+    layers: list[LaneLayer] = []
     norm: FusedNorm | None = None
     for stage in stages:
+        if any(_left_of(stage, side) < 1 for side in shape[1:]):
+            return None
         wanted = input_gradient or bool(layers)
         layer = _layer(stage, shape, precision, norm, wanted)
-        if layer is None or not (layer.output.height > 0 and layer.output.width > 0):
+        if layer is None:
             return None
         layers.append(layer)
         shape = layer.output.channels, layer.output.height, layer.output.width
         norm = stage.norm
     return layers
+
+
+def _left_of(stage: Stage, side: int) -> int:
+    """The side of what a stage makes of an image with that side."""
+    match stage.module:
+        case nn.Conv2d(kernel_size=(kernel, _), stride=(stride, _), padding=(padding, _)):
+            left = (side + 2 * padding - kernel) // stride + 1
+            return left // 2 if stage.max_pool else left
+        case nn.MaxPool2d():
+            return side // 2
+        case nn.AvgPool2d() as pool:
+            return side // (_side(pool) or 1)
+    return side
 
 
 def _layer(
@@ -156,7 +171,7 @@ def _layer(
     precision: Precision,
     norm: FusedNorm | None,
     input_gradient: bool,
-) -> Layer | None:
+) -> LaneLayer | None:
     """What computes a stage, of the outcome of that norm if there is one."""
     (channels, height, width), conv = shape, stage.module
     read = (
@@ -183,7 +198,9 @@ def _layer(
     if isinstance(stage.module, nn.MaxPool2d):
         return MaxPool(*read)
     if isinstance(stage.module, nn.AvgPool2d):
-        return AveragePool(*read, size=_side(stage.module))
+        side = _side(stage.module)
+        assert side is not None  # as in all that `stages_of` finds
+        return AveragePool(*read, size=side)
     if isinstance(stage.module, nn.AdaptiveAvgPool2d):
         return AveragePool(*read, size=height) if height == width else None
     return AveragePool(*read, size=1)
