@@ -171,7 +171,7 @@ def test_a_frozen_convolution_and_a_frozen_norm_change_nothing_else():
     ids=str,
 )
 def test_other_convolutions_stay_torchs(layer):
-    assert in_lanes([layer]) == [layer]
+    assert in_lanes([layer, layer]) == [layer, layer]
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_other_convolutions_stay_torchs(layer):
     ids=str,
 )  # fmt: skip
 def test_what_is_no_such_pooling_ends_a_run(layer):
-    run, rest = in_lanes([nn.Conv2d(3, 4, 3, bias=False), layer])
+    run, rest = in_lanes([nn.Conv2d(3, 4, 3, bias=False), nn.MaxPool2d(2), nn.MaxPool2d(2), layer])
     assert isinstance(run, Run)
     assert rest is layer
 

@@ -59,13 +59,19 @@ class Run:
 
 
 def in_lanes(steps: Sequence[Step]) -> list[Step]:
-    """The steps, those that follow each other and can be computed in lanes joined to runs."""
+    """The steps, those that follow each other and can be computed in lanes joined to runs.
+
+    A single convolution with nothing behind it is not worth the way there and back.
+    """
     joined: list[Step] = []
     rest = list(steps)
     while rest:
         stages, count = stages_of(rest)
-        joined.append(Run(stages, rest[:count]) if stages else rest[0])
-        del rest[: count or 1]
+        if len(stages) < 2:
+            joined.append(rest.pop(0))
+            continue
+        joined.append(Run(stages, rest[:count]))
+        del rest[:count]
     return joined
 
 
