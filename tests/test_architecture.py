@@ -10,8 +10,8 @@ DOCUMENT = ROOT / "docs" / "architecture.md"
 # In the order in which the work goes through them; a new package needs a line here.
 PACKAGES = (
     "cli", "study", "experiment", "norms", "models", "models/convert", "data", "data/own",
-    "probes", "training", "training/fused", "executors", "observers", "store", "stats", "analysis",
-    "analysis/why", "report", "report/plots", "report/tables",
+    "probes", "training", "training/fused", "training/lanes", "executors", "observers", "store",
+    "stats", "analysis", "analysis/why", "report", "report/plots", "report/tables",
 )  # fmt: skip
 
 

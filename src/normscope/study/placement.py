@@ -186,12 +186,16 @@ def place(trials: Sequence[Trial], todo: Sequence[Trial], machine: Machine) -> P
         of_all = min(machine.at_once, max(1, len(trials)))
         at_once, threads = min(of_all, max(1, len(todo))), max(1, available_cores() // of_all)
         each = " each"
-    norms_by = kernels_for(machine.device)
     words = (
         f"{at_once} at a time on {device}, {precision}, threads: {threads}{each}, "
-        f"norms by {norms_by}"
+        f"{_kernels_words(machine)}"
     )
     return Placement(machine, precision, at_once, threads, words)
+
+
+def _kernels_words(machine: Machine) -> str:
+    kernels = kernels_for(machine.device)
+    return "samples in lanes" if kernels == "lanes" else f"norms by {kernels}"
 
 
 def _place_on_ray(todo: Sequence[Trial], machine: Machine, precision: str) -> Placement:
@@ -200,7 +204,7 @@ def _place_on_ray(todo: Sequence[Trial], machine: Machine, precision: str) -> Pl
     cpus = int(sum(node.cpus for node in machine.nodes))
     gpus = int(sum(node.gpus for node in machine.nodes))
     there = f"{counted(len(machine.nodes), 'node')}, {counted(cpus, 'CPU')}"
-    how = f"threads: {on_ray.threads} each, norms by {kernels_for(machine.device)}"
+    how = f"threads: {on_ray.threads} each, {_kernels_words(machine)}"
     if machine.on_gpu:
         there += f", {counted(gpus, 'GPU')}"
         how = f"{on_ray.fleet} as one network" if on_ray.fleet > 1 else "each on a GPU"

@@ -25,14 +25,20 @@ class Fused(nn.Module):
     layers one by one go over them up to a dozen times. A norm that `from_sums_of` knows gets its
     sums from such a pass. Whatever else the model does is left to it. Parameters, buffers, modes
     and dropped elements are the model's own. Raises `TypeError` for another type of x.
+
+    `joined` may put one step in the place of several that follow each other.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(
+        self, model: nn.Module, joined: Callable[[list[Step]], list[Step]] = lambda steps: steps
+    ):
         super().__init__()
         self.model = model
         # Of a subclass nobody knows what its forward pass does.
         found = [layers for layers in model.modules() if type(layers) is nn.Sequential]
-        self._forwards = [(layers, partial(_one_by_one, steps_of(layers))) for layers in found]
+        self._forwards = [
+            (layers, partial(_one_by_one, joined(steps_of(layers)))) for layers in found
+        ]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         with self._fused_forwards():

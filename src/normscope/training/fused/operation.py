@@ -29,15 +29,19 @@ class FusedNorm:
         if x.dim() != 4:
             return self._one_by_one(x)
         x = x.contiguous(memory_format=torch.channels_last)
-        dropped, keep_scale = torch.empty(0, dtype=torch.long), 1.0
-        dropout = self.dropout
-        if dropout is not None and dropout.training and dropout.p > 0:
-            dropped = bernoulli_positions(x.numel(), dropout.p, dropout.generators[0])
-            keep_scale = 1 / (1 - dropout.p)
+        dropped, keep_scale = self.draw(x.numel())
         if torch.is_grad_enabled():
             return _FusedNorm.apply(x, self, keep_scale, dropped, *self.norm.parameters())
-        factors = self.factors(self.passes.channel_sums(x), x, keep_scale)
+        factors = self.factors(self.passes.channel_sums(x), x.shape, keep_scale)
         return self.passes.affine(x, factors, dropped)
+
+    def draw(self, elements: int) -> tuple[torch.Tensor, float]:
+        """Positions that dropout drops among so many elements, and the scale of those it keeps."""
+        dropout = self.dropout
+        if dropout is None or not dropout.training or dropout.p == 0:
+            return torch.empty(0, dtype=torch.long), 1.0
+        dropped = bernoulli_positions(elements, dropout.p, dropout.generators[0])
+        return dropped, 1 / (1 - dropout.p)
 
     def _one_by_one(self, x: torch.Tensor) -> torch.Tensor:
         y = self.norm(x.relu() if self.relu_before else x)
@@ -49,14 +53,17 @@ class FusedNorm:
         floored = self.relu_after or floor_of(self.norm) is not None
         return FusedPasses(self.relu_before, floored)
 
-    def factors(self, sums: torch.Tensor, x: torch.Tensor, keep_scale: float) -> Factors:
-        """The norm's factors, with the scale of the elements that dropout keeps in them."""
+    def factors(self, sums: torch.Tensor, shape: torch.Size, keep_scale: float) -> Factors:
+        """The norm's factors, with the scale of the elements that dropout keeps in them.
+
+        From the sums (2, N, C) of x and of its squares, x being of that shape, (N, C, H, W).
+        """
         coefficients = coefficients_of(self.norm)
         assert coefficients is not None  # what the caller promises
         total, squares = sums.unbind()
-        scale, shift = coefficients(self.norm, total, squares, x.shape[2] * x.shape[3])
+        scale, shift = coefficients(self.norm, total, squares, shape[2] * shape[3])
         floor = floor_of(self.norm)
-        floor = torch.zeros(x.shape[1]) if floor is None else floor
+        floor = torch.zeros(shape[1]) if floor is None else floor
         if self.relu_after:
             floor = floor.clamp_min(0)
         return Factors(
@@ -108,7 +115,7 @@ class _FusedNorm(torch.autograd.Function):
     def forward(ctx, x, fused, keep_scale, dropped, *parameters):
         sums = fused.passes.channel_sums(x).requires_grad_()
         with torch.enable_grad():
-            factors = fused.factors(sums, x, keep_scale)
+            factors = fused.factors(sums, x.shape, keep_scale)
         ctx.save_for_backward(x, dropped)
         ctx.passes, ctx.small_graph = fused.passes, (factors, (sums, *parameters))
         return fused.passes.affine(x, factors, dropped)
@@ -125,12 +132,12 @@ class _FusedNorm(torch.autograd.Function):
             of.sum_to_size(output.shape)
             for of, output in zip((found.scale, found.shift, found.floor), outputs, strict=True)
         ]
-        of_sums, *of_parameters = _small_gradients(outputs, of_outputs, inputs)
+        of_sums, *of_parameters = small_gradients(outputs, of_outputs, inputs)
         gradient_x = ctx.passes.gradient(x, gradient_y, factors, of_sums.float(), dropped)
         return gradient_x, None, None, None, *of_parameters
 
 
-def _small_gradients(outputs, of_outputs, inputs) -> list[torch.Tensor]:
+def small_gradients(outputs, of_outputs, inputs) -> list[torch.Tensor]:
     """The gradients with respect to all inputs; 0 for those that are frozen or have no part."""
     pairs = [(o, g) for o, g in zip(outputs, of_outputs, strict=True) if o.requires_grad]
     wanted = [i for i in inputs if i.requires_grad]

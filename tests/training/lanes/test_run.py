@@ -1,0 +1,213 @@
+"""Networks in lanes against the same networks in float64, layer by layer in torch."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from normscope.models.layers import Dropout
+from normscope.norms import asked
+from normscope.training.forward import InBfloat16
+from normscope.training.fused.fuse import steps_of
+from normscope.training.lanes import target
+from normscope.training.lanes.run import Run, in_lanes
+from normscope.training.seeds import generator
+
+here = target()
+pytestmark = pytest.mark.skipif(here is None, reason="no vectors that lanes are for")
+bfloat16 = pytest.mark.skipif(here is None or not here.bfloat16, reason="no bfloat16")
+
+
+def network(norm, dropout=0.1, bias=False):
+    """A few layers of every kind that lanes compute, on odd sizes; a head that they do not."""
+    make, stream = asked(norm), generator(0, "dropout")
+
+    def normed(channels):
+        own = [make(channels), Dropout(dropout, stream)]
+        return [own[0], nn.ReLU(), own[1]] if norm.endswith(":pre") else [nn.ReLU(), *own]
+
+    torch.manual_seed(0)
+    layers = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1, bias=bias), *normed(8),
+        nn.Conv2d(8, 5, 1, bias=False), nn.MaxPool2d(2),
+        nn.Conv2d(5, 8, 3, stride=2, padding=1, bias=False), *normed(8),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 4, 3, padding=1, bias=False), *normed(4),
+        nn.AvgPool2d(2),
+        nn.Flatten(), nn.Linear(4, 3),
+    )  # fmt: skip
+    for layer in layers:
+        if getattr(layer, "running_var", None) is not None:
+            nn.init.uniform_(layer.running_var, 0.5, 2.0, generator=generator(1, "norm"))
+    return layers.to(memory_format=torch.channels_last)
+
+
+class InLanes(nn.Module):
+    """A sequence whose steps are joined to runs."""
+
+    def __init__(self, layers):
+        super().__init__()
+        self.layers, self.steps = layers, in_lanes(steps_of(layers))
+
+    def forward(self, x):
+        for step in self.steps:
+            x = step(x)
+        return x
+
+
+def batch(samples, dtype=torch.float32, size=18):
+    stream = generator(1, "input")
+    x = torch.randn(samples, 3, size, size + 2, generator=stream)
+    return x.to(dtype).contiguous(memory_format=torch.channels_last)
+
+
+def step(model, x, targets):
+    """The loss and the gradients of all parameters."""
+    loss = cross_entropy(model(x), targets)
+    return [loss.detach(), *torch.autograd.grad(loss, [*model.parameters()])]
+
+
+def distance(found, expected):
+    """The largest difference over the largest value."""
+    scale = expected.abs().max().clamp_min(1e-12)
+    return float((found.double() - expected.double()).abs().max() / scale)
+
+
+@pytest.fixture(params=[1, 2], ids=["1 thread", "2 threads"])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("norm", ["bn", "gn:groups=2", "in", "bn:pre"])
+@pytest.mark.parametrize("samples", [5, 33])
+def test_a_step_agrees_with_float64(norm, samples, threads):
+    """The same elements are dropped, and the tail of the last block has no part in anything."""
+    plain, lanes = network(norm).double(), InLanes(network(norm))
+    assert [type(each).__name__ for each in lanes.steps] == ["Run", "Flatten", "Linear"]
+    x, targets = batch(samples), torch.arange(samples) % 3
+    expected = step(plain, x.double(), targets)
+    for found, right in zip(step(lanes, x, targets), expected, strict=True):
+        assert distance(found, right) < 1e-5
+    for own, right in zip(lanes.buffers(), plain.buffers(), strict=True):
+        assert distance(own, right) < 1e-5
+
+
+@pytest.mark.parametrize("norm", ["bn", "gn:groups=2", "bn:pre"])
+def test_in_evaluation_it_answers_alike(norm):
+    plain, lanes = network(norm).double().eval(), InLanes(network(norm)).eval()
+    with torch.no_grad():
+        assert distance(lanes(batch(7)), plain(batch(7).double())) < 1e-5
+    # With gradients, as an attribution asks for, of the images too.
+    x = batch(7).requires_grad_()
+    right = batch(7).double().requires_grad_()
+    lanes(x).sum().backward()
+    plain(right).sum().backward()
+    assert distance(x.grad, right.grad) < 1e-5
+
+
+@bfloat16
+@pytest.mark.parametrize("norm", ["bn", "gn:groups=2"])
+def test_in_bfloat16_it_is_as_near_to_float64_as_torch_is(norm):
+    samples = 33
+    x, targets = batch(samples), torch.arange(samples) % 3
+    expected = step(network(norm).double(), x.double(), targets)
+    by_torch = step(InBfloat16(network(norm)), x, targets)
+    in_lanes_ = step(InBfloat16(InLanes(network(norm))), x, targets)
+    for found, torchs, right in zip(in_lanes_, by_torch, expected, strict=True):
+        own, other = (float((a.double() - right).norm() / right.norm()) for a in (found, torchs))
+        assert own < 1.5 * other + 0.02
+
+
+def test_every_step_of_the_same_network_is_the_same(threads):
+    x, targets = batch(40), torch.arange(40) % 3
+    once, again = (step(InLanes(network("gn:groups=2")), x, targets) for _ in range(2))
+    for one, other in zip(once, again, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_network_trains_on_after_its_shape_changes():
+    lanes, plain = InLanes(network("bn", 0.0)), network("bn", 0.0).double()
+    for size, samples in ((18, 4), (14, 20), (18, 17)):
+        x, targets = batch(samples, size=size), torch.arange(samples) % 3
+        expected = step(plain, x.double(), targets)
+        for found, right in zip(step(lanes, x, targets), expected, strict=True):
+            assert distance(found, right) < 1e-5
+
+
+def test_a_frozen_convolution_and_a_frozen_norm_change_nothing_else():
+    lanes, plain = InLanes(network("bn", 0.0)), network("bn", 0.0)
+    for model in (lanes.layers, plain):
+        model[0].weight.requires_grad_(False)
+        model[2].bias.requires_grad_(False)
+        cross_entropy(model(batch(6)), torch.arange(6) % 3)
+    for model in (lanes, plain):
+        cross_entropy(model(batch(6)), torch.arange(6) % 3).backward()
+    for own, right in zip(lanes.layers.parameters(), plain.parameters(), strict=True):
+        assert (own.grad is None) == (right.grad is None)
+        if own.grad is not None:
+            assert distance(own.grad, right.grad) < 1e-5
+
+
+# -- what lanes leave alone ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(3, 4, 3),  # with a bias
+        nn.Conv2d(4, 4, 3, groups=2, bias=False),
+        nn.Conv2d(3, 4, 5, bias=False),
+        nn.Conv2d(3, 4, 3, dilation=2, bias=False),
+        nn.Conv2d(3, 4, 3, padding="same", bias=False),
+        nn.Conv2d(3, 4, 3, padding=1, padding_mode="reflect", bias=False),
+        nn.Conv2d(3, 4, (3, 1), bias=False),
+        nn.Conv2d(3, 4, 3, stride=3, bias=False),
+    ],
+    ids=str,
+)
+def test_other_convolutions_stay_torchs(layer):
+    assert in_lanes([layer, layer]) == [layer, layer]
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [nn.MaxPool2d(3), nn.MaxPool2d(2, 1), nn.MaxPool2d(2, padding=1), nn.AvgPool2d(2, 1),
+     nn.AvgPool2d(2, padding=1), nn.AdaptiveAvgPool2d(2), nn.Sigmoid()],
+    ids=str,
+)  # fmt: skip
+def test_what_is_no_such_pooling_ends_a_run(layer):
+    run, rest = in_lanes([nn.Conv2d(3, 4, 3, bias=False), nn.MaxPool2d(2), nn.MaxPool2d(2), layer])
+    assert isinstance(run, Run)
+    assert rest is layer
+
+
+def test_a_layer_that_somebody_listens_to_is_called():
+    layers, heard = network("bn"), []
+    layers[4].register_forward_hook(lambda *_: heard.append("called"))
+    InLanes(layers)(batch(3))
+    assert heard == ["called"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+def test_another_type_goes_layer_by_layer(dtype):
+    layers = network("bn", 0.0).to(dtype).eval()
+    x = batch(3, dtype)
+    try:
+        expected = layers(x)
+        found = InLanes(copy.deepcopy(layers))(x)
+    except TypeError as error:  # the fused norm's, which says what it takes
+        assert "float32 or bfloat16 can be fused" in str(error)  # noqa: PT017
+    else:
+        assert torch.allclose(found, expected, atol=0.1)
+
+
+def test_no_images_and_images_too_small_for_it_are_torchs():
+    lanes = InLanes(network("bn")).eval()
+    assert lanes(batch(0)).shape == (0, 3)
+    with pytest.raises(RuntimeError, match="too small"):
+        lanes(batch(2, size=4))
