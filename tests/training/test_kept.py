@@ -1,8 +1,10 @@
 """Compiled code on the disk: used again while it is whole, named and made anew when it is not."""
 
 import importlib.util
+import re
 import resource
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,6 +46,23 @@ def test_what_was_compiled_is_not_compiled_again(kept, monkeypatch, caplog):
     monkeypatch.setattr(KeptCode, "save_overload", lambda *_: pytest.fail("it was compiled"))
     assert answer(kept.parent) == [2, 5]
     assert caplog.messages == []
+
+
+def test_different_code_never_has_the_same_symbol():
+    """As they come upon them in another order, processes would number functions alike."""
+
+    def made(factor):
+        def times(values):
+            return values * factor
+
+        return times
+
+    symbols = set()
+    for factor in (2.0, 3.0, 2.0):
+        dispatcher = compiled(Path("nowhere"))(made(factor))
+        (number,) = re.findall(r"times_([0-9a-f]{16})", dispatcher.py_func.__qualname__)
+        symbols.add(number)
+    assert len(symbols) == 2
 
 
 def test_other_types_have_a_file_of_their_own(kept):

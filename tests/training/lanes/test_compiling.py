@@ -141,3 +141,29 @@ def test_what_a_loop_carries_may_never_be_computed(folder):
         y = np.ones(16, np.float32)
         grown(count, y)
         assert y[0] == 2**count
+
+
+ONE_LAYER = """
+import sys
+import torch
+from normscope.training.lanes import AveragePool, pending
+from normscope.training.lanes.layout import factors_to_lanes, from_lanes, to_lanes
+
+for channels in map(int, sys.argv[1:]):
+    layer = AveragePool(channels, 4, 4, pending=True, size=2)
+    x = torch.arange(channels * 16.0).reshape(1, channels, 4, 4)
+    one = torch.ones(1, channels)
+    factors = factors_to_lanes(one, one, None, layer.input, 1)
+    y = layer.forward(to_lanes(x, layer.input), pending(factors)).y
+    found = from_lanes(y, layer.output, 1)
+    assert torch.equal(found, torch.nn.functional.avg_pool2d(x + 1, 2)), (channels, found)
+"""
+
+
+def test_code_that_several_processes_compiled_goes_together(tmp_path):
+    """Each finds its own first layer, and so numbers its functions as the others do."""
+    for channels in (["1"], ["3"], ["1", "3"], ["3", "1"]):
+        command = [sys.executable, "-c", ONE_LAYER, *channels]
+        environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr

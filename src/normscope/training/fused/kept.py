@@ -11,6 +11,7 @@ import pickle
 import sys
 from collections.abc import Callable, Hashable
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import llvmlite
@@ -43,6 +44,22 @@ class KeptCode:
         source = Path(function.__code__.co_filename).read_bytes()
         cells = [cell.cell_contents for cell in function.__closure__ or ()]
         self.depends_on = VERSIONS, hashlib.sha256(source).hexdigest(), function.__qualname__, cells
+
+    def compiler(self, function: Callable, **options: Any) -> Any:
+        """``numba.njit(**options)`` of the function, whose code is kept here.
+
+        It is compiled under a name that says what the code depends on. numba numbers functions of
+        one name as a process comes upon them, so that two processes may give one symbol to
+        different code; a third that loads both would run the first in the place of the second
+        wherever other compiled code calls it.
+        """
+        code, of_module = function.__code__, function.__globals__
+        own = FunctionType(code, of_module, self.name, function.__defaults__, function.__closure__)
+        digest = hashlib.sha256(repr(self.depends_on).encode()).hexdigest()
+        own.__qualname__ = f"{function.__qualname__}_{digest[:16]}"
+        dispatcher: Any = njit(**options)(own)
+        dispatcher._cache = self
+        return dispatcher
 
     def path(self, types: Hashable, codegen: Any) -> Path:
         """Where the code for some types of arguments is kept, for a processor's code generator."""
@@ -80,9 +97,4 @@ class KeptCode:
 def compiled(folder: Path, **options: Any) -> Callable[[Callable], Any]:
     """``numba.njit(**options)`` that keeps its code in `folder`."""
 
-    def compile_and_keep(function: Callable) -> Any:
-        dispatcher: Any = njit(**options)(function)
-        dispatcher._cache = KeptCode(function, folder)
-        return dispatcher
-
-    return compile_and_keep
+    return lambda function: KeptCode(function, folder).compiler(function, **options)

@@ -8,7 +8,6 @@ from typing import Any
 
 import llvmlite.binding
 from filelock import FileLock
-from numba import njit
 from numba.core.compiler import CompileResult
 
 from normscope.training.fused.cache import cache_folder
@@ -74,9 +73,4 @@ class KeptLoop(KeptCode):
 def compiled_for(*key: Hashable) -> Callable[[Callable], Any]:
     """numba's compiler for a function that `key` and its source determine, as text too."""
 
-    def compile_and_keep(function: Callable) -> Any:
-        dispatcher: Any = njit(**OPTIONS)(function)
-        dispatcher._cache = KeptLoop(function, folder, key)
-        return dispatcher
-
-    return compile_and_keep
+    return lambda function: KeptLoop(function, folder, key).compiler(function, **OPTIONS)
