@@ -73,7 +73,7 @@ def test_bfloat16_needs_little_more_than_half(shapes):
 def test_the_fused_passes_need_no_more_memory_than_the_layers(shapes):
     layers = step_memory(64, shapes)
     fused = step_memory(64, shapes, lambda model: with_fastest_forward(model, CPU, "fp32"))
-    assert fused == pytest.approx(layers, rel=0.05)
+    assert 0.6 * layers < fused < 1.05 * layers
 
 
 def test_a_finished_trial_knows_its_memory_and_keeps_its_weights(shapes):

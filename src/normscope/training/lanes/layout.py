@@ -5,7 +5,6 @@ words: lane l of block b is sample b * lanes + l. The lanes behind the last samp
 bfloat16, whose products take blocks by two, the number of blocks is even.
 """
 
-import math
 from collections.abc import Callable
 from functools import cache
 
@@ -15,7 +14,8 @@ import torch
 from normscope.training.lanes.block import Block
 from normscope.training.lanes.compiling import compiled_for
 
-ALIGNMENT = 64  # bytes: a vector of 16 words, and a line of the cache
+ALIGNMENT = 64  # bytes, torch's own: a vector of 16 words, and a line of the cache
+TYPES = {np.float32: torch.float32, np.uint8: torch.uint8}
 
 
 def blocks_for(samples: int, block: Block) -> int:
@@ -28,11 +28,11 @@ def blocks_for(samples: int, block: Block) -> int:
 
 
 def empty(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
-    """An array that begins where a vector may be loaded at once; what is in it is undefined."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + size].view(dtype).reshape(shape)
+    """An array that begins where a vector may be loaded at once; what is in it is undefined.
+
+    Its memory is torch's, which is aligned so, and counted where the memory of a step is measured.
+    """
+    return torch.empty(shape, dtype=TYPES[dtype]).numpy()
 
 
 def zeros(shape: tuple[int, ...], dtype: type = np.float32) -> np.ndarray:
