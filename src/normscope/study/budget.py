@@ -50,10 +50,10 @@ def fitted(checked: Checked) -> tuple[Checked, Forecast]:
 
 
 def _leaves_seeds_open(checked: Checked) -> bool:
-    """Whether the number of seeds may follow from the time alone."""
+    """Whether the number of seeds may follow from the time alone; a folder names its own."""
     named = "seeds" in checked.asked.model_fields_set
     drop_in = checked.experiment.protocol == "drop-in" and not checked.experiment.folds
-    return drop_in and checked.kept is None and not (checked.design.until_decided or named)
+    return drop_in and not (checked.design.until_decided or named)
 
 
 def _too_short(checked: Checked, foreseen: Forecast, budget_s: float) -> str:

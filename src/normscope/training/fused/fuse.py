@@ -98,8 +98,12 @@ def steps_of(layers: nn.Sequential) -> list[Step]:
 
 def _is_known(norm: nn.Module) -> bool:
     """Whether a norm may be computed otherwise: nobody else waits for it to be called."""
-    hooked = any(hooks for name, hooks in vars(norm).items() if name in HOOKS)
-    return coefficients_of(norm) is not None and not hooked
+    return coefficients_of(norm) is not None and not is_hooked(norm)
+
+
+def is_hooked(layer: nn.Module) -> bool:
+    """Whether somebody waits for a layer to be called."""
+    return any(hooks for name, hooks in vars(layer).items() if name in HOOKS)
 
 
 def _one_by_one(steps: list[Step], x: torch.Tensor) -> torch.Tensor:

@@ -1,8 +1,8 @@
 """Layers of a network with samples in the lanes of a processor's vectors.
 
 `layout` takes tensors there and back. The layers are `convolving` and `pooling`, and what they have
-in common is `layer`; each is compiled for its own shape. `convolution` and `elementwise` are the
-vector code of a block of samples, which `emit` writes.
+in common is `layer`; each is compiled for its own shape. `convolution`,
+`weight_gradient` and `elementwise` are the vector code of a block of samples, which `emit` writes.
 """
 
 from normscope.training.lanes.convolving import Convolution

@@ -6,7 +6,7 @@ from functools import cache, cached_property
 
 import numpy as np
 
-from normscope.training.lanes import convolution, elementwise
+from normscope.training.lanes import convolution, elementwise, weight_gradient
 from normscope.training.lanes.block import Block
 from normscope.training.lanes.compiling import compiled_for
 from normscope.training.lanes.layer import (
@@ -98,8 +98,8 @@ class Convolution(Layer):
         )
 
     @cached_property
-    def weights_plan(self) -> convolution.Weights:
-        return convolution.Weights(
+    def weights_plan(self) -> weight_gradient.Weights:
+        return weight_gradient.Weights(
             self.input, self.convolved, self.kernel, self.padding, self.stride
         )
 
@@ -250,7 +250,7 @@ def _forward(layer: Convolution) -> Callable:
 @cache
 def _backward(layer: Convolution) -> Callable:
     convolve = convolution.convolve(layer.backward_plan)
-    add_weights = convolution.weight_gradient(layer.weights_plan)
+    add_weights = weight_gradient.weight_gradient(layer.weights_plan)
     materialise = materialise_of(layer.input, layer.floored)
     take_out = take_out_of(layer.input)
     unpool = elementwise.max_unpool(layer.convolved)

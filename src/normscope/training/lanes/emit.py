@@ -17,6 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 I8, I16, I32, I64, F32 = *map(ir.IntType, (8, 16, 32, 64)), ir.FloatType()
+WIDE = 16  # lanes of AVX-512, which has 32 registers where other x86 processors have 16
 
 # An offset in elements: a number, a value at run time, or the product of such a value and a number.
 Offset = int | ir.Value | tuple[ir.Value, int]

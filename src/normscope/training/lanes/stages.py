@@ -1,6 +1,6 @@
 """Which layers of a network are computed with samples in lanes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,14 +8,12 @@ from torch import nn
 
 from normscope.experiment import Precision
 from normscope.norms.by_layer import floor_of
+from normscope.training.fused.fuse import Step, is_hooked
 from normscope.training.fused.operation import FusedNorm
 from normscope.training.lanes.convolving import Convolution
 from normscope.training.lanes.pooling import AveragePool, MaxPool
 
-Step = Callable[[torch.Tensor], torch.Tensor]
 LaneLayer = Convolution | MaxPool | AveragePool
-
-HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 
 
 @dataclass(frozen=True)
@@ -77,19 +75,14 @@ def _first(steps: Sequence[Step]) -> tuple[Stage, int] | None:
             return Stage(pool), 1
         case [nn.AvgPool2d() as pool, *_] if _is_plain(pool):
             return Stage(pool), 1
-        case [nn.AdaptiveAvgPool2d(output_size=1 | (1, 1)) as pool, *_] if not _is_hooked(pool):
+        case [nn.AdaptiveAvgPool2d(output_size=1 | (1, 1)) as pool, *_] if not is_hooked(pool):
             return Stage(pool), 1
     return None
 
 
-def _is_hooked(layer: nn.Module) -> bool:
-    """Whether somebody waits for it to be called."""
-    return any(hooks for name, hooks in vars(layer).items() if name in HOOKS)
-
-
 def _is_known(conv: nn.Conv2d) -> bool:
     """Whether it may be computed otherwise, and can be."""
-    if type(conv) is not nn.Conv2d or conv.bias is not None or _is_hooked(conv):
+    if type(conv) is not nn.Conv2d or conv.bias is not None or is_hooked(conv):
         return False
     if conv.groups != 1 or conv.padding_mode != "zeros" or isinstance(conv.padding, str):
         return False
@@ -108,12 +101,12 @@ def _fits(norm: FusedNorm) -> bool:
 def _halves(pool: nn.MaxPool2d) -> bool:
     plain = pool.padding == 0 and pool.dilation == 1 and not (pool.ceil_mode or pool.return_indices)
     sizes = pool.kernel_size in (2, (2, 2)) and pool.stride in (2, (2, 2))
-    return plain and sizes and not _is_hooked(pool)
+    return plain and sizes and not is_hooked(pool)
 
 
 def _is_plain(pool: nn.AvgPool2d) -> bool:
     """Whether its windows are square and lie side by side."""
-    plain = pool.padding in (0, (0, 0)) and not pool.ceil_mode and not _is_hooked(pool)
+    plain = pool.padding in (0, (0, 0)) and not pool.ceil_mode and not is_hooked(pool)
     return plain and pool.divisor_override is None and _side(pool) is not None
 
 

@@ -6,9 +6,10 @@ from functools import cache
 import numpy as np
 
 from normscope.training.lanes.compiling import compiled_for
-from normscope.training.lanes.convolution import Convolved, Weights
+from normscope.training.lanes.convolution import Convolved
 from normscope.training.lanes.emit import Vectors, emitter, loop
 from normscope.training.lanes.layout import empty, rounded_bits
+from normscope.training.lanes.weight_gradient import Weights
 
 
 def packed(weights: np.ndarray, plan: Convolved, backward: bool = False) -> np.ndarray:
