@@ -1,7 +1,9 @@
 """Networks in lanes against the same networks in float64, layer by layer in torch."""
 
 import copy
+import gc
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -128,6 +130,23 @@ def test_every_step_of_the_same_network_is_the_same(threads):
     once, again = (step(InLanes(network("gn:groups=2")), x, targets) for _ in range(2))
     for one, other in zip(once, again, strict=True):
         assert torch.equal(one, other)
+
+
+def test_the_memory_of_a_step_does_not_wait_for_the_garbage_collector():
+    lanes, x, targets = InLanes(network("bn")), batch(5), torch.arange(5) % 3
+    step(lanes, x, targets)
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        step(lanes, x, targets)
+        gc.collect()
+        left = [each for each in gc.garbage if isinstance(each, np.ndarray | torch.Tensor)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
+    assert left == []
 
 
 def test_a_network_trains_on_after_its_shape_changes():

@@ -42,7 +42,7 @@ class Run:
                 x = step(x)
             return x
         if not torch.is_grad_enabled():
-            return _Forward(self.stages, layers, x).y
+            return _Forward(self.stages, layers, x).outcome()
         parameters = [parameter for stage in self.stages for parameter in stage.parameters]
         return _InLanes.apply(x, self.stages, layers, *parameters)
 
@@ -170,7 +170,11 @@ def _weights(stage: Stage) -> np.ndarray:
 
 
 class _Forward:
-    """The stages applied to x: the outcome `y`, and what the way back needs."""
+    """The stages applied to x: the outcome's `words`, and what the way back needs.
+
+    It must not hold the tensor that becomes of them: that holds the graph, which holds this, and
+    the memory of a step would wait for the garbage collector.
+    """
 
     def __init__(self, stages: Sequence[Stage], layers: Sequence[LaneLayer], x: torch.Tensor):
         self.samples, self.input_dtype = len(x), x.dtype
@@ -182,8 +186,12 @@ class _Forward:
             words, pending = done.outputs.y, None
             if done.normed is not None:
                 pending = done.normed.pending(layer.output, self.samples)
-        dtype = torch.bfloat16 if layers[-1].precision == "bf16" else torch.float32
-        self.y = from_lanes(words, layers[-1].output, self.samples, dtype)
+        self.words = words
+
+    def outcome(self) -> torch.Tensor:
+        last = self.done[-1].layer
+        dtype = torch.bfloat16 if last.precision == "bf16" else torch.float32
+        return from_lanes(self.words, last.output, self.samples, dtype)
 
 
 class _InLanes(torch.autograd.Function):
@@ -193,7 +201,7 @@ class _InLanes(torch.autograd.Function):
     def forward(ctx, x, stages, layers, *parameters):
         with torch.enable_grad():  # of the small graphs of the norms
             ctx.forward = _Forward(stages, layers, x)
-        return ctx.forward.y
+        return ctx.forward.outcome()
 
     @staticmethod
     @once_differentiable
