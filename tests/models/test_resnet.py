@@ -10,7 +10,7 @@ from normscope.data import load_dataset
 from normscope.errors import UsageError
 from normscope.models import MODELS
 from normscope.models.fit import check_fit
-from normscope.models.resnet import BasicBlock, he_normal
+from normscope.models.resnet import basic_block, he_normal
 from normscope.models.summary import summarize
 from normscope.norms import NORMS, asked
 from normscope.training.seeds import generator
@@ -52,7 +52,7 @@ def test_parameters_are_the_published_ones(model, parameters):
 
 @pytest.mark.parametrize(("channels", "widened", "stride"), [(4, 4, 1), (4, 8, 2)])
 def test_a_block_by_hand(channels, widened, stride):
-    block = BasicBlock(asked("gn:groups=2"), channels, widened, stride, torch.Generator())
+    block = basic_block(asked("gn:groups=2"), channels, widened, stride, torch.Generator())
     x = torch.randn(2, channels, 8, 8)
     first, norm, _, second, last = block.inner
     inner = F.group_norm(F.conv2d(x, first.weight, stride=stride, padding=1), 2).relu()

@@ -6,6 +6,7 @@ from functools import partial
 
 import torch
 from torch import nn
+from torch.nn.functional import pad
 from torch.nn.utils import skip_init
 
 from normscope.errors import UsageError
@@ -85,14 +86,32 @@ def check_place(make_norm: MakeNorm, network: str) -> None:
 
 
 class Residual(nn.Module):
-    """x + inner(x), for an inner network that leaves the shape of x as it is."""
+    """inner(x) + shortcut(x), and ReLU behind the sum if there is an `activation`.
 
-    def __init__(self, inner: nn.Module):
+    The shortcut has no parameters: it is x, or where the inner network halves the map and widens
+    it, every `stride`-th pixel of x and `added` channels of zeros, half of them in front.
+    """
+
+    def __init__(
+        self,
+        inner: nn.Module,
+        stride: int = 1,
+        added: int = 0,
+        activation: nn.ReLU | None = None,
+    ):
         super().__init__()
-        self.inner = inner
+        self.inner, self.stride, self.added = inner, stride, added
+        self.activation = activation
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.inner(x)
+        y = self.inner(x) + self.shortcut(x)
+        return y if self.activation is None else self.activation(y)
+
+    def shortcut(self, x: torch.Tensor) -> torch.Tensor:
+        if self.stride > 1:
+            x = x[:, :, :: self.stride, :: self.stride]
+        before = self.added // 2
+        return pad(x, (0, 0, 0, 0, before, self.added - before)) if self.added else x
 
 
 class Dropout(nn.Module):

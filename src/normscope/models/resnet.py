@@ -4,9 +4,14 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.nn.functional import pad
 
-from normscope.models.layers import check_place, conv2d, linear, norm_and_activation
+from normscope.models.layers import (
+    Residual,
+    check_place,
+    conv2d,
+    linear,
+    norm_and_activation,
+)
 from normscope.norms import MakeNorm
 
 WIDTHS = (16, 32, 64)  # of the three stages, on maps of 32, 16 and 8 pixels
@@ -15,39 +20,28 @@ WIDTHS = (16, 32, 64)  # of the three stages, on maps of 32, 16 and 8 pixels
 he_normal = partial(nn.init.kaiming_normal_, mode="fan_out", nonlinearity="relu")
 
 
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions beside a shortcut: ReLU(inner(x) + shortcut(x)).
+def basic_block(
+    make_norm: MakeNorm, channels: int, widened: int, stride: int, init: torch.Generator
+) -> Residual:
+    """Two 3x3 convolutions beside a shortcut without parameters (option A), and ReLU behind both.
 
-    The shortcut has no parameters (option A): where the block is wider than its input and strides,
-    it takes every second pixel and fills the new channels with zeros. A norm that replaces the
-    activation stands in its place inside, and then there is none behind the sum.
+    A norm that replaces the activation stands in its place inside, and then there is none behind
+    the sum.
     """
-
-    def __init__(
-        self, make_norm: MakeNorm, channels: int, widened: int, stride: int, init: torch.Generator
-    ):
-        super().__init__()
-        self.stride, self.added = stride, widened - channels
-        norms = make_norm(widened), make_norm(widened)
-        bent = getattr(norms[0], "replaces_activation", False)
-        conv = partial(
-            conv2d, padding=1, generator=init, make_norm=make_norm, after_relu=True,
-            initialize=he_normal,
-        )  # fmt: skip
-        self.inner = nn.Sequential(
-            conv(channels, widened, 3, stride=stride),
-            norms[0],
-            *([] if bent else [nn.ReLU()]),
-            conv(widened, widened, 3),
-            norms[1],
-        )
-        self.activation = nn.Identity() if bent else nn.ReLU()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        shortcut = x[:, :, :: self.stride, :: self.stride]
-        if self.added:
-            shortcut = pad(shortcut, (0, 0, 0, 0, self.added // 2, self.added - self.added // 2))
-        return self.activation(self.inner(x) + shortcut)
+    norms = make_norm(widened), make_norm(widened)
+    bent = getattr(norms[0], "replaces_activation", False)
+    conv = partial(
+        conv2d, padding=1, generator=init, make_norm=make_norm, after_relu=True,
+        initialize=he_normal,
+    )  # fmt: skip
+    inner = nn.Sequential(
+        conv(channels, widened, 3, stride=stride),
+        norms[0],
+        *([] if bent else [nn.ReLU()]),
+        conv(widened, widened, 3),
+        norms[1],
+    )
+    return Residual(inner, stride, widened - channels, None if bent else nn.ReLU())
 
 
 def resnet(
@@ -76,7 +70,7 @@ def resnet(
     for width in WIDTHS:
         for _ in range((depth - 2) // 6):
             stride = 2 if width > channels else 1
-            blocks.append(BasicBlock(make_norm, channels, width, stride, init))
+            blocks.append(basic_block(make_norm, channels, width, stride, init))
             channels = width
     head = linear(channels, num_classes, generator=init)
     return nn.Sequential(

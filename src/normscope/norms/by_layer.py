@@ -34,6 +34,12 @@ def from_sums_of(layer: nn.Module) -> FromSums | None:
     return known.from_sums if known else None
 
 
+def is_by_pixel(layer: nn.Module) -> bool:
+    """Whether what a norm makes of a pixel follows from the channels of that pixel alone."""
+    known = norm_layers().get(type(layer))
+    return known is not None and known.by_pixel
+
+
 def floor_of(layer: nn.Module) -> torch.Tensor | None:
     """The threshold of each channel below which no output of a layer falls, if it has one: (C,)."""
     known = norm_layers().get(type(layer))

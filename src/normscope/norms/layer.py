@@ -45,6 +45,10 @@ class NormLayer:
 
     `from_sums` takes the layer, x (N, C, H, W), and `total` and `squares` as above. It returns the
     layer's output, and is for layers that need the sums, but are no scale and shift.
+
+    `by_pixel` says that the output at a pixel follows from the channels of this pixel of this
+    sample alone, in training and evaluation alike, so that the layer may be called for pixels in
+    any order, some of them of samples that do not exist.
     """
 
     type: type[nn.Module]
@@ -54,6 +58,7 @@ class NormLayer:
     widened: Callable[[Any, int], nn.Module] | None = None
     values_per_statistic: Callable[[Any, torch.Size], int] | None = None
     from_sums: FromSums | None = None
+    by_pixel: bool = False
 
 
 class SumsNorm(nn.Module, ABC):

@@ -69,6 +69,6 @@ def _values(layer, shape: torch.Size) -> int:
 
 
 LAYERS = (
-    NormLayer(ChannelLayerNorm, widened=_widened, values_per_statistic=_values),
-    NormLayer(ChannelRMSNorm, widened=_widened, values_per_statistic=_values),
+    NormLayer(ChannelLayerNorm, widened=_widened, values_per_statistic=_values, by_pixel=True),
+    NormLayer(ChannelRMSNorm, widened=_widened, values_per_statistic=_values, by_pixel=True),
 )

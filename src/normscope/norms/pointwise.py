@@ -122,4 +122,4 @@ def _widened(layer: Bend, members: int) -> Bend:
     )
 
 
-LAYERS = (NormLayer(Bend, widened=_widened),)
+LAYERS = (NormLayer(Bend, widened=_widened, by_pixel=True),)

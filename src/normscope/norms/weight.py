@@ -23,8 +23,12 @@ class StandardizedConv2d(nn.Conv2d):
 
     eps = 1e-6
 
+    def effective_weight(self) -> torch.Tensor:
+        """What the input is convolved with: (C_out, C_in, kH, kW)."""
+        return standardized(self.weight, self.eps)
+
     def forward(self, input: torch.Tensor) -> torch.Tensor:
-        return self._conv_forward(input, standardized(self.weight, self.eps), self.bias)
+        return self._conv_forward(input, self.effective_weight(), self.bias)
 
 
 class ScaledConv2d(nn.Conv2d):
@@ -42,11 +46,15 @@ class ScaledConv2d(nn.Conv2d):
         self.gain = nn.Parameter(torch.ones(self.out_channels, device=device))
         self.after_relu = False
 
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
+    def effective_weight(self) -> torch.Tensor:
+        """What the input is convolved with: (C_out, C_in, kH, kW)."""
         fan_in = self.weight[0].numel()
         gamma = GAMMA_RELU if self.after_relu else 1.0
         scale = self.gain[:, None, None, None] * (gamma / math.sqrt(fan_in))
-        return self._conv_forward(input, scale * standardized(self.weight, self.eps), self.bias)
+        return scale * standardized(self.weight, self.eps)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return self._conv_forward(input, self.effective_weight(), self.bias)
 
 
 def standardized(weight: torch.Tensor, eps: float) -> torch.Tensor:

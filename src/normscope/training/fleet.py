@@ -152,7 +152,12 @@ def _unchanged(layers: Layers) -> nn.Module:
 
 
 def _residual(members: Layers) -> Residual:
-    return Residual(fold([cast(Residual, member).inner for member in members]))
+    blocks = [cast(Residual, member) for member in members]
+    first = blocks[0]
+    if first.added:
+        raise Unfoldable("cannot fold a block whose shortcut adds channels")
+    activation = copy.deepcopy(first.activation)
+    return Residual(fold([block.inner for block in blocks]), first.stride, 0, activation)
 
 
 FOLDS: dict[type[nn.Module], Callable[[Layers], nn.Module]] = {

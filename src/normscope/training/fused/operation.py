@@ -37,11 +37,7 @@ class FusedNorm:
 
     def draw(self, elements: int) -> tuple[torch.Tensor, float]:
         """Positions that dropout drops among so many elements, and the scale of those it keeps."""
-        dropout = self.dropout
-        if dropout is None or not dropout.training or dropout.p == 0:
-            return torch.empty(0, dtype=torch.long), 1.0
-        dropped = bernoulli_positions(elements, dropout.p, dropout.generators[0])
-        return dropped, 1 / (1 - dropout.p)
+        return drawn(self.dropout, elements)
 
     def _one_by_one(self, x: torch.Tensor) -> torch.Tensor:
         y = self.norm(x.relu() if self.relu_before else x)
@@ -69,6 +65,14 @@ class FusedNorm:
         return Factors(
             scale.float() * keep_scale, shift.float() * keep_scale, floor[None].float() * keep_scale
         )
+
+
+def drawn(dropout: Dropout | None, elements: int) -> tuple[torch.Tensor, float]:
+    """Positions that dropout drops among so many elements, and the scale of those it keeps."""
+    if dropout is None or not dropout.training or dropout.p == 0:
+        return torch.empty(0, dtype=torch.long), 1.0
+    dropped = bernoulli_positions(elements, dropout.p, dropout.generators[0])
+    return dropped, 1 / (1 - dropout.p)
 
 
 @dataclass(frozen=True)

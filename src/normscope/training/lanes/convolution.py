@@ -28,7 +28,8 @@ class Convolved:
     the kernel where this is a whole number; `spread` is 1 but for the gradient of a convolution
     whose stride it was.
 
-    `relu`: negative results become 0. `sums`: "squares", of the results and their squares, or
+    `bias`: a number of each channel of the output is added. `relu`: negative results become 0.
+    `sums`: "squares", of the results and their squares, or
     "products", of the results and their products with another block, r, of the output's shape;
     `floored`: a result is 0 where scale * r + shift is at its floor.
     """
@@ -42,6 +43,7 @@ class Convolved:
     relu: bool = False
     sums: str = ""
     floored: bool = False
+    bias: bool = False
 
     @property
     def tile(self) -> tuple[int, int]:
@@ -102,10 +104,12 @@ def convolve(plan: Convolved) -> Callable:
     """The code that convolves one block: see `_Convolution` for its arguments."""
 
     @emitter
-    def convolve_block(builder, x, x0, rows, weights, y, y0, r, factors, f0, sums, s0, row_sums):
+    def convolve_block(
+        builder, x, x0, rows, weights, bias, y, y0, r, factors, f0, sums, s0, row_sums
+    ):
         v = Vectors(builder, plan.output.lanes, plan.output.per_word)
         begin = v.at(x, x0), v.at(y, y0), v.at(r, y0), v.at(factors, f0), v.at(sums, s0)
-        _Convolution(v, plan, rows, weights, row_sums, *begin).emit()
+        _Convolution(v, plan, rows, weights, bias, row_sums, *begin).emit()
 
     return convolve_block
 
@@ -118,9 +122,9 @@ class _Convolution:
     those of r.
     """
 
-    def __init__(self, v, plan, rows, weights, row_sums, x, y, r, factors, sums):
+    def __init__(self, v, plan, rows, weights, bias, row_sums, x, y, r, factors, sums):
         self.v, self.plan = v, plan
-        self.rows, self.weights, self.row_sums = rows, weights, row_sums
+        self.rows, self.weights, self.bias, self.row_sums = rows, weights, bias, row_sums
         self.x, self.y, self.r, self.factors, self.sums = x, y, r, factors, sums
 
     def emit(self) -> None:
@@ -176,6 +180,9 @@ class _Convolution:
             return loop(v.builder, plan.input.groups, group, sums)
 
         sums = [v.zero] * (pixels * channels)
+        if plan.bias:
+            own = v.at(self.bias, first)
+            sums = [v.same_float(v.at(own, q)) for q in range(channels)] * pixels
         counts = set(plan.rows[:, 2].tolist())
         stop = count if len(counts) > 1 else counts.pop()  # a known one makes shorter code
         sums = loop(v.builder, stop, kernel_row, sums, may_be_empty=0 in counts)

@@ -30,17 +30,19 @@ from normscope.training.lanes.weights import packed, unpacked
 
 @dataclass(frozen=True)
 class Convolution(Layer):
-    """`torch.nn.Conv2d` without bias or groups, of an input with `channels`.
+    """`torch.nn.Conv2d` without groups, of an input with `channels`.
 
-    `relu`: ReLU follows. `normed`: a norm follows, so y has sums, and the gradient of what comes
-    behind it is turned into that of y by factors. `max_pool`: 2x2 max pooling follows, and nothing
-    between. `input_gradient`: whether that of the input is wanted; the first layer's is not.
+    `bias`: whether it has one. `relu`: ReLU follows. `normed`: a norm follows, so y has sums, and
+    the gradient of what comes behind it is turned into that of y by factors. `max_pool`: 2x2 max
+    pooling follows, and nothing between. `input_gradient`: whether that of the input is wanted; the
+    first layer's is not.
     """
 
     out_channels: int = field(kw_only=True)
     kernel: int = field(default=3, kw_only=True)
     stride: int = field(default=1, kw_only=True)
     padding: int = field(default=0, kw_only=True)
+    bias: bool = field(default=False, kw_only=True)
     relu: bool = field(default=False, kw_only=True)
     normed: bool = field(default=False, kw_only=True)
     max_pool: bool = field(default=False, kw_only=True)
@@ -83,6 +85,7 @@ class Convolution(Layer):
             stride=self.stride,
             relu=self.relu,
             sums="squares" if self.normed else "",
+            bias=self.bias,
         )
 
     @cached_property
@@ -110,10 +113,12 @@ class Convolution(Layer):
         pending: Pending | None = None,
         threads: int = 1,
         y: np.ndarray | None = None,
+        bias: np.ndarray | None = None,
     ) -> Outputs:
         """Convolve x (blocks, *input.shape) with weights, float32 (out, in, K, K).
 
-        The result is written to `y` if it is given. Raises `ValueError` for arrays of other shapes.
+        bias, float32 (out,), is given if there is one. The result is written to `y` if it is given.
+        Raises `ValueError` for arrays of other shapes.
         """
         blocks, read = len(x), self.read_by_loops(x, pending)
         y = output_of(y, (blocks, *self.output.shape))
@@ -121,12 +126,14 @@ class Convolution(Layer):
         places = places_of(blocks, self.output) if self.max_pool else None
         plan, loop = self.forward_plan, _forward(self)
         words = packed(check(weights, self.weights_shape), plan)
+        given_bias = self._bias(bias)
 
         def part(start: int, stop: int) -> None:
             loop(
                 *read,
                 plan.rows.reshape(-1),
                 words,
+                given_bias,
                 y.reshape(-1),
                 NO_BYTES if places is None else places.reshape(-1),
                 NO_WORDS if sums is None else sums.reshape(-1),
@@ -166,6 +173,7 @@ class Convolution(Layer):
         check(weights, self.weights_shape)
         words = packed(weights, plan, backward=True) if self.input_gradient else NO_WORDS
         given = self._given(g, outputs, factors, blocks)
+        of_bias = zeros((blocks, self.output.stored, self.lanes)) if self.bias else None
 
         def part(start: int, stop: int) -> np.ndarray:
             of_weights = SCRATCH.words("weights", self.weights_plan.size)
@@ -177,6 +185,7 @@ class Convolution(Layer):
                 plan.rows.reshape(-1),
                 words,
                 of_weights,
+                NO_WORDS if of_bias is None else of_bias.reshape(-1),
                 NO_WORDS if gx is None else gx.reshape(-1),
                 NO_WORDS if sums is None else sums.reshape(-1),
                 SCRATCH.words("values", self.per_word * self.input.size),
@@ -192,7 +201,20 @@ class Convolution(Layer):
         first, *others = over_blocks(part, blocks, self.per_word, threads)
         for other in others:  # in a fixed order, so that the same threads give the same bits
             first += other
-        return Gradients(gx, sums, first)
+        if of_bias is None:
+            return Gradients(gx, sums, first)
+        own = of_bias.sum((0, 2), np.float64)[: self.out_channels].astype(np.float32)
+        return Gradients(gx, sums, first, own)
+
+    def _bias(self, bias: np.ndarray | None) -> np.ndarray:
+        """The bias as the loop takes it: with zeros for channels that fill up words."""
+        if (bias is not None) != self.bias:
+            raise ValueError(f"bias {bias} for {self}")
+        if bias is None:
+            return NO_WORDS
+        words = zeros((self.output.stored,))
+        words[: self.out_channels] = check(bias, (self.out_channels,))
+        return words
 
     def _given(self, g, outputs: Outputs, factors, blocks: int) -> list[np.ndarray]:
         """g, y, places and factors, as the loop takes them."""
@@ -225,8 +247,8 @@ def _forward(layer: Convolution) -> Callable:
 
     @compiled_for(layer)
     def forward(
-        x, factors, dropped, starts, rows, weights, y, places, sums, values, unpooled, row_sums,
-        start, stop,
+        x, factors, dropped, starts, rows, weights, bias, y, places, sums, values, unpooled,
+        row_sums, start, stop,
     ):  # fmt: skip
         for b in range(start, stop):
             x_from, x0 = x, b * x_size
@@ -235,13 +257,13 @@ def _forward(layer: Convolution) -> Callable:
                 x_from, x0 = values, 0
             if max_pool:
                 convolve(
-                    x_from, x0, rows, weights, unpooled, 0, x, factors, 0, sums, 0, row_sums
+                    x_from, x0, rows, weights, bias, unpooled, 0, x, factors, 0, sums, 0, row_sums
                 )  # fmt: skip
                 pool(unpooled, 0, y, b * y_size, places, b * places_size)
             else:
                 convolve(
-                    x_from, x0, rows, weights, y, b * y_size, x, factors, 0, sums, b * sums_size,
-                    row_sums,
+                    x_from, x0, rows, weights, bias, y, b * y_size, x, factors, 0, sums,
+                    b * sums_size, row_sums,
                 )  # fmt: skip
 
     return forward
@@ -255,6 +277,8 @@ def _backward(layer: Convolution) -> Callable:
     take_out = take_out_of(layer.input)
     unpool = elementwise.max_unpool(layer.convolved)
     slope = elementwise.gradient(layer.convolved, layer.relu, layer.normed)
+    add_bias = elementwise.channel_sums(layer.convolved)
+    has_bias, bias_size = layer.bias, layer.convolved.stored * layer.lanes
     reads_pending, max_pool, wanted = layer.pending, layer.max_pool, layer.input_gradient
     changed, per_word = layer.relu or layer.normed, layer.per_word
     x_size, y_size, pooled_size = layer.input.size, layer.convolved.size, layer.output.size
@@ -264,8 +288,8 @@ def _backward(layer: Convolution) -> Callable:
 
     @compiled_for(layer)
     def backward(
-        x, factors, dropped, starts, g, y, places, g_factors, rows, weights, of_weights, gx, sums,
-        values, slopes, x_pairs, g_pairs, row_sums, start, stop,
+        x, factors, dropped, starts, g, y, places, g_factors, rows, weights, of_weights, of_bias,
+        gx, sums, values, slopes, x_pairs, g_pairs, row_sums, start, stop,
     ):  # fmt: skip
         for b in range(start, stop):
             half = b % per_word
@@ -276,6 +300,8 @@ def _backward(layer: Convolution) -> Callable:
             elif changed:
                 g_from, g0 = slopes, half * y_size
                 slope(y, g, b * y_size, g_factors, b * g_factors_size, slopes, g0)
+            if has_bias:
+                add_bias(g_from, g0, of_bias, b * bias_size)
             if reads_pending:
                 x_from, x0 = values, half * x_size
                 materialise(x, b, factors, dropped, starts, values, x0)
@@ -284,8 +310,8 @@ def _backward(layer: Convolution) -> Callable:
                 add_weights(x_from, x_first, g_from, g_first, of_weights, x_pairs, g_pairs)
             if wanted:
                 convolve(
-                    g_from, g0, rows, weights, gx, b * x_size, x, factors, b * factors_size, sums,
-                    b * sums_size, row_sums,
+                    g_from, g0, rows, weights, of_bias, gx, b * x_size, x, factors,
+                    b * factors_size, sums, b * sums_size, row_sums,
                 )  # fmt: skip
                 if reads_pending:
                     take_out(gx, x, b, dropped, starts, sums)

@@ -62,6 +62,72 @@ def gradient(block: Block, relu: bool, normed: bool) -> Callable:
     return gradient_block
 
 
+def channel_sums(block: Block) -> Callable:
+    """The code that adds the sums of x over its pixels to sums (channels, lanes)."""
+
+    @emitter
+    def channel_sums_block(builder, x, x0, sums, s0):
+        v = Vectors(builder, block.lanes, block.per_word)
+
+        def row(h, carried):
+            def group(c, carried):
+                place = (h, block.row), (c, block.group)
+
+                def vector(w, totals):
+                    values = v.unpack(v.at(x, x0, *place, (w, block.lanes)))
+                    return [builder.fadd(*each) for each in zip(totals, values, strict=True)]
+
+                totals = loop(builder, block.width, vector, [v.zero] * block.per_word)
+                for m, total in enumerate(totals):
+                    to = (c, block.per_word * block.lanes), m * block.lanes
+                    v.add_to(total, v.at(sums, s0, *to))
+
+            loop(builder, block.groups, group)
+
+        loop(builder, block.height, row)
+
+    return channel_sums_block
+
+
+def every(block: Block, taken: Block, stride: int) -> Callable:
+    """The code of every `stride`-th pixel of x, with as many channels of 0 before as behind.
+
+    The arguments are those of `max_pool`, whose places are left as they are.
+    """
+
+    @emitter
+    def every_block(builder, x, x0, y, y0, places, p0):
+        v = Vectors(builder, block.lanes, block.per_word)
+        _clear(v, v.at(y, y0), taken.size)
+        _over_taken(
+            v,
+            block,
+            taken,
+            stride,
+            lambda at, to: v.store(v.load(v.at(x, x0, *at)), v.at(y, y0, *to)),
+        )
+
+    return every_block
+
+
+def every_back(block: Block, taken: Block, stride: int) -> Callable:
+    """The code of the gradient of `every`: z from g."""
+
+    @emitter
+    def every_back_block(builder, g, g0, places, p0, z, z0):
+        v = Vectors(builder, block.lanes, block.per_word)
+        _clear(v, v.at(z, z0), block.size)
+        _over_taken(
+            v,
+            block,
+            taken,
+            stride,
+            lambda at, to: v.store(v.load(v.at(g, g0, *to)), v.at(z, z0, *at)),
+        )
+
+    return every_back_block
+
+
 def pending_gradient(block: Block, floored: bool) -> Callable:
     """The code that makes g, that of what `affine` returned, 0 at the floor, and adds its sums.
 
@@ -312,6 +378,23 @@ def _place(v: Vectors, block: Block, places, h, c, m: int, w):
     channel = block.width // 2 * block.lanes
     groups = (h, block.stored * channel), (c, block.per_word * channel)
     return v.at(places, *groups, m * channel, (w, block.lanes))
+
+
+def _over_taken(v: Vectors, block: Block, taken: Block, stride: int, move: Callable) -> None:
+    """``move(at, to)`` for the places of every vector that `every` takes, in x and in y."""
+    before = (taken.groups - block.groups) // 2 * taken.group
+
+    def window(h, c, w):
+        at = (h, stride * block.row), (c, block.group), (w, stride * block.lanes)
+        move(at, ((h, taken.row), (c, taken.group), (w, taken.lanes), before))
+
+    _over_windows(v, taken.height, block.groups, taken.width, window)
+
+
+def _clear(v: Vectors, z, size: int) -> None:
+    """Set `size` words to 0."""
+    nothing = ir.Constant(v.words, [0] * v.lanes)
+    loop(v.builder, size // v.lanes, lambda i, c: v.store(nothing, v.at(z, (i, v.lanes))))
 
 
 def _clear_edges(v: Vectors, block: Block, z, size: int) -> None:

@@ -195,6 +195,13 @@ class Vectors:
         vector = self.builder.insert_element(undefined, word, I32(0))
         return self.builder.shuffle_vector(vector, undefined, self.same(0))
 
+    def same_float(self, pointer: Any) -> Any:
+        """The float32 at `pointer` in every lane."""
+        number = self.builder.load(self.builder.bitcast(pointer, F32.as_pointer()))
+        undefined = ir.Constant(self.floats, ir.Undefined)
+        vector = self.builder.insert_element(undefined, number, I32(0))
+        return self.builder.shuffle_vector(vector, undefined, self.same(0))
+
     def same(self, word: int) -> ir.Constant:
         """A number, as an integer, in every lane."""
         return ir.Constant(self.words, [word] * self.lanes)

@@ -69,13 +69,14 @@ class Outputs:
 class Gradients:
     """gx (blocks, *input.shape), the gradient of what the layer read after all that was pending,
     0 where that was dropped or at its floor; sums of gx and of gx * x per sample, float32 (blocks,
-    2, channels, lanes), None unless something was pending; weights, float32 (out, in, K, K), those
-    of a convolution.
+    2, channels, lanes), None unless something was pending; weights, float32 (out, in, K, K), and
+    bias, (out,), those of a convolution.
     """
 
     gx: np.ndarray | None
     sums: np.ndarray | None = None
     weights: np.ndarray | None = None
+    bias: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -133,6 +133,34 @@ class AveragePool(_Pool):
 
 
 @dataclass(frozen=True)
+class Every(_Pool):
+    """Every `size`-th pixel, with `added` channels of 0, half of them in front.
+
+    Raises `ValueError` for numbers of channels that do not fill words of bfloat16.
+    """
+
+    added: int = field(default=0, kw_only=True)
+
+    keeps_places = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.channels % self.per_word or self.added % (2 * self.per_word):
+            raise ValueError(f"channels that fill no words: {self}")
+
+    @cached_property
+    def output(self) -> Block:
+        height, width = (-(-side // self.size) for side in (self.height, self.width))
+        return self.block(self.channels + self.added, height, width)
+
+    def pool_code(self) -> Callable:
+        return elementwise.every(self.input, self.output, self.size)
+
+    def unpool_code(self) -> Callable:
+        return elementwise.every_back(self.input, self.output, self.size)
+
+
+@dataclass(frozen=True)
 class Add(Layer):
     """The sum of two arrays of one shape; the fields are those of the first.
 

@@ -1,88 +1,226 @@
 """Which layers of a network are computed with samples in lanes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
 
-from normscope.experiment import Precision
-from normscope.norms.by_layer import floor_of
-from normscope.training.fused.fuse import Step, is_hooked
+from normscope.models.layers import Dropout, Residual
+from normscope.norms.by_layer import floor_of, is_by_pixel
+from normscope.norms.weight import ScaledConv2d, StandardizedConv2d
+from normscope.training.fused.fuse import Step, is_hooked, steps_of
 from normscope.training.fused.operation import FusedNorm
-from normscope.training.lanes.convolving import Convolution
-from normscope.training.lanes.pooling import AveragePool, MaxPool
 
-LaneLayer = Convolution | MaxPool | AveragePool
+CONVOLUTIONS = (nn.Conv2d, StandardizedConv2d, ScaledConv2d)
+ACTIVATIONS = (
+    nn.ELU, nn.GELU, nn.Hardsigmoid, nn.Hardswish, nn.LeakyReLU, nn.Mish, nn.PReLU, nn.ReLU6,
+    nn.SELU, nn.SiLU, nn.Sigmoid, nn.Softplus, nn.Tanh,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Unnormed:
+    """What is done to an outcome without a norm: ReLU if `relu_after`, and dropout if there is."""
+
+    dropout: Dropout | None = None
+    relu_after: bool = False
 
 
 @dataclass(frozen=True)
 class Stage:
     """A convolution or pooling, and what follows it: ReLU, norm and dropout; or nothing.
 
-    Behind a convolution 2x2 max pooling may follow at once. Without a `module` the stage does
-    nothing but what is pending.
+    `after` is what is pending behind it. Behind a convolution ReLU, or 2x2 max pooling, may follow
+    at once. Without a `module` the stage does nothing but what is pending.
     """
 
     module: nn.Module | None
-    norm: FusedNorm | None = None
+    after: FusedNorm | Unnormed | None = None
     relu: bool = False
     max_pool: bool = False
 
     @property
-    def weight(self) -> torch.Tensor | None:
-        return self.module.weight if isinstance(self.module, nn.Conv2d) else None
+    def parameters(self) -> list[nn.Parameter]:
+        return [*_parameters(self.module), *_parameters(_norm(self.after))]
+
+
+@dataclass(frozen=True)
+class PixelStage:
+    """What torch computes without a change of layout: `call`, with the parameters of `module`."""
+
+    call: Callable[[torch.Tensor], torch.Tensor]
+    module: nn.Module
+    after: Unnormed | None = None
 
     @property
-    def parameters(self) -> list[torch.Tensor]:
-        of_norm: list[torch.Tensor] = [] if self.norm is None else [*self.norm.norm.parameters()]
-        return of_norm if self.weight is None else [self.weight, *of_norm]
+    def parameters(self) -> list[nn.Parameter]:
+        return _parameters(self.module)
 
 
-def stages_of(steps: Sequence[Step]) -> tuple[list[Stage], int]:
+@dataclass(frozen=True)
+class Branch:
+    """What a `Residual` does, whose inner network consists of stages."""
+
+    block: Residual
+    inner: "tuple[AnyStage, ...]"
+    after: Unnormed | None = None
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        return [parameter for stage in self.inner for parameter in stage.parameters]
+
+
+AnyStage = Stage | PixelStage | Branch
+
+
+def _parameters(module: nn.Module | None) -> list[nn.Parameter]:
+    return [] if module is None else list(module.parameters())
+
+
+def _norm(after: FusedNorm | Unnormed | None) -> nn.Module | None:
+    return after.norm if isinstance(after, FusedNorm) else None
+
+
+def flattened(steps: Sequence[Step]) -> list[Step]:
+    """The steps, with those of sequences among them in their place, and none that do nothing."""
+    flat: list[Step] = []
+    for step in steps:
+        if not isinstance(step, nn.Module) or is_hooked(step):
+            flat.append(step)
+        elif isinstance(step, nn.Sequential) and type(step) is nn.Sequential:
+            flat += flattened(steps_of(step))
+        elif type(step) is not nn.Identity:
+            flat.append(step)
+    return flat
+
+
+def stages_of(steps: Sequence[Step]) -> tuple[list[AnyStage], int]:
     """The stages that some steps begin with, a convolution first, and how many steps these are.
 
-    They end with a norm's outcome made, so that nothing is pending, and behind average pooling:
-    what follows it is small.
+    They end with all that was pending done, and behind average pooling: what follows it is small.
     """
-    stages: list[Stage] = []
+    stages, taken = _stages(steps)
+    return _done(stages), taken
+
+
+def _stages(steps: Sequence[Step]) -> tuple[list[AnyStage], int]:
+    stages: list[AnyStage] = []
     rest = list(steps)
     while rest and (found := _first(rest)):
-        stage, count = found
-        if not stages and stage.weight is None:
+        some, count = found
+        if not stages and not _is_convolution(some[0]):
             break
-        stages.append(stage)
+        if isinstance(some[0], PixelStage):
+            stages = _done(stages)
+        stages += some
         del rest[:count]
-        if isinstance(stage.module, nn.AvgPool2d | nn.AdaptiveAvgPool2d):
+        if isinstance(some[0], Stage) and isinstance(some[0].module, _AVERAGES):
             break
-    if stages and stages[-1].norm is not None:
-        stages.append(Stage(None))
     return stages, len(steps) - len(rest)
 
 
-def _first(steps: Sequence[Step]) -> tuple[Stage, int] | None:
-    """The stage that the steps begin with, and how many of them it takes; None if there is none."""
+_AVERAGES = nn.AvgPool2d, nn.AdaptiveAvgPool2d
+
+
+def _done(stages: list[AnyStage]) -> list[AnyStage]:
+    """The stages, and one that does what is pending behind them."""
+    return [*stages, Stage(None)] if stages and stages[-1].after is not None else stages
+
+
+def _is_convolution(stage: AnyStage) -> bool:
+    return isinstance(stage, Stage) and isinstance(stage.module, nn.Conv2d)
+
+
+def _first(steps: Sequence[Step]) -> tuple[list[AnyStage], int] | None:  # noqa: C901 - one table
+    """The stages that the steps begin with, and how many steps they are; None if there are none."""
     match steps:
-        case [nn.Conv2d() as conv, FusedNorm() as norm, *_] if _is_known(conv) and _fits(norm):
-            return Stage(conv, norm, relu=norm.relu_before), 2
-        case [nn.Conv2d() as conv, nn.MaxPool2d() as pool, *_] if _is_known(conv) and _halves(pool):
-            return Stage(conv, max_pool=True), 2
-        case [nn.Conv2d() as conv, nn.ReLU(), *_] if _is_known(conv):
-            return Stage(conv, relu=True), 2
-        case [nn.Conv2d() as conv, *_] if _is_known(conv):
-            return Stage(conv), 1
-        case [nn.MaxPool2d() as pool, *_] if _halves(pool):
-            return Stage(pool), 1
+        case [nn.Conv2d() as conv, FusedNorm() as norm, *_] if _is_known(conv):
+            return _normed(conv, norm), 2
+        case [nn.Conv2d() as conv, nn.MaxPool2d() as pool, *rest] if _is_known(conv) and _halves(
+            pool
+        ):
+            after, count = _after(rest)
+            return [Stage(conv, after, max_pool=True)], 2 + count
+        case [nn.Conv2d() as conv, nn.ReLU() as relu, *rest] if _is_known(conv) and _is_free(relu):
+            after, count = _after(rest, relu=False)
+            return [Stage(conv, after, relu=True)], 2 + count
+        case [nn.Conv2d() as conv, *rest] if _is_known(conv):
+            after, count = _after(rest, relu=False)
+            return [Stage(conv, after)], 1 + count
+        case [nn.MaxPool2d() as pool, *rest] if _halves(pool):
+            after, count = _after(rest)
+            return [Stage(pool, after)], 1 + count
         case [nn.AvgPool2d() as pool, *_] if _is_plain(pool):
-            return Stage(pool), 1
-        case [nn.AdaptiveAvgPool2d(output_size=1 | (1, 1)) as pool, *_] if not is_hooked(pool):
-            return Stage(pool), 1
+            return [Stage(pool)], 1
+        case [nn.AdaptiveAvgPool2d(output_size=1 | (1, 1)) as pool, *_] if _is_free(pool):
+            return [Stage(pool)], 1
+        case [nn.Module() as layer, *rest] if _sees_pixels(layer):
+            after, count = _after(rest)
+            return [PixelStage(layer, layer, after)], 1 + count
+        case [Residual() as block, *rest] if (inner := _inner(block)) is not None:
+            bent = block.activation is not None
+            after, count = _after(rest, relu=not bent)
+            if bent:
+                after = Unnormed(after.dropout if after else None, relu_after=True)
+            return [Branch(block, inner, after)], 1 + count
     return None
+
+
+def _normed(conv: nn.Conv2d, fused: FusedNorm) -> list[AnyStage]:
+    """A convolution and its norm; a floor that is learned is torch's, whose gradient it knows."""
+    if floor_of(fused.norm) is None:
+        return [Stage(conv, fused, relu=fused.relu_before)]
+    scaled = FusedNorm(fused.norm, relu_before=fused.relu_before)
+    floored = PixelStage(partial(_above_floor, fused.norm), fused.norm)
+    if fused.dropout is not None or fused.relu_after:
+        floored = PixelStage(
+            floored.call, floored.module, Unnormed(fused.dropout, fused.relu_after)
+        )
+    return [Stage(conv, scaled, relu=fused.relu_before), Stage(None), floored]
+
+
+def _above_floor(norm: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    floor = floor_of(norm)
+    assert floor is not None  # as `_normed` sees to
+    return torch.maximum(x, floor.to(x.dtype)[:, None, None])
+
+
+def _after(steps: Sequence[Step], relu: bool = True) -> tuple[Unnormed | None, int]:
+    """What the steps begin with of that, and how many they are; no ReLU unless it may be."""
+    bends = relu and bool(steps) and isinstance(steps[0], nn.ReLU) and _is_free(steps[0])
+    match steps[bends:]:
+        case [Dropout(generators=[_]) as dropout, *_] if not is_hooked(dropout):
+            return Unnormed(dropout, bends), 1 + bends
+    return (Unnormed(None, relu_after=True), 1) if bends else (None, 0)
+
+
+def _inner(block: Residual) -> tuple[AnyStage, ...] | None:
+    """The stages of a block's inner network; None if they are not all of it."""
+    inner = block.inner
+    own = type(block) is Residual and type(inner) is nn.Sequential
+    if not own or any(is_hooked(layer) for layer in (block, inner, block.activation) if layer):
+        return None
+    steps = flattened([inner])
+    stages, count = _stages(steps)
+    return tuple(stages) if stages and count == len(steps) else None
+
+
+def _is_free(layer: nn.Module) -> bool:
+    return not is_hooked(layer)
+
+
+def _sees_pixels(layer: nn.Module) -> bool:
+    """Whether torch may compute it on lanes: each pixel by itself, into memory of its own."""
+    if is_hooked(layer) or getattr(layer, "inplace", False):
+        return False
+    return type(layer) in ACTIVATIONS or is_by_pixel(layer)
 
 
 def _is_known(conv: nn.Conv2d) -> bool:
     """Whether it may be computed otherwise, and can be."""
-    if type(conv) is not nn.Conv2d or conv.bias is not None or is_hooked(conv):
+    if type(conv) not in CONVOLUTIONS or is_hooked(conv):
         return False
     if conv.groups != 1 or conv.padding_mode != "zeros" or isinstance(conv.padding, str):
         return False
@@ -91,11 +229,6 @@ def _is_known(conv: nn.Conv2d) -> bool:
         return False
     (kernel, stride, dilation, padding) = (pair[0] for pair in square)
     return kernel in (1, 3) and stride in (1, 2) and dilation == 1 and padding < kernel
-
-
-def _fits(norm: FusedNorm) -> bool:
-    """Whether it is a scale and a shift, and a floor at 0 at most."""
-    return floor_of(norm.norm) is None
 
 
 def _halves(pool: nn.MaxPool2d) -> bool:
@@ -107,10 +240,10 @@ def _halves(pool: nn.MaxPool2d) -> bool:
 def _is_plain(pool: nn.AvgPool2d) -> bool:
     """Whether its windows are square and lie side by side."""
     plain = pool.padding in (0, (0, 0)) and not pool.ceil_mode and not is_hooked(pool)
-    return plain and pool.divisor_override is None and _side(pool) is not None
+    return plain and pool.divisor_override is None and side_of(pool) is not None
 
 
-def _side(pool: nn.AvgPool2d) -> int | None:
+def side_of(pool: nn.AvgPool2d) -> int | None:
     """The side of the windows; None if they are no squares side by side."""
     sides = {
         side
@@ -118,82 +251,3 @@ def _side(pool: nn.AvgPool2d) -> int | None:
         for side in (sizes if isinstance(sizes, tuple) else (sizes,))
     }
     return sides.pop() if len(sides) == 1 else None
-
-
-# -- for images of one shape -----------------------------------------------------------------------
-
-
-def planned(
-    stages: Sequence[Stage], shape: tuple[int, ...], precision: Precision, input_gradient: bool
-) -> list[LaneLayer] | None:
-    """What computes each of the stages for images of that shape, (C, H, W); None if nothing can.
-
-    `input_gradient`: whether that of the images is wanted.
-    """
-    layers: list[LaneLayer] = []
-    norm: FusedNorm | None = None
-    for stage in stages:
-        if any(_left_of(stage, side) < 1 for side in shape[1:]):
-            return None
-        wanted = input_gradient or bool(layers)
-        layer = _layer(stage, shape, precision, norm, wanted)
-        if layer is None:
-            return None
-        layers.append(layer)
-        shape = layer.output.channels, layer.output.height, layer.output.width
-        norm = stage.norm
-    return layers
-
-
-def _left_of(stage: Stage, side: int) -> int:
-    """The side of what a stage makes of an image with that side."""
-    match stage.module:
-        case nn.Conv2d(kernel_size=(kernel, _), stride=(stride, _), padding=(padding, _)):
-            left = (side + 2 * padding - kernel) // stride + 1
-            return left // 2 if stage.max_pool else left
-        case nn.MaxPool2d():
-            return side // 2
-        case nn.AvgPool2d() as pool:
-            return side // (_side(pool) or 1)
-    return side
-
-
-def _layer(
-    stage: Stage,
-    shape: tuple[int, ...],
-    precision: Precision,
-    norm: FusedNorm | None,
-    input_gradient: bool,
-) -> LaneLayer | None:
-    """What computes a stage, of the outcome of that norm if there is one."""
-    (channels, height, width), conv = shape, stage.module
-    read = (
-        channels,
-        height,
-        width,
-        precision,
-        norm is not None,
-        norm is not None and norm.relu_after,
-    )
-    if isinstance(conv, nn.Conv2d):
-        assert not isinstance(conv.padding, str)  # as in all that `stages_of` finds
-        return Convolution(
-            *read,
-            out_channels=conv.out_channels,
-            kernel=conv.kernel_size[0],
-            stride=conv.stride[0],
-            padding=conv.padding[0],
-            relu=stage.relu,
-            normed=stage.norm is not None,
-            max_pool=stage.max_pool,
-            input_gradient=input_gradient,
-        )
-    if isinstance(stage.module, nn.MaxPool2d):
-        return MaxPool(*read)
-    if isinstance(stage.module, nn.AvgPool2d):
-        side = _side(stage.module)
-        assert side is not None  # as in all that `stages_of` finds
-        return AveragePool(*read, size=side)
-    if isinstance(stage.module, nn.AdaptiveAvgPool2d):
-        return AveragePool(*read, size=height) if height == width else None
-    return AveragePool(*read, size=1)
