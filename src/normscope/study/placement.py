@@ -1,8 +1,8 @@
 """Which executor runs trials on which machine, and what share of it each trial gets."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -15,13 +15,15 @@ from normscope.executors import EXECUTORS, Executor
 from normscope.executors.fleets import fleets
 from normscope.executors.protocol import Take, all_of
 from normscope.executors.ray import LOCAL, Node, OnRay, Ray, connected, nodes_of
-from normscope.experiment import Experiment, Keeping, ProbePlan, Result, Trial
+from normscope.experiment import Experiment, Keeping, Precision, ProbePlan, Result, Trial
 from normscope.observers import Observer
 from normscope.study.own import Knowing
 from normscope.training.device import check_precision, choose_device, torch_threads
-from normscope.training.forward import fused_norms, kernels_for
+from normscope.training.forward import fused_norms, kernels_for, plan_kernels
 from normscope.training.trial import lost_trial, run_fleet
 from normscope.words import counted
+
+Shape = tuple[int, int, int]
 
 FLEET = 32  # trials at once on a GPU, unless said otherwise; by estimate 20 GB of its memory
 
@@ -31,7 +33,8 @@ class Machine:
     """What trials may use: a device, and the number of trials at once (None: what is usual).
 
     `asked` is the entry of `EXECUTORS` that the user chose, if any. On Ray, `on_ray` says what each
-    trial takes of which cluster, and `nodes` what the cluster had when it was looked at.
+    trial takes of which cluster, and `nodes` what the cluster had when it was looked at. `kernels`:
+    what computes the network with each norm, "lanes" and so on, as far as that is known.
     """
 
     device: torch.device
@@ -39,6 +42,7 @@ class Machine:
     asked: str | None = None
     on_ray: OnRay = LOCAL
     nodes: tuple[Node, ...] = ()
+    kernels: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def chosen(cls, device: str, workers: int | None, executor: str | OnRay | None) -> "Machine":
@@ -93,6 +97,23 @@ class Machine:
     def fused_norms(self, network: nn.Module) -> int | None:
         """How many of its norm layers run in fused passes; None if none ever do here."""
         return fused_norms(network, self.device)
+
+    def knowing(
+        self, networks: Mapping[str, nn.Module], precision: Precision, shape: Shape
+    ) -> tuple["Machine", bool]:
+        """The same, knowing what computes the network with each norm here, for images (H, W, C).
+
+        And whether that begins with compiling.
+        """
+        if self.executor == "fleet" or self.on_gpu:
+            return self, False
+        height, width, channels = shape
+        planned = {
+            norm: plan_kernels(network, self.device, precision, (channels, height, width))
+            for norm, network in networks.items()
+        }
+        kernels = {norm: each.kernels for norm, each in planned.items()}
+        return replace(self, kernels=kernels), any(each.compiles for each in planned.values())
 
     @property
     def executor(self) -> str:
@@ -194,8 +215,13 @@ def place(trials: Sequence[Trial], todo: Sequence[Trial], machine: Machine) -> P
 
 
 def _kernels_words(machine: Machine) -> str:
-    kernels = kernels_for(machine.device)
-    return "samples in lanes" if kernels == "lanes" else f"norms by {kernels}"
+    """By what networks are computed; if not all are in lanes, those norms are named that are."""
+    found = set(machine.kernels.values()) or {kernels_for(machine.device)}
+    if found == {"lanes"}:
+        return "samples in lanes"
+    others = f"norms by {min(found - {'lanes'})}"
+    lanes = [norm for norm, kernels in machine.kernels.items() if kernels == "lanes"]
+    return f"{others}; {', '.join(lanes)} with samples in lanes" if lanes else others
 
 
 def _place_on_ray(todo: Sequence[Trial], machine: Machine, precision: str) -> Placement:

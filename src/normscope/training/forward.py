@@ -1,12 +1,22 @@
 """How a model's forward pass is computed on a device."""
 
 import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
+from normscope.errors import UsageError
 from normscope.experiment import Precision
+
+if TYPE_CHECKING:
+    from normscope.training.lanes.run import Run
+
+KERNELS = "lanes", "numba", "torch"
 
 
 def with_fastest_forward(
@@ -22,8 +32,10 @@ def with_fastest_forward(
 
         if kernels == "lanes":
             from normscope.training.lanes.run import in_lanes
+            from normscope.training.lanes.worth import worth_it
 
-            model = Fused(model, in_lanes)
+            everywhere = _asked() == "lanes"
+            model = Fused(model, in_lanes if everywhere else partial(in_lanes, worth=worth_it))
         else:
             model = Fused(model)
     return InBfloat16(model) if precision == "bf16" else model
@@ -51,20 +63,77 @@ class InBfloat16(nn.Module):
 
 
 def kernels_for(device: torch.device, members: int = 1) -> str:
-    """What computes a network, or a fleet, on a device.
+    """What may compute a network, or a fleet, on a device.
 
-    "lanes": runs of layers with samples in lanes, as far as they go, and norms in fused passes,
-    where NORMSCOPE_KERNELS=lanes asks for it; "numba": norms in fused passes alone; "torch".
+    "lanes": runs of layers with samples in lanes where that is faster, and norms in fused passes;
+    "numba": norms in fused passes alone; "torch". NORMSCOPE_KERNELS asks for one of them; asked
+    for, lanes are used wherever they can be. Raises `UsageError` if it asks for something else.
     """
-    if device.type != "cpu" or members > 1 or find_spec("numba") is None:
+    asked = _asked()
+    if asked == "torch" or device.type != "cpu" or members > 1 or find_spec("numba") is None:
         return "torch"
     from numba import config
 
     # Set by NUMBA_DISABLE_JIT=1; the loops over memory are of no use uncompiled.
     if config.DISABLE_JIT:  # pyright: ignore[reportAttributeAccessIssue]
         return "torch"
-    if os.environ.get("NORMSCOPE_KERNELS") != "lanes":
+    if asked == "numba":
         return "numba"
     from normscope.training.lanes.target import target
 
     return "numba" if target() is None else "lanes"
+
+
+def _asked() -> str | None:
+    asked = os.environ.get("NORMSCOPE_KERNELS") or None
+    if asked not in (None, *KERNELS):
+        raise UsageError(f"NORMSCOPE_KERNELS is {asked}; leave it out, or choose {KERNELS}")
+    return asked
+
+
+# -- what computes a certain network ---------------------------------------------------------------
+
+
+def kernels_used(model: nn.Module) -> str:
+    """What computed a model of `with_fastest_forward`: "lanes" if any of its layers, and so on."""
+    model = model.model if isinstance(model, InBfloat16) else model
+    if not hasattr(model, "steps"):
+        return "torch"
+    return "lanes" if any(run.layers for run in _runs(model)) else "numba"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What will compute a network, and whether code for it is compiled first."""
+
+    kernels: str
+    compiles: bool = False
+
+
+def plan_kernels(
+    model: nn.Module, device: torch.device, precision: Precision, shape: tuple[int, int, int]
+) -> Planned:
+    """What will compute a model for images of that shape, (C, H, W), on a device."""
+    if kernels_for(device) != "lanes":
+        return Planned(kernels_for(device))
+    from normscope.training.lanes.compiling import is_compiled
+    from normscope.training.lanes.run import only_planned
+
+    modes = [(module, module.training) for module in model.modules()]
+    fastest = with_fastest_forward(model, device, precision).eval()
+    try:
+        with torch.no_grad(), only_planned():
+            fastest(torch.zeros(2, *shape))
+    finally:
+        for module, training in modes:
+            module.training = training
+    planned = [run.layers for run in _runs(fastest) if run.layers]
+    return Planned(kernels_used(fastest), not all(map(is_compiled, planned)))
+
+
+def _runs(model: nn.Module) -> "Iterator[Run]":
+    from normscope.training.lanes.run import Run
+
+    model = model.model if isinstance(model, InBfloat16) else model
+    steps = getattr(model, "steps", [])
+    return (step for own in steps for step in own if isinstance(step, Run))

@@ -10,6 +10,7 @@ import torch
 
 from normscope.data import Dataset
 from normscope.experiment import (
+    Environment,
     EpochRecord,
     Keeping,
     Predictions,
@@ -29,7 +30,7 @@ from normscope.training.device import repeatable_cudnn
 from normscope.training.environment import environment
 from normscope.training.failure import reason_of
 from normscope.training.fleet import join, separate
-from normscope.training.forward import with_fastest_forward
+from normscope.training.forward import kernels_used, with_fastest_forward
 from normscope.training.loop import Diverged, fit_fleet, step_memory_mib
 from normscope.training.probing import Built, Probing
 from normscope.training.regroup import regrouped
@@ -102,7 +103,7 @@ def run_fleet(
             error=outcome.error,
             started=keeper.started,
             seconds=seconds,
-            environment=here,
+            environment=outcome.where(here),
             peak_memory_mib=outcome.peak_memory_mib,
             predictions=None if trial.validation else outcome.predictions,
             weights=None if trial.validation else outcome.weights,
@@ -123,6 +124,11 @@ class _Outcome:
     weights: dict[str, np.ndarray] | None = None
     peak_memory_mib: float | None = None
     probes: Probes | None = None
+    kernels: str | None = None
+
+    def where(self, here: Environment) -> Environment:
+        """Where it was trained, with what computed it if that is known."""
+        return here.model_copy(update={"kernels": self.kernels}) if self.kernels else here
 
 
 def _train(
@@ -184,6 +190,7 @@ def _train_once(
             if isinstance(logits, Diverged)
             else _trained(recipe, splits.train, history, _predictions(logits), arrays, memory),
             probes=found,
+            kernels=kernels_used(fitted.network),
         )
         for arrays, logits, found, history in zip(
             weights, fitted.logits, fitted.probes, histories, strict=True

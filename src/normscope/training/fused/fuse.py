@@ -26,7 +26,8 @@ class Fused(nn.Module):
     sums from such a pass. Whatever else the model does is left to it. Parameters, buffers, modes
     and dropped elements are the model's own. Raises `TypeError` for another type of x.
 
-    `joined` may put one step in the place of several that follow each other.
+    `joined` may put one step in the place of several that follow each other. `steps` are those of
+    each sequence.
     """
 
     def __init__(
@@ -36,8 +37,10 @@ class Fused(nn.Module):
         self.model = model
         # Of a subclass nobody knows what its forward pass does.
         found = [layers for layers in model.modules() if type(layers) is nn.Sequential]
+        self.steps = [joined(steps_of(layers)) for layers in found]
         self._forwards = [
-            (layers, partial(_one_by_one, joined(steps_of(layers)))) for layers in found
+            (layers, partial(_one_by_one, steps))
+            for layers, steps in zip(found, self.steps, strict=True)
         ]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -2,7 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,24 @@ class KeptLoop(KeptCode):
         if self._compiling is not None:
             self._compiling.release()
             self._compiling = None
+
+
+@cache
+def _mark(layers: str) -> Path:
+    return folder / f"trained-{hashlib.sha256(layers.encode()).hexdigest()[:16]}"
+
+
+def is_compiled(layers: Sequence[object]) -> bool:
+    """Whether code for all of these layers, forward and backward, is kept here by now."""
+    return _mark(repr(layers)).exists()
+
+
+def trained(layers: Sequence[object]) -> None:
+    """Note that it is; where nothing can be kept, nothing is noted."""
+    mark = _mark(repr(layers))
+    if not mark.exists():
+        with suppress(OSError):
+            mark.touch()
 
 
 def compiled_for(*key: Hashable) -> Callable[[Callable], Any]:

@@ -1,6 +1,8 @@
 """Runs of layers of a network, with samples in lanes, each of them one differentiable operation."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 from torch.autograd.function import once_differentiable
@@ -8,6 +10,7 @@ from torch.autograd.function import once_differentiable
 from normscope.experiment import Precision
 from normscope.training.fused.fuse import Step
 from normscope.training.lanes.block import Block
+from normscope.training.lanes.compiling import trained
 from normscope.training.lanes.convolving import Convolution
 from normscope.training.lanes.layer import Gradients
 from normscope.training.lanes.layout import from_lanes, to_lanes
@@ -16,21 +19,39 @@ from normscope.training.lanes.planning import LaneLayer, planned
 from normscope.training.lanes.stages import AnyStage, flattened, stages_of
 from normscope.training.lanes.target import target
 
+Worth = Callable[[Sequence[LaneLayer]], bool]
+
+_ONLY_PLANNED = ContextVar("only planned", default=False)
+
+
+@contextmanager
+def only_planned() -> Iterator[None]:
+    """Within it runs find out whether they are in lanes, and are computed by their steps."""
+    token = _ONLY_PLANNED.set(True)
+    try:
+        yield
+    finally:
+        _ONLY_PLANNED.reset(token)
+
 
 class Run:
     """Consecutive `stages` of a network, for x (N, C, H, W) on a CPU.
 
     They are computed one by one, as `steps` say, where samples in lanes are no use: for another
-    type of x than float32, but under autocast, and in bfloat16 on a processor that multiplies none.
+    type of x than float32, but under autocast; in bfloat16 on a processor that multiplies none; and
+    for images of a size for which they are not `worth` it. `layers` are those that computed the
+    last images in lanes, or would have.
     """
 
-    def __init__(self, stages: Sequence[AnyStage], steps: Sequence[Step]):
-        self.stages, self.steps = tuple(stages), tuple(steps)
+    def __init__(self, stages: Sequence[AnyStage], steps: Sequence[Step], worth: Worth):
+        self.stages, self.steps, self.worth = tuple(stages), tuple(steps), worth
+        self.layers: list[LaneLayer] | None = None
         self._planned: dict[tuple, list[LaneLayer] | None] = {}
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         layers = self._layers(x)
-        if layers is None:
+        self.layers = layers or self.layers
+        if layers is None or _ONLY_PLANNED.get():
             for step in self.steps:
                 x = step(x)
             return x
@@ -47,14 +68,16 @@ class Run:
         wanted = torch.is_grad_enabled() and x.requires_grad
         key = (x.shape[1], x.shape[2], x.shape[3]), precision, wanted
         if key not in self._planned:
-            self._planned[key] = planned(self.stages, *key)
+            layers = planned(self.stages, *key)
+            self._planned[key] = layers if layers and self.worth(layers) else None
         return self._planned[key]
 
 
-def in_lanes(steps: Sequence[Step]) -> list[Step]:
+def in_lanes(steps: Sequence[Step], worth: Worth = lambda layers: True) -> list[Step]:
     """The steps, those that follow each other and can be computed in lanes joined to runs.
 
-    A single convolution with nothing behind it is not worth the way there and back.
+    Sequences among the steps are taken apart. A single convolution with nothing behind it is not
+    worth the way there and back.
     """
     joined: list[Step] = []
     rest = flattened(steps)
@@ -63,7 +86,7 @@ def in_lanes(steps: Sequence[Step]) -> list[Step]:
         if len(stages) < 2:
             joined.append(rest.pop(0))
             continue
-        joined.append(Run(stages, rest[:count]))
+        joined.append(Run(stages, rest[:count], worth))
         del rest[:count]
     return joined
 
@@ -119,4 +142,5 @@ class _InLanes(torch.autograd.Function):
         of_x = None
         if found.gx is not None:
             of_x = from_lanes(found.gx, _input(ctx.layers), len(g), ctx.input_dtype)
+        trained(ctx.layers)
         return of_x, None, None, *of_parameters
