@@ -38,7 +38,8 @@ def image(factor):
 class Read:
     """An array x of some samples, in lanes and as a tensor, and what its reader makes of it.
 
-    `values` is what is read, float64; `slope` is 0 where nothing of its gradient reaches x.
+    `values` is what is read, float64; `slope` is 0 where nothing of its gradient reaches x, and
+    `lost` is 1 where that is because of the floor.
     """
 
     x: torch.Tensor
@@ -47,6 +48,7 @@ class Read:
     positions: torch.Tensor
     values: torch.Tensor
     slope: torch.Tensor
+    lost: torch.Tensor
 
 
 def read_by(layer, samples, stream):
@@ -57,20 +59,20 @@ def read_by(layer, samples, stream):
     x = x.contiguous(memory_format=channels_last)
     if not layer.pending:
         everywhere, nowhere = torch.ones_like(x, dtype=torch.float64), torch.empty(0).long()
-        return Read(x, to_lanes(x, block), None, nowhere, x.double(), everywhere)
+        return Read(x, to_lanes(x, block), None, nowhere, x.double(), everywhere, 0 * everywhere)
     scale, shift, floor = (drawn(samples, block.channels, stream=stream) for _ in range(3))
     positions = bernoulli_positions(x.numel(), 0.1, stream)
     kept = torch.ones_like(x, dtype=torch.float64, memory_format=channels_last)
     kept.permute(0, 2, 3, 1).view(-1)[positions] = 0
     values = image(scale) * x.double() + image(shift)
-    slope = kept
+    slope, lost = kept, 0 * kept
     if layer.floored:
-        slope = kept * (values > image(floor))
+        slope, lost = kept * (values > image(floor)), kept * (values <= image(floor))
         values = values.maximum(image(floor))
     factors = factors_to_lanes(scale, shift, floor, block, samples)
     pending = Pending(factors, *dropped_positions(positions, block, samples))
     values = rounded(values * kept, layer)
-    return Read(x, to_lanes(x, block), pending, positions, values, slope)
+    return Read(x, to_lanes(x, block), pending, positions, values, slope, lost)
 
 
 def assert_close(found, expected, tolerance):
@@ -85,13 +87,26 @@ def assert_array(lanes, block, expected, tolerance):
     assert not whole[len(expected) :].any()
 
 
-def assert_sums(sums, block, y, other, tolerance):
-    """That they are those of y and of y * other over the pixels of each channel."""
+def assert_sums(sums, block, y, other, tolerance, only=True):
+    """That they are those of y and of y * other over the pixels of each channel, and that the
+    samples behind the last have none, unless they may."""
     expected = torch.stack([y.sum((2, 3)), (y * other).sum((2, 3))])
     total, product = torch.from_numpy(sums_to_samples(sums, block, len(y)))
     assert_close(total, expected[0], tolerance)
     assert_close(product, expected[1], tolerance)
-    assert not sums_to_samples(sums, block, len(sums) * block.lanes)[:, len(y) :].any()
+    if only:
+        assert not sums_to_samples(sums, block, len(sums) * block.lanes)[:, len(y) :].any()
+
+
+def assert_gradient_sums(layer, found, read, g, tolerance):
+    """That the sums are those of g, the gradient of what was read, that reaches x; None if none."""
+    assert (found.sums is None) == (not layer.pending)
+    if layer.pending:
+        assert found.sums.shape[1] == (3 if layer.learned else 2)
+        assert_sums(found.sums[:, :2], layer.input, g * read.slope, read.x.double(), tolerance)
+    if layer.learned:
+        (lost,) = torch.from_numpy(sums_to_samples(found.sums[:, 2:], layer.input, len(g)))
+        assert_close(lost, (g * read.lost).sum((2, 3)), tolerance)
 
 
 def stream_of(layer, samples):

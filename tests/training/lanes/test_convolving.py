@@ -14,6 +14,7 @@ from lanes_in_float64 import (
     TOLERANCE,
     assert_array,
     assert_close,
+    assert_gradient_sums,
     assert_sums,
     drawn,
     image,
@@ -42,6 +43,7 @@ def convolutions(draw):
     padding = draw(st.integers(0, min(2, kernel - 1)))
     smallest = max(1, kernel - 2 * padding)
     pending = draw(st.booleans())
+    floored = pending and draw(st.booleans())
     max_pool = draw(st.sampled_from([False, False, True]))
     return {
         "channels": draw(st.integers(1, 22)),
@@ -52,7 +54,9 @@ def convolutions(draw):
         "padding": padding,
         "stride": 1 if max_pool else draw(st.integers(1, 2)),
         "pending": pending,
-        "floored": pending and draw(st.booleans()),
+        "floored": floored,
+        "learned": floored and draw(st.booleans()),
+        "bias": draw(st.booleans()),
         "max_pool": max_pool,
         "relu": not max_pool and draw(st.booleans()),
         "normed": not max_pool and draw(st.booleans()),
@@ -74,6 +78,9 @@ BRANCHES = {
     "steps over pixels": STEPS,
     "one pixel": PIXEL,
     "rows that no step reaches": UNREACHED,
+    "a bias": {**IMAGE, "bias": True, "channels": 5, "out_channels": 7},
+    "a bias before a pooling": {**POOLED, "bias": True},
+    "a learned floor": {**FLOORED, "learned": True},
 }
 
 
@@ -102,31 +109,38 @@ def assert_agrees(layer, samples):
     read = read_by(layer, samples, stream)
     shape = layer.out_channels, layer.channels, layer.kernel, layer.kernel
     weights = rounded(drawn(*shape, stream=stream), layer)
-    outputs = layer.forward(read.lanes, weights.numpy(), read.pending)
-    y = assert_forward(layer, read, weights, outputs)
+    bias = drawn(layer.out_channels, stream=stream) if layer.bias else None
+    given = None if bias is None else bias.numpy()
+    outputs = layer.forward(read.lanes, weights.numpy(), read.pending, bias=given)
+    own = weights.double(), None if bias is None else bias.double()
+    y = assert_forward(layer, read, own, outputs)
     g = rounded(drawn(*y.shape, stream=stream), layer)
     factors = drawn(3, samples, layer.out_channels, stream=stream) if layer.normed else None
-    assert_backward(layer, read, weights, outputs, g, factors)
+    assert_backward(layer, read, own, outputs, g, factors)
 
 
-def convolved(layer, values, weights):
-    y = conv2d(values, weights, stride=layer.stride, padding=layer.padding)
+def convolved(layer, values, weights, bias=None):
+    y = conv2d(values, weights, bias, stride=layer.stride, padding=layer.padding)
     # The largest is looked for among numbers as they are stored.
     stored = y + (rounded(y, layer) - y).detach()
     return max_pool2d(stored, 2) if layer.max_pool else y
 
 
-def assert_forward(layer, read, weights, outputs):
-    y = convolved(layer, read.values, weights.double())
+def assert_forward(layer, read, own, outputs):
+    y = convolved(layer, read.values, *own)
     y = y.relu() if layer.relu else y
-    assert_array(outputs.y, layer.output, y, TOLERANCE[layer.precision])
+    if not layer.bias:
+        assert_array(outputs.y, layer.output, y, TOLERANCE[layer.precision])
+    else:  # which is in the samples behind the last, too
+        found = from_lanes(outputs.y, layer.output, len(y))
+        assert_close(found, y, TOLERANCE[layer.precision])
     assert (outputs.sums is None) == (not layer.normed)
     if layer.normed:
-        assert_sums(outputs.sums, layer.output, y, y, 10 * TOLERANCE["fp32"])
+        assert_sums(outputs.sums, layer.output, y, y, 10 * TOLERANCE["fp32"], not layer.bias)
     return y
 
 
-def assert_backward(layer, read, weights, outputs, g, factors):
+def assert_backward(layer, read, own, outputs, g, factors):
     samples, tolerance = len(g), TOLERANCE[layer.precision]
     y = from_lanes(outputs.y, layer.output, samples).double()
     of_y, in_lanes = g.double(), None
@@ -135,18 +149,20 @@ def assert_backward(layer, read, weights, outputs, g, factors):
         of_y = s * of_y + a + c * y
         in_lanes = factors_to_lanes(*factors, layer.output, samples)
     of_y = torch.where(y <= 0, 0, of_y) if layer.relu else of_y
+    numbers = own[0].detach().float().numpy()
     found = layer.backward(
-        to_lanes(g, layer.output), outputs, read.lanes, weights.numpy(), read.pending, in_lanes
+        to_lanes(g, layer.output), outputs, read.lanes, numbers, read.pending, in_lanes
     )
-    values, parameters = read.values.requires_grad_(), weights.double().requires_grad_()
-    result = convolved(layer, values, parameters)
-    gx, of_weights = torch.autograd.grad(result, (values, parameters), rounded(of_y, layer))
-    gx = gx * read.slope
-    assert_array(found.gx, layer.input, gx, tolerance)
+    values, weights = read.values.requires_grad_(), own[0].requires_grad_()
+    result = convolved(layer, values, weights, own[1])
+    of_values, of_weights = torch.autograd.grad(result, (values, weights), rounded(of_y, layer))
+    assert_array(found.gx, layer.input, of_values * read.slope, tolerance)
     assert_close(torch.from_numpy(found.weights), of_weights, tolerance)
-    assert (found.sums is None) == (not layer.pending)
-    if layer.pending:
-        assert_sums(found.sums, layer.input, gx, read.x.double(), tolerance)
+    assert (found.bias is None) == (not layer.bias)
+    if layer.bias:
+        of_bias = rounded(of_y, layer).sum((0, 2, 3))
+        assert_close(torch.from_numpy(found.bias), of_bias, tolerance)
+    assert_gradient_sums(layer, found, read, of_values, tolerance)
 
 
 # -- what a tolerance does not show ----------------------------------------------------------------
@@ -295,9 +311,18 @@ def test_a_map_that_is_smaller_than_the_kernel_is_refused():
         Convolution(channels=1, height=2, width=3, out_channels=1)
 
 
-def test_a_floor_of_nothing_is_refused():
+@pytest.mark.parametrize("floor", [{"floored": True}, {"pending": True, "learned": True}], ids=str)
+def test_a_floor_of_nothing_is_refused(floor):
     with pytest.raises(ValueError, match="floor"):
-        Convolution(channels=1, height=3, width=3, out_channels=1, floored=True)
+        Convolution(channels=1, height=3, width=3, out_channels=1, **floor)
+
+
+def test_a_bias_is_given_if_there_is_one_and_only_then():
+    for has_one, bias in ((True, None), (False, np.ones(16, np.float32))):
+        layer = Convolution(**{**IMAGE, "bias": has_one})
+        x, weights = to_lanes(torch.zeros(1, 3, 15, 9), layer.input), np.ones((16, 3, 3, 3))
+        with pytest.raises(ValueError, match="bias"):
+            layer.forward(x, weights.astype(np.float32), bias=bias)
 
 
 # -- another processor -----------------------------------------------------------------------------
@@ -324,7 +349,7 @@ def test_agrees_with_the_vectors_of_avx2():
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    assert "12 passed" in done.stdout
+    assert "15 passed" in done.stdout
 
 
 def test_bfloat16_is_refused_where_it_is_not_multiplied():

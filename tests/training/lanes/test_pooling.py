@@ -8,16 +8,17 @@ from hypothesis import strategies as st
 from lanes_in_float64 import (
     TOLERANCE,
     assert_array,
-    assert_sums,
+    assert_gradient_sums,
     drawn,
     read_by,
     rounded,
     stream_of,
 )
-from torch.nn.functional import avg_pool2d, max_pool2d
+from torch.nn.functional import avg_pool2d, max_pool2d, pad
 
 from normscope.training.lanes import Add, AveragePool, MaxPool, Outputs, pending, target
 from normscope.training.lanes.layout import factors_to_lanes, from_lanes, to_lanes
+from normscope.training.lanes.pooling import Every
 
 if target() is None:
     pytest.skip("this processor has no vectors to be used", allow_module_level=True)
@@ -31,12 +32,14 @@ POOLED = {MaxPool: max_pool2d, AveragePool: avg_pool2d}
 def shapes(draw):
     """What a layer is made of, but for its precision."""
     pending = draw(st.booleans())
+    floored = pending and draw(st.booleans())
     return {
         "channels": draw(st.integers(1, 9)),
         "height": draw(st.integers(4, 9)),
         "width": draw(st.integers(4, 9)),
         "pending": pending,
-        "floored": pending and draw(st.booleans()),
+        "floored": floored,
+        "learned": floored and draw(st.booleans()),
     }
 
 
@@ -51,24 +54,47 @@ def test_pooling_agrees_with_torch_in_float64(precision, kind, shape, samples):
 @pytest.mark.parametrize("size", [1, 3, 7])
 def test_the_mean_of_any_square_agrees(size):
     """1 reads what is pending, and 7 the whole map."""
-    layer = AveragePool(5, 7, 8, pending=True, floored=True, size=size)
-    assert_pooling_agrees(layer, samples=18)
+    for learned in (False, True):
+        layer = AveragePool(5, 7, 8, pending=True, floored=True, learned=learned, size=size)
+        assert_pooling_agrees(layer, samples=18)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(("stride", "added"), [(2, 8), (1, 4), (2, 0)])
+def test_every_second_pixel_beside_channels_of_zeros_agrees(precision, stride, added):
+    assert_pooling_agrees(Every(4, 7, 6, precision, size=stride, added=added), samples=18)
+    pending = {"pending": True, "floored": True, "size": stride, "added": added}
+    assert_pooling_agrees(Every(4, 7, 6, precision, **pending), samples=18)
+
+
+def every(x, layer):
+    before = layer.added // 2
+    return pad(x[:, :, :: layer.size, :: layer.size], (0, 0, 0, 0, before, layer.added - before))
+
+
+@pytest.mark.skipif("bf16" not in PRECISIONS, reason="no bfloat16")
+def test_channels_that_would_part_words_are_refused():
+    for channels, added in ((3, 4), (4, 2)):
+        with pytest.raises(ValueError, match="fill no words"):
+            Every(channels, 4, 4, "bf16", added=added)
+
+
+def pooled(x, layer):
+    return POOLED[type(layer)](x, layer.size)
 
 
 def assert_pooling_agrees(layer, samples):
     stream, tolerance = stream_of(layer, samples), TOLERANCE[layer.precision]
     read = read_by(layer, samples, stream)
     values = read.values.requires_grad_()
-    y = POOLED[type(layer)](values, layer.size)
+    y = every(values, layer) if isinstance(layer, Every) else pooled(values, layer)
     outputs = layer.forward(read.lanes, read.pending)
     assert_array(outputs.y, layer.output, y.detach(), tolerance)
     g = rounded(drawn(*y.shape, stream=stream), layer)
     found = layer.backward(to_lanes(g, layer.output), outputs, read.lanes, read.pending)
     (gx,) = torch.autograd.grad(y, values, g.double())
     assert_array(found.gx, layer.input, gx * read.slope, tolerance)
-    assert (found.sums is None) == (not layer.pending)
-    if layer.pending:
-        assert_sums(found.sums, layer.input, gx * read.slope, read.x.double(), tolerance)
+    assert_gradient_sums(layer, found, read, gx, tolerance)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -134,20 +160,18 @@ def test_pooling_checks_its_arrays():
 @pytest.mark.parametrize("other_pending", [True, False], ids=["both pending", "one pending"])
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_sum_agrees_with_torch_in_float64(precision, other_pending):
-    layer = Add(5, 4, 7, precision, pending=True, floored=True, other_pending=other_pending)
+    first = {"pending": True, "floored": True, "learned": True}
+    layer = Add(5, 4, 7, precision, **first, other_pending=other_pending)
     tolerance, stream = TOLERANCE[precision], stream_of(layer, 18)
     one, two = (read_by(term, 18, stream) for term in layer.terms)
     arrays = one.lanes, two.lanes, one.pending, two.pending
     y = layer.forward(*arrays).y
     assert_array(y, layer.output, one.values + two.values, tolerance)
     g = rounded(drawn(18, 5, 4, 7, stream=stream), layer)
-    for read, found in zip(
-        (one, two), layer.backward(to_lanes(g, layer.output), *arrays), strict=True
-    ):
+    gradients = layer.backward(to_lanes(g, layer.output), *arrays)
+    for term, read, found in zip(layer.terms, (one, two), gradients, strict=True):
         assert_array(found.gx, layer.input, g * read.slope, tolerance)
-        assert (found.sums is None) == (read.pending is None)
-        if read.pending is not None:
-            assert_sums(found.sums, layer.input, g * read.slope, read.x.double(), tolerance)
+        assert_gradient_sums(term, found, read, g.double(), tolerance)
 
 
 def test_a_sum_of_arrays_of_two_shapes_is_refused():

@@ -9,12 +9,13 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from normscope.models.layers import Dropout
+from normscope.models.layers import Dropout, Residual, conv2d, relu_and_norm
 from normscope.norms import asked
 from normscope.training.forward import InBfloat16
 from normscope.training.fused.fuse import steps_of
 from normscope.training.lanes import target
-from normscope.training.lanes.run import Run, in_lanes
+from normscope.training.lanes.passing import Passed
+from normscope.training.lanes.run import Run, in_lanes, only_planned
 from normscope.training.seeds import generator
 
 here = target()
@@ -172,13 +173,163 @@ def test_a_frozen_convolution_and_a_frozen_norm_change_nothing_else():
             assert distance(own.grad, right.grad) < 1e-5
 
 
+# -- networks of every kind ------------------------------------------------------------------------
+
+
+def branched(norm, stream):
+    """Blocks as in a residual network, the second of which halves the map and widens it."""
+    make = asked(norm)
+
+    def block(channels, widened, stride, bent):
+        inner = nn.Sequential(
+            nn.Conv2d(channels, widened, 3, stride=stride, padding=1, bias=False), make(widened),
+            nn.ReLU(), nn.Conv2d(widened, widened, 3, padding=1, bias=False), make(widened),
+            Dropout(0.1, stream),
+        )  # fmt: skip
+        activation = nn.ReLU() if bent else None
+        return Residual(inner, stride, widened - channels, activation)
+
+    return [
+        nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), make(4), nn.ReLU()),
+        block(4, 4, 1, bent=True), block(4, 12, 2, bent=True), block(12, 12, 1, bent=False),
+        Dropout(0.1, stream), nn.Identity(),
+    ]  # fmt: skip
+
+
+def unnormed(norm, stream):
+    """Biases, activations and dropout, with one norm in between."""
+    return [
+        nn.Conv2d(3, 5, 3), nn.ReLU(), Dropout(0.1, stream),
+        nn.Conv2d(5, 6, 1), Dropout(0.1, stream), nn.GELU(), nn.ReLU(),
+        nn.Conv2d(6, 7, 3, padding=1), nn.MaxPool2d(2), nn.ReLU(), Dropout(0.1, stream),
+        nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(7, 12, 3, padding=1), asked(norm)(12),
+    ]  # fmt: skip
+
+
+def plain_norms(norm, stream):
+    """Convolutions as the norm asks for them, the norm behind ReLU, dropout."""
+    make, layers, channels = asked(norm), [], 3
+    for widened in (6, 12):
+        layers.append(conv2d(
+            channels, widened, 3, generator=generator(2, "init"), make_norm=make,
+            after_relu=channels > 3,
+        ))  # fmt: skip
+        layers += [*relu_and_norm(make, widened), Dropout(0.1, stream)]
+        channels = widened
+    return layers
+
+
+KINDS = [
+    (branched, "bn"), (branched, "gn:groups=2"), (branched, "frn"), (unnormed, "bn"),
+    (unnormed, "frn"), (plain_norms, "frn"), (plain_norms, "dyt"), (plain_norms, "ln-channel"),
+    (plain_norms, "gn-ws:groups=2"), (plain_norms, "nf-ws"), (plain_norms, "none"),
+    (plain_norms, "brn"), (plain_norms, "ghost-bn:size=5"), (plain_norms, "grn"),
+]  # fmt: skip
+
+
+def of_kind(kind, norm):
+    torch.manual_seed(0)
+    layers = kind(norm, generator(0, "dropout"))
+    head = nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(12, 3)
+    network = nn.Sequential(*layers, *head).to(memory_format=torch.channels_last)
+    for name, parameter in network.named_parameters():  # no floor or scale is 0 for long
+        if parameter.dim() == 1 and "bias" not in name:
+            nn.init.uniform_(parameter, 0.3, 1.3, generator=generator(len(name), "norm"))
+    return network
+
+
+def square(samples):
+    return batch(samples)[..., :18].contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(("kind", "norm"), KINDS)
+def test_every_kind_of_layer_is_one_run_that_agrees_with_float64(kind, norm):
+    plain, lanes = of_kind(kind, norm).double(), InLanes(of_kind(kind, norm))
+    assert [type(each).__name__ for each in lanes.steps] == ["Run", "Flatten", "Linear"]
+    x, targets = square(21), torch.arange(21) % 3
+    expected = step(plain, x.double(), targets)
+    for found, right in zip(step(lanes, x, targets), expected, strict=True):
+        if right.abs().max() > 1e-12:  # that of a bias in front of bn is 0
+            assert distance(found, right) < 2e-5
+    plain.eval(), lanes.eval()
+    with torch.no_grad():
+        assert distance(lanes(x), plain(x.double())) < 1e-5
+
+
+@bfloat16
+@pytest.mark.parametrize(
+    ("kind", "norm"), [(branched, "bn"), (unnormed, "bn"), (plain_norms, "frn")]
+)
+def test_every_kind_of_layer_in_bfloat16(kind, norm):
+    x, targets = square(33), torch.arange(33) % 3
+    expected = step(of_kind(kind, norm).double(), x.double(), targets)
+    by_torch = step(InBfloat16(of_kind(kind, norm)), x, targets)
+    lanes = InLanes(of_kind(kind, norm))
+    found = step(InBfloat16(lanes), x, targets)
+    assert lanes.steps[0].layers is not None
+    for own, torchs, right in zip(found, by_torch, expected, strict=True):
+        if right.abs().max() > 1e-12:
+            mine, other = (float((a.double() - right).norm() / right.norm()) for a in (own, torchs))
+            assert mine < 1.5 * other + 0.03
+
+
+def test_branches_of_other_shapes_are_torchs():
+    """Blocks whose inner network is not known, is listened to, or leaves another shape."""
+    conv = nn.Conv2d(4, 4, 3, bias=False)
+    first, convolution = nn.Conv2d(3, 4, 3, bias=False), nn.Conv2d(4, 4, 3, padding=1, bias=False)
+    heard = Residual(nn.Sequential(convolution))
+    heard.register_forward_hook(lambda *_: None)
+    for block in (Residual(nn.Sequential(nn.Softmax2d())), heard, Residual(convolution)):
+        run, rest = in_lanes([first, nn.ReLU(), nn.MaxPool2d(2), block])
+        assert isinstance(run, Run)
+        assert rest is block
+    (run,) = in_lanes([first, Residual(nn.Sequential(conv))])
+    with pytest.raises(RuntimeError, match="must match"):
+        run(batch(2))
+
+
+@bfloat16
+def test_a_branch_that_parts_words_is_torchs_in_bfloat16():
+    inner = nn.Sequential(nn.Conv2d(4, 6, 3, padding=1, bias=False))
+    (run,) = in_lanes([nn.Conv2d(3, 4, 3, bias=False), Residual(inner, added=2)])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert run(batch(2)).shape == (2, 6, 16, 18)
+    assert run.layers is None
+    run(batch(2))
+    assert run.layers is not None
+
+
+# -- whether it is worth it ------------------------------------------------------------------------
+
+
+def test_what_is_not_worth_it_is_computed_by_its_steps():
+    layers, asked_of = network("bn", 0.0).eval(), []
+    (run, *_) = in_lanes(steps_of(layers), worth=lambda found: asked_of.append(found) or False)
+    x = batch(3)
+    with torch.no_grad():
+        found = run(x)
+        expected = layers[:-2](x)
+        run(x)
+    assert run.layers is None
+    assert len(asked_of) == 1  # for each size of images once
+    assert len(asked_of[0]) == len(run.stages)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_only_planned_compiles_nothing(monkeypatch):
+    lanes = InLanes(network("bn", 0.0)).eval()
+    monkeypatch.setattr(Passed, "__init__", lambda *_: pytest.fail("computed in lanes"))
+    with torch.no_grad(), only_planned():
+        lanes(batch(3))
+    assert len(lanes.steps[0].layers) == len(lanes.steps[0].stages)
+
+
 # -- what lanes leave alone ------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     "layer",
     [
-        nn.Conv2d(3, 4, 3),  # with a bias
         nn.Conv2d(4, 4, 3, groups=2, bias=False),
         nn.Conv2d(3, 4, 5, bias=False),
         nn.Conv2d(3, 4, 3, dilation=2, bias=False),
@@ -196,7 +347,8 @@ def test_other_convolutions_stay_torchs(layer):
 @pytest.mark.parametrize(
     "layer",
     [nn.MaxPool2d(3), nn.MaxPool2d(2, 1), nn.MaxPool2d(2, padding=1), nn.AvgPool2d(2, 1),
-     nn.AvgPool2d(2, padding=1), nn.AdaptiveAvgPool2d(2), nn.Sigmoid()],
+     nn.AvgPool2d(2, padding=1), nn.AdaptiveAvgPool2d(2), nn.Softmax2d(),
+     nn.ReLU6(inplace=True), nn.Dropout()],
     ids=str,
 )  # fmt: skip
 def test_what_is_no_such_pooling_ends_a_run(layer):

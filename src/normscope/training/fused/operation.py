@@ -61,7 +61,7 @@ class FusedNorm:
         floor = floor_of(self.norm)
         floor = torch.zeros(shape[1]) if floor is None else floor
         if self.relu_after:
-            floor = floor.clamp_min(0)
+            floor = floor.relu()  # at a floor of 0 nothing reaches what it is learned from
         return Factors(
             scale.float() * keep_scale, shift.float() * keep_scale, floor[None].float() * keep_scale
         )

@@ -17,6 +17,7 @@ from normscope.training.lanes.layer import (
     Outputs,
     Pending,
     check,
+    drop_of,
     materialise_of,
     output_of,
     places_of,
@@ -96,8 +97,8 @@ class Convolution(Layer):
             self.kernel,
             self.kernel - 1 - self.padding,
             spread=self.stride,
-            sums="products" if self.pending else "",
-            floored=self.floored,
+            sums="products" if self.pending and not self.learned else "",
+            floored=self.floored and not self.learned,
         )
 
     @cached_property
@@ -168,7 +169,7 @@ class Convolution(Layer):
         gx = output_of(gx, (blocks, *self.input.shape)) if self.input_gradient else None
         sums = None
         if self.pending and self.input_gradient:
-            sums = zeros((blocks, 2, self.input.stored, self.lanes))
+            sums = zeros((blocks, self.sums_of_pending, self.input.stored, self.lanes))
         plan, loop = self.backward_plan, _backward(self)
         check(weights, self.weights_shape)
         words = packed(weights, plan, backward=True) if self.input_gradient else NO_WORDS
@@ -270,20 +271,22 @@ def _forward(layer: Convolution) -> Callable:
 
 
 @cache
-def _backward(layer: Convolution) -> Callable:
+def _backward(layer: Convolution) -> Callable:  # noqa: C901 - one loop in full
     convolve = convolution.convolve(layer.backward_plan)
     add_weights = weight_gradient.weight_gradient(layer.weights_plan)
     materialise = materialise_of(layer.input, layer.floored)
-    take_out = take_out_of(layer.input)
+    take_out, drop = take_out_of(layer.input), drop_of(layer.input)
+    pending_gradient = elementwise.pending_gradient(layer.input, layer.floored, layer.learned)
     unpool = elementwise.max_unpool(layer.convolved)
     slope = elementwise.gradient(layer.convolved, layer.relu, layer.normed)
     add_bias = elementwise.channel_sums(layer.convolved)
     has_bias, bias_size = layer.bias, layer.convolved.stored * layer.lanes
     reads_pending, max_pool, wanted = layer.pending, layer.max_pool, layer.input_gradient
+    learned = layer.learned
     changed, per_word = layer.relu or layer.normed, layer.per_word
     x_size, y_size, pooled_size = layer.input.size, layer.convolved.size, layer.output.size
-    sums_size = 2 * layer.input.stored * layer.lanes
-    factors_size = sums_size // 2 * 3
+    sums_size = layer.sums_of_pending * layer.input.stored * layer.lanes
+    factors_size = 3 * layer.input.stored * layer.lanes
     g_factors_size = 3 * layer.output.stored * layer.lanes
 
     @compiled_for(layer)
@@ -313,7 +316,12 @@ def _backward(layer: Convolution) -> Callable:
                     g_from, g0, rows, weights, of_bias, gx, b * x_size, x, factors,
                     b * factors_size, sums, b * sums_size, row_sums,
                 )  # fmt: skip
-                if reads_pending:
+                if learned:
+                    drop(gx, b * x_size, b, dropped, starts)
+                    pending_gradient(
+                        x, b * x_size, factors, b * factors_size, gx, sums, b * sums_size
+                    )
+                elif reads_pending:
                     take_out(gx, x, b, dropped, starts, sums)
 
     return backward

@@ -128,11 +128,13 @@ def every_back(block: Block, taken: Block, stride: int) -> Callable:
     return every_back_block
 
 
-def pending_gradient(block: Block, floored: bool) -> Callable:
+def pending_gradient(block: Block, floored: bool, learned: bool) -> Callable:
     """The code that makes g, that of what `affine` returned, 0 at the floor, and adds its sums.
 
-    sums (2, channels, lanes): those of g and of g * x.
+    sums (2, channels, lanes): those of g and of g * x; a third, if the floor is `learned`, of what
+    g was at the floor.
     """
+    kinds = 3 if learned else 2
 
     @emitter
     def pending_block(builder, x, x0, factors, f0, g, sums, s0):
@@ -140,13 +142,21 @@ def pending_gradient(block: Block, floored: bool) -> Callable:
 
         def vector(place, factors, totals):
             values, slopes = (v.unpack(v.at(p, x0, *place)) for p in (x, g))
+            under = [v.zero] * block.per_word
             if floored:
                 parts = zip(slopes, values, factors, strict=True)
-                slopes = [_above_floor(v, slope, value, own) for slope, value, own in parts]
+                parted = [_at_floor(v, slope, value, own) for slope, value, own in parts]
+                under, slopes = map(list, zip(*parted, strict=True))
                 v.pack(slopes, v.at(g, x0, *place))
-            plain, of_products = totals[: block.per_word], totals[block.per_word :]
+            plain, of_products, lost = (
+                totals[k * block.per_word : (k + 1) * block.per_word] for k in range(3)
+            )
             plain = [builder.fadd(*each) for each in zip(plain, slopes, strict=True)]
-            return plain + [v.fma(*each) for each in zip(slopes, values, of_products, strict=True)]
+            products = zip(slopes, values, of_products, strict=True)
+            found = plain + [v.fma(*each) for each in products]
+            if learned:
+                found += [builder.fadd(*each) for each in zip(lost, under, strict=True)]
+            return found
 
         def row(h, carried):
             def group(c, carried):
@@ -156,13 +166,13 @@ def pending_gradient(block: Block, floored: bool) -> Callable:
                     v.builder,
                     block.width,
                     lambda w, totals: vector((*place, (w, block.lanes)), own, totals),
-                    [v.zero] * (2 * block.per_word),
+                    [v.zero] * (kinds * block.per_word),
                 )
                 for m in range(block.per_word):
                     to = v.at(sums, s0, (c, block.per_word * block.lanes), m * block.lanes)
-                    v.add_to(totals[m], to)
-                    of_products = v.at(to, block.stored * block.lanes)
-                    v.add_to(totals[block.per_word + m], of_products)
+                    for k in range(kinds):
+                        own = v.at(to, k * block.stored * block.lanes)
+                        v.add_to(totals[k * block.per_word + m], own)
 
             loop(v.builder, block.groups, group)
 
@@ -171,9 +181,11 @@ def pending_gradient(block: Block, floored: bool) -> Callable:
     return pending_block
 
 
-def _above_floor(v: Vectors, slope, value, factors):
+def _at_floor(v: Vectors, slope, value, factors) -> tuple[Any, Any]:
+    """The slope where what was made of a value is at its floor, and where it is above, else 0."""
     scale, shift, floor = factors
-    return v.where(v.at_most(v.fma(value, scale, shift), floor), v.zero, slope)
+    under = v.at_most(v.fma(value, scale, shift), floor)
+    return v.where(under, slope, v.zero), v.where(under, v.zero, slope)
 
 
 def add(block: Block) -> Callable:

@@ -69,7 +69,8 @@ class Outputs:
 class Gradients:
     """gx (blocks, *input.shape), the gradient of what the layer read after all that was pending,
     0 where that was dropped or at its floor; sums of gx and of gx * x per sample, float32 (blocks,
-    2, channels, lanes), None unless something was pending; weights, float32 (out, in, K, K), and
+    2, channels, lanes), None unless something was pending, and a third, of what is lost at the
+    floor, if that is learned; weights, float32 (out, in, K, K), and
     bias, (out,), those of a convolution.
     """
 
@@ -83,7 +84,8 @@ class Gradients:
 class Layer:
     """What all layers have in common: the shape of the input, and whether something is pending.
 
-    `floored`: what is pending has a floor, such as the 0 of a ReLU behind a norm.
+    `floored`: what is pending has a floor, such as the 0 of a ReLU behind a norm. `learned`: the
+    floor has a gradient, so the sum of what is lost at it is wanted.
     """
 
     channels: int
@@ -92,6 +94,7 @@ class Layer:
     precision: Precision = "fp32"
     pending: bool = False
     floored: bool = False
+    learned: bool = False
     lanes: int = field(default_factory=lanes_here)
 
     def __post_init__(self):
@@ -100,10 +103,17 @@ class Layer:
             raise UsageError("this processor does not multiply in bfloat16")
         if self.floored and not self.pending:
             raise ValueError(f"a floor is for what is pending: {self}")
+        if self.learned and not self.floored:
+            raise ValueError(f"there is no floor to be learned: {self}")
 
     @cached_property
     def input(self) -> Block:
         return self.block(self.channels, self.height, self.width)
+
+    @property
+    def sums_of_pending(self) -> int:
+        """How many `Gradients.sums` each channel has."""
+        return 3 if self.learned else 2
 
     @property
     def per_word(self) -> int:
@@ -156,12 +166,24 @@ def places_shape(blocks: int, pooled: Block) -> tuple[int, ...]:
 @cache
 def materialise_of(block: Block, floored: bool) -> Callable:
     """The loop that writes one block, with what is pending applied, to values from v0 on."""
-    affine = elementwise.affine(block, floored)
-    size, factors_size, per_word = block.size, 3 * block.stored * block.lanes, block.per_word
+    affine, drop = elementwise.affine(block, floored), drop_of(block)
+    size, factors_size = block.size, 3 * block.stored * block.lanes
 
     @compiled_for(block, floored)
     def materialise(x, b, factors, dropped, starts, values, v0):
         affine(x, b * size, factors, b * factors_size, values, v0)
+        drop(values, v0, b, dropped, starts)
+
+    return materialise
+
+
+@cache
+def drop_of(block: Block) -> Callable:
+    """The loop that sets the dropped elements of one block, which begins at v0, to 0."""
+    per_word = block.per_word
+
+    @compiled_for(block)
+    def drop(values, v0, b, dropped, starts):
         if per_word == 1:
             for k in range(starts[b], starts[b + 1]):
                 values[v0 + dropped[k]] = 0
@@ -170,7 +192,7 @@ def materialise_of(block: Block, floored: bool) -> Callable:
             for k in range(starts[b], starts[b + 1]):
                 halves[2 * v0 + dropped[k]] = 0
 
-    return materialise
+    return drop
 
 
 @cache

@@ -99,8 +99,8 @@ def factors_to_lanes(
 
 
 def sums_to_samples(sums: np.ndarray, block: Block, samples: int) -> np.ndarray:
-    """Sums (blocks, 2, channels, lanes) -> float64 (2, N, C)."""
-    per_sample = sums.transpose(1, 0, 3, 2).reshape(2, -1, block.stored)
+    """Sums (blocks, K, channels, lanes) -> float64 (K, N, C)."""
+    per_sample = sums.transpose(1, 0, 3, 2).reshape(sums.shape[1], -1, block.stored)
     return per_sample[:, :samples, : block.channels].astype(np.float64)
 
 

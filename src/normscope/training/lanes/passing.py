@@ -95,13 +95,16 @@ class _Normed:
         """
         assert reached.sums is not None  # as something was pending
         found = torch.from_numpy(sums_to_samples(reached.sums, self.block, samples)).float()
-        outputs = self.factors.scale, self.factors.shift
+        outputs = self.factors.scale, self.factors.shift, self.factors.floor
+        in_order = found[1], found[0], *found[2:]  # the third is there if the floor is learned
         of_outputs = [
             of.sum_to_size(output.shape)
-            for of, output in zip((found[1], found[0]), outputs, strict=True)
+            for of, output in zip(in_order, outputs[: len(found)], strict=True)
         ]
         inputs = self.sums, *self.fused.norm.parameters()
-        (of_total, of_squares), *of_norm = small_gradients(outputs, of_outputs, inputs)
+        (of_total, of_squares), *of_norm = small_gradients(
+            outputs[: len(found)], of_outputs, inputs
+        )
         scale = self.factors.scale
         return factors_to_lanes(scale, of_total, 2 * of_squares, self.block, samples), of_norm
 

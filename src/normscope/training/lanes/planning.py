@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from normscope.experiment import Precision
+from normscope.norms.by_layer import floor_of
 from normscope.training.fused.operation import FusedNorm
 from normscope.training.lanes.block import Block
 from normscope.training.lanes.by_pixel import ByPixel
@@ -111,9 +112,12 @@ def _layer(
     return AveragePool(*read, size=1)
 
 
-def _pending(before: FusedNorm | Unnormed | None) -> tuple[bool, bool]:
-    """Whether something is pending, and whether it has a floor."""
-    return before is not None, before is not None and before.relu_after
+def _pending(before: FusedNorm | Unnormed | None) -> tuple[bool, bool, bool]:
+    """Whether something is pending, whether it has a floor, and whether that is learned."""
+    if before is None:
+        return False, False, False
+    learned = isinstance(before, FusedNorm) and floor_of(before.norm) is not None
+    return True, before.relu_after or learned, learned
 
 
 def _branched(
@@ -135,7 +139,12 @@ def _branched(
         return None  # torch says what does not fit
     of_inner, of_shortcut = _pending(stage.inner[-1].after), _pending(None if every else before)
     add = Add(
-        *output, precision, *of_inner, other_pending=of_shortcut[0], other_floored=of_shortcut[1]
+        *output,
+        precision,
+        *of_inner,
+        other_pending=of_shortcut[0],
+        other_floored=of_shortcut[1],
+        other_learned=of_shortcut[2],
     )
     return Branched(tuple(inner), every, add, Add(*shape, precision))
 

@@ -19,11 +19,11 @@ from normscope.training.lanes.layer import (
     Outputs,
     Pending,
     check,
+    drop_of,
     materialise_of,
     output_of,
     places_of,
     places_shape,
-    take_out_of,
 )
 from normscope.training.lanes.layout import zeros
 from normscope.training.lanes.threads import SCRATCH, over_blocks
@@ -87,7 +87,9 @@ class _Pool(Layer, ABC):
         blocks, read = len(x), self.read_by_loops(x, pending)
         g = check(g, (blocks, *self.output.shape)).reshape(-1)
         gx = output_of(gx, (blocks, *self.input.shape))
-        sums = zeros((blocks, 2, self.input.stored, self.lanes)) if self.pending else None
+        sums = None
+        if self.pending:
+            sums = zeros((blocks, self.sums_of_pending, self.input.stored, self.lanes))
         places = NO_BYTES
         if self.keeps_places:
             assert outputs.places is not None  # as `forward` returns them
@@ -164,19 +166,22 @@ class Every(_Pool):
 class Add(Layer):
     """The sum of two arrays of one shape; the fields are those of the first.
 
-    `other_pending`, `other_floored`: likewise of the second.
+    `other_pending`, `other_floored`, `other_learned`: likewise of the second.
     """
 
     other_pending: bool = field(default=False, kw_only=True)
     other_floored: bool = field(default=False, kw_only=True)
+    other_learned: bool = field(default=False, kw_only=True)
 
     @cached_property
     def terms(self) -> tuple[AveragePool, AveragePool]:
         """The layers that read the one and the other."""
         shape = self.channels, self.height, self.width, self.precision
+        first = self.pending, self.floored, self.learned
+        second = self.other_pending, self.other_floored, self.other_learned
         return (
-            AveragePool(*shape, self.pending, self.floored, self.lanes, size=1),
-            AveragePool(*shape, self.other_pending, self.other_floored, self.lanes, size=1),
+            AveragePool(*shape, *first, self.lanes, size=1),
+            AveragePool(*shape, *second, self.lanes, size=1),
         )
 
     @property
@@ -248,19 +253,20 @@ def _forward(layer: _Pool) -> Callable:
 @cache
 def _backward(layer: _Pool) -> Callable:
     unpool = layer.unpool_code()
-    pending_gradient = elementwise.pending_gradient(layer.input, layer.floored)
-    take_out = take_out_of(layer.input)
+    pending_gradient = elementwise.pending_gradient(layer.input, layer.floored, layer.learned)
+    drop = drop_of(layer.input)
     reads_pending, x_size, y_size = layer.pending, layer.input.size, layer.output.size
-    places_size, sums_size = y_size * layer.per_word, 2 * layer.input.stored * layer.lanes
+    places_size, of_kind = y_size * layer.per_word, layer.input.stored * layer.lanes
+    sums_size = layer.sums_of_pending * of_kind
 
     @compiled_for(layer)
     def backward(x, factors, dropped, starts, g, places, gx, sums, start, stop):
         for b in range(start, stop):
             unpool(g, b * y_size, places, b * places_size, gx, b * x_size)
             if reads_pending:
-                s0, f0 = b * sums_size, b * (sums_size // 2 * 3)
+                drop(gx, b * x_size, b, dropped, starts)
+                f0, s0 = 3 * b * of_kind, b * sums_size
                 pending_gradient(x, b * x_size, factors, f0, gx, sums, s0)
-                take_out(gx, x, b, dropped, starts, sums)
 
     return backward
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import nn
 
 from normscope.models.layers import Dropout, Residual
-from normscope.norms.by_layer import floor_of, is_by_pixel
+from normscope.norms.by_layer import is_by_pixel
 from normscope.norms.weight import ScaledConv2d, StandardizedConv2d
 from normscope.training.fused.fuse import Step, is_hooked, steps_of
 from normscope.training.fused.operation import FusedNorm
@@ -137,7 +136,7 @@ def _first(steps: Sequence[Step]) -> tuple[list[AnyStage], int] | None:  # noqa:
     """The stages that the steps begin with, and how many steps they are; None if there are none."""
     match steps:
         case [nn.Conv2d() as conv, FusedNorm() as norm, *_] if _is_known(conv):
-            return _normed(conv, norm), 2
+            return [Stage(conv, norm, relu=norm.relu_before)], 2
         case [nn.Conv2d() as conv, nn.MaxPool2d() as pool, *rest] if _is_known(conv) and _halves(
             pool
         ):
@@ -166,25 +165,6 @@ def _first(steps: Sequence[Step]) -> tuple[list[AnyStage], int] | None:  # noqa:
                 after = Unnormed(after.dropout if after else None, relu_after=True)
             return [Branch(block, inner, after)], 1 + count
     return None
-
-
-def _normed(conv: nn.Conv2d, fused: FusedNorm) -> list[AnyStage]:
-    """A convolution and its norm; a floor that is learned is torch's, whose gradient it knows."""
-    if floor_of(fused.norm) is None:
-        return [Stage(conv, fused, relu=fused.relu_before)]
-    scaled = FusedNorm(fused.norm, relu_before=fused.relu_before)
-    floored = PixelStage(partial(_above_floor, fused.norm), fused.norm)
-    if fused.dropout is not None or fused.relu_after:
-        floored = PixelStage(
-            floored.call, floored.module, Unnormed(fused.dropout, fused.relu_after)
-        )
-    return [Stage(conv, scaled, relu=fused.relu_before), Stage(None), floored]
-
-
-def _above_floor(norm: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    floor = floor_of(norm)
-    assert floor is not None  # as `_normed` sees to
-    return torch.maximum(x, floor.to(x.dtype)[:, None, None])
 
 
 def _after(steps: Sequence[Step], relu: bool = True) -> tuple[Unnormed | None, int]:
