@@ -507,3 +507,23 @@ def test_a_map_of_zeros_beside_others_is_a_number(norm):
     assert torch.isfinite(y).all()
     (gradient,) = torch.autograd.grad(y.square().sum(), x)
     assert torch.isfinite(gradient).all()
+
+
+LEARNED = [name for name in NORMS if list(asked(name)(C).parameters()) and name != "bnn"]  # noise
+
+
+@pytest.mark.parametrize("name", LEARNED)
+def test_gradients_of_parameters_are_not_rounded_away_in_bfloat16(name):
+    """Of many pixels: a sum that is kept in bfloat16 takes no number of the size of 1 beyond 256."""
+    stream = torch.Generator().manual_seed(0)
+    x = torch.randn(64, C, 16, 16, generator=stream).bfloat16()
+    g = (torch.randn(x.shape, generator=stream) + 0.2).bfloat16()
+
+    def gradients(norm, x):
+        with torch.autocast("cpu", torch.bfloat16, enabled=x.dtype == torch.bfloat16):
+            y = norm(x)
+        return torch.autograd.grad(y, [*norm.parameters()], g.to(y.dtype))
+
+    found, expected = gradients(asked(name)(C), x), gradients(asked(name)(C).double(), x.double())
+    for own, right in zip(found, expected, strict=True):
+        assert (own - right).abs().max() < 0.05 * right.abs().max()

@@ -22,6 +22,9 @@ class ChannelLayerNorm(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         own_NHWMC = members_last(x, self.members)
+        # On a CPU torch adds up the gradients of gamma and beta in the type of its input: beyond
+        # 256 a sum in bfloat16 takes no number of the size of 1 any more.
+        own_NHWMC = own_NHWMC.float() if x.dtype == torch.bfloat16 else own_NHWMC
         shape = own_NHWMC.shape[4:]
         if self.members == 1:
             y = nn.functional.layer_norm(own_NHWMC, shape, self.weight, self.bias, self.eps)
