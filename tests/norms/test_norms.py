@@ -514,7 +514,7 @@ LEARNED = [name for name in NORMS if list(asked(name)(C).parameters()) and name 
 
 @pytest.mark.parametrize("name", LEARNED)
 def test_gradients_of_parameters_are_not_rounded_away_in_bfloat16(name):
-    """Of many pixels: a sum that is kept in bfloat16 takes no number of the size of 1 beyond 256."""
+    """Of many pixels: beyond 256 a sum in bfloat16 takes no number of the size of 1 any more."""
     stream = torch.Generator().manual_seed(0)
     x = torch.randn(64, C, 16, 16, generator=stream).bfloat16()
     g = (torch.randn(x.shape, generator=stream) + 0.2).bfloat16()

@@ -10,6 +10,7 @@ from small_trials import CPU, trial
 
 import normscope
 from normscope.training.environment import environment
+from normscope.training.lanes import target
 from normscope.training.trial import run_trial
 
 TRAIN = """
@@ -52,7 +53,15 @@ def test_without_compilation_torch_computes_the_norms_and_the_result_says_so():
 
 
 def test_a_source_tree_that_is_not_installed_trains():
-    assert trained(NOT_INSTALLED + TRAIN) == "finished 0+unknown numba"
+    words = trained(NOT_INSTALLED + TRAIN, NORMSCOPE_KERNELS="numba")
+    assert words == "finished 0+unknown numba"
+
+
+@pytest.mark.skipif(target() is None, reason="no vectors that lanes are for")
+@pytest.mark.parametrize(("norm", "kernels"), [("bn", "lanes"), ("evo-s0", "numba")])
+def test_a_result_says_what_computed_its_network(shapes, monkeypatch, norm, kernels):
+    monkeypatch.delenv("NORMSCOPE_KERNELS", raising=False)
+    assert run_trial(trial(norm=norm), shapes, CPU).environment.kernels == kernels
 
 
 def test_the_environment_is_known_before_anything_is_trained(shapes, monkeypatch):
@@ -69,6 +78,7 @@ def test_versions_threads_and_device_are_recorded():
     found = environment(CPU, "fp32", fleet=1)
     assert (found.normscope, found.torch) == (normscope.__version__, torch.__version__)
     assert (found.device, found.threads) == ("cpu", torch.get_num_threads())
-    assert (found.precision, found.kernels) == ("float32", "numba")
+    assert found.precision == "float32"
+    assert found.kernels == ("numba" if target() is None else "lanes")
     assert environment(CPU, "bf16", fleet=1).precision == "bfloat16"
     assert environment(CPU, "fp32", fleet=2).kernels == "torch"  # a fleet is not fused
