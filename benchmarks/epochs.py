@@ -10,11 +10,14 @@ import torch
 from torch import nn
 
 from benchmarks.images import BATCH, NORMS_PUBLISHED, TEST, TRAIN, images
+from benchmarks.peak import peak_rate
 from benchmarks.published import Setting, published_epoch
 from normscope.experiment import RECIPES, Precision
 from normscope.models import MODELS
 from normscope.norms import NORMS
 from normscope.training import Splits, fit, with_fastest_forward
+from normscope.training.forward import InBfloat16
+from normscope.training.lanes.target import target
 from normscope.training.seeds import generator
 
 CPU = torch.device("cpu")
@@ -24,7 +27,10 @@ LIMIT_STEPS = 15
 
 
 class Variant(NamedTuple):
-    """What is timed: "reference", "normscope" or "limit"; a limit has no norm ("")."""
+    """What is timed: "reference", "strong", "normscope", or a limit, which has no norm ("").
+
+    The limits are "convolutions", by torch, and "peak", what the cores can multiply.
+    """
 
     kind: str
     norm: str
@@ -40,42 +46,56 @@ def variants() -> list[Variant]:
     if torch.cpu._is_avx512_bf16_supported():
         precisions.append("bf16")
     rows = [Variant("reference", norm, "fp32") for norm in NORMS_PUBLISHED]
-    rows += [Variant("normscope", norm, p) for p in precisions for norm in NORMS_PUBLISHED]
-    return rows + [Variant("limit", "", p) for p in precisions]
+    for kind in ("strong", "normscope"):
+        rows += [Variant(kind, norm, p) for p in precisions for norm in NORMS_PUBLISHED]
+    limits = ["convolutions"] if target() is None else ["convolutions", "peak"]
+    return rows + [Variant(limit, "", p) for limit in limits for p in precisions]
 
 
 def seconds_per_epoch(variant: Variant, setting: Setting, whole: bool) -> float:
     """Seconds of this process for an epoch with its test; if `whole`, no part is estimated.
 
-    The limit is always estimated from a few steps, since it has no cost that is paid once per
+    The limits are always estimated from a few steps, since they have no cost that is paid once per
     epoch.
     """
     if variant.kind == "reference":
         return published_epoch(variant.norm, setting, whole)
-    if variant.kind == "normscope":
-        return own_epoch(variant.norm, variant.precision, 1 if whole else QUICK_SHARE)
+    if variant.kind in ("strong", "normscope"):
+        return own_epoch(variant, 1 if whole else QUICK_SHARE)
+    if variant.kind == "peak":
+        return flop_per_epoch() / 1e9 / peak_rate(variant.precision)
     return TRAIN / (LIMIT_STEPS * BATCH) * limit_seconds(variant.precision, LIMIT_STEPS)
 
 
-def own_epoch(norm: str, precision: Precision, share: int) -> float:
+def own_epoch(variant: Variant, share: int) -> float:
     """Seconds of `compare`'s loop for an epoch: permutation, training, sums, test.
 
     It runs one `share`-th of the images and multiplies the time by `share`, including the cost that
     is paid once per epoch.
     """
-    run = make_own_epoch(norm, precision, TRAIN // share, TEST // share)
+    run = make_own_epoch(variant, TRAIN // share, TEST // share)
     started = time.perf_counter()
     run()
     return share * (time.perf_counter() - started)
 
 
 @cache
-def make_own_epoch(norm: str, precision: Precision, train: int, test: int) -> Callable[[], None]:
-    """A function that trains for an epoch of `train` images and tests on `test` others."""
+def make_own_epoch(variant: Variant, train: int, test: int) -> Callable[[], None]:
+    """A function that trains for an epoch of `train` images and tests on `test` others.
+
+    "strong" is what a person would write who knows torch well: plain layers in channels_last on
+    images that are in memory as numbers, dropout that draws only what it drops, no waiting for a
+    loss; compiled by torch if `strong_step` has tried that last.
+    """
+    _, norm, precision = variant
     splits = Splits.of(images(train, test), CPU)
     model = MODELS["s8"](NORMS[norm], 10, generator(0, "init"), generator(0, "dropout"))
     model = model.to(memory_format=torch.channels_last)
-    model = with_fastest_forward(model, CPU, precision)
+    if variant.kind == "normscope":
+        model = with_fastest_forward(model, CPU, precision)
+    else:
+        model = torch.compile(model) if precision in _COMPILED else model
+        model = InBfloat16(model) if precision == "bf16" else model
     recipe = RECIPES["s8"].model_copy(update={"epochs": 1, "precision": precision})
     order = generator(0, "order")
 
@@ -83,6 +103,33 @@ def make_own_epoch(norm: str, precision: Precision, train: int, test: int) -> Ca
         fit(model, splits, recipe, order, lambda record: None)
 
     return epoch
+
+
+_COMPILED = set[Precision]()  # in this process
+
+
+def strong_step(precision: Precision, compiled: bool) -> float:
+    """Seconds of a step of "strong" with bn; a third of three, behind as many that warm up.
+
+    Afterwards "strong" is compiled if it was now. Raises what torch raises where it cannot compile.
+    """
+    _COMPILED.discard(precision)
+    if compiled:
+        _COMPILED.add(precision)
+    make_own_epoch.cache_clear()
+    run = make_own_epoch(Variant("strong", "bn", precision), 3 * BATCH, 3 * BATCH * TEST // TRAIN)
+    run()
+    started = time.perf_counter()
+    run()
+    return (time.perf_counter() - started) / 3
+
+
+def flop_per_epoch() -> float:
+    """Of the convolutions: forward, and backward with respect to input and weights; and a test."""
+    once = [
+        2 * layer.weight.numel() * layer(x).shape[2:].numel() for layer, x in convolutions("fp32")
+    ]
+    return TRAIN * (3 * sum(once) - once[0]) + TEST * sum(once)  # images have no gradient
 
 
 def limit_seconds(precision: Precision, steps: int) -> float:

@@ -1,13 +1,17 @@
 """How fast the experiment trains: ``python -m benchmarks.speed [--quick] [--json FILE]``.
 
-In every round it times three things on the same images, one after the other and in alternating
-order:
+In every round it times these on the same images, one after the other and in alternating order:
 
 - `reference`: the published loop (benchmarks/reference.py), which has all cores to itself, with the
   number of threads and loader workers that is fastest here;
+- `strong`: the strongest plain loop: images in memory, layers of torch in channels_last one by one,
+  dropout that draws only what it drops, with one single-threaded process per core, and compiled by
+  torch where that is faster here;
 - `normscope`: the tool's own loop, by norm and precision, with one single-threaded trial per core;
-- `limit`: the network's convolutions alone, in the same layout and precision, with one process per
-  core. This is the time that would be left if everything else cost nothing.
+- `convolutions`: the network's convolutions alone, by torch, in the same layout and precision, with
+  one process per core. This is the time that would be left if everything else cost nothing;
+- `peak`: the time that the multiplications of these convolutions would take if every core did
+  nothing but multiply numbers in its registers, measured at the same time.
 
 The unit is seconds of this machine per epoch: 50,000 training images and a test on 10,000. Costs
 that are paid once per epoch, such as starting loader workers, are included. For processes that run
@@ -38,6 +42,7 @@ from benchmarks.epochs import (
     make_own_epoch,
     matrix_rate,
     seconds_per_epoch,
+    strong_step,
     variants,
 )
 from benchmarks.figures import by_name, rest, summarize, tables
@@ -47,6 +52,7 @@ from benchmarks.published import Setting, candidates, published_epoch
 from benchmarks.start import first_steps, set_up
 from benchmarks.teams import Team, one_for_all_cores, one_for_each_core
 from normscope.cores import available_cores
+from normscope.experiment import Precision
 from normscope.training.environment import environment
 
 
@@ -76,7 +82,9 @@ def on_cpu(rounds: int, whole: bool, path: Path | None) -> None:
     with one_for_all_cores() as all_cores, one_for_each_core() as each_core:
         setting, content["settings_tried"] = fastest_setting(all_cores)
         content["setting"] = str(setting)
-        teams = {"reference": all_cores, "normscope": each_core, "limit": each_core}
+        teams = {v.kind: each_core for v in variants()} | {"reference": all_cores}
+        precisions = dict.fromkeys(v.precision for v in variants() if v.kind == "strong")
+        content["strong_compiled"] = [compiled_if_faster(each_core, p) for p in precisions]
         times: dict[Variant, list[float]] = {variant: [] for variant in variants()}
         warm_up(each_core, setting)
         for number in range(rounds):
@@ -86,9 +94,9 @@ def on_cpu(rounds: int, whole: bool, path: Path | None) -> None:
         rates = {
             v.precision: sum(each_core.together(matrix_rate, v.precision))
             for v in times
-            if v.kind == "limit"
+            if v.kind == "convolutions"
         }
-    starts = {str(v): set_up(v, setting) for v in times if v.norm == "bn"}
+    starts = {str(v): set_up(v, setting) for v in times if v.norm == "bn" and v.kind != "strong"}
     print(f"\nreference with {setting}; rounds: {rounds}\n\n{tables(times)}\n")
     print(rest(rates, starts))
     save({**content, "matrix_gflop_per_s": rates, "set_up": starts}, path)
@@ -104,12 +112,30 @@ def fastest_setting(team: Team) -> tuple[Setting, dict[str, float]]:
     return min(tried, key=tried.__getitem__), {str(s): seconds for s, seconds in tried.items()}
 
 
+def compiled_if_faster(team: Team, precision: Precision) -> str:
+    """Let torch compile `strong` from now on if its step is faster so; returns what was found."""
+    plain = max(team.together(strong_step, precision, False))
+    try:
+        compiled = max(team.together(strong_step, precision, True))
+    except Exception as error:  # whatever torch lacks, such as a compiler
+        team.together(strong_step, precision, False)
+        found = f"strong, {precision}: not compiled, {type(error).__name__}"
+    else:
+        if compiled > plain:
+            team.together(strong_step, precision, False)
+        found = (
+            f"strong, {precision}: {1e3 * plain:.0f} ms per step, compiled {1e3 * compiled:.0f} ms"
+        )
+    print(found, flush=True)
+    return found
+
+
 def warm_up(team: Team, setting: Setting) -> None:
     """Run everything that is compiled once, so that it is compiled and loaded."""
     for variant in variants():
         if variant.kind == "normscope":
             team.together(first_steps, variant, setting)
-        elif variant.kind == "limit":
+        elif variant.kind == "convolutions":
             team.together(limit_seconds, variant.precision, 1)
 
 
@@ -131,14 +157,14 @@ def measure_round(
 def profile(steps: int = 3) -> None:
     """Print where the time of a step goes for each norm and precision, in one thread."""
     torch.set_num_threads(1)
-    for kind, norm, precision in variants():
-        if kind == "normscope":
-            epoch = make_own_epoch(norm, precision, steps * BATCH, steps * BATCH * TEST // TRAIN)
+    for variant in variants():
+        if variant.kind == "normscope":
+            epoch = make_own_epoch(variant, steps * BATCH, steps * BATCH * TEST // TRAIN)
             epoch()
             with torch.profiler.profile() as profiler:
                 epoch()
             table = profiler.key_averages().table(sort_by="self_cpu_time_total", row_limit=12)
-            print(f"{norm} {precision}, {steps} steps\n{table}")
+            print(f"{variant}, {steps} steps\n{table}")
 
 
 def provenance() -> dict[str, Any]:

@@ -53,4 +53,4 @@ def first_steps(variant: Variant, setting: Setting) -> None:
         run_epoch(variant.norm, setting, STEPS)
     else:
         train = STEPS * BATCH
-        make_own_epoch(variant.norm, variant.precision, train, train * TEST // TRAIN)()
+        make_own_epoch(variant, train, train * TEST // TRAIN)()

@@ -261,7 +261,7 @@ def test_a_trial_has_the_bits_that_it_has_in_a_process_also_with_a_norm_of_ones_
     )  # fmt: skip
     assert_equal_bits(weights_of("ray"), weights_of("processes"))
     (how,) = listener.how
-    assert how.startswith("2 at a time on ray (2 nodes, 2 CPUs), fp32, threads: 1 each, norms by ")
+    assert how.startswith("2 at a time on ray (2 nodes, 2 CPUs), fp32, threads: 1 each, ")
 
 
 SCRIPT = """

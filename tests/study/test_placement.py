@@ -1,8 +1,11 @@
 """Who runs where, with what share of the machine."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from report_fakes import make_experiment, make_labels, make_result
+from torch import nn
 
 from normscope.errors import UsageError
 from normscope.executors.ray import Node, OnRay
@@ -11,6 +14,7 @@ from normscope.experiment.plan import plan
 from normscope.observers import Observer
 from normscope.study import placement
 from normscope.study.placement import Machine, place
+from normscope.training.lanes import target
 from normscope.training.trial import lost_trial
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -41,13 +45,49 @@ def test_each_machine_has_its_executor_and_its_share(machine, executor, at_once,
     ("device", "executor", "words"),
     [
         ("cpu", "inline", "1 at a time on cpu, fp32, threads: "),
-        ("cpu", "processes", "6 at a time on cpu, fp32, threads: 1 each, norms by "),
+        ("cpu", "processes", "6 at a time on cpu, fp32, threads: 1 each, "),
         ("cpu", "fleet", "3 at a time on cpu, fp32, as one network"),
     ],
 )
 def test_another_executor_is_chosen_by_its_name(device, executor, words):
     placed = place(TRIALS, TRIALS, Machine.chosen(device, None, executor))
     assert placed.words.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("kernels", "words"),
+    [
+        ({"bn": "lanes", "gn": "lanes"}, "samples in lanes"),
+        ({"bn": "numba", "gn": "numba"}, "norms by numba"),
+        ({"bn": "lanes", "lrn": "numba", "gn": "lanes"},
+         "norms by numba; bn, gn with samples in lanes"),
+        ({"bn": "torch"}, "norms by torch"),
+    ],
+)  # fmt: skip
+def test_what_computes_the_networks_is_told(kernels, words):
+    placed = place(TRIALS, TRIALS, replace(Machine(CPU, None), kernels=kernels))
+    assert placed.words.endswith(f", {words}")
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "words"),
+    [("numba", "norms by numba"), ("torch", "norms by torch"),
+     ("", "samples in lanes where that is faster")],
+)  # fmt: skip
+def test_what_may_compute_them_is_told_where_no_more_is_known(monkeypatch, asked_for, words):
+    if not asked_for and target() is None:
+        pytest.skip("no vectors that lanes are for")
+    monkeypatch.setenv("NORMSCOPE_KERNELS", asked_for)
+    assert place(TRIALS, TRIALS, Machine(CPU, None)).words.endswith(f", {words}")
+
+
+def test_a_machine_plans_for_each_network(monkeypatch):
+    monkeypatch.setenv("NORMSCOPE_KERNELS", "numba")
+    networks = {"bn": nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))}
+    known, compiles = Machine(CPU, None).knowing(networks, "fp32", (32, 32, 3))
+    assert (known.kernels, compiles) == ({"bn": "numba"}, False)
+    fleet = Machine(CPU, None, "fleet")
+    assert fleet.knowing(networks, "fp32", (32, 32, 3)) == (fleet, False)
 
 
 NODES = (Node(4, 0), Node(2, 2))
@@ -57,11 +97,11 @@ NODES = (Node(4, 0), Node(2, 2))
     ("on_ray", "workers", "networks", "words"),
     [
         (OnRay(), None, 6,
-         "6 at a time on ray (2 nodes, 6 CPUs), fp32, threads: 1 each, norms by "),
+         "6 at a time on ray (2 nodes, 6 CPUs), fp32, threads: 1 each, "),
         (OnRay(), 2, 2,
-         "2 at a time on ray (2 nodes, 6 CPUs), fp32, threads: 1 each, norms by "),
+         "2 at a time on ray (2 nodes, 6 CPUs), fp32, threads: 1 each, "),
         (OnRay(cpus_per_trial=2), None, 3,
-         "3 at a time on ray (2 nodes, 6 CPUs), fp32, threads: 2 each, norms by "),
+         "3 at a time on ray (2 nodes, 6 CPUs), fp32, threads: 2 each, "),
         (OnRay(gpus_per_trial=1), None, 2,
          "2 at a time on ray (2 nodes, 6 CPUs, 2 GPUs), fp32, each on a GPU"),
         (OnRay(gpus_per_trial=0.5), None, 2,

@@ -216,7 +216,10 @@ def place(trials: Sequence[Trial], todo: Sequence[Trial], machine: Machine) -> P
 
 def _kernels_words(machine: Machine) -> str:
     """By what networks are computed; if not all are in lanes, those norms are named that are."""
-    found = set(machine.kernels.values()) or {kernels_for(machine.device)}
+    found = set(machine.kernels.values())
+    if not found and kernels_for(machine.device) == "lanes":
+        return "samples in lanes where that is faster"
+    found = found or {kernels_for(machine.device)}
     if found == {"lanes"}:
         return "samples in lanes"
     others = f"norms by {min(found - {'lanes'})}"

@@ -1,8 +1,9 @@
 """Tensors to samples in lanes and back, and where dropped elements are there.
 
 An array of lanes has shape (blocks, height, channels / per_word, width, lanes) and holds 32-bit
-words: lane l of block b is sample b * lanes + l. The lanes behind the last sample are 0. With
-bfloat16, whose products take blocks by two, the number of blocks is even.
+words: lane l of block b is sample b * lanes + l. The lanes behind the last sample begin as 0, and
+are 0 in every gradient. With bfloat16, whose products take blocks by two, the number of blocks is
+even.
 """
 
 from collections.abc import Callable

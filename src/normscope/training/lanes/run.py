@@ -18,6 +18,7 @@ from normscope.training.lanes.passing import Passed
 from normscope.training.lanes.planning import LaneLayer, planned
 from normscope.training.lanes.stages import AnyStage, flattened, stages_of
 from normscope.training.lanes.target import target
+from normscope.training.lanes.warming import compile_together
 
 Worth = Callable[[Sequence[LaneLayer]], bool]
 
@@ -128,6 +129,7 @@ class _InLanes(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, x, stages, layers, *parameters):
+        compile_together(layers)
         with torch.enable_grad():  # of the small graphs of the norms
             ctx.passed = _passed(x, stages, layers, kept=True)
         ctx.layers, ctx.input_dtype = layers, x.dtype
