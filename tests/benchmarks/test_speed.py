@@ -109,7 +109,10 @@ def test_tables_are_markdown():
     published = "| reference, fp32 | 45.0 (30.0 to 60.0) | 45.0 (40.0 to 50.0) "
     assert published + "| 60.0 (50.0 to 70.0) |" in lines
     assert "| convolutions, bf16 | 3.5 (2.0 to 5.0) | the same | the same |" in lines
-    assert "| times what the cores can multiply (peak) | 11.00 (10.00 to 12.00) |" in tables(TIMES)
+    peak = (
+        "| times what the cores can multiply (peak) | 3.67 (3.33 to 4.00) | 3.75 (2.50 to 5.00) |"
+    )
+    assert peak in lines
     assert "| times as fast as the reference | 3.00 (3.00 to 3.00) | 7.00 (6.00 to 8.00) |" in lines
     assert "| 3 norms x 15 epochs | 750 (600 to 900) s | 338 (225 to 450) s |" in lines
 
@@ -122,7 +125,8 @@ def test_what_was_not_timed_is_not_in_the_tables():
 
 def test_the_convolutions_of_an_epoch_are_counted():
     """17.6 GFLOP in a training step of 512 images: 50,000 of them and a test on 10,000."""
-    assert flop_per_epoch() / 1e9 == pytest.approx(17.6 * 50_000 / 512 * (1 + 0.2 / 3), rel=0.02)
+    test = 0.2 / 3 * 1.03  # the first layer's input has no gradient
+    assert flop_per_epoch() / 1e9 == pytest.approx(17.6 * 50_000 / 512 * (1 + test), rel=0.01)
 
 
 @pytest.mark.skipif(target() is None, reason="no vectors that multiply and add")
