@@ -167,3 +167,26 @@ def test_code_that_several_processes_compiled_goes_together(tmp_path):
         environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
+
+
+# -- what is removed -------------------------------------------------------------------------------
+
+
+def test_code_that_nobody_has_used_for_long_is_removed(tmp_path, monkeypatch):
+    own, old, recent, other = (
+        tmp_path / name for name in ("lanes-1", "lanes-2", "lanes-3", "others")
+    )
+    for each in (own, old, recent, other):
+        (each / "within").mkdir(parents=True)
+    long_ago = time.time() - compiling.KEPT_S - 60
+    for each in (own, old, other):
+        os.utime(each, (long_ago, long_ago))
+    monkeypatch.setattr(compiling, "folder", own)
+    compiling._mark.cache_clear()
+    compiling.trained(["a layer"])
+    assert compiling.is_compiled(["a layer"])
+    assert {each.name for each in tmp_path.iterdir()} == {"lanes-1", "lanes-3", "others"}
+    os.utime(own, (long_ago, long_ago))
+    compiling.used()
+    assert time.time() - own.stat().st_mtime < 60
+    compiling._mark.cache_clear()

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import shutil
+import time
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from functools import cache
@@ -16,6 +18,7 @@ from normscope.training.fused.cache import cache_folder
 from normscope.training.fused.kept import VERSIONS, KeptCode
 from normscope.training.lanes.target import processor
 
+KEPT_S = 60 * 24 * 3600.0  # how long code is kept that nobody uses
 PATIENCE_S = 120  # for another process to compile a loop; a large one takes 3 s
 OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
@@ -83,11 +86,25 @@ def is_compiled(layers: Sequence[object]) -> bool:
 
 
 def trained(layers: Sequence[object]) -> None:
-    """Note that it is; where nothing can be kept, nothing is noted."""
+    """Note that it is; where nothing can be kept, nothing is noted.
+
+    Code of other versions and processors that nobody has used for long is removed then.
+    """
     mark = _mark(repr(layers))
-    if not mark.exists():
-        with suppress(OSError):
-            mark.touch()
+    if mark.exists():
+        return
+    with suppress(OSError):
+        mark.touch()
+    for other in folder.parent.glob("lanes-*"):
+        with suppress(OSError):  # such as that another process was first
+            if other != folder and time.time() - other.stat().st_mtime > KEPT_S:
+                shutil.rmtree(other)
+
+
+def used() -> None:
+    """Note that the code that is kept here is used."""
+    with suppress(OSError):
+        os.utime(folder)
 
 
 def compiled_for(*key: Hashable) -> Callable[[Callable], Any]:

@@ -24,7 +24,7 @@ def compile_together(layers: Sequence[LaneLayer]) -> None:
     If this process or another has done so before, nothing is done.
     """
     if compiling.is_compiled(layers):
-        return
+        return compiling.used()
     left = list(dict.fromkeys(_convolutions(layers)))
     for patient in (False, True):
         for layer in list(left):
