@@ -87,7 +87,8 @@ def kernels_for(device: torch.device, members: int = 1) -> str:
 def _asked() -> str | None:
     asked = os.environ.get("NORMSCOPE_KERNELS") or None
     if asked not in (None, *KERNELS):
-        raise UsageError(f"NORMSCOPE_KERNELS is {asked}; leave it out, or choose {KERNELS}")
+        known = ", ".join(KERNELS)
+        raise UsageError(f"NORMSCOPE_KERNELS is {asked}; leave it out, or choose one of {known}")
     return asked
 
 
