@@ -14,6 +14,7 @@ from normscope.experiment.plan import plan
 from normscope.observers import Observer
 from normscope.study import placement
 from normscope.study.placement import Machine, place
+from normscope.training.forward import Planned
 from normscope.training.lanes import target
 from normscope.training.trial import lost_trial
 
@@ -84,10 +85,17 @@ def test_what_may_compute_them_is_told_where_no_more_is_known(monkeypatch, asked
 def test_a_machine_plans_for_each_network(monkeypatch):
     monkeypatch.setenv("NORMSCOPE_KERNELS", "numba")
     networks = {"bn": nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))}
-    known, compiles = Machine(CPU, None).knowing(networks, "fp32", (32, 32, 3))
-    assert (known.kernels, compiles) == ({"bn": "numba"}, False)
+    known = Machine(CPU, None).knowing(networks, "fp32", (32, 32, 3))
+    assert (known.kernels, known.compiles) == ({"bn": "numba"}, False)
     fleet = Machine(CPU, None, "fleet")
-    assert fleet.knowing(networks, "fp32", (32, 32, 3)) == (fleet, False)
+    assert fleet.knowing(networks, "fp32", (32, 32, 3)) is fleet
+
+
+def test_compiling_is_foreseen_on_this_machine_alone(monkeypatch):
+    monkeypatch.setattr(placement, "plan_kernels", lambda *_: Planned("lanes", compiles=True))
+    for executor, compiles in (("processes", True), ("inline", True), ("ray", False)):
+        known = Machine(CPU, None, executor).knowing({"bn": nn.ReLU()}, "fp32", (32, 32, 3))
+        assert known.compiles == compiles
 
 
 NODES = (Node(4, 0), Node(2, 2))

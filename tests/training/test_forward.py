@@ -120,6 +120,41 @@ def test_what_is_compiled_is_known_once_it_has_trained(monkeypatch, tmp_path, wi
     compiling._mark.cache_clear()
 
 
+def test_a_run_behind_another_layer_is_known_to_be_compiled(monkeypatch, tmp_path, with_vectors):
+    monkeypatch.setenv("NORMSCOPE_KERNELS", "lanes")
+    monkeypatch.setattr(compiling, "folder", tmp_path)
+    compiling._mark.cache_clear()
+    stem = [nn.Conv2d(3, 4, 5, stride=4), nn.ReLU()]
+    network = nn.Sequential(*stem, nn.Conv2d(4, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 1))
+    assert plan_kernels(network, CPU, "fp32", (3, 32, 32)) == Planned("lanes", compiles=True)
+    with_fastest_forward(network, CPU, "fp32")(torch.randn(2, 3, 32, 32)).sum().backward()
+    assert plan_kernels(network, CPU, "fp32", (3, 32, 32)) == Planned("lanes", compiles=False)
+    compiling._mark.cache_clear()
+
+
+class Drawing(nn.Module):
+    """A network that draws from the global random state, and may fail."""
+
+    def __init__(self, fails=False):
+        super().__init__()
+        self.fails, self.steps = fails, 3
+
+    def forward(self, x):
+        if self.fails:
+            raise ValueError("a network of one's own")
+        return x.mean((2, 3)) + torch.rand(1)
+
+
+def test_a_network_of_ones_own_may_do_anything(monkeypatch, with_vectors):
+    monkeypatch.delenv("NORMSCOPE_KERNELS", raising=False)
+    before = torch.get_rng_state()
+    assert plan_kernels(Drawing(), CPU, "fp32", (3, 32, 32)) == Planned("numba")
+    assert torch.equal(torch.get_rng_state(), before)
+    assert plan_kernels(Drawing(fails=True), CPU, "fp32", (3, 32, 32)) == Planned("lanes")
+    monkeypatch.setenv("NORMSCOPE_KERNELS", "torch")
+    assert kernels_used(with_fastest_forward(Drawing(), CPU, "bf16")) == "torch"
+
+
 def test_without_lanes_what_computes_is_known_too(monkeypatch):
     monkeypatch.setenv("NORMSCOPE_KERNELS", "numba")
     assert kernels_used(with_fastest_forward(made(), CPU, "bf16")) == "numba"

@@ -111,7 +111,7 @@ class Environment(Frozen):
     device: str
     threads: int
     precision: str
-    kernels: str = "torch"  # what computed the norms
+    kernels: str = "torch"  # what computed the network; of a trial that failed, what may have
     fleet: int = 1  # how many trials shared the device, as one network
 
 

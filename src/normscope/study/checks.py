@@ -110,7 +110,7 @@ def check(
     machine = machine_for(device, workers, executor)
     machine.check(merged, own)
     made = check_fits(merged, DATASETS[merged.dataset])
-    machine, compiles = machine.knowing(
+    machine = machine.knowing(
         {norm: each.network for norm, each in made.items()},
         merged.recipe.precision,
         DATASETS[merged.dataset].image_shape,
@@ -122,7 +122,6 @@ def check(
         *notices_on(merged, experiment, kept),
         *notices_on_model(merged.model, made, machine),
         *notices_on_probes(folder, probes),
-        *(notices_on_compiling(merged) if compiles else ()),
     )
     return Checked(
         folder, asked, merged, kept, design, budget_s, machine, data_dir, notices, probes,
@@ -439,14 +438,6 @@ def notices_on_model(model: str, made: "Mapping[str, Made]", machine: "Machine")
             "plain nn.Sequential run by themselves."
         )
     return tuple(notices)
-
-
-def notices_on_compiling(experiment: Experiment) -> tuple[str, ...]:
-    """That the first training on a machine begins with it."""
-    return (
-        f"The first training of {experiment.model} in {experiment.recipe.precision} on this "
-        "machine begins with compiling its code, which takes 10 to 40 s of a core and is kept.",
-    )
 
 
 def notices_on_probes(folder: Path, probes: ProbePlan) -> tuple[str, ...]:

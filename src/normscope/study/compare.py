@@ -143,10 +143,18 @@ def run(
         observer.trial_found(result)
         watch.added(result)
 
+    compiles = checked.machine.compiles
     for todo in due:
         trials = trials_of_round(store, todo)
         placement = place(trials, todo, checked.machine)
         observer.started(todo, len(trials) - len(store.missing(trials)), placement.words)
+        if todo and compiles:
+            observer.noticed(
+                f"The first training of {store.experiment.model} in {placement.precision} on this "
+                "machine begins with compiling its code, which takes 10 to 40 s of a core and is "
+                "kept."
+            )
+            compiles = False
         sharing = Sharing(store, claims, todo, observer, found)
         while left := sharing.left():
             running = placement.run(

@@ -34,7 +34,8 @@ class Machine:
 
     `asked` is the entry of `EXECUTORS` that the user chose, if any. On Ray, `on_ray` says what each
     trial takes of which cluster, and `nodes` what the cluster had when it was looked at. `kernels`:
-    what computes the network with each norm, "lanes" and so on, as far as that is known.
+    what computes the network with each norm, "lanes" and so on, as far as that is known, and
+    `compiles`, whether training begins with compiling here.
     """
 
     device: torch.device
@@ -43,6 +44,7 @@ class Machine:
     on_ray: OnRay = LOCAL
     nodes: tuple[Node, ...] = ()
     kernels: Mapping[str, str] = field(default_factory=dict)
+    compiles: bool = False
 
     @classmethod
     def chosen(cls, device: str, workers: int | None, executor: str | OnRay | None) -> "Machine":
@@ -100,20 +102,18 @@ class Machine:
 
     def knowing(
         self, networks: Mapping[str, nn.Module], precision: Precision, shape: Shape
-    ) -> tuple["Machine", bool]:
-        """The same, knowing what computes the network with each norm here, for images (H, W, C).
-
-        And whether that begins with compiling.
-        """
+    ) -> "Machine":
+        """The same, knowing what computes the network with each norm here, for images (H, W, C)."""
         if self.executor == "fleet" or self.on_gpu:
-            return self, False
+            return self
         height, width, channels = shape
         planned = {
             norm: plan_kernels(network, self.device, precision, (channels, height, width))
             for norm, network in networks.items()
         }
         kernels = {norm: each.kernels for norm, each in planned.items()}
-        return replace(self, kernels=kernels), any(each.compiles for each in planned.values())
+        compiles = self.executor != "ray" and any(each.compiles for each in planned.values())
+        return replace(self, kernels=kernels, compiles=compiles)
 
     @property
     def executor(self) -> str:

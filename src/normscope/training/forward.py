@@ -1,6 +1,7 @@
 """How a model's forward pass is computed on a device."""
 
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from normscope.errors import UsageError
 from normscope.experiment import Precision
 
 if TYPE_CHECKING:
+    from normscope.training.fused import Fused
     from normscope.training.lanes.run import Run
 
 KERNELS = "lanes", "numba", "torch"
@@ -97,10 +99,10 @@ def _asked() -> str | None:
 
 def kernels_used(model: nn.Module) -> str:
     """What computed a model of `with_fastest_forward`: "lanes" if any of its layers, and so on."""
-    model = model.model if isinstance(model, InBfloat16) else model
-    if not hasattr(model, "steps"):
+    fused = _fused(model)
+    if fused is None:
         return "torch"
-    return "lanes" if any(run.layers for run in _runs(model)) else "numba"
+    return "lanes" if any(run.layers for run in _runs(fused)) else "numba"
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,11 @@ class Planned:
 def plan_kernels(
     model: nn.Module, device: torch.device, precision: Precision, shape: tuple[int, int, int]
 ) -> Planned:
-    """What will compute a model for images of that shape, (C, H, W), on a device."""
+    """What will compute a model for images of that shape, (C, H, W), on a device.
+
+    The model answers for two images, in evaluation and outside of lanes. If it raises, that is for
+    whoever trains it, and what may compute it is returned.
+    """
     if kernels_for(device) != "lanes":
         return Planned(kernels_for(device))
     from normscope.training.lanes.compiling import is_compiled
@@ -123,18 +129,33 @@ def plan_kernels(
     modes = [(module, module.training) for module in model.modules()]
     fastest = with_fastest_forward(model, device, precision).eval()
     try:
-        with torch.no_grad(), only_planned():
-            fastest(torch.zeros(2, *shape))
+        # With gradients, since in training a run behind others has one of its input.
+        with torch.random.fork_rng(devices=[]), torch.enable_grad(), only_planned():
+            fastest(torch.rand(2, *shape))
+    except Exception:  # whatever a model of the user's own raises
+        return Planned(kernels_for(device))
     finally:
         for module, training in modes:
             module.training = training
-    planned = [run.layers for run in _runs(fastest) if run.layers]
+    planned = [run.layers for run in _runs(_fused(fastest)) if run.layers]
     return Planned(kernels_used(fastest), not all(map(is_compiled, planned)))
 
 
-def _runs(model: nn.Module) -> "Iterator[Run]":
-    from normscope.training.lanes.run import Run
+def _fused(model: nn.Module) -> "Fused | None":
+    """The `Fused` that a model of `with_fastest_forward` is, if it is one."""
+    if "normscope.training.fused" not in sys.modules:  # which is imported for those alone
+        return None
+    from normscope.training.fused import Fused
 
     model = model.model if isinstance(model, InBfloat16) else model
-    steps = getattr(model, "steps", [])
-    return (step for own in steps for step in own if isinstance(step, Run))
+    return model if isinstance(model, Fused) else None
+
+
+def _runs(fused: "Fused | None") -> "Iterator[Run]":
+    from normscope.training.lanes.run import Run
+
+    return (
+        (step for own in fused.steps for step in own if isinstance(step, Run))
+        if fused
+        else iter(())
+    )

@@ -173,19 +173,18 @@ def test_code_that_several_processes_compiled_goes_together(tmp_path):
 
 
 def test_code_that_nobody_has_used_for_long_is_removed(tmp_path, monkeypatch):
-    own, old, recent, other = (
-        tmp_path / name for name in ("lanes-1", "lanes-2", "lanes-3", "others")
-    )
-    for each in (own, old, recent, other):
+    names = [f"lanes-{k:016x}" for k in range(3)]
+    own, old, recent, photos = (tmp_path / name for name in (*names, "lanes-in-the-alps"))
+    for each in (own, old, recent, photos):
         (each / "within").mkdir(parents=True)
     long_ago = time.time() - compiling.KEPT_S - 60
-    for each in (own, old, other):
+    for each in (own, old, photos):
         os.utime(each, (long_ago, long_ago))
     monkeypatch.setattr(compiling, "folder", own)
     compiling._mark.cache_clear()
     compiling.trained(["a layer"])
     assert compiling.is_compiled(["a layer"])
-    assert {each.name for each in tmp_path.iterdir()} == {"lanes-1", "lanes-3", "others"}
+    assert {each.name for each in tmp_path.iterdir()} == {own.name, recent.name, photos.name}
     os.utime(own, (long_ago, long_ago))
     compiling.used()
     assert time.time() - own.stat().st_mtime < 60

@@ -2,6 +2,7 @@
 
 import copy
 import gc
+import pickle
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from normscope.models.layers import Dropout, Residual, conv2d, relu_and_norm
 from normscope.norms import asked
 from normscope.training.forward import InBfloat16
-from normscope.training.fused.fuse import steps_of
+from normscope.training.fused.fuse import Fused, steps_of
 from normscope.training.lanes import target
 from normscope.training.lanes.passing import Passed
 from normscope.training.lanes.run import Run, in_lanes, only_planned
@@ -74,8 +75,8 @@ def step(model, x, targets):
 
 def distance(found, expected):
     """The largest difference over the largest value."""
-    scale = expected.abs().max().clamp_min(1e-12)
-    return float((found.double() - expected.double()).abs().max() / scale)
+    found, expected = found.detach().double(), expected.detach().double()
+    return float((found - expected).abs().max() / expected.abs().max().clamp_min(1e-12))
 
 
 @pytest.fixture(params=[1, 2], ids=["1 thread", "2 threads"])
@@ -297,6 +298,137 @@ def test_a_branch_that_parts_words_is_torchs_in_bfloat16():
     assert run.layers is None
     run(batch(2))
     assert run.layers is not None
+
+
+# -- what is not what it looks like ----------------------------------------------------------------
+
+
+class Twice:
+    """A layer's result, doubled: what a subclass may do."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+class OwnReLU(Twice, nn.ReLU):
+    pass
+
+
+class OwnMaxPool(Twice, nn.MaxPool2d):
+    pass
+
+
+class OwnAvgPool(Twice, nn.AvgPool2d):
+    pass
+
+
+class OwnMean(Twice, nn.AdaptiveAvgPool2d):
+    pass
+
+
+class OwnDropout(Twice, Dropout):
+    pass
+
+
+class OwnResidual(Twice, Residual):
+    pass
+
+
+def convolution(channels, widened, kernel=1):
+    return nn.Conv2d(channels, widened, kernel, padding=kernel // 2, bias=False)
+
+
+def looks_like(name):
+    torch.manual_seed(0)
+    first, last = convolution(3, 4, 3), convolution(4, 4)
+    norm = nn.BatchNorm2d(4)
+    inner = nn.Sequential(convolution(4, 4, 3))
+    return nn.Sequential(*{
+        "ReLU": [first, OwnReLU(), last],
+        "ReLU before a norm": [first, OwnReLU(), norm, last],
+        "ReLU behind a norm": [first, norm, OwnReLU(), last],
+        "max pooling": [first, OwnMaxPool(2), last],
+        "max pooling behind ReLU": [first, nn.ReLU(), OwnMaxPool(2), last],
+        "average pooling": [first, nn.ReLU(), OwnAvgPool(2), last],
+        "mean": [first, nn.ReLU(), OwnMean(1), last],
+        "dropout": [first, nn.ReLU(), OwnDropout(0.1, generator(0, "dropout")), last],
+        "dropout behind a norm": [first, norm, OwnDropout(0.1, generator(0, "dropout")), last],
+        "residual": [first, nn.ReLU(), OwnResidual(inner), last],
+        "another activation": [first, nn.ReLU(), Residual(inner, activation=nn.GELU()), last],
+        "no activation": [first, nn.ReLU(), Residual(inner, activation=nn.Identity()), last],
+        "fewer channels": [
+            first, nn.ReLU(), Residual(nn.Sequential(convolution(4, 2)), 1, -2), convolution(2, 4)
+        ],
+    }[name]).to(memory_format=torch.channels_last)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ReLU", "ReLU before a norm", "ReLU behind a norm", "max pooling", "max pooling behind ReLU",
+     "average pooling", "mean", "dropout", "dropout behind a norm", "residual",
+     "another activation", "no activation", "fewer channels"],
+)  # fmt: skip
+def test_what_only_looks_like_a_known_layer_is_torchs(name):
+    plain, lanes, x = looks_like(name).double(), InLanes(looks_like(name)), square(5)
+    expected, found = (
+        [y.detach(), *torch.autograd.grad((y * y.detach().cos()).sum(), [*model.parameters()])]
+        for model, y in ((plain, plain(x.double())), (lanes, lanes(x)))
+    )
+    for own, right in zip(found, expected, strict=True):
+        assert distance(own, right) < 2e-5
+
+
+def test_a_parameters_hook_is_called_once():
+    lanes, plain = InLanes(of_kind(unnormed, "none")), of_kind(unnormed, "none")
+    for model in (lanes.layers, plain):
+        for layer in model:
+            if isinstance(layer, nn.Conv2d):
+                layer.weight.register_hook(lambda g: 2 * g)
+                layer.bias.register_hook(lambda g: 3 * g)
+    x = square(5)
+    for model in (lanes, plain):
+        model(x).square().sum().backward()
+    for own, right in zip(lanes.layers.parameters(), plain.parameters(), strict=True):
+        assert distance(own.grad, right.grad) < 2e-5
+
+
+def test_a_parameter_that_changed_before_the_way_back_is_noticed():
+    lanes = InLanes(of_kind(unnormed, "none"))
+    y = lanes(square(3)).sum()
+    with torch.no_grad():
+        lanes.layers[3].weight.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.backward()
+
+
+def test_a_graph_that_is_used_up_is_noticed():
+    y = InLanes(of_kind(unnormed, "none"))(square(3)).sum()
+    y.backward(retain_graph=True)
+    y.backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        y.backward()
+
+
+def test_parameters_in_bfloat16_are_torchs_under_autocast():
+    lanes, plain = InLanes(of_kind(unnormed, "none")), of_kind(unnormed, "none").bfloat16()
+    lanes.bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert distance(lanes(square(3)), plain(square(3)).double()) < 0.05
+    assert lanes.steps[0].layers is None
+
+
+def test_images_of_other_channels_are_refused_by_torch():
+    with pytest.raises(RuntimeError, match="to have 3 channels"):
+        InLanes(network("bn"))(torch.randn(2, 5, 18, 20))
+
+
+def test_a_model_with_runs_can_be_pickled_and_copied():
+    model = Fused(network("bn", 0.0), in_lanes).eval()
+    x = batch(3)
+    with torch.no_grad():
+        expected = model(x)
+        assert torch.equal(copy.deepcopy(model)(x), expected)
+        assert torch.equal(pickle.loads(pickle.dumps(model))(x), expected)  # noqa: S301 - our own
 
 
 # -- whether it is worth it ------------------------------------------------------------------------

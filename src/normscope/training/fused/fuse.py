@@ -72,19 +72,19 @@ def steps_of(layers: nn.Sequential) -> list[Step]:
     rest = list(layers)
     while rest:
         match rest:
-            case [nn.ReLU(), norm, Dropout(generators=[_]) as dropout, *_] if _is_known(norm):
+            case [relu, norm, Dropout() as dropout, *_] if _are(relu, norm, dropout):
                 steps.append(FusedNorm(norm, dropout, relu_before=True))
                 del rest[:3]
-            case [norm, nn.ReLU(), Dropout(generators=[_]) as dropout, *_] if _is_known(norm):
+            case [norm, relu, Dropout() as dropout, *_] if _are(relu, norm, dropout):
                 steps.append(FusedNorm(norm, dropout, relu_after=True))
                 del rest[:3]
-            case [norm, Dropout(generators=[_]) as dropout, *_] if _is_known(norm):
+            case [norm, Dropout() as dropout, *_] if _is_known(norm) and _draws_alone(dropout):
                 steps.append(FusedNorm(norm, dropout))
                 del rest[:2]
-            case [nn.ReLU(), norm, *_] if _is_known(norm):
+            case [relu, norm, *_] if _is_relu(relu) and _is_known(norm):
                 steps.append(FusedNorm(norm, relu_before=True))
                 del rest[:2]
-            case [norm, nn.ReLU(), *_] if _is_known(norm):
+            case [norm, relu, *_] if _is_relu(relu) and _is_known(norm):
                 steps.append(FusedNorm(norm, relu_after=True))
                 del rest[:2]
             case [norm, *_] if _is_known(norm):
@@ -102,6 +102,20 @@ def steps_of(layers: nn.Sequential) -> list[Step]:
 def _is_known(norm: nn.Module) -> bool:
     """Whether a norm may be computed otherwise: nobody else waits for it to be called."""
     return coefficients_of(norm) is not None and not is_hooked(norm)
+
+
+def _are(relu: nn.Module, norm: nn.Module, dropout: nn.Module) -> bool:
+    return _is_relu(relu) and _is_known(norm) and _draws_alone(dropout)
+
+
+def _is_relu(layer: nn.Module) -> bool:
+    """Whether it is one; of a subclass nobody knows what it does."""
+    return type(layer) is nn.ReLU and not is_hooked(layer)
+
+
+def _draws_alone(layer: nn.Module) -> bool:
+    """Whether it is dropout of one network, and not of a fleet."""
+    return type(layer) is Dropout and len(layer.generators) == 1 and not is_hooked(layer)
 
 
 def is_hooked(layer: nn.Module) -> bool:

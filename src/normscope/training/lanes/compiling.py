@@ -95,7 +95,7 @@ def trained(layers: Sequence[object]) -> None:
         return
     with suppress(OSError):
         mark.touch()
-    for other in folder.parent.glob("lanes-*"):
+    for other in folder.parent.glob("lanes-" + 16 * "[0-9a-f]"):
         with suppress(OSError):  # such as that another process was first
             if other != folder and time.time() - other.stat().st_mtime > KEPT_S:
                 shutil.rmtree(other)

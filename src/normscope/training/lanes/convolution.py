@@ -29,9 +29,9 @@ class Convolved:
     whose stride it was.
 
     `bias`: a number of each channel of the output is added. `relu`: negative results become 0.
-    `sums`: "squares", of the results and their squares, or
-    "products", of the results and their products with another block, r, of the output's shape;
-    `floored`: a result is 0 where scale * r + shift is at its floor.
+    `sums`: "squares", of the results and their squares, or "products", of the results and their
+    products with another block, r, of the output's shape; `floored`: a result is 0 where scale * r
+    + shift is at its floor.
     """
 
     input: Block
@@ -115,7 +115,7 @@ def convolve(plan: Convolved) -> Callable:
 
 
 class _Convolution:
-    """Writes y from x, `rows` being the plan's; `weights` as `layout.packed` makes them.
+    """Writes y from x, `rows` being the plan's; `weights` as `weights.packed` makes them.
 
     sums (2, channels, lanes) are added to after every few rows, from `row_sums`, which is 0 then
     and before: two short sums lose less than a long one. factors (3, channels, lanes) are

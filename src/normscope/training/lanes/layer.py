@@ -19,7 +19,8 @@ from normscope.training.lanes.emit import float_of
 from normscope.training.lanes.layout import empty, zeros
 from normscope.training.lanes.target import target
 
-PER_WORD = {"fp32": 1, "bf16": 2}
+PER_WORD: dict[Precision, int] = {"fp32": 1, "bf16": 2}
+OF_WORDS: dict[int, Precision] = {channels: precision for precision, channels in PER_WORD.items()}
 
 NO_WORDS = zeros((1,))
 NO_BYTES = zeros((1,), np.uint8)
@@ -70,8 +71,7 @@ class Gradients:
     """gx (blocks, *input.shape), the gradient of what the layer read after all that was pending,
     0 where that was dropped or at its floor; sums of gx and of gx * x per sample, float32 (blocks,
     2, channels, lanes), None unless something was pending, and a third, of what is lost at the
-    floor, if that is learned; weights, float32 (out, in, K, K), and
-    bias, (out,), those of a convolution.
+    floor, if that is learned; weights, float32 (out, in, K, K), and bias, (out,), of a convolution.
     """
 
     gx: np.ndarray | None

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from normscope.training.fused.passes import Factors
 from normscope.training.lanes.block import Block
 from normscope.training.lanes.by_pixel import ByPixel
 from normscope.training.lanes.convolving import Convolution
-from normscope.training.lanes.layer import Gradients, Outputs, Pending, pending
+from normscope.training.lanes.layer import OF_WORDS, Gradients, Outputs, Pending, pending
 from normscope.training.lanes.layout import dropped_positions, factors_to_lanes, sums_to_samples
 from normscope.training.lanes.planning import Branched, LaneLayer
 from normscope.training.lanes.pooling import Add, AveragePool, MaxPool
@@ -135,15 +134,12 @@ class _Bent:
             return reached.gx
         block = self.block
         shape = block.channels, block.height, block.width
-        scaled = AveragePool(*shape, PRECISIONS[block.per_word], True, lanes=block.lanes, size=1)
+        scaled = AveragePool(*shape, OF_WORDS[block.per_word], True, lanes=block.lanes, size=1)
         return scaled.forward(reached.gx, pending(self._factors(samples)), _threads()).y
 
     def _factors(self, samples: int) -> np.ndarray:
         scale = torch.full((1, self.block.channels), self.keep_scale)
         return factors_to_lanes(scale, torch.zeros_like(scale), None, self.block, samples)
-
-
-PRECISIONS: dict[int, Any] = {1: "fp32", 2: "bf16"}
 
 
 # -- stages that are done --------------------------------------------------------------------------
@@ -215,13 +211,21 @@ class _DoneConvolution(_Done):
         read = g, self.outputs, self.x, _array(self.weight), self.before
         found = self.layer.backward(*read, factors, _threads())
         assert found.weights is not None  # as of every convolution
-        made, of_made = [self.weight], [torch.from_numpy(found.weights)]
-        if self.conv.bias is not None:
-            assert found.bias is not None  # as there is a bias
-            made.append(self.conv.bias)
-            of_made.append(torch.from_numpy(found.bias))
-        own = small_gradients(made, of_made, tuple(self.conv.parameters()))
-        return found, [*own, *of_norm]
+        of_weight = torch.from_numpy(found.weights)
+        of_bias = None if found.bias is None else torch.from_numpy(found.bias)
+        return found, [*self._of_parameters(of_weight, of_bias), *of_norm]
+
+    def _of_parameters(self, of_weight: torch.Tensor, of_bias: torch.Tensor | None) -> Parameters:
+        """In the order of the convolution's parameters, which a standardized weight is made of."""
+        parameters = list(self.conv.parameters())
+        if self.weight is self.conv.weight:
+            found = [of_weight, *(torch.zeros_like(other) for other in parameters[1:])]
+        else:
+            found = small_gradients((self.weight,), (of_weight,), parameters)
+        return [
+            of_bias if parameter is self.conv.bias and of_bias is not None else own
+            for parameter, own in zip(parameters, found, strict=True)
+        ]
 
 
 class _DonePooling(_Done):
@@ -248,7 +252,7 @@ class _DonePixels(_Done):
         super().__init__(layer, stage.after, samples)
         assert pending is None  # as planned
         self.layer, self.parameters = layer, stage.parameters
-        outputs, self.passed = layer.forward(x, stage.call)
+        outputs, self.passed = layer.forward(x, stage.module)
         self.leave(outputs)
 
     def back(self, reached: Gradients) -> tuple[Gradients, Parameters]:
@@ -294,6 +298,7 @@ class _DoneBranch(_Done):
 def _sum(add: Add, one: Gradients, other: Gradients) -> Gradients:
     assert one.gx is not None  # as those of a branch are wanted
     assert other.gx is not None
+    assert (one.sums is None) == (other.sums is None)  # as both read the same
     sums = None if one.sums is None or other.sums is None else one.sums + other.sums
     return Gradients(add.forward(one.gx, other.gx, threads=_threads()).y, sums)
 

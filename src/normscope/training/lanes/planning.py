@@ -88,6 +88,8 @@ def _layer(
     channels, height, width = shape
     read = channels, height, width, precision, *_pending(before)
     if isinstance(module, nn.Conv2d):
+        if module.in_channels != channels:
+            return None  # torch says what does not fit
         assert not isinstance(module.padding, str)  # as in all that `stages_of` finds
         return Convolution(
             *read,
@@ -131,7 +133,7 @@ def _branched(
     channels, height, width = shape
     read = channels, height, width, precision, *_pending(before)
     if block.stride > 1 or block.added:
-        if block.added % (2 * per_word) or shape[0] % per_word:
+        if block.added < 0 or block.added % (2 * per_word) or shape[0] % per_word:
             return None  # the new channels would part the words of the old ones
         every = Every(*read, size=block.stride, added=block.added)
     output = _shape(inner[-1].output)

@@ -147,7 +147,7 @@ class Every(_Pool):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.channels % self.per_word or self.added % (2 * self.per_word):
+        if self.channels % self.per_word or self.added % (2 * self.per_word) or self.added < 0:
             raise ValueError(f"channels that fill no words: {self}")
 
     @cached_property

@@ -39,15 +39,16 @@ class Run:
     """Consecutive `stages` of a network, for x (N, C, H, W) on a CPU.
 
     They are computed one by one, as `steps` say, where samples in lanes are no use: for another
-    type of x than float32, but under autocast; in bfloat16 on a processor that multiplies none; and
-    for images of a size for which they are not `worth` it. `layers` are those that computed the
-    last images in lanes, or would have.
+    type of x or of the parameters than float32, but under autocast; in bfloat16 on a processor that
+    multiplies none; and for images of a size for which they are not `worth` it. `layers` are those
+    that last computed something in lanes, or would have; None if nothing was.
     """
 
     def __init__(self, stages: Sequence[AnyStage], steps: Sequence[Step], worth: Worth):
         self.stages, self.steps, self.worth = tuple(stages), tuple(steps), worth
         self.layers: list[LaneLayer] | None = None
         self._planned: dict[tuple, list[LaneLayer] | None] = {}
+        self._compiled, self._noted = list[list[LaneLayer]](), list[list[LaneLayer]]()
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         layers = self._layers(x)
@@ -58,13 +59,27 @@ class Run:
             return x
         if not torch.is_grad_enabled():
             return _outcome(_passed(x, self.stages, layers, kept=False), layers, x)
-        parameters = [parameter for stage in self.stages for parameter in stage.parameters]
-        return _InLanes.apply(x, self.stages, layers, *parameters)
+        if not any(layers is each for each in self._compiled):
+            compile_together(layers)
+            self._compiled.append(layers)
+        return _InLanes.apply(x, self, layers, *self._parameters)
+
+    @property
+    def _parameters(self) -> list[torch.Tensor]:
+        return [parameter for stage in self.stages for parameter in stage.parameters]
+
+    def note_trained(self, layers: list[LaneLayer]) -> None:
+        """That all code of these layers is kept by now."""
+        if not any(layers is each for each in self._noted):
+            trained(layers)
+            self._noted.append(layers)
 
     def _layers(self, x: torch.Tensor) -> list[LaneLayer] | None:
         """What computes x; None where that are the steps."""
         precision = _precision_of(x)
         if precision is None or not len(x):
+            return None
+        if any(parameter.dtype != torch.float32 for parameter in self._parameters):
             return None
         wanted = torch.is_grad_enabled() and x.requires_grad
         key = (x.shape[1], x.shape[2], x.shape[3]), precision, wanted
@@ -74,11 +89,16 @@ class Run:
         return self._planned[key]
 
 
-def in_lanes(steps: Sequence[Step], worth: Worth = lambda layers: True) -> list[Step]:
+def always(layers: Sequence[LaneLayer]) -> bool:
+    return True
+
+
+def in_lanes(steps: Sequence[Step], worth: Worth = always) -> list[Step]:
     """The steps, those that follow each other and can be computed in lanes joined to runs.
 
-    Sequences among the steps are taken apart. A single convolution with nothing behind it is not
-    worth the way there and back.
+    Sequences among the steps are taken apart. Layers with hooks stay by themselves; hooks that come
+    later are not called. A single convolution with nothing behind it is not worth the way there and
+    back.
     """
     joined: list[Step] = []
     rest = flattened(steps)
@@ -128,21 +148,22 @@ class _InLanes(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x, stages, layers, *parameters):
-        compile_together(layers)
+    def forward(ctx, x, run, layers, *parameters):
         with torch.enable_grad():  # of the small graphs of the norms
-            ctx.passed = _passed(x, stages, layers, kept=True)
-        ctx.layers, ctx.input_dtype = layers, x.dtype
+            ctx.passed = _passed(x, run.stages, layers, kept=True)
+        ctx.run, ctx.layers, ctx.input_dtype = run, layers, x.dtype
+        ctx.save_for_backward(*parameters)
         return _outcome(ctx.passed, layers, x)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, *gradients):  # pyright: ignore[reportIncompatibleMethodOverride]
+        _ = ctx.saved_tensors  # torch raises if they were changed, or the graph is used up
         (g,) = gradients
         reached = Gradients(to_lanes(g, ctx.layers[-1].output))
         found, of_parameters = ctx.passed.back(reached)
         of_x = None
         if found.gx is not None:
             of_x = from_lanes(found.gx, _input(ctx.layers), len(g), ctx.input_dtype)
-        trained(ctx.layers)
+        ctx.run.note_trained(ctx.layers)
         return of_x, None, None, *of_parameters

@@ -1,9 +1,8 @@
 """Which layers of a network are computed with samples in lanes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from normscope.models.layers import Dropout, Residual
@@ -47,9 +46,8 @@ class Stage:
 
 @dataclass(frozen=True)
 class PixelStage:
-    """What torch computes without a change of layout: `call`, with the parameters of `module`."""
+    """What torch computes without a change of layout."""
 
-    call: Callable[[torch.Tensor], torch.Tensor]
     module: nn.Module
     after: Unnormed | None = None
 
@@ -137,12 +135,10 @@ def _first(steps: Sequence[Step]) -> tuple[list[AnyStage], int] | None:  # noqa:
     match steps:
         case [nn.Conv2d() as conv, FusedNorm() as norm, *_] if _is_known(conv):
             return [Stage(conv, norm, relu=norm.relu_before)], 2
-        case [nn.Conv2d() as conv, nn.MaxPool2d() as pool, *rest] if _is_known(conv) and _halves(
-            pool
-        ):
+        case [nn.Conv2d() as conv, pool, *rest] if _is_known(conv) and _halves(pool):
             after, count = _after(rest)
             return [Stage(conv, after, max_pool=True)], 2 + count
-        case [nn.Conv2d() as conv, nn.ReLU() as relu, *rest] if _is_known(conv) and _is_free(relu):
+        case [nn.Conv2d() as conv, relu, *rest] if _is_known(conv) and _is(nn.ReLU, relu):
             after, count = _after(rest, relu=False)
             return [Stage(conv, after, relu=True)], 2 + count
         case [nn.Conv2d() as conv, *rest] if _is_known(conv):
@@ -153,11 +149,13 @@ def _first(steps: Sequence[Step]) -> tuple[list[AnyStage], int] | None:  # noqa:
             return [Stage(pool, after)], 1 + count
         case [nn.AvgPool2d() as pool, *_] if _is_plain(pool):
             return [Stage(pool)], 1
-        case [nn.AdaptiveAvgPool2d(output_size=1 | (1, 1)) as pool, *_] if _is_free(pool):
+        case [nn.AdaptiveAvgPool2d(output_size=1 | (1, 1)) as pool, *_] if _is(
+            nn.AdaptiveAvgPool2d, pool
+        ):
             return [Stage(pool)], 1
         case [nn.Module() as layer, *rest] if _sees_pixels(layer):
             after, count = _after(rest)
-            return [PixelStage(layer, layer, after)], 1 + count
+            return [PixelStage(layer, after)], 1 + count
         case [Residual() as block, *rest] if (inner := _inner(block)) is not None:
             bent = block.activation is not None
             after, count = _after(rest, relu=not bent)
@@ -167,28 +165,30 @@ def _first(steps: Sequence[Step]) -> tuple[list[AnyStage], int] | None:  # noqa:
     return None
 
 
+def _is(kind: type[nn.Module], layer: Step) -> bool:
+    """Whether it is of this very class, so that it is known what it does, and nobody listens."""
+    return isinstance(layer, nn.Module) and type(layer) is kind and not is_hooked(layer)
+
+
 def _after(steps: Sequence[Step], relu: bool = True) -> tuple[Unnormed | None, int]:
     """What the steps begin with of that, and how many they are; no ReLU unless it may be."""
-    bends = relu and bool(steps) and isinstance(steps[0], nn.ReLU) and _is_free(steps[0])
+    bends = relu and bool(steps) and _is(nn.ReLU, steps[0])
     match steps[bends:]:
-        case [Dropout(generators=[_]) as dropout, *_] if not is_hooked(dropout):
+        case [Dropout(generators=[_]) as dropout, *_] if _is(Dropout, dropout):
             return Unnormed(dropout, bends), 1 + bends
     return (Unnormed(None, relu_after=True), 1) if bends else (None, 0)
 
 
 def _inner(block: Residual) -> tuple[AnyStage, ...] | None:
     """The stages of a block's inner network; None if they are not all of it."""
-    inner = block.inner
-    own = type(block) is Residual and type(inner) is nn.Sequential
-    if not own or any(is_hooked(layer) for layer in (block, inner, block.activation) if layer):
+    bent = block.activation
+    if not (_is(Residual, block) and _is(nn.Sequential, block.inner)):
         return None
-    steps = flattened([inner])
+    if bent is not None and not _is(nn.ReLU, bent):
+        return None
+    steps = flattened([block.inner])
     stages, count = _stages(steps)
     return tuple(stages) if stages and count == len(steps) else None
-
-
-def _is_free(layer: nn.Module) -> bool:
-    return not is_hooked(layer)
 
 
 def _sees_pixels(layer: nn.Module) -> bool:
@@ -211,15 +211,17 @@ def _is_known(conv: nn.Conv2d) -> bool:
     return kernel in (1, 3) and stride in (1, 2) and dilation == 1 and padding < kernel
 
 
-def _halves(pool: nn.MaxPool2d) -> bool:
+def _halves(pool: Step) -> bool:
+    if not isinstance(pool, nn.MaxPool2d) or not _is(nn.MaxPool2d, pool):
+        return False
     plain = pool.padding == 0 and pool.dilation == 1 and not (pool.ceil_mode or pool.return_indices)
     sizes = pool.kernel_size in (2, (2, 2)) and pool.stride in (2, (2, 2))
-    return plain and sizes and not is_hooked(pool)
+    return plain and sizes
 
 
 def _is_plain(pool: nn.AvgPool2d) -> bool:
     """Whether its windows are square and lie side by side."""
-    plain = pool.padding in (0, (0, 0)) and not pool.ceil_mode and not is_hooked(pool)
+    plain = _is(nn.AvgPool2d, pool) and pool.padding in (0, (0, 0)) and not pool.ceil_mode
     return plain and pool.divisor_override is None and side_of(pool) is not None
 
 

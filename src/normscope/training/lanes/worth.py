@@ -17,7 +17,7 @@ from normscope.training.lanes.planning import Branched, LaneLayer
 
 VECTOR = 16  # channels that torch's convolutions fill up to
 GAIN = 1.05  # what is gained must be more than an estimate may be wrong
-LEAST = 2e6  # multiply-adds per image; smaller networks train before their code is compiled
+LEAST = 2e6  # multiply-adds per image; smaller runs train before their code is compiled
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ def _multiply_adds(layer: Convolution) -> int:
 def _filling(layer: Convolution) -> float:
     """How many times as much is multiplied where vectors of channels are filled up.
 
-    Forward those of the result are; backward, by turns, those of the input.
+    Forward those of the output are, and backward those of the input: so the mean of both.
     """
     parts = [-(-n // VECTOR) * VECTOR / n for n in (layer.channels, layer.out_channels)]
     return parts[1] if layer.channels <= 4 else sum(parts) / 2  # an image has few, and is known
