@@ -30,7 +30,7 @@ from normscope.training.device import repeatable_cudnn
 from normscope.training.environment import environment
 from normscope.training.failure import reason_of
 from normscope.training.fleet import join, separate
-from normscope.training.forward import kernels_used, with_fastest_forward
+from normscope.training.forward import kernels_for, plan_kernels, with_fastest_forward
 from normscope.training.loop import Diverged, fit_fleet, step_memory_mib
 from normscope.training.probing import Built, Probing
 from normscope.training.regroup import regrouped
@@ -184,13 +184,14 @@ def _train_once(
     weights = [_weights(each.model) for each in built]
     with repeatable_cudnn():
         memory = step_memory_mib(fitted.network, splits.train, recipe, len(trials))
+    kernels = _kernels(built, splits.train, recipe)
     return [
         replace(
             _Outcome("diverged", str(logits))
             if isinstance(logits, Diverged)
             else _trained(recipe, splits.train, history, _predictions(logits), arrays, memory),
             probes=found,
-            kernels=kernels_used(fitted.network),
+            kernels=kernels,
         )
         for arrays, logits, found, history in zip(
             weights, fitted.logits, fitted.probes, histories, strict=True
@@ -232,6 +233,16 @@ def _fit(
         logits = fit_fleet(network, splits, recipe, orders, on_epoch, augment, probing, keeper)
         give_back()
     return _Fitted(network, logits, probing.outcomes())
+
+
+def _kernels(built: Sequence[Built], train: Split, recipe: Recipe) -> str:
+    """What computes the networks here, whether they were trained by this process or an earlier."""
+    device = train.device
+    if len(built) > 1:
+        return kernels_for(device, len(built))
+    _, height, width, channels = train.images_NHWC.shape
+    shape = channels, height, width
+    return plan_kernels(built[0].model, device, recipe.precision, shape).kernels
 
 
 def _trained(
