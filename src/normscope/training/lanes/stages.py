@@ -12,6 +12,7 @@ from normscope.training.fused.fuse import Step, is_hooked, steps_of
 from normscope.training.fused.operation import FusedNorm
 
 CONVOLUTIONS = (nn.Conv2d, StandardizedConv2d, ScaledConv2d)
+AVERAGES = nn.AvgPool2d, nn.AdaptiveAvgPool2d
 ACTIVATIONS = (
     nn.ELU, nn.GELU, nn.Hardsigmoid, nn.Hardswish, nn.LeakyReLU, nn.Mish, nn.PReLU, nn.ReLU6,
     nn.SELU, nn.SiLU, nn.Sigmoid, nn.Softplus, nn.Tanh,
@@ -106,19 +107,16 @@ def _stages(steps: Sequence[Step]) -> tuple[list[AnyStage], int]:
     stages: list[AnyStage] = []
     rest = list(steps)
     while rest and (found := _first(rest)):
-        some, count = found
-        if not stages and not _is_convolution(some[0]):
+        stage, count = found
+        if not stages and not _is_convolution(stage):
             break
-        if isinstance(some[0], PixelStage):
+        if isinstance(stage, PixelStage):
             stages = _done(stages)
-        stages += some
+        stages.append(stage)
         del rest[:count]
-        if isinstance(some[0], Stage) and isinstance(some[0].module, _AVERAGES):
+        if isinstance(stage, Stage) and isinstance(stage.module, AVERAGES):
             break
     return stages, len(steps) - len(rest)
-
-
-_AVERAGES = nn.AvgPool2d, nn.AdaptiveAvgPool2d
 
 
 def _done(stages: list[AnyStage]) -> list[AnyStage]:
@@ -130,38 +128,38 @@ def _is_convolution(stage: AnyStage) -> bool:
     return isinstance(stage, Stage) and isinstance(stage.module, nn.Conv2d)
 
 
-def _first(steps: Sequence[Step]) -> tuple[list[AnyStage], int] | None:  # noqa: C901 - one table
-    """The stages that the steps begin with, and how many steps they are; None if there are none."""
+def _first(steps: Sequence[Step]) -> tuple[AnyStage, int] | None:  # noqa: C901 - one table
+    """The stage that the steps begin with, and how many of them it takes; None if there is none."""
     match steps:
         case [nn.Conv2d() as conv, FusedNorm() as norm, *_] if _is_known(conv):
-            return [Stage(conv, norm, relu=norm.relu_before)], 2
+            return Stage(conv, norm, relu=norm.relu_before), 2
         case [nn.Conv2d() as conv, pool, *rest] if _is_known(conv) and _halves(pool):
             after, count = _after(rest)
-            return [Stage(conv, after, max_pool=True)], 2 + count
+            return Stage(conv, after, max_pool=True), 2 + count
         case [nn.Conv2d() as conv, relu, *rest] if _is_known(conv) and _is(nn.ReLU, relu):
             after, count = _after(rest, relu=False)
-            return [Stage(conv, after, relu=True)], 2 + count
+            return Stage(conv, after, relu=True), 2 + count
         case [nn.Conv2d() as conv, *rest] if _is_known(conv):
             after, count = _after(rest, relu=False)
-            return [Stage(conv, after)], 1 + count
+            return Stage(conv, after), 1 + count
         case [nn.MaxPool2d() as pool, *rest] if _halves(pool):
             after, count = _after(rest)
-            return [Stage(pool, after)], 1 + count
+            return Stage(pool, after), 1 + count
         case [nn.AvgPool2d() as pool, *_] if _is_plain(pool):
-            return [Stage(pool)], 1
+            return Stage(pool), 1
         case [nn.AdaptiveAvgPool2d(output_size=1 | (1, 1)) as pool, *_] if _is(
             nn.AdaptiveAvgPool2d, pool
         ):
-            return [Stage(pool)], 1
+            return Stage(pool), 1
         case [nn.Module() as layer, *rest] if _sees_pixels(layer):
             after, count = _after(rest)
-            return [PixelStage(layer, after)], 1 + count
+            return PixelStage(layer, after), 1 + count
         case [Residual() as block, *rest] if (inner := _inner(block)) is not None:
             bent = block.activation is not None
             after, count = _after(rest, relu=not bent)
             if bent:
                 after = Unnormed(after.dropout if after else None, relu_after=True)
-            return [Branch(block, inner, after)], 1 + count
+            return Branch(block, inner, after), 1 + count
     return None
 
 
