@@ -1,5 +1,6 @@
 """The stages of a run forward and backward, on arrays of lanes."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -159,7 +160,7 @@ def _by(stage: AnyStage, layer: LaneLayer, before: Passed, samples: int, kept: b
     return _DonePooling(stage, layer, *read)
 
 
-class _Done:
+class _Done(ABC):
     """What a stage read and left; `words` are its outcome, on which `pending` is to be done."""
 
     def __init__(self, layer: LaneLayer, after: FusedNorm | Unnormed | None, samples: int):
@@ -184,11 +185,11 @@ class _Done:
         assert reached.gx is not None  # that of the first stage alone is not wanted
         return reached.gx
 
+    @abstractmethod
     def back(self, reached: Gradients) -> tuple[Gradients, Parameters]:
         """The gradients of what was read and of the stage's parameters, given those of what it
         left, after what it left to be done.
         """
-        raise NotImplementedError
 
 
 class _DoneConvolution(_Done):
