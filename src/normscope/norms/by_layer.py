@@ -40,6 +40,12 @@ def is_by_pixel(layer: nn.Module) -> bool:
     return known is not None and known.by_pixel
 
 
+def mixes_channels(layer: nn.Module) -> bool:
+    """Whether a norm has statistics over the channels of a pixel."""
+    known = norm_layers().get(type(layer))
+    return is_by_pixel(layer) and known is not None and known.values_per_statistic is not None
+
+
 def floor_of(layer: nn.Module) -> torch.Tensor | None:
     """The threshold of each channel below which no output of a layer falls, if it has one: (C,)."""
     known = norm_layers().get(type(layer))

@@ -72,6 +72,9 @@ FLOORED |= {"pending": True, "floored": True, "normed": True}
 STEPS = {"channels": 6, "height": 8, "width": 7, "out_channels": 9, "kernel": 1, "stride": 2}
 PIXEL = {"channels": 5, "height": 1, "width": 1, "out_channels": 4, "padding": 1, "normed": True}
 UNREACHED = {"channels": 4, "height": 7, "width": 5, "out_channels": 7, "kernel": 2, "stride": 2}
+# 1x1 convolutions that are worked on in strips
+WIDE = {"channels": 20, "height": 8, "width": 120, "out_channels": 16, "kernel": 1}
+WIDE |= {"pending": True}
 BRANCHES = {
     "an image": IMAGE,
     "a pooling behind": POOLED,
@@ -81,6 +84,8 @@ BRANCHES = {
     "a bias": {**IMAGE, "bias": True, "channels": 5, "out_channels": 7},
     "a bias before a pooling": {**POOLED, "bias": True},
     "a learned floor": {**FLOORED, "learned": True},
+    "strips": {**WIDE, "floored": True, "relu": True, "normed": True, "bias": True},
+    "strips of windows": {**WIDE, "max_pool": True},
 }
 
 
@@ -88,6 +93,20 @@ BRANCHES = {
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_each_branch_agrees_with_torch_in_float64(precision, branch):
     assert_agrees(Convolution(precision=precision, **BRANCHES[branch]), samples=18)
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_strips_are_such_as_stay_in_the_cache(precision):
+    layer = Convolution(precision=precision, **WIDE)
+    assert layer.strips > 1
+    assert layer.strip.height * layer.strips == layer.height
+    assert layer.strip.strips == 1
+    for also in ({"kernel": 3}, {"stride": 2}, {"max_pool": True, "height": 9}, {"width": 9}):
+        assert Convolution(precision=precision, **{**WIDE, **also}).strips == 1
+    windows = Convolution(precision=precision, **{**WIDE, "height": 6, "max_pool": True})
+    assert windows.strip.height % 2 == 0
+    tall = Convolution(precision=precision, **{**WIDE, "height": 7, "width": 2000})
+    assert tall.strips == 7  # a strip has no less than a row
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -349,7 +368,7 @@ def test_agrees_with_the_vectors_of_avx2():
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    assert "15 passed" in done.stdout
+    assert "17 passed" in done.stdout
 
 
 def test_bfloat16_is_refused_where_it_is_not_multiplied():

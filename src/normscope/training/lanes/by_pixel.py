@@ -7,7 +7,7 @@ too; their gradients are 0.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -21,7 +21,12 @@ from normscope.training.lanes.layout import empty
 
 @dataclass(frozen=True)
 class ByPixel(Layer):
-    """The place of such a layer in a network; nothing is pending before it."""
+    """The place of such a layer in a network; nothing is pending before it.
+
+    `mixes`: whether the channels of a pixel meet in it, which lie far from each other in lanes.
+    """
+
+    mixes: bool = field(default=False, kw_only=True)
 
     def __post_init__(self):
         super().__post_init__()

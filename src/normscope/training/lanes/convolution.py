@@ -51,10 +51,11 @@ class Convolved:
         width, lanes, per_word = self.output.width, self.output.lanes, self.output.per_word
         if lanes == WIDE and width == 7 and per_word == 1:
             return self.spread * -(-7 // self.spread), 3
-        accumulators, channels = (20, 10) if lanes == WIDE else (10, 5)
+        pixels, accumulators = (5, 20) if lanes == WIDE else (2, 10)
+        pixels = min(pixels, width)
+        channels = accumulators // pixels
         channels = min(channels - channels % per_word, self.output.stored)
-        pixels = max(2, min(accumulators // channels, width, 7))
-        return pixels + pixels % self.spread, channels
+        return pixels + -pixels % self.spread, channels
 
     @property
     def channels(self) -> list[int]:

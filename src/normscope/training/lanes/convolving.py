@@ -1,8 +1,9 @@
 """A convolution in lanes, with norm and dropout before it and ReLU or pooling behind it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
+from typing import Self
 
 import numpy as np
 
@@ -27,6 +28,8 @@ from normscope.training.lanes.layer import (
 from normscope.training.lanes.layout import zeros
 from normscope.training.lanes.threads import SCRATCH, over_blocks
 from normscope.training.lanes.weights import packed, unpacked
+
+STRIP = 5 * 2**15  # words of the input and output of a 1x1 convolution that are worked on at a time
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,26 @@ class Convolution(Layer):
     def output(self) -> Block:
         own = self.convolved
         return self.block(own.channels, own.height // 2, own.width // 2) if self.max_pool else own
+
+    @cached_property
+    def strips(self) -> int:
+        """In how many strips of rows the layer goes over a block.
+
+        A 1x1 convolution meets no row that is in another strip. So its strips may be any, and are
+        such that one stays in the cache until all is done to it.
+        """
+        cut_window = self.max_pool and self.height % 2 == 1
+        if (self.kernel, self.stride, self.padding) != (1, 1, 0) or cut_window:
+            return 1
+        most = self.height // (2 if self.max_pool else 1)
+        size = self.input.size + self.convolved.size
+        fitting = (n for n in range(1, most) if most % n == 0 and size <= n * STRIP)
+        return next(fitting, most)
+
+    @cached_property
+    def strip(self) -> Self:
+        """The layer of one strip."""
+        return replace(self, height=self.height // self.strips)
 
     @property
     def weights_shape(self) -> tuple[int, int, int, int]:
@@ -121,6 +144,8 @@ class Convolution(Layer):
         bias, float32 (out,), is given if there is one. The result is written to `y` if it is given.
         Raises `ValueError` for arrays of other shapes.
         """
+        if self.strips > 1:
+            return self._forward_in_strips(x, weights, pending, threads, y, bias)
         blocks, read = len(x), self.read_by_loops(x, pending)
         y = output_of(y, (blocks, *self.output.shape))
         sums = zeros((blocks, 2, self.output.stored, self.lanes)) if self.normed else None
@@ -165,6 +190,8 @@ class Convolution(Layer):
         of y is s * g + a + c * y. It is 0 where ReLU made y 0. Of `outputs` only what these need is
         looked at. The gradient of x is written to `gx` if it is given.
         """
+        if self.strips > 1:
+            return self._backward_in_strips(g, outputs, x, weights, pending, factors, threads, gx)
         blocks, read = len(x), self.read_by_loops(x, pending)
         gx = output_of(gx, (blocks, *self.input.shape)) if self.input_gradient else None
         sums = None
@@ -207,6 +234,42 @@ class Convolution(Layer):
         own = of_bias.sum((0, 2), np.float64)[: self.out_channels].astype(np.float32)
         return Gradients(gx, sums, first, own)
 
+    def _forward_in_strips(self, x, weights, pending, threads, y, bias) -> Outputs:
+        own, n, blocks = self.strip, self.strips, len(x)
+        y = output_of(y, (blocks, *self.output.shape))
+        check(x, (blocks, *self.input.shape))
+        read = None if pending is None else pending.in_strips(self.input, n)
+        strips = y.reshape(-1, *own.output.shape)
+        found = own.forward(x.reshape(-1, *own.input.shape), weights, read, threads, strips, bias)
+        places = found.places
+        if places is not None:
+            places = places.reshape(places_shape(blocks, self.output))
+        return Outputs(y, _of_blocks(found.sums, n), places)
+
+    def _backward_in_strips(
+        self, g, outputs: Outputs, x, weights, pending, factors, threads, gx
+    ) -> Gradients:
+        own, n, blocks = self.strip, self.strips, len(x)
+        check(g, (blocks, *self.output.shape))
+        check(x, (blocks, *self.input.shape))
+        if self.input_gradient:
+            gx = output_of(gx, x.shape)
+        places = outputs.places
+        if places is not None:
+            places = places.reshape(places_shape(n * blocks, own.output))
+        shape = own.output.shape
+        found = own.backward(
+            g.reshape(-1, *shape),
+            Outputs(outputs.y.reshape(-1, *shape), places=places),
+            x.reshape(-1, *own.input.shape),
+            weights,
+            None if pending is None else pending.in_strips(self.input, n),
+            None if factors is None else np.repeat(factors, n, axis=0),
+            threads,
+            None if gx is None else gx.reshape(-1, *own.input.shape),
+        )
+        return replace(found, gx=gx, sums=_of_blocks(found.sums, n))
+
     def _bias(self, bias: np.ndarray | None) -> np.ndarray:
         """The bias as the loop takes it: with zeros for channels that fill up words."""
         if (bias is not None) != self.bias:
@@ -231,6 +294,11 @@ class Convolution(Layer):
         if factors is not None:
             words = check(factors, (blocks, 3, self.output.stored, self.lanes))
         return [array.reshape(-1) for array in (g, y, places, words)]
+
+
+def _of_blocks(sums: np.ndarray | None, strips: int) -> np.ndarray | None:
+    """Sums of strips -> those of the blocks that they are of."""
+    return None if sums is None else sums.reshape(-1, strips, *sums.shape[1:]).sum(1)
 
 
 # -- loops -----------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from normscope.training.lanes import elementwise
 from normscope.training.lanes.block import Block
 from normscope.training.lanes.compiling import compiled_for
 from normscope.training.lanes.emit import float_of
-from normscope.training.lanes.layout import empty, zeros
+from normscope.training.lanes.layout import dropped_in_strips, empty, zeros
 from normscope.training.lanes.target import target
 
 PER_WORD: dict[Precision, int] = {"fp32": 1, "bf16": 2}
@@ -46,6 +46,11 @@ class Pending:
     factors: np.ndarray
     dropped: np.ndarray
     starts: np.ndarray
+
+    def in_strips(self, block: Block, strips: int) -> "Pending":
+        """The same for strips of rows, as if each were a block; `block` is one of the former."""
+        dropped = dropped_in_strips(self.dropped, self.starts, block, strips)
+        return Pending(np.repeat(self.factors, strips, axis=0), *dropped)
 
 
 def pending(factors: np.ndarray) -> Pending:

@@ -76,6 +76,18 @@ def dropped_positions(
     return dropped, starts
 
 
+def dropped_in_strips(
+    dropped: np.ndarray, starts: np.ndarray, block: Block, strips: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `dropped_positions` returned, for blocks that are strips of rows of the former ones.
+
+    `block` is one of the former, which has a multiple of `strips` rows.
+    """
+    found, own_starts = np.empty_like(dropped), np.empty(strips * (len(starts) - 1) + 1, np.int64)
+    _to_strips(block, strips)(dropped, starts, found, own_starts)
+    return found, own_starts
+
+
 def factors_to_lanes(
     scale: torch.Tensor,
     shift: torch.Tensor,
@@ -218,3 +230,28 @@ def _to_blocks(block: Block) -> Callable:
         starts[b + 1 :] = positions.size
 
     return to_blocks
+
+
+@cache
+def _to_strips(block: Block, strips: int) -> Callable:
+    """The loop of `dropped_in_strips`: it counts what each strip has, and puts it there."""
+    size = np.int32(block.size * block.per_word // strips)
+
+    @compiled_for(block, strips)
+    def to_strips(dropped, starts, found, own_starts):
+        free = np.empty(strips, np.int64)
+        for b in range(starts.size - 1):
+            free[:] = 0
+            for k in range(starts[b], starts[b + 1]):
+                free[dropped[k] // size] += 1
+            at = starts[b]
+            for strip in range(strips):
+                own_starts[b * strips + strip] = at
+                at, free[strip] = at + free[strip], at
+            for k in range(starts[b], starts[b + 1]):
+                strip = dropped[k] // size
+                found[free[strip]] = dropped[k] - strip * size
+                free[strip] += 1
+        own_starts[-1] = dropped.size
+
+    return to_strips

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from normscope.experiment import Precision
-from normscope.norms.by_layer import floor_of
+from normscope.norms.by_layer import floor_of, mixes_channels
 from normscope.training.fused.operation import FusedNorm
 from normscope.training.lanes.block import Block
 from normscope.training.lanes.by_pixel import ByPixel
@@ -81,7 +81,7 @@ def _layer(
     if isinstance(stage, Branch):
         return _branched(stage, shape, precision, before)
     if isinstance(stage, PixelStage):
-        return ByPixel(*shape, precision)
+        return ByPixel(*shape, precision, mixes=mixes_channels(stage.module))
     if any(_left_of(stage, side) < 1 for side in shape[1:]):
         return None
     module = stage.module

@@ -14,6 +14,7 @@ from normscope.training.lanes.block import Block
 from normscope.training.lanes.by_pixel import ByPixel
 from normscope.training.lanes.convolving import Convolution
 from normscope.training.lanes.planning import Branched, LaneLayer
+from normscope.training.lanes.target import target
 
 VECTOR = 16  # channels that torch's convolutions fill up to
 GAIN = 1.05  # what is gained must be more than an estimate may be wrong
@@ -26,7 +27,7 @@ class _Costs:
 
     `element` is the passes of ReLU, norm and dropout over the result of a convolution; `change` is
     to lanes and back, forward and backward; `call` is what torch's own call of a layer by pixel
-    takes more in lanes.
+    takes more in lanes, and `mixing_call` that of one in which the channels of a pixel meet.
     """
 
     torch: float
@@ -35,11 +36,12 @@ class _Costs:
     lanes_element: float
     change: float
     call: float
+    mixing_call: float
 
 
 COSTS: dict[Precision, _Costs] = {
-    "fp32": _Costs(0.060, 0.062, 3.8, 1.6, 2.0, 1.5),
-    "bf16": _Costs(0.031, 0.0335, 4.2, 1.1, 2.5, 1.5),
+    "fp32": _Costs(0.060, 0.062, 3.8, 1.6, 2.0, 1.5, 3.7),
+    "bf16": _Costs(0.031, 0.0335, 4.2, 1.1, 2.5, 1.5, 5.0),
 }
 
 
@@ -47,6 +49,8 @@ def worth_it(layers: Sequence[LaneLayer]) -> bool:
     """Whether layers that follow each other are faster in lanes than by torch and fused passes."""
     own = list(_all(layers))
     convolutions = [layer for layer in own if isinstance(layer, Convolution)]
+    if convolutions[0].precision == "bf16" and _torch_has_tiles():
+        return False
     multiplied = sum(map(_multiply_adds, convolutions))
     if multiplied < LEAST:
         return False
@@ -55,7 +59,9 @@ def worth_it(layers: Sequence[LaneLayer]) -> bool:
     elements += sum(_elements(layer.output) for layer in own if isinstance(layer, Branched))
     padded = sum(_multiply_adds(layer) * _filling(layer) for layer in convolutions)
     changed = _elements(convolutions[0].input) + _elements(layers[-1].output)
-    called = sum(_elements(layer.output) for layer in own if isinstance(layer, ByPixel))
+    by_pixel = [layer for layer in own if isinstance(layer, ByPixel)]
+    called = sum(_elements(layer.output) for layer in by_pixel)
+    mixed = sum(_elements(layer.output) for layer in by_pixel if layer.mixes)
     # Where torch computes a layer in any case, there are no passes to be saved behind it.
     by_torch = costs.torch * padded + costs.torch_element * (elements - called)
     by_torch += costs.lanes_element * called
@@ -63,9 +69,16 @@ def worth_it(layers: Sequence[LaneLayer]) -> bool:
         costs.lanes * multiplied
         + costs.lanes_element * elements
         + costs.change * changed
-        + costs.call * called
+        + costs.call * (called - mixed)
+        + costs.mixing_call * mixed
     )
     return by_torch > GAIN * in_lanes
+
+
+def _torch_has_tiles() -> bool:
+    """Whether torch multiplies matrices of bfloat16 as wholes: 8 times as much at once."""
+    here = target()
+    return here is not None and here.tiles
 
 
 def _all(layers: Sequence[LaneLayer]) -> Iterator[LaneLayer]:
