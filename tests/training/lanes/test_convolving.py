@@ -25,7 +25,7 @@ from lanes_in_float64 import (
 from torch.nn.functional import conv2d, max_pool2d
 
 from normscope.errors import UsageError
-from normscope.training.lanes import Convolution, Outputs, Pending, pending, target
+from normscope.training.lanes import Convolution, Outputs, Pending, pending, target, winograd
 from normscope.training.lanes.layout import factors_to_lanes, from_lanes, to_lanes
 
 if target() is None:
@@ -75,6 +75,9 @@ UNREACHED = {"channels": 4, "height": 7, "width": 5, "out_channels": 7, "kernel"
 # 1x1 convolutions that are worked on in strips
 WIDE = {"channels": 20, "height": 8, "width": 120, "out_channels": 16, "kernel": 1}
 WIDE |= {"pending": True}
+# 3x3 convolutions that take fewer products in tiles
+TILED = {"channels": 16, "height": 14, "width": 15, "out_channels": 20, "pending": True}
+TILED |= {"relu": True, "normed": True}
 BRANCHES = {
     "an image": IMAGE,
     "a pooling behind": POOLED,
@@ -86,6 +89,9 @@ BRANCHES = {
     "a learned floor": {**FLOORED, "learned": True},
     "strips": {**WIDE, "floored": True, "relu": True, "normed": True, "bias": True},
     "strips of windows": {**WIDE, "max_pool": True},
+    "tiles": {**TILED, "padding": 1, "floored": True, "bias": True},
+    "tiles both ways without padding": {**TILED, "height": 30, "width": 29},
+    "tiles before a pooling": {**TILED, "relu": False, "normed": False, "max_pool": True},
 }
 
 
@@ -114,6 +120,38 @@ def test_strips_are_such_as_stay_in_the_cache(precision):
 @given(convolutions(), st.integers(1, 40))
 def test_any_shape_agrees_with_torch_in_float64(precision, shape, samples):
     assert_agrees(Convolution(precision=precision, **shape), samples)
+
+
+@pytest.mark.parametrize("padding", [0, 1, 2])
+@FEW
+@given(*[st.integers(14, 19)] * 2, *[st.integers(18, 24)] * 2, st.integers(1, 20))
+def test_any_shape_in_tiles_agrees_with_torch_in_float64(
+    padding, height, width, channels, out_channels, samples
+):
+    shape = {"height": height, "width": width, "channels": channels, "out_channels": out_channels}
+    layer = Convolution(**{**TILED, **shape, "padding": padding})
+    assert winograd.saves(layer.forward_plan) or winograd.saves(layer.backward_plan)
+    assert_agrees(layer, samples)
+
+
+def test_a_large_map_is_in_tiles_both_ways():
+    layer = Convolution(**BRANCHES["tiles both ways without padding"])
+    assert winograd.saves(layer.forward_plan)
+    assert winograd.saves(layer.backward_plan)
+
+
+OTHER = [{"kernel": 1}, {"stride": 2}, {"channels": 3}, {"height": 5, "width": 5}]
+
+
+@pytest.mark.parametrize("other", [*OTHER, {"channels": 200, "out_channels": 200}], ids=str)
+def test_tiles_are_for_where_they_save_products(other):
+    assert not winograd.saves(Convolution(**{**TILED, **other}).forward_plan)
+
+
+@pytest.mark.skipif("bf16" not in PRECISIONS, reason="no bfloat16")
+def test_there_are_no_tiles_in_bfloat16():
+    """Whose sums and differences would be rounded."""
+    assert not winograd.saves(Convolution(precision="bf16", **TILED).forward_plan)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -368,7 +406,7 @@ def test_agrees_with_the_vectors_of_avx2():
         check=False,
     )
     assert done.returncode == 0, done.stdout
-    assert "17 passed" in done.stdout
+    assert "20 passed" in done.stdout
 
 
 def test_bfloat16_is_refused_where_it_is_not_multiplied():

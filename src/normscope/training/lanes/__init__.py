@@ -1,7 +1,7 @@
 """Layers of a network with samples in the lanes of a processor's vectors.
 
 `layout` takes tensors there and back. The layers are `convolving`, `pooling` and `by_pixel`, and
-what they have in common is `layer`; each is compiled for its own shape. `convolution`,
+what they have in common is `layer`; each is compiled for its own shape. `convolution`, `winograd`,
 `weight_gradient` and `elementwise` are the vector code of a block of samples, which `emit` writes.
 `stages`, `planning` and `worth` say which layers of a network are computed so; `run` and `passing`
 do it.

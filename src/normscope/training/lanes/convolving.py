@@ -3,13 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
-from typing import Self
 
 import numpy as np
 
-from normscope.training.lanes import convolution, elementwise, weight_gradient
+from normscope.training.lanes import convolution, elementwise, weight_gradient, winograd
 from normscope.training.lanes.block import Block
 from normscope.training.lanes.compiling import compiled_for
+from normscope.training.lanes.convolved import Convolved
 from normscope.training.lanes.layer import (
     NO_BYTES,
     NO_WORDS,
@@ -91,7 +91,7 @@ class Convolution(Layer):
         return next(fitting, most)
 
     @cached_property
-    def strip(self) -> Self:
+    def strip(self) -> "Convolution":
         """The layer of one strip."""
         return replace(self, height=self.height // self.strips)
 
@@ -100,8 +100,8 @@ class Convolution(Layer):
         return self.out_channels, self.channels, self.kernel, self.kernel
 
     @cached_property
-    def forward_plan(self) -> convolution.Convolved:
-        return convolution.Convolved(
+    def forward_plan(self) -> Convolved:
+        return Convolved(
             self.input,
             self.convolved,
             self.kernel,
@@ -113,8 +113,8 @@ class Convolution(Layer):
         )
 
     @cached_property
-    def backward_plan(self) -> convolution.Convolved:
-        return convolution.Convolved(
+    def backward_plan(self) -> Convolved:
+        return Convolved(
             self.convolved,
             self.input,
             self.kernel,
@@ -166,6 +166,7 @@ class Convolution(Layer):
                 SCRATCH.words("values", self.input.size),
                 SCRATCH.words("unpooled", self.convolved.size if self.max_pool else 1),
                 SCRATCH.words("row sums", 2 * self.output.stored * self.lanes),
+                *_tiles_of(plan),
                 start,
                 stop,
             )
@@ -221,6 +222,7 @@ class Convolution(Layer):
                 SCRATCH.words("x pairs", paired[0]),
                 SCRATCH.words("g pairs", paired[1]),
                 SCRATCH.words("row sums", 2 * self.input.stored * self.lanes),
+                *_tiles_of(plan),
                 start,
                 stop,
             )
@@ -296,6 +298,19 @@ class Convolution(Layer):
         return [array.reshape(-1) for array in (g, y, places, words)]
 
 
+def _convolve(plan: Convolved) -> Callable:
+    """The code that convolves one block, in the way that takes fewer products."""
+    return (winograd if winograd.saves(plan) else convolution).convolve(plan)
+
+
+def _tiles_of(plan: Convolved) -> tuple[np.ndarray, np.ndarray]:
+    """What `winograd.convolve` works on."""
+    if not winograd.saves(plan):
+        return NO_WORDS, NO_WORDS
+    size = winograd.Tiles(plan).size(plan.output.lanes)
+    return SCRATCH.words("tiles", size), SCRATCH.words("nothing", plan.input.row)
+
+
 def _of_blocks(sums: np.ndarray | None, strips: int) -> np.ndarray | None:
     """Sums of strips -> those of the blocks that they are of."""
     return None if sums is None else sums.reshape(-1, strips, *sums.shape[1:]).sum(1)
@@ -306,7 +321,7 @@ def _of_blocks(sums: np.ndarray | None, strips: int) -> np.ndarray | None:
 
 @cache
 def _forward(layer: Convolution) -> Callable:
-    convolve = convolution.convolve(layer.forward_plan)
+    convolve = _convolve(layer.forward_plan)
     materialise = materialise_of(layer.input, layer.floored)
     pool = elementwise.max_pool(layer.convolved)
     reads_pending, max_pool = layer.pending, layer.max_pool
@@ -317,7 +332,7 @@ def _forward(layer: Convolution) -> Callable:
     @compiled_for(layer)
     def forward(
         x, factors, dropped, starts, rows, weights, bias, y, places, sums, values, unpooled,
-        row_sums, start, stop,
+        row_sums, tiles, nothing, start, stop,
     ):  # fmt: skip
         for b in range(start, stop):
             x_from, x0 = x, b * x_size
@@ -326,13 +341,14 @@ def _forward(layer: Convolution) -> Callable:
                 x_from, x0 = values, 0
             if max_pool:
                 convolve(
-                    x_from, x0, rows, weights, bias, unpooled, 0, x, factors, 0, sums, 0, row_sums
+                    x_from, x0, rows, weights, bias, unpooled, 0, x, factors, 0, sums, 0, row_sums,
+                    tiles, nothing,
                 )  # fmt: skip
                 pool(unpooled, 0, y, b * y_size, places, b * places_size)
             else:
                 convolve(
                     x_from, x0, rows, weights, bias, y, b * y_size, x, factors, 0, sums,
-                    b * sums_size, row_sums,
+                    b * sums_size, row_sums, tiles, nothing,
                 )  # fmt: skip
 
     return forward
@@ -340,7 +356,7 @@ def _forward(layer: Convolution) -> Callable:
 
 @cache
 def _backward(layer: Convolution) -> Callable:  # noqa: C901 - one loop in full
-    convolve = convolution.convolve(layer.backward_plan)
+    convolve = _convolve(layer.backward_plan)
     add_weights = weight_gradient.weight_gradient(layer.weights_plan)
     materialise = materialise_of(layer.input, layer.floored)
     take_out, drop = take_out_of(layer.input), drop_of(layer.input)
@@ -360,7 +376,7 @@ def _backward(layer: Convolution) -> Callable:  # noqa: C901 - one loop in full
     @compiled_for(layer)
     def backward(
         x, factors, dropped, starts, g, y, places, g_factors, rows, weights, of_weights, of_bias,
-        gx, sums, values, slopes, x_pairs, g_pairs, row_sums, start, stop,
+        gx, sums, values, slopes, x_pairs, g_pairs, row_sums, tiles, nothing, start, stop,
     ):  # fmt: skip
         for b in range(start, stop):
             half = b % per_word
@@ -382,7 +398,7 @@ def _backward(layer: Convolution) -> Callable:  # noqa: C901 - one loop in full
             if wanted:
                 convolve(
                     g_from, g0, rows, weights, of_bias, gx, b * x_size, x, factors,
-                    b * factors_size, sums, b * sums_size, row_sums,
+                    b * factors_size, sums, b * sums_size, row_sums, tiles, nothing,
                 )  # fmt: skip
                 if learned:
                     drop(gx, b * x_size, b, dropped, starts)

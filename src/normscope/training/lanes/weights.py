@@ -5,8 +5,9 @@ from functools import cache
 
 import numpy as np
 
+from normscope.training.lanes import winograd
 from normscope.training.lanes.compiling import compiled_for
-from normscope.training.lanes.convolution import Convolved
+from normscope.training.lanes.convolved import Convolved
 from normscope.training.lanes.emit import Vectors, emitter, loop
 from normscope.training.lanes.layout import empty, rounded_bits
 from normscope.training.lanes.weight_gradient import Weights
@@ -14,6 +15,8 @@ from normscope.training.lanes.weight_gradient import Weights
 
 def packed(weights: np.ndarray, plan: Convolved, backward: bool = False) -> np.ndarray:
     """float32 (out, in, K, K) -> words for `convolve`; `backward`: of the gradient of the input."""
+    if winograd.saves(plan):
+        return winograd.transformed(_turned(weights) if backward else weights, plan)
     flat = np.append(weights.reshape(-1), np.float32(0))
     values = flat[_order(plan, weights.shape, backward)]
     if plan.input.per_word == 2:
@@ -37,8 +40,7 @@ def _order(plan: Convolved, shape: tuple[int, ...], backward: bool) -> np.ndarra
     The one behind the last is 0; it stands for those of channels that do not exist.
     """
     indices = np.arange(np.prod(shape)).reshape(shape)
-    if backward:  # from outputs to inputs, the kernel turned round
-        indices = indices.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
+    indices = _turned(indices) if backward else indices
     outputs, inputs, per_word = plan.output.stored, plan.input.stored, plan.input.per_word
     missing = (0, outputs - len(indices)), (0, inputs - indices.shape[1]), (0, 0), (0, 0)
     indices = np.pad(indices, missing, constant_values=int(np.prod(shape)))
@@ -48,6 +50,11 @@ def _order(plan: Convolved, shape: tuple[int, ...], backward: bool) -> np.ndarra
         for tile in tiles
     ]
     return np.concatenate([tile.transpose(3, 1, 4, 0, 2).reshape(-1) for tile in split_inputs])
+
+
+def _turned(weights: np.ndarray) -> np.ndarray:
+    """From outputs to inputs, the kernel turned round."""
+    return weights.transpose(1, 0, 2, 3)[:, :, ::-1, ::-1]
 
 
 @cache
