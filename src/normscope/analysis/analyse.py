@@ -7,6 +7,7 @@ from normscope.analysis.answers import answers_of, method_of
 from normscope.analysis.caveats import caveats_of
 from normscope.analysis.findings import findings_of
 from normscope.analysis.numbers import Contents, Numbers, numbers_of
+from normscope.analysis.recommendation import Recommendation, recommendation_of
 from normscope.analysis.sentences import Answer, Caveat, Remark
 from normscope.analysis.why import Inside, Reading, inside_of, readings_of
 
@@ -17,10 +18,11 @@ IN_FULL = 10  # undecided comparisons that are told one by one
 class Analysis(Numbers):
     """All that a report shows, except drawings: the numbers, and what they say in sentences.
 
-    `method` says how the verdicts were reached, `why` what probes say of the notion behind bn, and
-    `inside` what the networks of each norm are like.
+    `recommendation` is for who reads no further, `method` says how the verdicts were reached, `why`
+    what probes say of the notion behind bn, and `inside` what the networks of each norm are like.
     """
 
+    recommendation: Recommendation
     method: str
     answers: tuple[Answer, ...]
     findings: tuple[Remark, ...]
@@ -67,6 +69,7 @@ def analyse(
     numbers = numbers_of(contents, levels_percent, titles, whole_train_size)
     return Analysis(
         **{each.name: getattr(numbers, each.name) for each in fields(numbers)},
+        recommendation=recommendation_of(numbers),
         method=method_of(numbers),
         answers=answers_of(numbers),
         findings=findings_of(numbers),

@@ -30,8 +30,10 @@ NAME_COLUMNS = 14  # of it: a longer name of a norm is broken and not cut, its e
 
 
 def show_analysis(analysis: Analysis) -> None:
-    """Print the result table, then the answers, caveats and findings as sentences."""
+    """Print the recommendation and the table, then answers, caveats and findings as sentences."""
     screen = console()
+    say(str(analysis.recommendation), screen.width)
+    print()
     _show_results(screen, analysis)
     if analysis.several_sizes:
         _show_batch_sizes(screen, analysis)

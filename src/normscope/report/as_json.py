@@ -30,6 +30,7 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
             "protocol": analysis.experiment.protocol,
             "method": analysis.method,
         },
+        "recommendation": asdict(analysis.recommendation),
         "answers": [str(answer) for answer in analysis.answers],
         "verdicts": [verdict_as_dict(verdict) for verdict in analysis.verdicts],
         "placement": [verdict_as_dict(verdict) for verdict in analysis.places],

@@ -34,6 +34,7 @@ def render_markdown(analysis: Analysis, figures: Sequence[ReportFigure]) -> str:
         escape(f"{setting(analysis)} {analysis.facts.description}."),
         escape(full_names(analysis)),
         "## Answer",
+        f"**{escape(str(analysis.recommendation))}**",
         bullets(analysis.leading_answers),
         escape(analysis.undecided_in_short),
         "### Caveats" if analysis.caveats else "",
