@@ -490,7 +490,7 @@ def test_the_same_words_with_the_same_minus_sign_are_on_every_surface(plain, cap
     assert not re.search(r"(?<![\w-])-\d", out)
 
 
-def test_every_norm_is_named_in_full_once_per_surface(tmp_path, capsys):
+def test_every_norm_is_named_in_full_once_and_in_the_recommendation(tmp_path, capsys):
     titles = {"bn": "BatchNorm", "gn": "GroupNorm, 4 groups"}
     names = "bn: BatchNorm; gn: GroupNorm, 4 groups"
     analysis = make_analysis(**FEW, titles=titles)
@@ -498,7 +498,9 @@ def test_every_norm_is_named_in_full_once_per_surface(tmp_path, capsys):
     page, markdown = Page(path.read_text("utf-8")), path.with_name("summary.md").read_text("utf-8")
     show_analysis(analysis)
     for text in (page.text, markdown, capsys.readouterr().out):
-        assert text.count(names) == text.count("GroupNorm, 4 groups") == 1
+        assert text.count(names) == 1
+        assert text.count("GroupNorm, 4 groups") == 2
+        assert str(analysis.recommendation)[:30] in text
 
 
 def test_full_names_are_left_out_where_they_are_not_known(tmp_path):

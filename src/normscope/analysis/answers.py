@@ -33,7 +33,7 @@ def answers_of(numbers: Numbers) -> tuple[Answer, ...]:
         Answer(
             v.norm,
             verdict_sentence(v, numbers.rules, scope_words(v.batch_size, numbers)),
-            v.decided,
+            v.outcome,
         )
         for v in verdicts
     )

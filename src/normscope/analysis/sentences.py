@@ -3,14 +3,20 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from normscope.analysis.verdicts import Outcome
+
 
 @dataclass(frozen=True)
 class Answer:
-    """What may be said of one norm against the baseline; `decided` unless that is undecided."""
+    """What may be said of one norm against the baseline, and in a word; "" without a baseline."""
 
     norm: str
     text: str
-    decided: bool = True
+    outcome: Outcome | Literal[""] = ""
+
+    @property
+    def decided(self) -> bool:
+        return self.outcome != "undecided"
 
     def __str__(self) -> str:
         return self.text

@@ -58,6 +58,7 @@ from normscope.words import (
     what_went_wrong,
 )
 
+BESIDE = 8  # norms of which the figure of differences is as tall as the answers beside it
 MOST_LISTED, MOST_ERRORS = 1000, 100  # of trials, in the page; the CSV files have all
 
 # Nothing is loaded or run, whatever a name contains: the page holds all that it shows.
@@ -100,6 +101,8 @@ def render_page(analysis: Analysis, figures: Sequence[ReportFigure], pictures: P
         section: [(f, Markup(for_page(f.svg))) for f in figures if f.section == section]
         for section in SECTIONS
     }
+    few = len(analysis.norms) <= BESIDE
+    first = [(f, svg) for f, svg in inline[ANSWER] if few and f.name == "differences"]
     return TEMPLATES.get_template("report.html.j2").render(
         policy=POLICY,
         analysis=analysis,
@@ -109,7 +112,7 @@ def render_page(analysis: Analysis, figures: Sequence[ReportFigure], pictures: P
         full_names=full_names(analysis),
         recipe=analysis.experiment.recipe.describe(),
         sections=_sections(
-            analysis, evidence=bool(tables or inline[ANSWER]), why=bool(inline[WHY])
+            analysis, evidence=bool(tables or inline[ANSWER] != first), why=bool(inline[WHY])
         ),
         headings=headings(analysis),
         intervals_note=intervals_note(analysis.verdicts, analysis.rules),
@@ -121,7 +124,8 @@ def render_page(analysis: Analysis, figures: Sequence[ReportFigure], pictures: P
         tables=tables,
         inside=inside_tables(analysis),
         costs=cost_tables(analysis),
-        verdicts=inline[ANSWER],
+        first=first,
+        verdicts=[pair for pair in inline[ANSWER] if pair not in first],
         beside={BY_BATCH_SIZE: inline[BATCH], BY_STATISTICS_BATCH: inline[STATISTICS]},
         curves=inline[CURVES],
         bands=seeds_as_bands(curves_data(analysis, "test_accuracy_percent")),
