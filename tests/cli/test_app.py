@@ -1,6 +1,7 @@
 """The command as a user types it: output, exit codes, and what only a process of its own shows."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,9 +10,12 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import typer
 from command_line import SMALL, one_line
 from torch import nn
 
+from normscope.cli.app import app
+from normscope.cli.names import PANELS
 from normscope.norms import NORMS, PACKAGED_NORMS
 
 COMMAND = [sys.executable, "-m", "normscope"]
@@ -29,6 +33,32 @@ def test_version_and_help(process):
     )
     for option in options.split():
         assert f"--{option}" in shown
+    for panel in PANELS:
+        assert f" {panel} " in shown
+
+
+def test_what_the_boxes_of_the_help_hold_are_options():
+    """Each in one box; a new option of `compare` has to be put into one, or is below "Options"."""
+    grouped = [name for names in PANELS.values() for name in names]
+    assert len(grouped) == len({*grouped})
+    group = typer.main.get_command(app)
+    commands = {name: {p.name for p in command.params} for name, command in group.commands.items()}
+    assert {*grouped} <= {name for names in commands.values() for name in names}
+    assert commands["compare"] - {*grouped} == {"as_json", "debug"}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [("normscope comp", "compare"), ("normscope compare --until", "--until-decided")],
+)
+def test_a_shell_completes_commands_and_options(words, expected):
+    last = str(len(words.split()) - 1)
+    asking = {"_NORMSCOPE_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": last}
+    command = [str(Path(sys.executable).with_name("normscope"))]
+    done = subprocess.run(
+        command, env={**os.environ, **asking}, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout.strip(), done.stderr) == (expected, "")
 
 
 def test_compare_then_report(normscope, process, tmp_path):

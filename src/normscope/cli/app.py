@@ -24,7 +24,6 @@ from normscope.words import visible
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Which normalization layer should your CNN use, by how much, and why.",

@@ -154,6 +154,8 @@ def compare(
 
     Running the same command again trains only what is missing; more --norms or --seeds extend
     the experiment in its folder. Ctrl-C stops; what was trained stays.
+
+    Such as: normscope compare --dataset cifar10 --norms bn,gn,ln --until-decided --budget 2h
     """
     with errors_in_one_line(debug):
         from normscope.experiment.reading import read_design, read_experiment
