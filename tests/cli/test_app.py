@@ -44,7 +44,7 @@ def test_what_the_boxes_of_the_help_hold_are_options():
     group = typer.main.get_command(app)
     commands = {name: {p.name for p in command.params} for name, command in group.commands.items()}
     assert {*grouped} <= {name for names in commands.values() for name in names}
-    assert commands["compare"] - {*grouped} == {"as_json", "debug"}
+    assert commands["compare"] - {*grouped} == {"verbose", "as_json", "debug"}
 
 
 @pytest.mark.parametrize(

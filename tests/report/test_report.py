@@ -426,7 +426,7 @@ def test_why_is_told_in_plain_words_before_every_number(tmp_path, capsys):
     analysis = make_analysis(**FEW, seeds=5, probes=make_probes(0.7))
     html, markdown = render_page(analysis, [], tmp_path), render_markdown(analysis, [])
     page = Page(html)
-    show_analysis(analysis)
+    show_analysis(analysis, verbose=True)
     terminal = " ".join(capsys.readouterr().out.split())
     plain = as_json(analysis)["why"]
     assert [each["outcome"] for each in plain[:2]] == ["supported"] * 2
@@ -469,7 +469,7 @@ def test_the_navigation_has_the_headings_of_the_sections(plain):
 def test_a_section_has_one_name_on_the_page_in_markdown_and_in_the_terminal(tmp_path, capsys):
     analysis = make_analysis(**FEW, seeds=1)
     html, markdown = page_without_figures(tmp_path, analysis), render_markdown(analysis, [])
-    show_analysis(analysis)
+    show_analysis(analysis, verbose=True)
     terminal = capsys.readouterr().out.splitlines()
     for name in ("Answer", "Caveats", "Findings"):
         assert re.search(f"<h[23][^>]*>{name}</h[23]>", html)

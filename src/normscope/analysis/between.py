@@ -109,7 +109,8 @@ def _answer(compared: Compared, both: Both, rules: Rules) -> Answer:
     size = compared.asked.sizes[1]
     place = f" at batch size {size}" if len(both.sizes) > 1 else ""
     text = _sentence(compared, rules, place)
-    return Answer(compared.asked.norm, text, compared.identical or compared.verdict.decided)
+    outcome = "" if compared.identical else compared.verdict.outcome
+    return Answer(compared.asked.norm, text, outcome)
 
 
 def _sentence(compared: Compared, rules: Rules, place: str) -> str:

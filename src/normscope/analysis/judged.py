@@ -299,7 +299,7 @@ def _answers(panels: Sequence[Panel], rules: Rules) -> list[Answer]:
                 -abs(v.difference.mean or 0),
             )
         )
-        answers += [Answer(v.norm, _sentence(v, panel, rules), v.decided) for v in verdicts]
+        answers += [Answer(v.norm, _sentence(v, panel, rules), v.outcome) for v in verdicts]
     return answers
 
 

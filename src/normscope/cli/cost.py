@@ -4,7 +4,7 @@ import textwrap
 
 from rich.table import Table
 
-from normscope.cli.show import COLUMNS, console
+from normscope.cli.show import console
 from normscope.experiment import Costs, NormCost, Spread
 from normscope.report.tables import cost_place
 from normscope.words import NONE, counted, milliseconds, number
@@ -34,7 +34,7 @@ def show_costs(costs: Costs) -> None:
          "similarity of\nsamples", "gradient norm,\nfirst layer"],
         [_sizes(cost) for cost in costs.norms],
     )  # fmt: skip
-    print(f"\n{textwrap.fill(_explained(costs), COLUMNS)}")
+    print(f"\n{textwrap.fill(_explained(costs), console().width)}")
 
 
 def _milliseconds(spread: Spread | None) -> str:

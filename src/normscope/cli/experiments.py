@@ -47,6 +47,7 @@ from normscope.cli.options import (
     StatBatch,
     TestLimit,
     TrainLimit,
+    Verbose,
     Workers,
     checkpoint_seconds,
     errors_in_one_line,
@@ -147,6 +148,7 @@ def compare(
         ),
     ] = None,
     dry_run: DryRun = False,
+    verbose: Verbose = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -209,7 +211,10 @@ def compare(
             probes=probe_plan(probes, probe_epochs, probe_images),
             checkpoint_s=checkpoint_seconds(checkpoint_every),
         )
-        (_foresee if dry_run else _run)(checked, as_json)
+        if dry_run:
+            _foresee(checked, as_json)
+        else:
+            _run(checked, as_json, verbose)
 
 
 def investigate(
@@ -331,6 +336,7 @@ def report(
         ),
     ] = None,
     level: Levels = None,
+    verbose: Verbose = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -339,7 +345,7 @@ def report(
         from normscope.study.comparison import Comparison
 
         comparison = Comparison.read(folder, level)
-        _show(comparison, as_json, comparison.report(out))
+        _show(comparison, as_json, comparison.report(out), verbose)
 
 
 def retry(
@@ -360,6 +366,7 @@ def retry(
     cpus_per_trial: CpusPerTrial = None,
     gpus_per_trial: GpusPerTrial = None,
     checkpoint_every: CheckpointEvery = None,
+    verbose: Verbose = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
@@ -381,16 +388,18 @@ def retry(
         def work(observer: Any, command: str) -> Any:
             return again(observer=observer)
 
-        _train([folder], as_json, work)
+        _train([folder], as_json, work, verbose)
 
 
-def _run(checked: Any, as_json: bool) -> None:
+def _run(checked: Any, as_json: bool, verbose: bool) -> None:
     from normscope.study.compare import carry_out
 
-    _train([checked.folder], as_json, partial(carry_out, checked))
+    _train([checked.folder], as_json, partial(carry_out, checked), verbose)
 
 
-def _train(folders: Sequence[Path], as_json: bool, work: Callable[[Any, str], Any]) -> None:
+def _train(
+    folders: Sequence[Path], as_json: bool, work: Callable[[Any, str], Any], verbose: bool
+) -> None:
     """Do `work` that trains, and show the comparison that it gives."""
     from normscope.study.comparison import EveryTrialFailed
 
@@ -398,7 +407,7 @@ def _train(folders: Sequence[Path], as_json: bool, work: Callable[[Any, str], An
         comparison = watched(folders, as_json, work)
     except EveryTrialFailed as failure:
         comparison = failure.comparison
-    _show(comparison, as_json, comparison.page)
+    _show(comparison, as_json, comparison.page, verbose)
 
 
 def _read(experiment: Any, data_dir: Path | None, as_json: bool) -> Any:
@@ -486,6 +495,8 @@ def _repeatable(arguments: list[str]) -> str:
     """The command for the report: without what is this machine's alone."""
     kept, words = ["normscope"], iter(arguments)
     for word in words:
+        if word == "--verbose":
+            continue
         if word in HERE:
             next(words, None)
         elif not word.startswith(tuple(f"{option}=" for option in HERE)):
@@ -493,7 +504,7 @@ def _repeatable(arguments: list[str]) -> str:
     return shlex.join(kept)
 
 
-def _show(comparison: Any, as_json: bool, page: Path) -> None:
+def _show(comparison: Any, as_json: bool, page: Path, verbose: bool) -> None:
     """Print the outcome; raise `RunError` if a trial failed, after all else was said."""
     from normscope.cli.show import show_analysis, tell
     from normscope.report.as_json import as_json as plain
@@ -501,7 +512,7 @@ def _show(comparison: Any, as_json: bool, page: Path) -> None:
     if as_json:
         print(json.dumps({**plain(comparison.analysis), "report": str(page)}, indent=2))
     else:
-        show_analysis(comparison.analysis)
+        show_analysis(comparison.analysis, verbose)
         tell(f"Report: {page}")
     raise_if_failed(comparison, page)
 

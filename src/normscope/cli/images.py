@@ -3,7 +3,7 @@
 import textwrap
 from typing import Any
 
-from normscope.cli.show import COLUMNS
+from normscope.cli.show import console
 from normscope.data.own import KINDS, Findings
 from normscope.data.own.problems import Severity
 from normscope.words import visible
@@ -15,7 +15,7 @@ HEADINGS: dict[Severity, str] = {"error": "Errors", "warning": "Warnings", "note
 def show_findings(findings: Findings, every: bool) -> None:
     """Print how the images are read, then what was found: each kind with its number and paths."""
     for sentence in findings.said():
-        print(textwrap.fill(visible(sentence, keep="\n"), COLUMNS))
+        print(textwrap.fill(visible(sentence, keep="\n"), console().width))
     for severity, heading in HEADINGS.items():
         found = findings.of(severity)
         if found:
@@ -33,7 +33,7 @@ def show_findings(findings: Findings, every: bool) -> None:
 
 def _shortened(path: str) -> str:
     """A path that fits the line: its end tells more than its middle."""
-    room = COLUMNS - 4
+    room = console().width - 4
     if len(path) <= room:
         return path
     return f"{path[: room // 3]}...{path[-(room - room // 3 - 3) :]}"

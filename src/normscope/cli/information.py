@@ -69,7 +69,7 @@ def plan(
     Also how many it takes to call norms equivalent, if they are.
     """
     with errors_in_one_line(debug):
-        from normscope.cli.show import COLUMNS, show_seed_plan
+        from normscope.cli.show import console, show_seed_plan
         from normscope.experiment.reading import read_design, read_experiment
         from normscope.study.forecast import seconds_per_trial
         from normscope.study.power import pilot_in, plan_seeds, typical
@@ -100,7 +100,7 @@ def plan(
             print(json.dumps({**asdict(planned), "seconds_per_trial": seconds}, indent=2))
         else:
             if sd is None:
-                print(f"{textwrap.fill(f'The sd is that of {known.words}.', COLUMNS)}\n")
+                print(f"{textwrap.fill(f'The sd is that of {known.words}.', console().width)}\n")
             whose = f"{known.experiment.dataset} with {known.experiment.model} on this machine"
             show_seed_plan(planned, seconds, whose if source is None else f"trials as in {source}")
 

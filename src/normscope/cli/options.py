@@ -33,6 +33,11 @@ AsJson = Annotated[
 ]
 
 
+Verbose = Annotated[
+    bool, typer.Option("--verbose", help="Print the findings too, which the report has.")
+]
+
+
 def seconds(text: str) -> float:
     """``90m``, ``2h``, ``1h30m``, ``45s`` in seconds."""
     found = re.fullmatch(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?", text)

@@ -1,4 +1,4 @@
-"""What the terminal shows, in at most 80 columns."""
+"""What the terminal shows, as wide as it is, up to 120 columns."""
 
 import textwrap
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from normscope.analysis import Analysis
 from normscope.analysis.answers import equivalence_note
@@ -24,15 +25,19 @@ from normscope.study.investigate import Finding
 from normscope.study.power import SeedPlan
 from normscope.words import NONE, confidence, counted, duration, number, signed, visible
 
-COLUMNS = 80
+COLUMNS = 120
 TABLE_COLUMNS = 76  # what the result table needs
+STYLES = {"better": "bold cyan", "worse": "bold yellow", "equivalent": "bold", "undecided": "dim"}
 NAME_COLUMNS = 14  # of it: a longer name of a norm is broken and not cut, its end may tell it
 
 
-def show_analysis(analysis: Analysis) -> None:
-    """Print the recommendation and the table, then answers, caveats and findings as sentences."""
+def show_analysis(analysis: Analysis, verbose: bool = False) -> None:
+    """Print the recommendation and the table, then the answers and caveats as sentences.
+
+    If `verbose` also the findings, which the report has in any case.
+    """
     screen = console()
-    say(str(analysis.recommendation), screen.width)
+    _say_boldly(screen, str(analysis.recommendation))
     print()
     _show_results(screen, analysis)
     if analysis.several_sizes:
@@ -42,14 +47,16 @@ def show_analysis(analysis: Analysis) -> None:
     for heading, sentences in (
         ("Answer", (*analysis.leading_answers, *after)),
         ("Caveats", analysis.caveats),
-        ("Findings", analysis.findings),
-        ("Why", analysis.why),
+        ("Findings", analysis.findings if verbose else ()),
+        ("Why", analysis.why if verbose else ()),
     ):
         if sentences:
             screen.print(f"\n{heading}", style="bold")
             for sentence in sentences:
                 say(str(sentence), screen.width, indent="- ")
     print()
+    if (more := len(analysis.findings) + len(analysis.why)) and not verbose:
+        tell(f"{counted(more, 'finding')} more in the report; --verbose prints them here.")
 
 
 def show_finding(finding: Finding) -> None:
@@ -128,8 +135,13 @@ def _show_results(console: Console, analysis: Analysis) -> None:
             overflow="fold",
         )
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*row[:-1], Text(row[-1], STYLES.get(row[-1], "")))
     console.print(table)
+
+
+def _say_boldly(console: Console, sentence: str) -> None:
+    lines = textwrap.wrap(visible(sentence), console.width, break_on_hyphens=False)
+    console.print("\n".join(lines), style="bold", soft_wrap=True)
 
 
 def say(sentence: str, columns: int, indent: str = "") -> None:
@@ -294,12 +306,13 @@ def forecast_as_dict(foreseen: Forecast) -> dict[str, Any]:
 
 def show_seed_plan(planned: SeedPlan, seconds_per_trial: float, whose: str) -> None:
     """Print the seeds that each design takes, and how long that takes; `whose` the times are."""
+    screen = console()
     sizes = f" at {counted(planned.batch_sizes, 'batch size')}" if planned.batch_sizes > 1 else ""
     say(
         f"{planned.norms} norms{sizes}, so {counted(planned.comparisons, 'comparison')}; alpha "
         f"{100 * planned.alpha:g} %; an sd of {planned.sd_points:.3g} points between paired "
         "differences.",
-        COLUMNS,
+        screen.width,
     )
     table = Table(box=None, pad_edge=False)
     table.add_column("seeds per norm")
@@ -316,9 +329,9 @@ def show_seed_plan(planned: SeedPlan, seconds_per_trial: float, whose: str) -> N
             cells = (_seeds(planned, seeds[share], seconds_per_trial) for seeds in designs)
             table.add_row(f"  in {100 * share:g} % of experiments", *cells)
     print()
-    console().print(table)
+    screen.print(table)
     print()
-    say(_notes(planned, seconds_per_trial, whose), COLUMNS)
+    say(_notes(planned, seconds_per_trial, whose), screen.width)
 
 
 def _notes(planned: SeedPlan, seconds_per_trial: float, whose: str) -> str:
