@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from report_fakes import make_analysis
+from report_fakes import collapsed, make_analysis
 
 from normscope.analysis.recommendation import recommendation_of
 from tests.analysis.test_analyse import with_finals
@@ -29,18 +30,27 @@ def shifted(points, noise=(0.02, -0.03, 0.01, 0.0)):
         (
             {"bn": BN, "gn": shifted(-1.5), "ln": shifted(-1.2)},
             ("bn",),
-            "Use bn: 75.2 %, ahead of gn and ln, by 1.2 to 1.5 points.",
+            "Use bn: 75.2 % over 4 seeds, ahead of gn and ln, by 1.2 to 1.5 points.",
         ),
         (
             {"bn": BN, "gn": shifted(1.5), "ln": shifted(-1.0)},
             ("gn",),
-            "Use gn: 76.7 %, ahead of bn and ln, by 1.5 to 2.5 points.",
+            "Use gn: 76.7 % over 4 seeds, ahead of bn and ln, by 1.5 to 2.5 points.",
         ),
-        ({"bn": BN, "gn": shifted(2.0)}, ("gn",), "Use gn: 77.2 %, ahead of bn, by 2.0 points."),
+        (
+            {"bn": BN, "gn": shifted(2.0)},
+            ("gn",),
+            "Use gn: 77.2 % over 4 seeds, ahead of bn, by 2.0 points.",
+        ),
+        (
+            {"bn": BN, "gn": shifted(0.04, (0.001, -0.001, 0.002, 0.0))},
+            ("gn",),
+            "Use gn: 75.2 % over 4 seeds, ahead of bn, by 0.04 points.",
+        ),
         (
             {"bn": BN, "gn": shifted(0.0), "ln": shifted(-1.0)},
             ("bn", "gn"),
-            "Use bn or gn: 75.2 %, equivalent to bn within 0.5 points, and ahead of ln.",
+            "Use bn or gn: gn is equivalent to bn (75.2 %) within 0.5 points; ln is behind bn.",
         ),
     ],
 )
@@ -56,7 +66,7 @@ def test_two_that_are_ahead_are_told_apart_by_all_pairs():
     norms, text = recommended(alike)
     assert norms == ()
     assert text == (
-        "No recommendation: gn and ln are ahead of bn, and nothing tells which of them is best."
+        "No recommendation: gn and ln are ahead of bn, and nothing tells gn and ln apart."
     )
 
 
@@ -76,20 +86,80 @@ def test_seeds_that_would_decide_are_named():
     assert not verdict.decided
     about, least, most = verdict.judgement.more_seeds
     assert f"about {about} more seed" in str(found.recommendation)
-    assert f"({least} to {most}) would decide" in str(found.recommendation)
+    assert f"({least} to {most}) would probably decide it" in str(found.recommendation)
 
 
 def test_one_run_each_says_what_would_help():
     _, text = recommended({"bn": [75.0], "gn": [74.0]})
     assert text == (
-        "No recommendation: gn is undecided against bn; one run each decides nothing: "
-        "`--seeds 5`, or `--until-decided`."
+        "No recommendation: gn is undecided against bn; one run each decides nothing, and "
+        "--until-decided adds seeds."
     )
+
+
+def test_a_norm_is_ahead_only_where_its_own_verdict_says_so():
+    """The pairs of two norms are tested at twice alpha, which the answers do not promise."""
+    differences = [0.6, 1.4, -0.2, 0.9, 1.6, 0.1]
+    bn = [75.0] * 6
+    found = with_finals({"bn": bn, "gn": [75.0 + d for d in differences]})
+    (verdict,) = found.verdicts
+    assert (verdict.outcome, found.winners) == ("undecided", ("gn",))
+    assert found.recommendation.norms == ()
+
+
+def test_whoever_is_ahead_of_the_baseline_is_better_and_it_is_ahead_of_who_is_worse():
+    rng = np.random.default_rng(0)
+    kinds = set()
+    for _ in range(60):
+        points, sd = rng.normal(0, 1, 2), rng.uniform(0.05, 0.8)
+        gn, ln = (BN + own + rng.normal(0, sd, 4) for own in points)
+        found = with_finals({"bn": BN, "gn": gn, "ln": ln})
+        outcomes = {verdict.norm: verdict.outcome for verdict in found.verdicts}
+        (*norms,) = found.recommendation.norms
+        kinds.add((len(norms), norms[:1] == ["bn"]))
+        if norms == ["bn"]:
+            assert {*outcomes.values()} == {"worse"}
+        elif len(norms) == 1:
+            assert outcomes[norms[0]] == "better"
+        else:
+            assert {outcomes[norm] for norm in norms[1:]} <= {"equivalent"}
+        assert "undecided" not in outcomes.values() or len(norms) < 2
+    assert {(1, True), (1, False), (0, False)} <= kinds
+
+
+def test_one_that_is_better_and_one_that_is_as_good_as_the_baseline_are_not_told_apart():
+    some = (0.03, -0.02, 0.02, -0.03)
+    norms, text = recommended({"bn": BN, "gn": shifted(0.3), "ln": shifted(0.2, some)})
+    assert norms in ((), ("gn",))
+    assert " are ahead" not in text
+
+
+def test_of_several_batch_sizes_it_is_said_which():
+    analysis = make_analysis(seeds=4, batch_sizes=(512, 64))
+    assert str(analysis.recommendation).endswith(", at batch size 512.")
+
+
+def test_collapses_are_said_and_no_lead_in_points_is():
+    def lost(results):
+        where = [("gn", seed) for seed in range(12)] + [("bn", 3)]
+        return [collapsed(r) if (r.trial.norm, r.trial.seed) in where else r for r in results]
+
+    analysis = make_analysis(seeds=12, norms=("bn", "gn"), change=lost)
+    text = str(analysis.recommendation)
+    assert text.startswith("Use bn: 7")
+    assert text.endswith("over 11 seeds, ahead of gn; but it collapsed in 1 of 12 seeds.")
+
+
+def test_where_no_norm_learned_none_is_recommended():
+    chance = {"bn": [10.0, 10.1, 9.9, 10.0], "gn": [10.6, 10.7, 10.5, 10.6]}
+    norms, text = recommended(chance)
+    assert norms == ()
+    assert text == "No recommendation: no norm has learned more than guessing."
 
 
 def test_one_norm_alone_is_not_recommended():
     _, text = recommended({"bn": BN})
-    assert text == "No recommendation: there is no other norm to compare it with."
+    assert text == "No recommendation: there is no other norm to compare bn with."
 
 
 def test_a_short_training_is_said():
@@ -101,4 +171,5 @@ def test_a_short_training_is_said():
 def test_full_names_are_used_where_they_are_known():
     finals = {"bn": BN, "gn": shifted(-1.5), "ln": shifted(-1.2)}
     text = str(recommendation_of(replace(with_finals(finals), titles=TITLES)))
-    assert text.startswith("Use BatchNorm: 75.2 %, ahead of GroupNorm (4 groups) and LayerNorm")
+    ahead = "ahead of GroupNorm (4 groups) and LayerNorm (over C, H, W), by 1.2 to 1.5 points."
+    assert text == f"Use BatchNorm: 75.2 % over 4 seeds, {ahead}"

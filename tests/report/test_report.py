@@ -477,6 +477,18 @@ def test_a_section_has_one_name_on_the_page_in_markdown_and_in_the_terminal(tmp_
         assert name in terminal
 
 
+def test_findings_wait_to_be_asked_for(plain, capsys):
+    analysis, _, _ = plain
+    show_analysis(analysis)
+    short = capsys.readouterr().out
+    assert "Findings" not in short
+    assert f"{len(analysis.findings)} findings more in the report; with --verbose" in short
+    show_analysis(analysis, verbose=True)
+    long = capsys.readouterr().out
+    assert "\nFindings\n- " in long
+    assert "with --verbose" not in long
+
+
 def test_the_same_words_with_the_same_minus_sign_are_on_every_surface(plain, capsys):
     analysis, folder, html = plain
     sentence = str(analysis.answers[0])

@@ -1,4 +1,4 @@
-"""What the terminal shows of two experiments side by side, in at most 80 columns."""
+"""What the terminal shows of two experiments side by side."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""What a check of a user's own images found, in at most 80 columns."""
+"""What a check of a user's own images found."""
 
 import textwrap
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the terminal shows of results that were judged, in at most 80 columns."""
+"""What the terminal shows of results that were judged."""
 
 from collections.abc import Sequence
 from typing import Any

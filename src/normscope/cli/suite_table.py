@@ -1,4 +1,4 @@
-"""What the terminal shows of a verdict over several settings, in at most 80 columns."""
+"""What the terminal shows of a verdict over several settings."""
 
 from dataclasses import asdict
 from typing import Any

@@ -42,11 +42,11 @@ class Convolved:
         width, lanes, per_word = self.output.width, self.output.lanes, self.output.per_word
         if lanes == WIDE and width == 7 and per_word == 1:
             return self.spread * -(-7 // self.spread), 3
-        pixels, accumulators = (5, 20) if lanes == WIDE else (2, 10)
+        pixels, accumulators = (5, 24) if lanes == WIDE else (2, 10)
         pixels = min(pixels, width)
-        channels = accumulators // pixels
-        channels = min(channels - channels % per_word, self.output.stored)
-        return pixels + -pixels % self.spread, channels
+        pixels += -pixels % self.spread
+        channels = max(per_word, accumulators // pixels)
+        return pixels, min(channels - channels % per_word, self.output.stored)
 
     @property
     def channels(self) -> list[int]:
