@@ -19,6 +19,7 @@ from normscope.cli.options import figures_without_a_home
 from normscope.cli.status import status
 from normscope.cli.streams import prepare_streams
 from normscope.cli.suite import suite
+from normscope.cli.tables import show, table
 from normscope.errors import RunError
 from normscope.words import visible
 
@@ -29,8 +30,8 @@ app = typer.Typer(
     help="Which normalization layer should your CNN use, by how much, and why.",
 )
 COMMANDS = (
-    compare, suite, investigate, status, retry, report, judge, diff, doctor, probe, explain, norms,
-    check_norm, cost, plan, summary,
+    compare, suite, investigate, status, retry, report, show, table, judge, diff, doctor, probe,
+    explain, norms, check_norm, cost, plan, summary,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(cls=HelpWithNames)(command)

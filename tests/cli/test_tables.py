@@ -1,0 +1,60 @@
+"""`normscope show` and `normscope table`, on a folder that was recorded."""
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+RECORDED = Path(__file__).parents[2] / "docs" / "results" / "cifar10-s8-s8"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return shutil.copytree(RECORDED, tmp_path / "recorded")
+
+
+def everything_in(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_show_says_what_was_found_and_writes_nothing(normscope, folder):
+    before = everything_in(folder)
+    done = normscope("show", folder)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Use BatchNorm: 75.9 % over 10 seeds, ahead of GroupNorm")
+    assert "gn is 1.45 points worse than bn" in done.stdout
+    assert done.stdout.rstrip().endswith(f"Report: {folder / 'report.html'}")
+    assert everything_in(folder) == before
+    assert "\nFindings\n" in normscope("show", folder, "--verbose").stdout
+
+
+def test_show_as_json(normscope, folder):
+    values = json.loads(normscope("show", folder, "--json").stdout)
+    assert values["recommendation"]["norms"] == ["bn"]
+
+
+def test_a_table_for_a_paper_for_a_repository_and_for_a_program(normscope, folder):
+    latex = normscope("table", folder, "--format", "latex").stdout
+    gn = r"GroupNorm (4 groups) & 10 & $74.4 \pm 0.69$ & $-1.45$ [$-2.82$, $-0.08$] & worse \\"
+    assert gn in latex
+    markdown = normscope("table", folder).stdout.splitlines()
+    assert markdown[0].startswith("| Norm | n | Test accuracy (%) | Difference to bn (points) |")
+    assert len(markdown) == 5
+    rows = list(csv.DictReader(io.StringIO(normscope("table", folder, "--format", "csv").stdout)))
+    assert [row["norm"] for row in rows] == ["bn", "gn", "ln"]
+    assert float(rows[1]["test_accuracy_percent_mean"]) == pytest.approx(74.439)
+
+
+def test_another_format_is_refused(normscope, folder):
+    done = normscope("table", folder, "--format", "word")
+    assert done.returncode == 2
+    assert "choose one of markdown, latex, csv" in done.stderr
+
+
+def test_a_folder_without_an_experiment_is_refused(normscope, tmp_path):
+    done = normscope("show", tmp_path)
+    assert done.returncode != 0
+    assert done.stderr.count("\n") == 1
