@@ -157,7 +157,7 @@ def test_how_often_is_checked_and_asked_for(tmp_path, normscope):
 
 def test_a_command_says_how_often(tmp_path, normscope, monkeypatch):
     seen = []
-    monkeypatch.setattr("normscope.cli.experiments._run", lambda checked, _: seen.append(checked))
+    monkeypatch.setattr("normscope.cli.experiments._run", lambda checked, *_: seen.append(checked))
     for options in ((), ("--checkpoint-every", "10m"), ("--checkpoint-every", "0s")):
         assert normscope("compare", "--dataset", "shapes", *options).returncode == 0
     assert [checked.checkpoint_s for checked in seen] == [30, 600, 0]

@@ -64,7 +64,8 @@ def test_a_step_needs_memory_in_proportion_to_its_batch(shapes):
 
 # Where convolutions in bfloat16 are emulated, they keep copies in float32.
 @pytest.mark.skipif(not torch.cpu._is_avx512_bf16_supported(), reason="needs bfloat16 arithmetic")
-def test_bfloat16_needs_little_more_than_half(shapes):
+def test_bfloat16_needs_little_more_than_half(shapes, monkeypatch):
+    monkeypatch.setenv("NORMSCOPE_KERNELS", "lanes")  # also where torch is faster in bfloat16
     fused = step_memory(64, shapes, lambda model: with_fastest_forward(model, CPU, "fp32"))
     halved = step_memory(64, shapes, lambda model: with_fastest_forward(model, CPU, "bf16"))
     assert 0.5 < halved / fused < 0.6

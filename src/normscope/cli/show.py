@@ -56,7 +56,10 @@ def show_analysis(analysis: Analysis, verbose: bool = False) -> None:
                 say(str(sentence), screen.width, indent="- ")
     print()
     if (more := len(analysis.findings) + len(analysis.why)) and not verbose:
-        tell(f"{counted(more, 'finding')} more in the report; with --verbose, here too.")
+        say(
+            f"{counted(more, 'finding')} more in the report; with --verbose, here too.",
+            screen.width,
+        )
 
 
 def show_finding(finding: Finding) -> None:

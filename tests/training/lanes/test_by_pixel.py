@@ -53,6 +53,8 @@ def test_a_norm_and_its_gradients_are_those_of_the_images(precision, norm):
     tolerance = 4 * TOLERANCE[precision]
     assert_close(from_lanes(outputs.y, layer.output, 19), y, tolerance)
     assert_close(from_lanes(found.gx, layer.input, 19), of_x, tolerance)
+    # A parameter's is a sum over all pixels, whose terms may nearly cancel each other.
+    tolerance = 10 * tolerance if precision == "fp32" else tolerance
     for own, other in zip(of_parameters, expected, strict=True):
         assert_close(own, other, tolerance)
     beyond = from_lanes(found.gx, layer.input, len(found.gx) * layer.lanes)[19:]
