@@ -28,6 +28,8 @@ PUBLISHED = {
     "cifar10-s8-bump": (5, 75.8380),
     "cifar10-s8-channels": (55, 68.4942),
     "cifar10-s8-course": (9, 76.5956),
+    "cifar10-s8-lanes": (15, 75.2453),
+    "cifar10-s8-lanes-bf16": (15, 75.0500),
     "cifar10-s8-res": (9, 74.5733),
     "cifar10-s8-s8": (30, 75.0090),
     "cifar10-s8-s8-batchsizes": (16, 75.7556),
