@@ -27,6 +27,7 @@ from normscope.cli.options import (
     DryRun,
     Epochs,
     ExecutorName,
+    ExperimentFolder,
     Folds,
     GpusPerTrial,
     ImageSize,
@@ -320,12 +321,7 @@ def investigate(
 
 
 def report(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            parser=options.folder, metavar="FOLDER", help="The folder of an experiment."
-        ),
-    ],
+    folder: ExperimentFolder,
     out: Annotated[
         Optional[Path],
         typer.Option(
@@ -349,12 +345,7 @@ def report(
 
 
 def retry(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            parser=options.folder, metavar="FOLDER", help="The folder of an experiment."
-        ),
-    ],
+    folder: ExperimentFolder,
     data_dir: DataDir = None,
     probes: ProbeNames = "none",
     probe_epochs: ProbeEpochs = None,

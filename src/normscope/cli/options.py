@@ -104,6 +104,11 @@ def folder(text: str) -> Path:
     return _path(text, "a folder")
 
 
+ExperimentFolder = Annotated[
+    Path, typer.Argument(parser=folder, metavar="FOLDER", help="The folder of an experiment.")
+]
+
+
 def file(text: str) -> Path:
     """The file that `text` names; likewise."""
     return _path(text, "a file")

@@ -1,25 +1,25 @@
 """The commands that show what an experiment found, and train and write nothing."""
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from normscope.cli import options
-from normscope.cli.options import AsJson, Debug, Levels, Verbose, errors_in_one_line
+from normscope.cli.options import (
+    AsJson,
+    Debug,
+    ExperimentFolder,
+    Levels,
+    Verbose,
+    errors_in_one_line,
+)
 from normscope.errors import UsageError
 
 FORMATS = "markdown", "latex", "csv"
 
-Folder = Annotated[
-    Path,
-    typer.Argument(parser=options.folder, metavar="FOLDER", help="The folder of an experiment."),
-]
-
 
 def show(
-    folder: Folder,
+    folder: ExperimentFolder,
     level: Levels = None,
     verbose: Verbose = False,
     as_json: AsJson = False,
@@ -41,7 +41,7 @@ def show(
 
 
 def table(
-    folder: Folder,
+    folder: ExperimentFolder,
     kind: Annotated[
         str, typer.Option("--format", help="markdown, latex (with booktabs), or csv: all metrics.")
     ] = "markdown",
