@@ -76,7 +76,8 @@ class Comparison:
     def report(self, path: Path | str | None = None, how_far: str = "") -> Path:
         """Write the report into the folder `path` (default: the experiment's); return the page.
 
-        `how_far` is what the page says first, of a training that goes on. Raises `RunError` if that folder cannot be written.
+        `how_far` is what the page says first, of a training that goes on. Raises `RunError` if that
+        folder cannot be written.
         """
         out = user_path(path) if path else self.folder
         with cycles.searched_for_in_what_is_new():
