@@ -60,7 +60,7 @@ from normscope.experiment import (
     Told,
 )
 from normscope.experiment.tuning import Search
-from normscope.stats import Estimate, Reliability, VarianceSplit
+from normscope.stats import Reliability, VarianceSplit
 from normscope.words import counted
 
 IN_A_LINE = 6  # verdicts that are named one by one
@@ -347,9 +347,8 @@ def _table_row(norm: NormSummary, numbers: Numbers) -> dict[str, object]:
             estimate = norm.estimates[metric.name]
             row[f"{metric.name}_mean"], row[f"{metric.name}_sd"] = estimate.mean, estimate.sd
             row[f"{metric.name}_n"] = estimate.n
-    difference = norm.verdict.difference if norm.verdict else Estimate(0, None, None, None, None)
-    row |= {f"difference_points_{key}": value for key, value in asdict(difference).items()}
+    row |= {f"difference_points_{key}": value for key, value in asdict(norm.difference).items()}
     row["p_holm"] = norm.verdict.judgement.p_value if norm.verdict else None
     row[f"reached_{numbers.level_percent:g}_percent"] = norm.reached[numbers.level.name]
-    row["verdict"] = norm.verdict.outcome if norm.verdict else "baseline"
+    row["verdict"] = norm.outcome
     return row

@@ -68,6 +68,16 @@ class NormSummary:
         """The primary metric."""
         return self.estimates[TEST_ACCURACY.name]
 
+    @property
+    def difference(self) -> Estimate:
+        """In test accuracy to the baseline, in points; nothing for the baseline itself."""
+        return self.verdict.difference if self.verdict else t_interval([])
+
+    @property
+    def outcome(self) -> str:
+        """The verdict in a word; of the baseline that it is one."""
+        return self.verdict.outcome if self.verdict else "baseline"
+
 
 def summarize_trial(
     result: Result,

@@ -32,6 +32,7 @@ from normscope.cli.options import (
     GpusPerTrial,
     ImageSize,
     Levels,
+    Log,
     Margin,
     MaxLr,
     ModelName,
@@ -55,6 +56,7 @@ from normscope.cli.options import (
     executor_of,
     probe_plan,
     say_that_it_starts,
+    trackers,
 )
 from normscope.errors import RunError
 from normscope.words import counted, visible
@@ -65,7 +67,8 @@ from normscope.words import counted, visible
 
 Outcome = TypeVar("Outcome")
 
-HERE = ("--data-dir", "--out", "--address")  # folders and a cluster that others do not have
+# Folders, a cluster and trackers that others do not have.
+HERE = ("--data-dir", "--out", "--address", "--log")
 
 
 def compare(
@@ -139,6 +142,7 @@ def compare(
     cpus_per_trial: CpusPerTrial = None,
     gpus_per_trial: GpusPerTrial = None,
     checkpoint_every: CheckpointEvery = None,
+    log: Log = None,
     out: Out = None,
     config: Annotated[
         Optional[Path],
@@ -213,6 +217,7 @@ def compare(
             budget_s=budget,
             probes=probe_plan(probes, probe_epochs, probe_images),
             checkpoint_s=checkpoint_seconds(checkpoint_every),
+            log=trackers(log),
         )
         if dry_run:
             _foresee(checked, as_json)
@@ -360,6 +365,7 @@ def retry(
     cpus_per_trial: CpusPerTrial = None,
     gpus_per_trial: GpusPerTrial = None,
     checkpoint_every: CheckpointEvery = None,
+    log: Log = None,
     verbose: Verbose = False,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -378,6 +384,7 @@ def retry(
             executor=executor_of(executor, address, cpus_per_trial, gpus_per_trial),
             probes=probe_plan(probes, probe_epochs, probe_images),
             checkpoint_s=checkpoint_seconds(checkpoint_every),
+            log=trackers(log),
         )
 
         def work(observer: Any, command: str) -> Any:

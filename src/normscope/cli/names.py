@@ -19,7 +19,7 @@ PANELS = {
     "What is measured inside": ("probes", "probe_epochs", "probe_images"),
     "Where and how it runs": (
         *("precision", "device", "workers", "executor", "address", "cpus_per_trial"),
-        *("gpus_per_trial", "checkpoint_every", "out"),
+        *("gpus_per_trial", "checkpoint_every", "log", "out"),
     ),
 }
 MANY = 20  # options
@@ -57,6 +57,7 @@ def known_names() -> dict[str, str]:
     from normscope.experiment.investigations import INVESTIGATIONS
     from normscope.models import MODELS
     from normscope.norms import NORMS
+    from normscope.observers import TRACKERS
     from normscope.probes import PROBES
 
     tables = {
@@ -66,6 +67,7 @@ def known_names() -> dict[str, str]:
         "recipes": RECIPES,
         "probes": PROBES,
         "executors": EXECUTORS,
+        "trackers": TRACKERS,
         "investigations": INVESTIGATIONS,
     }
     return {

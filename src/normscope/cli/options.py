@@ -348,6 +348,17 @@ CheckpointEvery = Annotated[
     ),
 ]
 
+Log = Annotated[
+    Optional[list[str]],
+    typer.Option(
+        "--log",
+        metavar="NAME,...",
+        show_default=False,
+        help="Show the trials elsewhere too: some of {trackers} (docs/trackers.md); may be "
+        "repeated.",
+    ),
+]
+
 Out = Annotated[
     Optional[Path],
     typer.Option(
@@ -384,6 +395,11 @@ def probe_plan(names: str, epochs: tuple[float, ...] | None, images: int | None)
     from normscope.experiment import ProbePlan
 
     return ProbePlan(tuple(names.split(",")), epochs, images or ProbePlan.images)
+
+
+def trackers(given: list[str] | None) -> list[str]:
+    """The names of all ``--log``, each of which may hold several."""
+    return [name.strip() for names in given or () for name in names.split(",")]
 
 
 def checkpoint_seconds(every: float | None) -> float:

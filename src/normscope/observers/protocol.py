@@ -1,14 +1,45 @@
 """Who is told what happens while an experiment runs."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
-from normscope.experiment import EpochRecord, Result, Trial
+from normscope.experiment import EpochRecord, Experiment, Result, Trial
 
 Check = Callable[[], None]  # raises if the user wants to stop
 
 
 def never() -> None:
     """Nobody asks to stop."""
+
+
+@dataclass(frozen=True)
+class NormOutcome:
+    """What came of a norm at one batch size; the names are columns of `Comparison.table()`.
+
+    The difference is that in test accuracy to the baseline, which has none: mean, interval, number
+    of seeds.
+    """
+
+    norm: str
+    batch_size: int
+    verdict: str
+    test_accuracy_percent_mean: float | None
+    difference_points_mean: float | None
+    difference_points_low: float | None
+    difference_points_high: float | None
+    difference_points_n: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of an experiment; `page` and `summary` are files: the report, and it in short."""
+
+    experiment: Experiment
+    recommendation: str
+    outcomes: tuple[NormOutcome, ...]
+    page: Path
+    summary: Path
 
 
 class Observer:
@@ -50,6 +81,9 @@ class Observer:
 
     def sequence_ended(self, sentence: str) -> None:
         """Why no more seeds are added."""
+
+    def reported(self, report: Report) -> None:
+        """The report of the experiment is written."""
 
     def close(self) -> None:
         """Nothing more will come, because the experiment ended or was stopped."""
@@ -104,6 +138,10 @@ class Several(Observer):
     def sequence_ended(self, sentence: str) -> None:
         for observer in self.observers:
             observer.sequence_ended(sentence)
+
+    def reported(self, report: Report) -> None:
+        for observer in self.observers:
+            observer.reported(report)
 
     def close(self) -> None:
         for observer in self.observers:

@@ -13,9 +13,9 @@ from normscope.report.markdown import render_markdown
 from normscope.report.plots import to_png
 from normscope.report.plots.pictures import mistake_figures
 
-__all__ = ["PAGE", "write_report"]
+__all__ = ["PAGE", "SUMMARY", "write_report"]
 
-PAGE = "report.html"
+PAGE, SUMMARY = "report.html", "summary.md"
 ADVICE = "choose another folder for the report"
 MANY_ROWS = 20  # thousands of trials, whose rows of results.csv take 2 s
 
@@ -39,7 +39,7 @@ def write_report(analysis: Analysis, pictures: Path, out: Path, how_far: str = "
         files["results.csv"] = [epochs_head(), *lines()]
     del rows, lines  # of many trials they take hundreds of megabytes
     files["trials.csv"] = [csv_file(trials_table(analysis))]
-    files["summary.md"] = [render_markdown(analysis, drawn).encode()]
+    files[SUMMARY] = [render_markdown(analysis, drawn).encode()]
     files[PAGE] = [render_page(analysis, figures, pictures, how_far).encode()]
     with disk_errors(out / "figures", ADVICE):
         (out / "figures").mkdir(parents=True, exist_ok=True)

@@ -20,12 +20,13 @@
     checkpoints/            the state of each trial that trains, or of a fleet of them
     processes/NAME/         of a process that trains into the folder: its .lock, which it holds, the
                             trials that it has taken, and progress.json, how far it is
+    logs/TRACKER/           what a tracker keeps, such as TensorBoard, if the experiment is logged
     .lock                   held by a process that changes what all of them share
     .report.lock            held by the process that writes the report
 
 Each of them has a seal (see `normscope.seals`), but for predictions and weights, whose check sums
-are in the seal of their record, the labels, whose check sum is in that of `dataset.json`, and
-sources, which are called by theirs.
+are in the seal of their record, the labels, whose check sum is in that of `dataset.json`, sources,
+which are called by theirs, and logs, of which nothing is ever read.
 
 A folder that the user did not name lies in ``runs/``, whose ``.gitignore`` keeps it out of a
 repository.
@@ -151,6 +152,13 @@ class ExperimentFolder:
         return self.path / "checkpoints"
 
     @property
+    def logs(self) -> Path:
+        return self.path / "logs"
+
+    def log(self, tracker: str) -> Path:
+        return self.logs / tracker
+
+    @property
     def trials(self) -> Path:
         return self.path / "trials"
 
@@ -165,7 +173,7 @@ class ExperimentFolder:
 
     def _folders(self) -> tuple[Path, ...]:
         inside = (self.trials, self.pictures, self.all_heat_maps, self.sources, self.damaged)
-        return (*inside, self.checkpoints, self.processes)
+        return (*inside, self.checkpoints, self.processes, self.logs)
 
     def left_over(self) -> Iterator[Path]:
         """What processes that are gone left unfinished, also of a report's figures."""

@@ -17,7 +17,7 @@ from normscope.files import user_path
 from normscope.models import MODELS, PACKAGED_MODELS
 from normscope.norms import NORMS, is_packaged, parse
 from normscope.norms import asked as norm_asked_for
-from normscope.observers import Observer
+from normscope.observers import Observer, trackers_named
 from normscope.own import OwnCode, loading
 from normscope.probes import probes_named
 from normscope.store import Store
@@ -43,7 +43,7 @@ class Checked:
     that merged with what the folder holds, and `kept` the folder's header, None if it is new.
     `notices` are sentences to be told before the work. The state of trials that train is kept every
     `checkpoint_s` seconds; 0: never. `seeds_by_time`: a fixed design that has as many seeds as its
-    budget of time has room for; see `budget.fitted`.
+    budget of time has room for; see `budget.fitted`. `log` names trackers.
     """
 
     folder: Path
@@ -58,6 +58,7 @@ class Checked:
     probes: ProbePlan = NO_PROBES
     checkpoint_s: float = Keeping.every_s
     seeds_by_time: bool = False
+    log: tuple[str, ...] = ()
 
 
 def check(
@@ -73,6 +74,7 @@ def check(
     probes: ProbePlan | Sequence[str] = NO_PROBES,
     checkpoint_s: float = Keeping.every_s,
     observer: Observer | None = None,
+    log: str | Sequence[str] = (),
 ) -> Checked:
     """Everything about a request that can be told without data; raises `UsageError` in one line.
 
@@ -80,7 +82,7 @@ def check(
     `normscope.compare`.
     """
     check_types(experiment, design, budget_s)
-    probes = checked_probes(probes)
+    probes, log = checked_probes(probes), trackers_named(log)
     if not checkpoint_s >= 0:
         raise UsageError(f"checkpoint_s must be 0 seconds, for never, or more, not {checkpoint_s}")
     check_no_import()
@@ -125,7 +127,7 @@ def check(
     )
     return Checked(
         folder, asked, merged, kept, design, budget_s, machine, data_dir, notices, probes,
-        checkpoint_s,
+        checkpoint_s, log=log,
     )  # fmt: skip
 
 

@@ -29,6 +29,7 @@ from normscope.study.probe_times import ProbeTimes
 from normscope.study.rounds import Watch, rounds, trials_of_round
 from normscope.study.sharing import Sharing
 from normscope.study.states import States
+from normscope.study.trackers import report_of, tracked
 from normscope.words import what_went_wrong
 
 
@@ -46,6 +47,7 @@ def compare(
     budget_s: float | None = None,
     probes: ProbePlan | Sequence[str] = (),
     checkpoint_s: float = Keeping.every_s,
+    log: str | Sequence[str] = (),
 ) -> Comparison:
     """Train what is missing of an experiment, then analyse and report all that its folder holds.
 
@@ -61,7 +63,8 @@ def compare(
     gets as many as it has room for; see `study.budget.fitted`. `probes` are names of
     `normscope.PROBES`, "default" or "all": what is measured inside the networks that are trained
     now. It changes no result. The state of trials that train is kept every `checkpoint_s` seconds
-    (0: never), from which they go on if they are stopped.
+    (0: never), from which they go on if they are stopped. `log` names trackers that are told of all
+    trials: "tensorboard", "mlflow", "wandb".
 
     Raises `UsageError` or `RunError`, in one line that says what to do; of the latter
     `EveryTrialFailed`, which holds the comparison, if there is nothing to compare. Every trial that
@@ -81,6 +84,7 @@ def compare(
         probes=probes,
         checkpoint_s=checkpoint_s,
         observer=observer,
+        log=log,
     )
     command = command or f"normscope.compare({experiment!r})"
     return carry_out(checked, observer, command)
@@ -100,7 +104,8 @@ def carry_out(checked: Checked, observer: Observer, command: str) -> Comparison:
     folder = checked.folder
     with (
         joined(folder, lambda: open_folder(checked, dataset, observer, command)) as (store, claims),
-        heartbeat(claims.own, observer) as heard,
+        tracked(checked.log, store, observer) as told,
+        heartbeat(claims.own, told) as heard,
     ):
         with (
             checked.machine.connected(),
@@ -115,6 +120,7 @@ def carry_out(checked: Checked, observer: Observer, command: str) -> Comparison:
                 keep_costs(newest, checked, dataset, observer)
             comparison = Comparison.of(newest)
             comparison.report()
+        heard.reported(report_of(comparison))
     check_outcome(comparison)
     return comparison
 

@@ -21,7 +21,7 @@ from normscope.files import (
     is_there,
     user_path,
 )
-from normscope.report import PAGE
+from normscope.report import PAGE, SUMMARY
 from normscope.store import Store, records
 from normscope.store.folder import ExperimentFolder, TrialFolder
 from normscope.store.header import GONE
@@ -34,7 +34,7 @@ State = Literal["damaged", "missing", "foreign", "left over", "unreadable"]
 # What a report writes, which it can write again.
 WRITTEN_AGAIN = {
     PAGE,
-    "summary.md",
+    SUMMARY,
     "results.csv",
     "trials.csv",
     "figures",

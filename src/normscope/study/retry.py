@@ -15,6 +15,7 @@ from normscope.study.heartbeat import heartbeat
 from normscope.study.opening import experiment_in, joined, load, pictures_kept, reporting
 from normscope.study.rounds import trials_wanted
 from normscope.study.stored import results_stored, search_results
+from normscope.study.trackers import report_of, tracked
 from normscope.words import counted
 
 
@@ -28,6 +29,7 @@ def retry(
     observer: Observer | None = None,
     probes: ProbePlan | Sequence[str] = (),
     checkpoint_s: float = Keeping.every_s,
+    log: str | Sequence[str] = (),
 ) -> Comparison:
     """Run the failed trials of an experiment again, and no others; then report.
 
@@ -46,9 +48,13 @@ def retry(
         probes=probes,
         checkpoint_s=checkpoint_s,
         observer=observer,
+        log=log,
     )
     dataset = load(checked.experiment, checked.data_dir, observer)
-    with joined(folder, lambda: Store(folder)) as (store, claims):
+    with (
+        joined(folder, lambda: Store(folder)) as (store, claims),
+        tracked(checked.log, store, observer) as told,
+    ):
         results = [*results_stored(store), *search_results(store)]
         store.check_data(dataset.facts(), dataset.test_labels, results)
         failed = [result.trial for result in results if result.status == "failed"]
@@ -58,7 +64,7 @@ def retry(
         of_search = [[t for t in failed if t.validation is search] for search in (True, False)]
         with (
             checked.machine.connected(),
-            heartbeat(claims.own, observer) as heard,
+            heartbeat(claims.own, told) as heard,
             pictures_kept(store, dataset),
         ):
             run(store, claims, checked, dataset, heard, filter(None, of_search))
@@ -73,5 +79,6 @@ def retry(
                 observer.noticed(f"{planned} never ran; the command that planned them runs them.")
             comparison = Comparison.of(newest)
             comparison.report()
+        told.reported(report_of(comparison))
     check_outcome(comparison)
     return comparison
