@@ -152,6 +152,14 @@ def test_captum_is_an_extra_that_one_file_imports_when_it_is_needed():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.parametrize("tracker", ["tensorboard", "mlflow", "wandb"])
+def test_a_tracker_is_an_extra_that_one_file_imports_when_it_is_needed(tracker):
+    named = [path for path in FILES if any(n.split(".")[0] == tracker for n in imports_of(path))]
+    assert [path.relative_to(PACKAGE).as_posix() for path in named] == [f"observers/{tracker}.py"]
+    code = f"import sys, normscope.study.compare; sys.exit('{tracker}' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 @pytest.mark.parametrize("name", normscope.__all__)
 def test_every_public_name_is_there(name):
     found = getattr(normscope, name)

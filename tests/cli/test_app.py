@@ -28,8 +28,8 @@ def test_version_and_help(process):
     options = (
         "dataset data-dir model norms baseline recipe set seeds epochs batch-size batch-sizes "
         "protocol until-decided winner-set max-seeds budget margin alpha level train-limit "
-        "test-limit device precision workers executor address cpus-per-trial gpus-per-trial out "
-        "config dry-run json debug"
+        "test-limit device precision workers executor address cpus-per-trial gpus-per-trial log "
+        "out config dry-run json debug"
     )
     for option in options.split():
         assert f"--{option}" in shown

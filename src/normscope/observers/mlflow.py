@@ -102,9 +102,9 @@ class MLflow(Tracker):
         run = self._create(SUMMARY, at, settings(report.experiment))
         self.client.set_tag(run, "mlflow.note.content", report.recommendation)
         for name, outcome in by_name(report.outcomes).items():
-            name = _allowed(name)
-            self.client.set_tag(run, f"verdict.{name}", outcome.verdict)
-            numbers = {f"{figure}.{name}": number for figure, number in figures(outcome).items()}
+            key = f"verdict/{_allowed(name)}"
+            self.client.set_tag(run, key, outcome.verdict)
+            numbers = {f"{key}/{what}": number for what, number in figures(outcome).items()}
             self._measure(SUMMARY, numbers, seeds, at)
         for path in (report.page, report.summary):
             self.client.log_artifact(run, str(path))

@@ -76,7 +76,7 @@ class TensorBoard(Tracker):
         self._open(SUMMARY)
         self._write(SUMMARY, _texts(texts), step, at)
         for name, outcome in by_name(report.outcomes).items():
-            numbers = {f"{figure}/{name}": number for figure, number in figures(outcome).items()}
+            numbers = {f"verdict/{name}/{what}": n for what, n in figures(outcome).items()}
             self._write(SUMMARY, _scalars(numbers), step, at)
             self._write(SUMMARY, _texts({f"verdict/{name}": outcome.verdict}), step, at)
         self.writers.pop(SUMMARY).close()

@@ -63,9 +63,7 @@ class WeightsAndBiases(Tracker):
         self.folder = os.environ.get("WANDB_DIR", place.parent)  # of the folder `wandb`
         self.runs: dict[str, Run] = {}
         self.ended.mkdir(parents=True, exist_ok=True)
-        run = self._open(
-            SUMMARY
-        )  # it stays open for the report, and shows now whether W&B takes it
+        run = self._open(SUMMARY)  # now, since it shows whether W&B takes any; for the report
         offline = f"wandb sync {quote(str(Path(self.folder, 'wandb')))}/offline-run-*"
         self.look = offline if run.offline else run.project_url or ""
 
