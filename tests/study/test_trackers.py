@@ -41,7 +41,7 @@ def nobody_is_asked(environment, tmp_path):
 def sketched(monkeypatch):
     """Reports of a line, which take no time to draw."""
 
-    def write(analysis, pictures, out):
+    def write(analysis, pictures, out, how_far=""):
         (out / SUMMARY).write_text(f"# {analysis.recommendation}", encoding="utf-8")
         (out / PAGE).write_text(f"<h1>{analysis.recommendation}</h1>", encoding="utf-8")
         return out / PAGE

@@ -61,7 +61,7 @@ class Comparison:
     def table(self) -> pd.DataFrame:
         """One row per norm: mean, sd and n of every metric, with the unit in the column's name.
 
-        See `Analysis.table`.
+        See `Analysis.table`; docs/trackers.md has the columns.
         """
         return self.analysis.table()
 
