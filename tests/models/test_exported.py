@@ -65,15 +65,15 @@ class Spread(nn.Module):
 
 
 def of_norm(norm):
-    """Three convolutions with the norm between them."""
+    """Three convolutions with the norm between them; `in` would leave nothing of a whole map."""
     make = asked(norm)
     conv = make.convolution or nn.Conv2d
     activation = nn.Identity if PACKAGED_NORMS[norm].replaces_activation else nn.ReLU
     torch.manual_seed(0)
     return nn.Sequential(
         conv(3, 8, 3, stride=2, bias=False), activation(), make(8), nn.Dropout(0.1),
-        conv(8, 8, 3, padding=1, bias=False), activation(), make(8), nn.AvgPool2d(15),
-        nn.Conv2d(8, 5, 1), nn.Flatten(),
+        conv(8, 8, 3, padding=1, bias=False), activation(), make(8), nn.AvgPool2d(5),
+        nn.Conv2d(8, 5, 3), nn.Flatten(),
     )  # fmt: skip
 
 

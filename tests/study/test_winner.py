@@ -304,21 +304,6 @@ def test_a_folder_from_before_mean_and_deviation_were_kept_asks_the_data_set(cop
     assert normscope.predict(copied, [image], "bn") == expected
 
 
-def test_each_fold_has_its_own_mean_and_deviation(tmp_path):
-    out = tmp_path / "run"
-    recipe = {"base": "quick", "epochs": 1, "batch_size": 512}
-    experiment = Experiment(norms=("bn", "gn"), folds=2, recipe=recipe)
-    compare(experiment, out=out, workers=1, observer=Observer())
-    store = Store(out)
-    assert store.facts().mean is None
-    dataset = normscope.load_dataset("shapes").in_folds()
-    exported = normscope.export(out, "bn", 1, out=tmp_path / "bn.onnx")
-    session = onnxruntime.InferenceSession(exported.path)
-    told = session.get_modelmeta().custom_metadata_map
-    (trial,) = (r.trial for r in store.records() if (r.trial.norm, r.trial.seed) == ("bn", 1))
-    np.testing.assert_allclose(json.loads(told["mean"]), dataset.of(trial).mean, rtol=1e-6)
-
-
 # -- files -----------------------------------------------------------------------------------------
 
 
