@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from normscope.study.cost import cost
     from normscope.study.diff import diff
     from normscope.study.explain import explain
+    from normscope.study.export import export
     from normscope.study.investigate import investigate
     from normscope.study.judge import judge
+    from normscope.study.predict import predict
     from normscope.study.probe import probe
     from normscope.study.retry import retry
     from normscope.study.suite import suite
+    from normscope.study.trained import load_model
 
 __all__ = [
     "PROBES",
@@ -46,10 +49,13 @@ __all__ = [
     "cost",
     "diff",
     "explain",
+    "export",
     "investigate",
     "judge",
     "load_dataset",
+    "load_model",
     "norms",
+    "predict",
     "probe",
     "retry",
     "suite",
@@ -73,9 +79,12 @@ _HOMES = {
     "cost": "normscope.study.cost",
     "diff": "normscope.study.diff",
     "explain": "normscope.study.explain",
+    "export": "normscope.study.export",
     "investigate": "normscope.study.investigate",
     "judge": "normscope.study.judge",
     "load_dataset": "normscope.data",
+    "load_model": "normscope.study.trained",
+    "predict": "normscope.study.predict",
     "probe": "normscope.study.probe",
     "retry": "normscope.study.retry",
     "suite": "normscope.study.suite",

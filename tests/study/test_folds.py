@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from normscope.analysis.verdicts import Rules
 from normscope.errors import UsageError
@@ -16,7 +17,9 @@ from normscope.study.checks import check
 from normscope.study.compare import compare
 from normscope.study.comparison import Comparison
 from normscope.study.explain import explain
+from normscope.study.predict import predict
 from normscope.study.probe import probe
+from normscope.study.trained import classifier_of
 
 
 def asked(**values):
@@ -103,6 +106,22 @@ def test_probes_look_at_the_fold_and_heat_maps_are_refused(folder):
     assert (probed.trials, probed.failures) == (6, {})
     with pytest.raises(UsageError, match="cross-validated: its networks have trained on most"):
         explain(folder)
+
+
+def test_the_networks_of_a_fold_are_used_with_its_own_mean_and_deviation(folder, small, tmp_path):
+    store, dataset = Store(folder), small.make(130, 65).in_folds()
+    assert store.facts().mean is None
+    scales = []
+    for result in store.records():
+        classifier = classifier_of(store, result, dataset)
+        right = classifier.answers(dataset.of(result.trial).test_images).argmax(axis=1)
+        (kept,) = store.predictions([result])
+        assert right.tolist() == kept.classes.tolist()
+        scales.append(tuple(classifier.mean.flatten().tolist()))
+    assert len({*scales}) > 1
+    image = tmp_path / "image.png"
+    Image.fromarray(dataset.test_images[0]).save(image)
+    assert predict(folder, [image], "bn").seeds == (0, 1, 2)
 
 
 def test_seeds_are_not_added_until_decided(small):

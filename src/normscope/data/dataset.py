@@ -137,6 +137,8 @@ class Dataset:
             checksums={array: _sha256(getattr(self, array)) for array in arrays},
             train_counts=_counts(self.train_labels, len(self.class_names)),
             test_counts=_counts(self.test_labels, len(self.class_names)),
+            mean=self.mean,
+            std=self.std,
         )
 
 

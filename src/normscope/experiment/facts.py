@@ -11,8 +11,9 @@ from normscope.experiment.frozen import Frozen
 class DatasetFacts(Frozen):
     """What a report says of a data set; it stays true when the data set itself is not at hand.
 
-    `train_counts`, `test_counts`: images per class, in the order of `class_names`; None in folders
-    that were written before they were counted.
+    `train_counts`, `test_counts`: images per class, in the order of `class_names`. `mean`, `std`:
+    what a network sees of a pixel in [0, 1] is ``(pixel - mean) / std``, per channel; of folds each
+    has its own. All are None in folders that were written before they were kept.
     """
 
     name: str
@@ -25,9 +26,11 @@ class DatasetFacts(Frozen):
     checksums: dict[str, str]
     train_counts: tuple[int, ...] | None = None
     test_counts: tuple[int, ...] | None = None
+    mean: tuple[float, float, float] | None = None
+    std: tuple[float, float, float] | None = None
 
     @model_serializer(mode="wrap")
-    def _without_what_was_not_counted(self, write: Any) -> dict[str, Any]:
+    def _without_what_was_not_kept(self, write: Any) -> dict[str, Any]:
         """Folders were written before classes were counted."""
         return {key: value for key, value in write(self).items() if value is not None}
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 
 from normscope.errors import UsageError
 from normscope.models.convert import Conversion, convert
@@ -160,12 +161,20 @@ class Lending:
         self.generator = torch.Generator(dropout.device).manual_seed(seed)
         self._states = _GlobalStates.of(seed)
         self._lent = ExitStack()
+        self._hooks: list[RemovableHandle] = []
 
     def to(self, network: nn.Module) -> None:
         """Lend from now on to a network."""
         setattr(network, LENDING, self)
-        network.register_forward_pre_hook(self._before)
-        network.register_forward_hook(self._after, always_call=True)
+        self._hooks = [
+            network.register_forward_pre_hook(self._before),
+            network.register_forward_hook(self._after, always_call=True),
+        ]
+
+    def end(self) -> None:
+        """Lend no longer: the network draws from the global states, if it draws at all."""
+        for hook in self._hooks:
+            hook.remove()
 
     def state(self) -> dict[str, Any]:
         """What the next forward pass will draw from, but for `generator`."""

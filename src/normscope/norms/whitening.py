@@ -57,7 +57,7 @@ class IterativeNorm(nn.Module):
             mean = self.running_mean.view(groups, self.size, 1).to(wide.dtype)
             whitening = self.running_whitening.to(wide.dtype)
         white = torch.bmm(whitening, grouped - mean)
-        y = white.view(self.num_channels, len(x), *x.shape[2:]).transpose(0, 1)
+        y = white.view(self.num_channels, x.shape[0], *x.shape[2:]).transpose(0, 1)
         return (y * self.weight[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
     def whitening(self, centred: torch.Tensor) -> torch.Tensor:

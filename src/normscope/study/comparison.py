@@ -8,6 +8,7 @@ import pandas as pd
 
 from normscope import cycles
 from normscope.analysis import Analysis, Contents, analyse
+from normscope.analysis.predicted import prediction_table
 from normscope.data import DATASETS
 from normscope.errors import RunError
 from normscope.experiment import Design, Experiment
@@ -17,7 +18,7 @@ from normscope.files import user_path
 from normscope.norms import parse, title_of
 from normscope.report import PAGE, write_report
 from normscope.store import Store
-from normscope.study.stored import results_stored, search_results
+from normscope.study.stored import norm_named, results_stored, search_results
 
 
 @dataclass(frozen=True, repr=False)
@@ -72,6 +73,30 @@ class Comparison:
         position (along another axis, such as a channel), value. Empty if no probes were taken.
         """
         return self.analysis.probe_table()
+
+    def predictions(self, norm: str | None = None, seed: int | None = None) -> pd.DataFrame:
+        """One row per trial and test image: what each trained network said of it.
+
+        Columns: norm, batch_size, seed, image (its index in the test set), label, predicted (both
+        as categories that are the class names), confidence (softmax probability of the predicted
+        class, from logits in float16). Trials by seed and then by norm; those that were not trained
+        to the end have no rows. They are read from the folder, and no logits are held. Of many
+        trials name the `norm` or the `seed`.
+
+        Raises `UsageError` for a norm that the experiment does not have, or for more than 100
+        million rows, and `RunError` if trials are damaged.
+        """
+        store = Store(self.folder)
+        wanted = norm_named(store, norm) if norm else None
+        results = [
+            each
+            for each in results_stored(store)
+            if each.trained_to_the_end
+            and wanted in (None, each.trial.norm)
+            and seed in (None, each.trial.seed)
+        ]
+        labels, names = store.test_labels(), store.facts().class_names
+        return prediction_table(results, store.predictions(results), labels, names)
 
     def report(self, path: Path | str | None = None, how_far: str = "") -> Path:
         """Write the report into the folder `path` (default: the experiment's); return the page.

@@ -14,7 +14,7 @@ from normscope.observers import Observer
 from normscope.store import Store
 from normscope.study.comparison import Comparison
 from normscope.study.opening import load_for_folder, pictures_shown, reporting
-from normscope.study.stored import results_stored
+from normscope.study.stored import results_stored, results_with_weights
 from normscope.training.attribution import check_captum
 from normscope.training.trained import look_with_trained
 from normscope.words import counted
@@ -80,12 +80,10 @@ def explain(
 
 
 def _with_weights(store: Store) -> dict[int, dict[str, Result]]:
-    """The finished trials of the main batch size whose weights are there, by seed and norm."""
+    """The results whose weights are there, by seed and norm."""
     found: dict[int, dict[str, Result]] = {}
-    for result in results_stored(store):
-        main = result.trial.recipe.batch_size == store.experiment.main_batch_size
-        if main and result.status == "finished" and store.has_weights(result.trial):
-            found.setdefault(result.trial.seed, {})[result.trial.norm] = result
+    for result in results_with_weights(store):
+        found.setdefault(result.trial.seed, {})[result.trial.norm] = result
     return found
 
 

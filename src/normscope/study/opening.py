@@ -103,7 +103,8 @@ def open_folder(checked: Checked, dataset: Dataset, observer: Observer, command:
     facts = dataset.facts()
     if checked.experiment.folds:
         left_out = facts.test_size // checked.experiment.folds
-        facts = facts.model_copy(update={"train_size": facts.test_size - left_out})
+        of_each = {"train_size": facts.test_size - left_out, "mean": None, "std": None}
+        facts = facts.model_copy(update=of_each)
     summaries = _summaries(checked.experiment, facts)
     store = Store(folder) if checked.kept else None
     if store is not None:

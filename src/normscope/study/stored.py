@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from normscope.errors import UsageError
 from normscope.experiment import Experiment, Result, Trial
 from normscope.experiment.tuning import all_tuning_trials, planned_trials, possible_trials
+from normscope.norms import canonical
 from normscope.store import Store
 from normscope.store.folder import ExperimentFolder
 
@@ -29,6 +31,17 @@ def results_stored(store: Store) -> list[Result]:
     return store.of(trials)
 
 
+def results_with_weights(store: Store) -> list[Result]:
+    """The results of finished trials at the main batch size whose weights are there."""
+    return [
+        each
+        for each in results_stored(store)
+        if each.status == "finished"
+        and each.trial.recipe.batch_size == store.experiment.main_batch_size
+        and store.has_weights(each.trial)
+    ]
+
+
 def check_planned(store: Store, results: Iterable[Result]) -> None:
     """Raise `RunError` if one of the results in a folder is of none of its experiment's trials."""
     _check_known(store, results, possible_ids(store.experiment, search_results(store)))
@@ -51,6 +64,18 @@ def _ids(experiment: Experiment, trials: Iterable[Trial]) -> set[str]:
     if experiment.protocol == "tuned":
         known |= {trial.id for trial in all_tuning_trials(experiment)}
     return known
+
+
+def norm_named(store: Store, written: str) -> str:
+    """The norm of the experiment that a user means, by whatever name: bn for BatchNorm2d.
+
+    Raises `UsageError`, listing the norms it has, if that is none of them.
+    """
+    norms = store.experiment.norms
+    norm = written if written in norms else canonical(written)
+    if norm not in norms:
+        raise UsageError(f"{store.folder} has no norm {written!r}; it has {', '.join(norms)}")
+    return norm
 
 
 def kept_in(folder: Path) -> tuple[int, bool]:

@@ -1,4 +1,4 @@
-"""A network trained earlier, from the weights that it left: its probes, and where it looks."""
+"""A network trained earlier, from the weights that it left: itself, its probes, where it looks."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import torch
 
 from normscope.data import Dataset
 from normscope.errors import UsageError
-from normscope.experiment import NormHeat, ProbePlan, Probes, Trial
+from normscope.experiment import DatasetFacts, NormHeat, ProbePlan, Probes, Trial
 from normscope.norms import GIVEN, asked
 from normscope.probes import PROBES
 from normscope.training.attribution import LOOKS
@@ -16,7 +16,7 @@ from normscope.training.device import repeatable_cudnn
 from normscope.training.loop import evaluate
 from normscope.training.probing import ProbeSet, Taken, moments
 from normscope.training.schedule import rates_and_momenta
-from normscope.training.split import Splits
+from normscope.training.split import Split, Splits
 from normscope.training.trial import build, build_as_it_is
 
 
@@ -133,6 +133,24 @@ def look_with_trained(
     with repeatable_cudnn(), torch.random.fork_rng([device] if device.type == "cuda" else []):
         layer, maps = LOOKS[method](network.eval(), x_NCHW, targets)
     return NormHeat(layer, classes, maps.numpy(force=True))
+
+
+def network_trained(
+    trial: Trial, facts: DatasetFacts, weights: Mapping[str, np.ndarray]
+) -> torch.nn.Module:
+    """A trial's trained network on the CPU, in evaluation mode; no image is needed.
+
+    `weights` are its parameters and buffers. Raises `ValueError` if they are those of another
+    network.
+    """
+    images = torch.zeros(1, *facts.image_shape, dtype=torch.uint8).expand(
+        facts.train_size, -1, -1, -1
+    )
+    labels = torch.zeros(facts.train_size, dtype=torch.long)
+    blank = Split(images, labels, torch.zeros(3), torch.ones(3))
+    network = build(trial, blank, len(facts.class_names)).model
+    _load(network, trial, weights)
+    return network.eval()
 
 
 def _load(network: torch.nn.Module, trial: Trial, weights: Mapping[str, np.ndarray]) -> None:
