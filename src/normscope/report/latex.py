@@ -57,7 +57,8 @@ def _caption(analysis: Analysis) -> str:
     facts = analysis.facts
     synthetic = " Synthetic data." if facts.synthetic else ""
     means = "Test accuracy as mean and standard deviation over seeds."
-    return escape(f"{facts.name}. {setting(analysis)}{synthetic} {means} {analysis.method}".strip())
+    late = f" {analysis.promised.note}" if analysis.promised else ""
+    return escape(f"{facts.name}. {setting(analysis)}{synthetic} {means} {analysis.method}{late}")
 
 
 def _row(norm: NormSummary, analysis: Analysis) -> list[str]:

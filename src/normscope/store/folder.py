@@ -18,6 +18,7 @@
     sources/FINGERPRINT/    the files of a norm of the user's own
     damaged/ID-TIME/        trials that were set aside because they were damaged
     checkpoints/            the state of each trial that trains, or of a fleet of them
+    reports/RULES/          reports by rules that were chosen when the results were there
     processes/NAME/         of a process that trains into the folder: its .lock, which it holds, the
                             trials that it has taken, and progress.json, how far it is
     .lock                   held by a process that changes what all of them share
@@ -145,6 +146,10 @@ class ExperimentFolder:
 
     def source(self, fingerprint: str) -> Path:
         return self.sources / fingerprint
+
+    @property
+    def reports(self) -> Path:
+        return self.path / "reports"
 
     @property
     def checkpoints(self) -> Path:
