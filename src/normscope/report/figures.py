@@ -70,7 +70,7 @@ FIGURES = (
 SECTIONS = tuple(dict.fromkeys(entry.section for entry in FIGURES))
 
 # `plots.pictures` makes files only: the page has a gallery of its own.
-FILES_ONLY = (r"mistakes_\d+",)
+FILES_ONLY = ("mistakes_of_all", r"mistakes_\d+")
 
 # The names of all files that reports put into their folder of figures.
 _NAMES = (*(name for entry in FIGURES for name in entry.names), *FILES_ONLY)
