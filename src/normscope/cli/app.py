@@ -20,6 +20,7 @@ from normscope.cli.status import status
 from normscope.cli.streams import prepare_streams
 from normscope.cli.suite import suite
 from normscope.cli.tables import show, table
+from normscope.cli.write_up import write_up
 from normscope.errors import RunError
 from normscope.words import visible
 
@@ -30,8 +31,8 @@ app = typer.Typer(
     help="Which normalization layer should your CNN use, by how much, and why.",
 )
 COMMANDS = (
-    compare, suite, investigate, status, retry, report, show, table, judge, diff, doctor, probe,
-    explain, norms, check_norm, cost, plan, summary,
+    compare, suite, investigate, status, retry, report, show, table, write_up, judge, diff, doctor,
+    probe, explain, norms, check_norm, cost, plan, summary,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(cls=HelpWithNames)(command)

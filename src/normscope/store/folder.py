@@ -19,6 +19,7 @@
     damaged/ID-TIME/        trials that were set aside because they were damaged
     checkpoints/            the state of each trial that trains, or of a fleet of them
     reports/RULES/          reports by rules that were chosen when the results were there
+    write-up/               the page to hand in, with its figures, if it was asked for
     processes/NAME/         of a process that trains into the folder: its .lock, which it holds, the
                             trials that it has taken, and progress.json, how far it is
     .lock                   held by a process that changes what all of them share
@@ -150,6 +151,10 @@ class ExperimentFolder:
     @property
     def reports(self) -> Path:
         return self.path / "reports"
+
+    @property
+    def write_up(self) -> Path:
+        return self.path / "write-up"
 
     @property
     def checkpoints(self) -> Path:

@@ -18,6 +18,7 @@ from normscope.experiment.tuning import Search, searches
 from normscope.files import user_path
 from normscope.norms import canonical, parse, title_of
 from normscope.report import PAGE, write_report
+from normscope.report.write_up import write_write_up
 from normscope.store import Store
 from normscope.store.folder import ExperimentFolder
 from normscope.study.stored import results_stored, search_results
@@ -110,6 +111,15 @@ class Comparison:
             )
         with cycles.searched_for_in_what_is_new():
             return write_report(self.analysis, self.folder / "pictures", out, how_far)
+
+    def write_up(self, path: Path | str | None = None, latex: bool = False) -> Path:
+        """Write the page to hand in, and its figures, into the folder `path`; return the page.
+
+        By default that is ``write-up`` in the experiment's folder. With `latex` also tables, the
+        method and BibTeX for a paper. Raises `RunError` if that folder cannot be written.
+        """
+        out = user_path(path) if path else ExperimentFolder(self.folder).write_up
+        return write_write_up(self.analysis, self.folder / "pictures", out, latex)
 
 
 def _chosen(
