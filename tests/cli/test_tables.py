@@ -41,8 +41,10 @@ def test_a_table_for_a_paper_for_a_repository_and_for_a_program(normscope, folde
     gn = r"GroupNorm (4 groups) & 10 & $74.4 \pm 0.69$ & $-1.45$ [$-2.82$, $-0.08$] & worse \\"
     assert gn in latex
     markdown = normscope("table", folder).stdout.splitlines()
-    assert markdown[0].startswith("| Norm | n | Test accuracy (%) | Difference to bn (points) |")
-    assert len(markdown) == 5
+    assert markdown[0] == "| Norm | n | Test accuracy (%) | Difference to bn (points) | Verdict |"
+    assert markdown[3] == "| gn | 10 of 10 | 74.4 ± 0.69 | −1.45 (−2.82 to −0.08, n 10) | worse |"
+    assert markdown[6].startswith("| Norm | Train accuracy (%) |")
+    assert len(markdown) == 5 + 1 + 5
     rows = list(csv.DictReader(io.StringIO(normscope("table", folder, "--format", "csv").stdout)))
     assert [row["norm"] for row in rows] == ["bn", "gn", "ln"]
     assert float(rows[1]["test_accuracy_percent_mean"]) == pytest.approx(74.439)
