@@ -250,6 +250,7 @@ def make_analysis(
     labels=None,
     train_counts=None,
     rules=RULES,
+    chosen=None,
 ) -> Analysis:
     """A whole made-up experiment, analysed; `change` may alter the list of results before.
 
@@ -280,7 +281,7 @@ def make_analysis(
         costs,
         taken,
     )
-    return analyse(contents, levels_percent, titles, WHOLE_TRAIN_SIZE)
+    return analyse(contents, levels_percent, titles, WHOLE_TRAIN_SIZE, chosen)
 
 
 def of_layers(start, end, epochs):

@@ -267,7 +267,9 @@ def test_every_figure_has_an_alternative_text_with_numbers_and_a_file(plain):
     assert len(drawings) == 11 + 3
     assert all(re.search(r"\d", drawing["aria-label"]) for drawing in drawings)
     files = {path.name for path in folder.joinpath("figures").iterdir()}
-    assert len(files) == 2 * (len(drawings) + 3)  # the mistakes of a norm are in no page
+    assert len(files) == 2 * (
+        len(drawings) + 4
+    )  # the mistakes of each norm, and of all, are in no page
     assert {name.rpartition(".")[2] for name in files} == {"png", "svg"}
     markdown = folder.joinpath("summary.md").read_text(encoding="utf-8")
     linked = set(re.findall(r"\]\(figures/([^)]+)\)", markdown))
@@ -348,7 +350,7 @@ def test_the_agreement_of_trials_is_on_the_page_in_markdown_and_in_json(plain):
         assert sentence.replace("|", r"\|") in markdown
     shares = [f"{percent:.1f}" for percent in found.shared.percent[1]]
     assert ["gn", *shares] in Page(html).rows
-    assert f"| gn | {' | '.join(shares)} |" in markdown
+    assert f"| gn | {shares[0]} | **{shares[1]}** | {shares[2]} |" in markdown
     assert f"<b>{shares[1]}</b>" in html
     split = found.splits["gn"]
     counts = [f"{n:,}" for n in (split.right, split.wrong, split.mixed)]
@@ -790,7 +792,7 @@ def test_twenty_norms_are_all_in_every_table_and_have_their_figures(twenty):
         assert f"Most confident mistakes of {norm} " in page.text
         assert f"\n| {norm} | 3 of 3 | " in markdown
     figures = list(folder.glob("figures/*.svg"))
-    assert len(figures) == 11 + 20 + 20
+    assert len(figures) == 11 + 20 + 20 + 1
     assert all(figure.stat().st_size < 300_000 for figure in figures)
 
 
@@ -839,7 +841,7 @@ def test_the_same_analysis_gives_the_same_bytes(plain, tmp_path):
     analysis, folder, _ = plain
     again = write_report(analysis, folder.parent / "pictures", tmp_path).parent
     files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
-    assert len(files) == 4 + 34
+    assert len(files) == 4 + 36
     for file in files:
         assert again.joinpath(file).read_bytes() == folder.joinpath(file).read_bytes(), file
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 
+from normscope.analysis.afterwards import Chosen
 from normscope.analysis.answers import answers_of, method_of
 from normscope.analysis.caveats import caveats_of
 from normscope.analysis.findings import findings_of
@@ -59,14 +60,16 @@ def analyse(
     levels_percent: Sequence[float] | None = None,
     titles: Mapping[str, str] | None = None,
     whole_train_size: int | None = None,
+    chosen: Chosen | None = None,
 ) -> Analysis:
     """Analyse what an experiment's folder holds.
 
     `levels_percent`: the test accuracies whose first reaching measures speed (default: the
     design's). `titles`: a norm's short name -> its full one. `whole_train_size`: how many training
     images the data set has without the experiment's limit, of which the folder knows nothing.
+    `chosen`: by what verdicts are reached instead of what the design says.
     """
-    numbers = numbers_of(contents, levels_percent, titles, whole_train_size)
+    numbers = numbers_of(contents, levels_percent, titles, whole_train_size, chosen)
     return Analysis(
         **{each.name: getattr(numbers, each.name) for each in fields(numbers)},
         recommendation=recommendation_of(numbers),

@@ -8,7 +8,7 @@ from normscope.analysis.sentences import Answer
 from normscope.analysis.summaries import NormSummary
 from normscope.analysis.verdicts import Judgement, Outcome, Rules, Verdict
 from normscope.experiment import LEAST_SEEDS
-from normscope.words import confidence, counted, interval, number, signed
+from normscope.words import confidence, counted, interval, listed, number, signed
 
 ONE_SEED = "one seed: no conclusion about the norm"
 MANY = 4  # more norms than that beside the baseline are told by the extremes, the rest in tables
@@ -43,7 +43,7 @@ def named(norms: Sequence[str]) -> str:
     """``gn, in and ln``; of many, how many they are."""
     if len(norms) > MANY:
         return f"{len(norms)} norms"
-    return norms[0] if len(norms) == 1 else f"{', '.join(norms[:-1])} and {norms[-1]}"
+    return listed(norms)
 
 
 def scope_words(batch_size: int, numbers: Numbers) -> str:
@@ -258,8 +258,11 @@ def method_of(numbers: Numbers) -> str:
     if rules.version == 1:
         version = " By the first version of the rules, under which this experiment was begun."
     early = forecast_note(numbers.verdicts, rules)
+    sure = holm_words(len(answered), rules)
+    if numbers.promised:
+        sure = f"It would hold for rules that were chosen in advance: {sure[0].lower()}{sure[1:]}"
     told = f"{_no_further(numbers)}{places}{causes} {protocol}.{version} {early}".rstrip()
-    return f"{design}. {holm_words(len(answered), rules)}.{told}"
+    return f"{design}. {sure}.{told}"
 
 
 def fixed_words(counts: Collection[int], rules: Rules) -> str:

@@ -18,6 +18,8 @@ from normscope.words import counted, number
 def caveats_of(numbers: Numbers) -> tuple[Caveat, ...]:
     """What limits the conclusions, in the order of its weight."""
     caveats = [Caveat("damaged folder", text) for text in numbers.left_out]
+    if numbers.promised:
+        caveats.append(Caveat("chosen afterwards", numbers.promised.note))
     if max(norm.finished + norm.guessing.total for norm in numbers.by_batch_size) == 1:
         caveats.append(Caveat("one seed", f"{ONE_SEED[0].upper()}{ONE_SEED[1:]}."))
     caveats += _training(numbers)

@@ -44,7 +44,7 @@ class Mistakes:
     An image is wrong for a norm if more than half of the norm's finished trials misclassify it, and
     right if more than half classify it correctly; at a tie it is neither. `wrong_for_all`: how many
     test images are wrong for every norm; `wrong_only_for`: wrong for that one and right for every
-    other.
+    other. `by_norm`: what each norm says of the images of the first group, where there are several.
     """
 
     test_size: int
@@ -52,6 +52,7 @@ class Mistakes:
     wrong_for_all: int
     wrong_only_for: dict[str, int]
     groups: tuple[MistakeGroup, ...]
+    by_norm: dict[str, tuple[Mistake, ...]]
 
     def pictures(self) -> set[int]:
         """Indexes of the test images that a report shows."""
@@ -63,7 +64,7 @@ def find_mistakes(
 ) -> Mistakes:
     """Compare what finished trials predicted, by norm; `test_labels`: int64, shape (N_test,)."""
     if not tallies:
-        return Mistakes(len(test_labels), {}, 0, {}, ())
+        return Mistakes(len(test_labels), {}, 0, {}, (), {})
     votes = {norm: _Votes.of([tally], class_names, test_labels) for norm, tally in tallies.items()}
     wrong = {norm: tally.usually_wrong for norm, tally in tallies.items()}
     for_all = np.all(list(wrong.values()), axis=0)
@@ -95,12 +96,14 @@ def find_mistakes(
         for norm, vote in votes.items()
         if several
     ]
+    same = np.array([each.index for each in groups[0].examples], dtype=np.int64)
     return Mistakes(
         test_size=len(test_labels),
         confusions={norm: tally.confusion / tally.trials for norm, tally in tallies.items()},
         wrong_for_all=int(for_all.sum()),
         wrong_only_for={norm: int(images.sum()) for norm, images in alone.items()},
         groups=tuple(groups),
+        by_norm={norm: vote.mistakes(same) for norm, vote in votes.items() if several},
     )
 
 
@@ -135,18 +138,21 @@ class _Votes:
     def group(self, title: str, caption: str, images: np.ndarray) -> MistakeGroup:
         """The images of a mask, ranked by the confidence that is shown with them."""
         indexes = np.flatnonzero(images)
+        _, sure = self.answers.usual(indexes)
+        first = np.argsort(-sure, kind="stable")[:EXAMPLES]
+        return MistakeGroup(title, caption, len(indexes), self.mistakes(indexes[first]))
+
+    def mistakes(self, indexes: np.ndarray) -> tuple[Mistake, ...]:
+        """What is answered wrongly to these images, each of which has a wrong answer."""
         predicted, sure = self.answers.usual(indexes)
-        percent = 100 * sure
-        first = np.argsort(-percent, kind="stable")[:EXAMPLES]
-        examples = tuple(
+        return tuple(
             Mistake(
-                index=int(indexes[i]),
-                true=self.class_names[int(self.labels[indexes[i]])],
-                predicted=self.class_names[int(predicted[i])],
-                confidence_percent=float(percent[i]),
-                wrong=int(self.wrong[indexes[i]]),
+                index=int(index),
+                true=self.class_names[int(self.labels[index])],
+                predicted=self.class_names[int(answer)],
+                confidence_percent=float(100 * confidence),
+                wrong=int(self.wrong[index]),
                 trials=self.trials,
             )
-            for i in first
+            for index, answer, confidence in zip(indexes, predicted, sure, strict=True)
         )
-        return MistakeGroup(title, caption, len(indexes), examples)

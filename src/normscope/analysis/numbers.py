@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from normscope.analysis.afterwards import Chosen, Promised
 from normscope.analysis.agreement import Agreement, agreement_of
 from normscope.analysis.calibration import reliability_of
 from normscope.analysis.classes import Classes, classes_of
@@ -112,7 +113,7 @@ class Numbers:
     sure the networks of each norm are, and how often right. `ran_alike`: whether the finished
     trials ran in the same way, so that their times may be compared. `classes` says how
     frequent the classes are, and how well each is recognised. `images` has what norms say of each
-    test image that is shown.
+    test image that is shown. `promised` is what was asked for, where the rules are other ones.
     """
 
     experiment: Experiment
@@ -147,6 +148,7 @@ class Numbers:
     costs: Costs | None
     predictions: tuple[Prediction, ...]
     probes: Mapping[str, Probes]
+    promised: Promised | None
 
     def __repr__(self) -> str:
         """Data set, n and verdicts, in one line."""
@@ -221,7 +223,8 @@ class Numbers:
         """One row per norm and batch size: of every metric mean, sd and n, its unit in the name.
 
         Then the paired difference of test accuracy to the baseline with its interval, its p value
-        corrected by Holm, how many trials reached the level, and the verdict.
+        corrected by Holm, how many trials reached the level, and the verdict; and that its rules
+        were chosen after seeing the results, where they were.
         """
         return pd.DataFrame([_table_row(norm, self) for norm in self.by_batch_size])
 
@@ -231,9 +234,11 @@ def numbers_of(
     levels_percent: Sequence[float] | None = None,
     titles: Mapping[str, str] | None = None,
     whole_train_size: int | None = None,
+    chosen: Chosen | None = None,
 ) -> Numbers:
     """All that can be computed from a folder; see `analyse` for the arguments."""
-    experiment, requests, facts = contents.experiment, contents.requests, contents.facts
+    asked, requests, facts = contents.experiment, contents.requests, contents.facts
+    experiment = chosen.ordered(asked) if chosen else asked
     results, labels = tuple(contents.results), contents.test_labels
     design = requests[-1].design if requests else Design()
     overlap = 1 / (experiment.folds - 1) if experiment.folds else 0.0
@@ -252,8 +257,13 @@ def numbers_of(
             tallies.add(result, own)
     trials, tallied = Trials(summaries), tallies.by_norm
     right = {norm: tally.right for norm, tally in tallied.items()}
-    verdicts = verdicts_on(experiment, trials, rules, facts.chance_percent)
-    gone = dropped(experiment, verdicts.values(), design, rules.version)
+    verdicts = verdicts_on(asked, trials, rules, facts.chance_percent)
+    gone = dropped(asked, verdicts.values(), design, rules.version)
+    promised = None
+    if chosen:
+        promised = Promised(asked.baseline, rules, tuple(verdicts.values()), chosen)
+        rules = chosen.changed(rules)
+        verdicts = verdicts_on(experiment, trials, rules, facts.chance_percent)
     by_batch_size = summarize_norms(experiment, trials, metrics, verdicts, overlap, gone)
     ran_alike = _ran_alike(main)
     classes = classes_of(facts, tallied, labels)
@@ -312,6 +322,7 @@ def numbers_of(
         titles=titles or {},
         costs=contents.costs,
         probes=probes,
+        promised=promised,
         predictions=predictions_of(
             contents.costs,
             [n for n in by_batch_size if n.batch_size == size and n.norm in to_choose(experiment)],
@@ -351,4 +362,6 @@ def _table_row(norm: NormSummary, numbers: Numbers) -> dict[str, object]:
     row["p_holm"] = norm.verdict.judgement.p_value if norm.verdict else None
     row[f"reached_{numbers.level_percent:g}_percent"] = norm.reached[numbers.level.name]
     row["verdict"] = norm.outcome
+    if numbers.promised:
+        row["rules"] = "chosen after seeing the results"
     return row

@@ -7,7 +7,7 @@ from normscope.analysis.contrasts import to_choose
 from normscope.analysis.numbers import Numbers
 from normscope.analysis.summaries import NormSummary
 from normscope.analysis.verdicts import Outcome
-from normscope.words import counted, number
+from normscope.words import counted, listed, number
 
 NAMED = 3  # of more norms it is said how many they are
 
@@ -127,7 +127,7 @@ class _Recommending:
         return Recommendation((), f"No recommendation: {reason}{self.limits()}.")
 
     def limits(self) -> str:
-        """At which batch size, where there are several; and that the training was short."""
+        """At which batch size, of several; that the training was short, or the rules are late."""
         words = ""
         if self.numbers.several_sizes:
             words = f", at batch size {self.numbers.experiment.main_batch_size}"
@@ -136,6 +136,8 @@ class _Recommending:
             words += f"; after {steps}, which says nothing of full training"
         elif self.scope.falling:
             words += "; the loss still fell when the training ended"
+        if self.numbers.promised:
+            words += "; exploratory, by rules chosen after seeing the results"
         return words
 
     def with_outcome(self, outcome: Outcome) -> list[str]:
@@ -152,7 +154,7 @@ class _Recommending:
         if len(norms) > NAMED:
             return f"{len(norms)} norms"
         names = [self.named(norm) for norm in norms]
-        return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {last} {names[-1]}"
+        return listed(names, last)
 
 
 def _are(norms: Sequence[str]) -> str:

@@ -34,6 +34,7 @@ class Remark:
 
 
 CaveatKind = Literal[
+    "chosen afterwards",
     "damaged folder",
     "one seed",
     "short training",

@@ -22,6 +22,7 @@ from normscope.cli.streams import prepare_streams
 from normscope.cli.suite import suite
 from normscope.cli.tables import show, table
 from normscope.cli.winner import export, predict
+from normscope.cli.write_up import write_up
 from normscope.errors import RunError
 from normscope.words import visible
 
@@ -32,8 +33,8 @@ app = typer.Typer(
     help="Which normalization layer should your CNN use, by how much, and why.",
 )
 COMMANDS = (
-    compare, suite, investigate, status, retry, report, show, table, judge, diff, predict, export,
-    probe, explain, norms, check_norm, cost, plan, summary, doctor, selftest,
+    compare, suite, investigate, status, retry, report, show, table, write_up, judge, diff, predict,
+    export, probe, explain, norms, check_norm, cost, plan, summary, doctor, selftest,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(cls=HelpWithNames)(command)

@@ -37,6 +37,9 @@ from normscope.cli.options import (
     MaxLr,
     ModelName,
     Norms,
+    OtherAlpha,
+    OtherBaseline,
+    OtherMargin,
     Out,
     PrecisionName,
     ProbeEpochs,
@@ -340,16 +343,26 @@ def report(
         ),
     ] = None,
     level: Levels = None,
+    baseline: OtherBaseline = None,
+    alpha: OtherAlpha = None,
+    margin: OtherMargin = None,
     verbose: Verbose = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Analyse the results in a folder again and write the report; trains nothing."""
+    """Analyse the results in a folder again and write the report; trains nothing.
+
+    By another baseline, alpha or margin it says what that does to what was promised, and is
+    written into FOLDER/reports/ beside the report by the folder's own rules.
+    """
     with errors_in_one_line(debug):
+        from normscope.cli.show import tell
         from normscope.study.comparison import Comparison
 
-        comparison = Comparison.read(folder, level)
+        comparison = Comparison.read(folder, level, baseline, alpha, margin)
         _show(comparison, as_json, comparison.report(out), verbose)
+        if comparison.analysis.promised and not as_json:
+            tell(f"The report by the rules that were asked for stays in {folder}.")
 
 
 def retry(

@@ -265,6 +265,27 @@ Alpha = Annotated[
     typer.Option(help="Chance of a false claim, over a family of comparisons. Default: 0.05."),
 ]
 
+# -- by what an experiment is judged whose results are there ---------------------------------------
+
+OtherBaseline = Annotated[
+    Optional[str],
+    typer.Option(
+        "--baseline",
+        metavar="NORM",
+        help="Compare with this norm instead of the folder's baseline: exploratory.",
+    ),
+]
+
+OtherAlpha = Annotated[
+    Optional[float],
+    typer.Option("--alpha", help="Instead of the folder's: exploratory (docs/hand-in.md)."),
+]
+
+OtherMargin = Annotated[
+    Optional[float],
+    typer.Option("--margin", help="In points, instead of the folder's: exploratory."),
+]
+
 PrecisionName = Annotated[
     Optional[str], typer.Option(help="fp32 (default), or bf16 where the processor has it.")
 ]

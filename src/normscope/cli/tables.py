@@ -10,6 +10,9 @@ from normscope.cli.options import (
     Debug,
     ExperimentFolder,
     Levels,
+    OtherAlpha,
+    OtherBaseline,
+    OtherMargin,
     Verbose,
     errors_in_one_line,
 )
@@ -21,6 +24,9 @@ FORMATS = "markdown", "latex", "csv"
 def show(
     folder: ExperimentFolder,
     level: Levels = None,
+    baseline: OtherBaseline = None,
+    alpha: OtherAlpha = None,
+    margin: OtherMargin = None,
     verbose: Verbose = False,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -31,7 +37,7 @@ def show(
         from normscope.report.as_json import as_json as plain
         from normscope.study.comparison import Comparison
 
-        comparison = Comparison.read(folder, level)
+        comparison = Comparison.read(folder, level, baseline, alpha, margin)
         if as_json:
             print(json.dumps(plain(comparison.analysis), indent=2))
             return
@@ -46,6 +52,9 @@ def table(
         str, typer.Option("--format", help="markdown, latex (with booktabs), or csv: all metrics.")
     ] = "markdown",
     level: Levels = None,
+    baseline: OtherBaseline = None,
+    alpha: OtherAlpha = None,
+    margin: OtherMargin = None,
     debug: Debug = False,
 ) -> None:
     """Print the result table of an experiment, for a repository, a paper or a program.
@@ -58,13 +67,15 @@ def table(
                 f"{kind!r} is no format of a table; choose one of {', '.join(FORMATS)}"
             )
         from normscope.report.latex import render_latex
-        from normscope.report.markdown import results_table
+        from normscope.report.markdown import escape, results_table
         from normscope.study.comparison import Comparison
 
-        analysis = Comparison.read(folder, level).analysis
+        analysis = Comparison.read(folder, level, baseline, alpha, margin).analysis
         if kind == "csv":
             print(analysis.table().to_csv(index=False), end="")
         elif kind == "latex":
             print(render_latex(analysis), end="")
         else:
             print(results_table(analysis))
+            if analysis.promised:
+                print(f"\n{escape(analysis.promised.note)}")

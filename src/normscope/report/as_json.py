@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from normscope.analysis import Analysis
+from normscope.analysis.afterwards import Promised
 from normscope.analysis.agreement import Agreement
 from normscope.analysis.classes import Classes
 from normscope.analysis.contrasts import Contrast, candidates
@@ -29,6 +30,7 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
             "comparisons_of_regrouped": sum(v.norm not in chosen for v in analysis.verdicts),
             "protocol": analysis.experiment.protocol,
             "method": analysis.method,
+            "promised": analysis.promised and _promised(analysis.promised),
         },
         "recommendation": asdict(analysis.recommendation),
         "answers": [str(answer) for answer in analysis.answers],
@@ -51,6 +53,20 @@ def as_json(analysis: Analysis) -> dict[str, Any]:
         "why": [asdict(reading) for reading in analysis.why],
         "inside": [asdict(inside) for inside in analysis.inside],
         "caveats": [str(caveat) for caveat in analysis.caveats],
+    }
+
+
+def _promised(promised: Promised) -> dict[str, Any]:
+    """Of rules that were chosen after the results were there: what had been asked for."""
+    return {
+        "baseline": promised.baseline,
+        "alpha": promised.rules.alpha,
+        "margin_points": promised.rules.margin,
+        "verdicts": [
+            {"norm": v.norm, "batch_size": v.batch_size, "outcome": v.outcome}
+            for v in promised.verdicts
+        ],
+        "note": promised.note,
     }
 
 

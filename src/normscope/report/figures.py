@@ -70,7 +70,7 @@ FIGURES = (
 SECTIONS = tuple(dict.fromkeys(entry.section for entry in FIGURES))
 
 # `plots.pictures` makes files only: the page has a gallery of its own.
-FILES_ONLY = (r"mistakes_\d+",)
+FILES_ONLY = ("mistakes_of_all", r"mistakes_\d+")
 
 # The names of all files that reports put into their folder of figures.
 _NAMES = (*(name for entry in FIGURES for name in entry.names), *FILES_ONLY)
@@ -88,10 +88,11 @@ def figures_named(analysis: Analysis, names: Collection[str]) -> list[ReportFigu
     return [figure for figure in made if figure.name in names]
 
 
-def make_figures(analysis: Analysis) -> list[ReportFigure]:
-    """Every figure for which there is something to draw, in the order of the page."""
+def make_figures(analysis: Analysis, sections: Collection[str] = SECTIONS) -> list[ReportFigure]:
+    """Every figure of these sections for which there is something to draw, in their order."""
     return [
         replace(figure, section=entry.section)
         for entry in FIGURES
+        if entry.section in sections
         for figure in entry.make(analysis)
     ]

@@ -7,7 +7,7 @@ from normscope.analysis import Analysis
 from normscope.analysis.why import Reading
 from normscope.files import written
 from normscope.report.figures import ReportFigure, figures_named
-from normscope.report.markdown import code, escape, link, results_table
+from normscope.report.markdown import captioned, code, escape, link, results_table
 from normscope.report.result_table import full_names, intervals_note, setting, title
 
 ADVICE = "choose another folder with --out"
@@ -61,7 +61,7 @@ def render_finding(
         sections += [f"### {part_heading(part)}"] if part else []
         sections += [*_numbers(found), results_table(parts[part])]
         sections += [escape(text) for text in _below_results(parts[part])]
-        sections += [_figure(part, figure) for figure in figures[part]]
+        sections += [captioned(figure, part) for figure in figures[part]]
     sections.append("## How it was done")
     for part, analysis in parts.items():
         done = f"{title(analysis)}. {setting(analysis)} {analysis.facts.description}."
@@ -102,8 +102,3 @@ def _numbers(readings: Sequence[Reading]) -> list[str]:
 
 def _below_results(analysis: Analysis) -> tuple[str, str]:
     return intervals_note(analysis.verdicts, analysis.rules), full_names(analysis)
-
-
-def _figure(part: str, figure: ReportFigure) -> str:
-    folder = f"{part}/figures" if part else "figures"
-    return f"![{escape(figure.alt)}]({folder}/{figure.name}.png)\n\n*{escape(figure.caption)}*"

@@ -1,40 +1,92 @@
-"""The result table for a paper: LaTeX with the rules of booktabs."""
+"""What goes into a paper: tables in LaTeX with the rules of booktabs, the method, BibTeX."""
 
 import re
+from collections.abc import Sequence
 
 from normscope.analysis import Analysis
 from normscope.analysis.summaries import NormSummary
+from normscope.report.method import method_paragraph
 from normscope.report.result_table import setting
+from normscope.report.tables import network_tables
 from normscope.stats import Estimate
 from normscope.words import NONE, confidence, number, signed, visible
+
+# As in CITATION.cff.
+KEY = "normscope"
+TITLE = "normscope: which normalization layer should a CNN use, by how much, and why"
+AUTHORS = "The normscope authors"
+YEAR = "2026"
 
 # What LaTeX takes for markup, and how it is written as text.
 MARKUP = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "±": r"$\pm$",
+    "×": r"$\times$",
 }
 
 
 def render_latex(analysis: Analysis) -> str:
     """A table with a row per norm, and a caption that says how its numbers were made."""
-    baseline = _name(analysis.experiment.baseline, analysis)
     sure = escape(confidence(analysis.rules.alpha))
-    rows = [_row(norm, analysis) for norm in analysis.norms]
     headings = [
         "Norm",
         "$n$",
         r"Test accuracy (\%)",
-        f"Difference to {baseline} (points), {sure} interval",
+        f"Difference [{sure} interval]",
         "Verdict",
     ]
+    rows = [_row(norm, analysis) for norm in analysis.norms]
+    return _booktabs("lrrrl", _caption(analysis), "results", headings, rows)
+
+
+def render_network(analysis: Analysis) -> str:
+    """The layers of the baseline's network, with their output shapes and parameters."""
+    table = network_tables(analysis)[0]
+    cells = [[escape(str(cell)) for cell in row] for row in table.rows]
+    caption = escape(f"{table.title}. {table.caption}")
+    return _booktabs("llrr", caption, "network", [*map(escape, table.headings)], cells)
+
+
+def render_method(analysis: Analysis) -> str:
+    """The paragraph on the method, with a reference to `bibtex`."""
+    return f"{escape(method_paragraph(analysis))} We used normscope~\\cite{{{KEY}}}.\n"
+
+
+def bibtex(analysis: Analysis) -> str:
+    """The entry for normscope, with the version that trained the networks; of several, all."""
+    versions = sorted({result.environment.normscope for result in analysis.all_results})
+    version = f", version {escape(', '.join(versions))}" if versions else ""
+    fields = {
+        "author": f"{{{AUTHORS}}}",
+        "title": f"{{{TITLE}}}",
+        "howpublished": f"Computer software{version}",
+        "year": YEAR,
+    }
+    lines = [f"  {name} = {{{value}}}," for name, value in fields.items()]
+    return "\n".join([f"@misc{{{KEY},", *lines, "}"]) + "\n"
+
+
+def _booktabs(
+    columns: str,
+    caption: str,
+    label: str,
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+) -> str:
+    """A table of cells that are LaTeX already; `columns` as tabular takes them."""
     lines = [
         r"% \usepackage{booktabs}",
         r"\begin{table}",
         r"  \centering",
-        f"  \\caption{{{_caption(analysis)}}}",
-        r"  \begin{tabular}{lrrrl}",
+        f"  \\caption{{{caption}}}",
+        f"  \\label{{tab:{label}}}",
+        f"  \\begin{{tabular}}{{{columns}}}",
         r"    \toprule",
         f"    {' & '.join(headings)} \\\\",
         r"    \midrule",
@@ -50,14 +102,19 @@ def escape(text: str) -> str:
     """Text from data stays text: no markup of LaTeX in it takes effect."""
     text = visible(" ".join(text.split()))
     text = "".join(MARKUP.get(sign, sign) for sign in text)
-    return re.sub(r"−(\d)", r"$-$\1", text).replace("±", r"$\pm$")
+    return re.sub(r"−(\d)", r"$-$\1", text)
 
 
 def _caption(analysis: Analysis) -> str:
     facts = analysis.facts
     synthetic = " Synthetic data." if facts.synthetic else ""
-    means = "Test accuracy as mean and standard deviation over seeds."
-    return escape(f"{facts.name}. {setting(analysis)}{synthetic} {means} {analysis.method}".strip())
+    baseline = analysis.experiment.baseline
+    means = (
+        "Test accuracy as mean and standard deviation over seeds. Differences to "
+        f"{analysis.titles.get(baseline, baseline)} are taken within seeds, in points."
+    )
+    late = f" {analysis.promised.note}" if analysis.promised else ""
+    return escape(f"{facts.name}. {setting(analysis)}{synthetic} {means} {analysis.method}{late}")
 
 
 def _row(norm: NormSummary, analysis: Analysis) -> list[str]:

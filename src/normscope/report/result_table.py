@@ -18,7 +18,7 @@ from normscope.analysis.metrics import (
 from normscope.analysis.summaries import NormSummary
 from normscope.analysis.verdicts import Rules, Verdict
 from normscope.stats import Estimate
-from normscope.words import NONE, confidence, counted, interval, number, signed
+from normscope.words import NONE, confidence, counted, interval, listed, number, signed
 
 SECONDS_NOTE = (
     "A trial's seconds per epoch are the median over its epochs, because the first is often slower."
@@ -28,8 +28,7 @@ SECONDS_NOTE = (
 def title(analysis: Analysis) -> str:
     """What was compared, and on what."""
     norms = analysis.experiment.norms
-    named = norms[0] if len(norms) == 1 else f"{', '.join(norms[:-1])} and {norms[-1]}"
-    return f"{named if len(norms) <= 6 else f'{len(norms)} norms'} on {analysis.facts.name}"
+    return f"{listed(norms) if len(norms) <= 6 else f'{len(norms)} norms'} on {analysis.facts.name}"
 
 
 def setting(analysis: Analysis) -> str:

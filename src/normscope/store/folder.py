@@ -18,6 +18,8 @@
     sources/FINGERPRINT/    the files of a norm of the user's own
     damaged/ID-TIME/        trials that were set aside because they were damaged
     checkpoints/            the state of each trial that trains, or of a fleet of them
+    reports/RULES/          reports by rules that were chosen when the results were there
+    write-up/               the page to hand in, with its figures, if it was asked for
     processes/NAME/         of a process that trains into the folder: its .lock, which it holds, the
                             trials that it has taken, and progress.json, how far it is
     logs/TRACKER/           what a tracker keeps, such as TensorBoard, if the experiment is logged
@@ -146,6 +148,14 @@ class ExperimentFolder:
 
     def source(self, fingerprint: str) -> Path:
         return self.sources / fingerprint
+
+    @property
+    def reports(self) -> Path:
+        return self.path / "reports"
+
+    @property
+    def write_up(self) -> Path:
+        return self.path / "write-up"
 
     @property
     def checkpoints(self) -> Path:

@@ -1,6 +1,7 @@
 """An experiment's folder, analysed: what `compare` returns and `normscope report` reads."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,16 +9,19 @@ import pandas as pd
 
 from normscope import cycles
 from normscope.analysis import Analysis, Contents, analyse
+from normscope.analysis.afterwards import Chosen
 from normscope.analysis.predicted import prediction_table
 from normscope.data import DATASETS
-from normscope.errors import RunError
+from normscope.errors import RunError, UsageError
 from normscope.experiment import Design, Experiment
 from normscope.experiment.reading import read_design
 from normscope.experiment.tuning import Search, searches
 from normscope.files import user_path
-from normscope.norms import parse, title_of
+from normscope.norms import canonical, parse, title_of
 from normscope.report import PAGE, write_report
+from normscope.report.write_up import write_write_up
 from normscope.store import Store
+from normscope.store.folder import ExperimentFolder
 from normscope.study.stored import norm_named, results_stored, search_results
 
 
@@ -33,31 +37,51 @@ class Comparison:
 
     @classmethod
     def read(
-        cls, folder: Path | str, levels_percent: Sequence[float] | None = None
+        cls,
+        folder: Path | str,
+        levels_percent: Sequence[float] | None = None,
+        baseline: str | None = None,
+        alpha: float | None = None,
+        margin_points: float | None = None,
     ) -> "Comparison":
         """Analyse a folder; nothing else is needed, neither the data set nor torch.
 
         `levels_percent` are the test accuracies whose first reaching measures speed (default: those
-        that were last asked for). Raises `UsageError` if the folder holds no experiment or a level
-        is none, `RunError` if the folder is damaged.
+        that were last asked for). `baseline`, `alpha` and `margin_points` instead of those of the
+        folder's design make the verdicts exploratory: `Analysis.promised` says what was asked for,
+        and the folder's design stays as it is. Raises `UsageError` if the folder holds no
+        experiment, a level is none, or it cannot be judged by such rules, `RunError` if the folder
+        is damaged.
         """
         levels = levels_percent
         if levels is not None:
             levels = read_design(Design(), levels_percent=levels).levels_percent
-        return cls.of(Store(user_path(folder)), levels)
+        store = Store(user_path(folder))
+        return cls.of(store, levels, _chosen(store, baseline, alpha, margin_points))
 
     @classmethod
-    def of(cls, store: Store, levels_percent: Sequence[float] | None = None) -> "Comparison":
+    def of(
+        cls,
+        store: Store,
+        levels_percent: Sequence[float] | None = None,
+        chosen: Chosen | None = None,
+    ) -> "Comparison":
         """Analyse what an open store holds; see `read`."""
         store.facts()  # without which no trial is of use
         store.records()  # so that they are there already
         with cycles.searched_for_in_what_is_new():
-            return cls(store.folder, _analysis(store, levels_percent))
+            return cls(store.folder, _analysis(store, levels_percent, chosen))
 
     @property
     def page(self) -> Path:
-        """Where the report's page is, once it is written."""
-        return self.folder / PAGE
+        """Where the report's page is, once it is written.
+
+        A report by rules that were chosen afterwards does not replace that of the design.
+        """
+        promised = self.analysis.promised
+        if promised is None:
+            return self.folder / PAGE
+        return ExperimentFolder(self.folder).reports / _in_a_file_name(promised.changes) / PAGE
 
     def table(self) -> pd.DataFrame:
         """One row per norm: mean, sd and n of every metric, with the unit in the column's name.
@@ -99,17 +123,64 @@ class Comparison:
         return prediction_table(results, store.predictions(results), labels, names)
 
     def report(self, path: Path | str | None = None, how_far: str = "") -> Path:
-        """Write the report into the folder `path` (default: the experiment's); return the page.
+        """Write the report into the folder `path` (default: that of `page`); return the page.
 
         `how_far` is what the page says first, of a training that goes on. Raises `RunError` if that
-        folder cannot be written.
+        folder cannot be written, `UsageError` if it is the experiment's and the rules are others.
         """
-        out = user_path(path) if path else self.folder
+        out = user_path(path) if path else self.page.parent
+        if self.analysis.promised and out.resolve() == self.folder.resolve():
+            raise UsageError(
+                f"{out} holds the report by the rules that were asked for; leave --out out, or "
+                "name another folder"
+            )
         with cycles.searched_for_in_what_is_new():
             return write_report(self.analysis, self.folder / "pictures", out, how_far)
 
+    def write_up(self, path: Path | str | None = None, latex: bool = False) -> Path:
+        """Write the page to hand in, and its figures, into the folder `path`; return the page.
 
-def _analysis(store: Store, levels_percent: Sequence[float] | None) -> Analysis:
+        By default that is ``write-up`` in the experiment's folder. With `latex` also tables, the
+        method and BibTeX for a paper. Raises `RunError` if that folder cannot be written.
+        """
+        out = user_path(path) if path else ExperimentFolder(self.folder).write_up
+        return write_write_up(self.analysis, self.folder / "pictures", out, latex)
+
+
+def _chosen(
+    store: Store, baseline: str | None, alpha: float | None, margin_points: float | None
+) -> Chosen | None:
+    """What the verdicts are to be reached by; None if that is what the design says."""
+    if baseline is alpha is margin_points is None:
+        return None
+    norms = store.experiment.norms
+    if len(norms) == 1:
+        raise UsageError(
+            f"{norms[0]} is the only norm in {store.folder}: there is no verdict to reach by other "
+            "rules"
+        )
+    norm = canonical(baseline or norms[0])
+    if norm not in norms:
+        raise UsageError(
+            f"{norm} was not trained in {store.folder}; choose one of {', '.join(norms)}"
+        )
+    own = store.requests[-1].design if store.requests else Design()
+    asked = read_design(own, alpha=alpha, margin_points=margin_points)
+    chosen = Chosen(norm, asked.alpha, asked.margin_points)
+    return None if chosen == Chosen(norms[0], own.alpha, own.margin_points) else chosen
+
+
+def _in_a_file_name(changes: Mapping[str, float | str]) -> str:
+    """``baseline-gn-alpha-0.01``."""
+    words = (
+        f"{name}-{value if name == 'baseline' else f'{value:g}'}" for name, value in changes.items()
+    )
+    return re.sub(r"[^\w.=-]+", "-", "-".join(words))
+
+
+def _analysis(
+    store: Store, levels_percent: Sequence[float] | None, chosen: Chosen | None
+) -> Analysis:
     experiment = store.experiment
     contents = Contents(
         experiment=experiment,
@@ -128,7 +199,7 @@ def _analysis(store: Store, levels_percent: Sequence[float] | None) -> Analysis:
     source = DATASETS.get(experiment.dataset)
     whole_train_size = source.train_size if source else None
     titles = {norm: _title(norm, experiment) for norm in experiment.norms}
-    return analyse(contents, levels_percent, titles, whole_train_size)
+    return analyse(contents, levels_percent, titles, whole_train_size, chosen)
 
 
 class EveryTrialFailed(RunError):

@@ -1,7 +1,7 @@
-"""The most confident mistakes of a norm, as one labelled picture; the page has its own gallery."""
+"""Ten mistakes of each norm, and ten of all, as labelled pictures; the page has its own gallery."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from normscope.analysis import Analysis
-from normscope.analysis.mistakes import MistakeGroup
+from normscope.analysis.mistakes import Mistake, MistakeGroup
 from normscope.files import read
 from normscope.report.plots.figure import ReportFigure
 from normscope.report.plots.style import GRID, MUTED, columns, shorten, styled
@@ -19,7 +19,8 @@ from normscope.seals import open_bytes
 from normscope.words import number
 
 COLUMNS, ROWS = 5, 2
-CELL_INCHES = 1.6, 1.8  # width and height of a picture with its label
+CELL_INCHES = 1.6  # the width of a picture with its label
+LABEL_INCHES, LINE_INCHES = 0.26, 0.13  # the height of a label: around its lines, and of each
 TILE_INCHES = 1.28 - 1e-6  # 256 dots, 8 per pixel; a hair less, because sizes are rounded up
 GAP_INCHES = 0.1  # at least, between two labels
 MARGIN_INCHES, TITLE_INCHES = 0.08, 0.4
@@ -51,11 +52,53 @@ class NormMistakes:
 
 
 def mistake_figures(analysis: Analysis, pictures: Path) -> list[ReportFigure]:
-    """The figures `mistakes_0`, `mistakes_1`, ..., one for each norm of `mistakes_data`.
+    """The figures `mistakes_of_all`, and `mistakes_0`, ..., one for each norm of `mistakes_data`.
 
     `pictures` is the folder that holds the test images as ``INDEX.png``.
     """
-    return [_mistake_figure(shown, pictures) for shown in mistakes_data(analysis)]
+    of_all = _figure_of_all(analysis, pictures)
+    return of_all + [_mistake_figure(shown, pictures) for shown in mistakes_data(analysis)]
+
+
+def _figure_of_all(analysis: Analysis, pictures: Path) -> list[ReportFigure]:
+    """The same images with the answers of every norm; none where no image is wrong with all."""
+    shown = mistakes_of_all(analysis)
+    if not shown:
+        return []
+    images = {one.index: read_picture(pictures, one.index) for one in shown}
+    trials = {own[0].trials for own in analysis.mistakes.by_norm.values()}
+    n = f"n={min(trials)}" if len(trials) == 1 else f"n={min(trials)} to {max(trials)}"
+    first = analysis.mistakes.groups[0].examples  # of them, what most trials of all norms answer
+    words = "; ".join(f"{one.true} → {one.predicted}" for one in first)
+    alt = f"Test images that every norm gets wrong, {n} of each: {words}."
+    caption = (
+        "The same images for all norms. Below the true class, for every norm, the class "
+        "that it wrongly predicted most often, with its mean confidence."
+    )
+    drawing = draw_grid(f"Test images that every norm gets wrong  {n}", shown, images)
+    return [ReportFigure("mistakes_of_all", drawing, alt, caption)]
+
+
+def mistakes_of_all(analysis: Analysis) -> tuple[LabelledMistake, ...]:
+    """The images that are wrong with every norm; a label has a line for each of the norms."""
+    by_norm = analysis.mistakes.by_norm
+    return tuple(
+        LabelledMistake(
+            same[0].index,
+            "\n".join(
+                [
+                    f"true: {shorten(same[0].true, NAME_COLUMNS)}",
+                    *(_answer(n, m) for n, m in zip(by_norm, same, strict=True)),
+                ]
+            ),
+        )
+        for same in zip(*by_norm.values(), strict=True)
+    )
+
+
+def _answer(norm: str, mistake: Mistake) -> str:
+    """``bn → dog, 99.1 %``."""
+    return _label(norm, mistake.predicted, mistake.confidence_percent)
 
 
 def _mistake_figure(shown: NormMistakes, pictures: Path) -> ReportFigure:
@@ -63,7 +106,9 @@ def _mistake_figure(shown: NormMistakes, pictures: Path) -> ReportFigure:
     words = "; ".join(one.label for one in shown.mistakes)
     alt = f"Most confident mistakes of {shown.norm}, n {shown.n}: {words}."
     caption = "The true class and, after the arrow, the one predicted, with its mean confidence."
-    return ReportFigure(f"mistakes_{shown.number}", draw_mistakes(shown, images), alt, caption)
+    title = f"Most confident mistakes of {shown.norm}  n={shown.n}"
+    drawing = draw_grid(title, shown.mistakes, images)
+    return ReportFigure(f"mistakes_{shown.number}", drawing, alt, caption)
 
 
 def read_picture(pictures: Path, index: int) -> np.ndarray | None:
@@ -114,29 +159,39 @@ def _group_of(norm: str, groups: Sequence[MistakeGroup]) -> MistakeGroup:
     return next(group for group in groups if group.title in titles)
 
 
-def _label(true: str, predicted: str, percent: float) -> str:
+def _label(name: str, predicted: str, percent: float) -> str:
     """``cat → dog, 99.1 %``."""
-    names = f"{shorten(true, NAME_COLUMNS)} → {shorten(predicted, NAME_COLUMNS)}"
+    names = f"{shorten(name, NAME_COLUMNS)} → {shorten(predicted, NAME_COLUMNS)}"
     return f"{names}, {number(percent, 1)} %"
 
 
+def _broken(label: str) -> str:
+    """In two lines, if it is too long for one."""
+    long = "\n" not in label and columns(label) > LINE_COLUMNS
+    return label.replace("→ ", "→\n", 1) if long else label
+
+
 @styled
-def draw_mistakes(shown: NormMistakes, images: dict[int, np.ndarray | None]) -> Figure:
+def draw_grid(
+    title: str, shown: Sequence[LabelledMistake], images: Mapping[int, np.ndarray | None]
+) -> Figure:
     """Five pictures in each of two rows, in true colours, each pixel a square of whole dots.
 
     `images` holds them by index, uint8 (H, W, 3). Where it holds None, the tile says so.
     """
-    width = COLUMNS * CELL_INCHES[0] + 2 * MARGIN_INCHES
-    height = TITLE_INCHES + ROWS * CELL_INCHES[1] + MARGIN_INCHES
+    labels = [_broken(each.label) for each in shown]
+    lines = max(2, *(label.count("\n") + 1 for label in labels))
+    cell = TILE_INCHES + LABEL_INCHES + lines * LINE_INCHES
+    width = COLUMNS * CELL_INCHES + 2 * MARGIN_INCHES
+    height = TITLE_INCHES + ROWS * cell + MARGIN_INCHES
     figure = Figure(figsize=(width, height))  # without a layout: tiles stand at whole dots
-    title = f"Most confident mistakes of {shown.norm}  n={shown.n}"
     figure.text(MARGIN_INCHES / width, 1 - 0.25 / height, title, fontsize=10, fontweight="bold")
-    for place, mistake in enumerate(shown.mistakes):
+    for place, (mistake, label) in enumerate(zip(shown, labels, strict=True)):
         row, column = divmod(place, COLUMNS)
-        left = MARGIN_INCHES + column * CELL_INCHES[0]
-        bottom = height - TITLE_INCHES - row * CELL_INCHES[1] - TILE_INCHES
+        left = MARGIN_INCHES + column * CELL_INCHES
+        bottom = height - TITLE_INCHES - row * cell - TILE_INCHES
         box = (left / width, bottom / height, TILE_INCHES / width, TILE_INCHES / height)
-        _draw_tile(figure.add_axes(box), images[mistake.index], mistake.label)
+        _draw_tile(figure.add_axes(box), images[mistake.index], label)
     return figure
 
 
@@ -145,11 +200,9 @@ def _draw_tile(axes: Axes, image: np.ndarray | None, label: str) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
-    if columns(label) > LINE_COLUMNS:
-        label = label.replace("→ ", "→\n", 1)
     for size in LABEL_SIZES:
         text = axes.set_xlabel(label, loc="left", fontsize=size)
-        if text.get_window_extent().width / axes.figure.dpi <= CELL_INCHES[0] - GAP_INCHES:
+        if text.get_window_extent().width / axes.figure.dpi <= CELL_INCHES - GAP_INCHES:
             break
     if image is not None:
         axes.imshow(image, interpolation="none", aspect="auto")

@@ -9,6 +9,8 @@ from normscope.report.tables.evidence import (
 )
 from normscope.report.tables.inside import inside_tables
 from normscope.report.tables.mistakes import agreement_tables
+from normscope.report.tables.network import network_tables
+from normscope.report.tables.results import result_tables
 from normscope.report.tables.table import Table
 
 __all__ = [
@@ -21,4 +23,6 @@ __all__ = [
     "cost_tables",
     "evidence_tables",
     "inside_tables",
+    "network_tables",
+    "result_tables",
 ]

@@ -1,0 +1,132 @@
+"""Rules chosen when the results were there: the verdicts, and what is said of the promise."""
+
+import json
+
+import numpy as np
+import pytest
+from report_fakes import make_analysis
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from normscope.analysis.afterwards import Chosen
+from normscope.experiment import Design
+from normscope.report.as_json import as_json
+from normscope.report.latex import render_latex
+from normscope.report.markdown import render_markdown
+
+LOOKING = Design(until_decided=True)
+
+
+def outcomes(verdicts):
+    return {verdict.norm: verdict.outcome for verdict in verdicts}
+
+
+def test_another_baseline_compares_with_that_one():
+    analysis = make_analysis(seeds=6, chosen=Chosen("gn", 0.05, 0.5))
+    assert [norm.norm for norm in analysis.norms] == ["gn", "bn", "ln"]
+    reached = {
+        norm: np.array([r.history[-1].test_accuracy_percent for r in analysis.results_of(norm)])
+        for norm in ("bn", "gn", "ln")
+    }
+    differences = [reached[norm] - reached["gn"] for norm in ("bn", "ln")]
+    p_values = [stats.ttest_1samp(each, 0).pvalue for each in differences]
+    corrected = multipletests(p_values, method="holm")[1]
+    for verdict, each, p in zip(analysis.verdicts, differences, corrected, strict=True):
+        assert verdict.baseline == "gn"
+        assert verdict.difference.mean == pytest.approx(each.mean())
+        assert verdict.judgement.p_value == pytest.approx(p)
+    assert all("gn" in str(answer) for answer in analysis.answers)
+
+
+@pytest.mark.parametrize("design", [Design(), LOOKING])
+def test_another_alpha_and_margin_judge_as_if_they_had_been_asked_for(design):
+    chosen = Chosen("bn", 0.4, 3.0)
+    late = make_analysis(seeds=7, design=design, chosen=chosen)
+    early = make_analysis(
+        seeds=7, design=design.model_copy(update={"alpha": 0.4, "margin_points": 3.0})
+    )
+    assert late.verdicts == early.verdicts
+    intervals = [[c.judgement.simultaneous for c in each.secondary] for each in (late, early)]
+    assert intervals[0] == intervals[1]
+    own = make_analysis(seeds=7, design=design)
+    assert late.promised.verdicts == own.verdicts
+    assert late.verdicts != own.verdicts
+
+
+def test_what_is_found_at_a_smaller_alpha_is_found_at_the_promised_one():
+    """That is what the note says of it."""
+    promised = outcomes(make_analysis(seeds=10).verdicts)
+    for alpha in (0.04, 0.01, 1e-3, 1e-4, 1e-5):
+        for norm, outcome in outcomes(
+            make_analysis(seeds=10, chosen=Chosen("bn", alpha, 0.5)).verdicts
+        ).items():
+            assert outcome == "undecided" or outcome == promised[norm]
+
+
+def test_a_norm_that_the_design_dropped_lacks_no_trial_by_other_rules():
+    """gn was decided after 6 seeds; by a stricter alpha it is not, and was not trained on."""
+
+    def dropped(results):
+        return [r for r in results if r.trial.norm != "gn" or r.trial.seed < 6]
+
+    own = make_analysis(seeds=9, design=LOOKING, change=dropped, norms=("bn", "ln", "gn"))
+    assert outcomes(own.verdicts)["gn"] == "worse"
+    strict = make_analysis(
+        seeds=9, design=LOOKING, change=dropped, norms=("bn", "ln", "gn"),
+        chosen=Chosen("bn", 1e-6, 0.5),
+    )  # fmt: skip
+    assert outcomes(strict.verdicts)["gn"] == "undecided"
+    assert [n.trials for n in strict.norms] == [n.trials for n in own.norms] == [9, 9, 6]
+    assert "unfinished trials" not in [caveat.kind for caveat in strict.caveats]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        (Chosen("gn", 0.05, 0.5), ["baseline gn was", "No correction covers choosing"]),
+        (Chosen("bn", 0.1, 0.5), ["alpha 10 % was", "found at 10 % and not at 5 % is not promis"]),
+        (Chosen("bn", 0.01, 0.5), ["alpha 1 % was", "the chance that was promised is 5 %"]),
+        (Chosen("bn", 0.05, 1), ["margin 1 points was", "do not depend on the margin", "not prom"]),
+        (Chosen("bn", 0.01, 2), ["alpha 1 % and margin 2 points were", "another margin is not"]),
+    ],
+)
+def test_the_note_says_what_was_promised_and_what_is_left_of_it(chosen, words):
+    analysis = make_analysis(seeds=6, chosen=chosen)
+    note = analysis.promised.note
+    assert "Asked for with the training: baseline bn, alpha 5 %, margin 0.5 points; by" in note
+    for norm, outcome in outcomes(analysis.promised.verdicts).items():
+        assert norm in note
+        assert outcome in note
+    assert all(each in note for each in words)
+    assert ("looks" in note) == (analysis.rules.sequential)
+
+
+def test_only_a_sequential_design_tells_of_its_looks():
+    assert "looks" in make_analysis(design=LOOKING, chosen=Chosen("gn", 0.05, 0.5)).promised.note
+
+
+def test_of_many_verdicts_the_note_counts():
+    norms = ("bn", "gn", "ln", "in", "frn", "brn")
+    note = make_analysis(norms=norms, chosen=Chosen("gn", 0.05, 0.5)).promised.note
+    told = note[note.index("by these, ") : note.index(". No")]
+    assert sum(int(word) for word in told.split() if word.isdigit()) == 5
+
+
+def test_every_surface_says_so():
+    analysis = make_analysis(seeds=6, chosen=Chosen("gn", 0.05, 0.5))
+    assert str(analysis.recommendation).endswith("by rules chosen after seeing the results.")
+    assert str(analysis.caveats[0]) == analysis.promised.note
+    assert "It would hold for rules that were chosen in advance" in analysis.method
+    assert "Exploratory: baseline gn" in render_markdown(analysis, [])
+    assert "Exploratory: baseline gn" in render_latex(analysis)
+    assert set(analysis.table()["rules"]) == {"chosen after seeing the results"}
+    design = json.loads(json.dumps(as_json(analysis)))["design"]
+    assert design["promised"]["baseline"] == "bn"
+    assert design["promised"]["note"] == analysis.promised.note
+
+
+def test_by_the_rules_that_were_asked_for_nothing_is_said_of_it():
+    analysis = make_analysis()
+    assert "rules" not in analysis.table()
+    assert as_json(analysis)["design"]["promised"] is None
+    assert "xploratory" not in render_markdown(analysis, [])

@@ -1,0 +1,25 @@
+"""`normscope write-up`, on a folder that was recorded."""
+
+import shutil
+from pathlib import Path
+
+RECORDED = Path(__file__).parents[2] / "docs" / "results" / "cifar10-s8-s8"
+
+
+def test_it_writes_into_the_folder_and_says_where(normscope, tmp_path):
+    folder = shutil.copytree(RECORDED, tmp_path / "recorded")
+    done = normscope("write-up", folder, "--latex")
+    assert done.returncode == 0, done.stderr
+    page = folder / "write-up/write-up.md"
+    assert done.stdout == f"Write-up: {page}\nFor a paper: {page.parent / 'latex'}\n"
+    assert "**Use BatchNorm: 75.9 %" in page.read_text(encoding="utf-8")
+    assert (page.parent / "latex/results.tex").exists()
+    assert normscope("doctor", folder).returncode == 0
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(normscope, tmp_path):
+    tmp_path.joinpath("file").write_text("x")
+    done = normscope("write-up", RECORDED, "--out", tmp_path / "file")
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
+    assert "--out" in done.stderr
