@@ -1,6 +1,7 @@
 """How a network is trained: everything but the norm and the model."""
 
 import math
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -178,6 +179,11 @@ class Recipe(Frozen):
         if isinstance(size, int) and size > 0:  # or the validation says what is wrong with it
             scaled = self.with_batch_size(size)
         return {**dict(self), "max_lr": scaled.max_lr, **changes}
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """What is not as usual, from which the same recipe can be made."""
+        fields = type(self).model_fields
+        return ((name, value) for name, value in self if value != fields[name].default)
 
     # -- in words ----------------------------------------------------------------------------------
 

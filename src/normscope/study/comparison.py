@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -16,8 +17,13 @@ from normscope.experiment.tuning import Search, searches
 from normscope.files import user_path
 from normscope.norms import parse, title_of
 from normscope.report import PAGE, write_report
+from normscope.report.figures import figure_named
+from normscope.report.in_notebook import render_in_notebook, shown
 from normscope.store import Store
 from normscope.study.stored import results_stored, search_results
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, repr=False)
@@ -29,6 +35,10 @@ class Comparison:
 
     def __repr__(self) -> str:
         return f"Comparison({str(self.folder)!r}, {self.analysis!r})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the recommendation, the result table, where the page is."""
+        return render_in_notebook(self.analysis, self.page if self.page.is_file() else None)
 
     @classmethod
     def read(
@@ -58,6 +68,10 @@ class Comparison:
         """Where the report's page is, once it is written."""
         return self.folder / PAGE
 
+    @property
+    def _pictures(self) -> Path:
+        return self.folder / "pictures"
+
     def table(self) -> pd.DataFrame:
         """One row per norm: mean, sd and n of every metric, with the unit in the column's name.
 
@@ -73,6 +87,15 @@ class Comparison:
         """
         return self.analysis.probe_table()
 
+    def figure(self, name: str) -> "Figure":
+        """A figure of the report, drawn anew, which a notebook shows.
+
+        `name` is that of its files in the folder ``figures``, such as "race" or "confusion_0"; or a
+        part of the page, for its first figure: "curves" is "test_accuracy_percent". Raises
+        `UsageError`, which lists the figures there are, if this one is not among them.
+        """
+        return shown(figure_named(self.analysis, self._pictures, name).drawing)
+
     def report(self, path: Path | str | None = None) -> Path:
         """Write the report into the folder `path` (default: the experiment's); return the page.
 
@@ -80,7 +103,7 @@ class Comparison:
         """
         out = user_path(path) if path else self.folder
         with cycles.searched_for_in_what_is_new():
-            return write_report(self.analysis, self.folder / "pictures", out)
+            return write_report(self.analysis, self._pictures, out)
 
 
 def _analysis(store: Store, levels_percent: Sequence[float] | None) -> Analysis:
