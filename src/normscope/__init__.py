@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from normscope.probes import PROBES
     from normscope.study.compare import compare
     from normscope.study.comparison import Comparison
+    from normscope.study.contract import check_norm
     from normscope.study.cost import cost
     from normscope.study.diff import diff
     from normscope.study.explain import explain
@@ -41,6 +42,7 @@ __all__ = [
     "Recipe",
     "RunError",
     "UsageError",
+    "check_norm",
     "compare",
     "convert",
     "cost",
@@ -68,6 +70,7 @@ _HOMES = {
     "OnRay": "normscope.executors.ray",
     "RunError": "normscope.errors",
     "UsageError": "normscope.errors",
+    "check_norm": "normscope.study.contract",
     "compare": "normscope.study.compare",
     "convert": "normscope.models.convert",
     "cost": "normscope.study.cost",

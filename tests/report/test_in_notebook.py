@@ -101,7 +101,9 @@ def title_of(figure):
 
 
 def test_an_unknown_figure_is_an_error_that_lists_those_there_are(comparison):
-    with pytest.raises(UsageError, match=r"unknown figure 'paird'; known: differences, paired, .*mis"):
+    with pytest.raises(
+        UsageError, match=r"unknown figure 'paird'; known: differences, paired, .*mis"
+    ):
         comparison.figure("paird")
     with pytest.raises(UsageError, match="did you mean paired"):
         comparison.figure("paird")
