@@ -1,9 +1,15 @@
 """Which normalization layer should a CNN use, by how much, and why.
 
 >>> import normscope
->>> comparison = normscope.compare(normscope.Experiment(dataset="shapes"))  # doctest: +SKIP
->>> comparison.table()  # doctest: +SKIP
->>> comparison.report()  # doctest: +SKIP
+>>> experiment = normscope.Experiment(dataset="shapes", norms=("bn", "gn"), seeds=3)
+>>> experiment.norms, experiment.recipe.epochs
+(('bn', 'gn'), 3)
+>>> normscope.summarize("s8", "gn").parameters
+31216
+>>> comparison = normscope.compare(experiment)  # doctest: +SKIP
+>>> comparison  # doctest: +SKIP
+Comparison('runs/shapes-s8-quick', <Analysis of shapes, 3 seeds: bn baseline, gn undecided>)
+>>> comparison.analysis.answers, comparison.table()  # doctest: +SKIP
 """
 
 from importlib import import_module

@@ -85,9 +85,11 @@ class Experiment(Frozen):
 
     Raises `pydantic.ValidationError` on a wrong type or value, `UsageError` on an unknown recipe.
 
-    >>> Experiment(dataset="cifar10", norms=("BatchNorm2d", "gn:size=4"), recipe={"epochs": 3})
-    Experiment(dataset='cifar10', norms=('bn', 'gn:size=4'), recipe={'name': 's8', 'epochs': 3}, \
-seeds=3)
+    >>> from normscope import Experiment
+    >>> Experiment(dataset="cifar10", norms=("BatchNorm2d", "gn:size=4"))
+    Experiment(dataset='cifar10', norms=('bn', 'gn:size=4'), seeds=3)
+    >>> Experiment(recipe={"epochs": 5}, seeds=[1, 7]).slug
+    'shapes-s8-quick-epochs5'
     """
 
     dataset: str = "shapes"

@@ -87,6 +87,12 @@ class Recipe(Frozen):
 
     Values that are usual are left out where a recipe is written, so that the ids of trials and the
     files of folders stay what they were before there were these fields.
+
+    >>> from normscope import RECIPES, Recipe
+    >>> Recipe(name="mine", epochs=3, batch_size=64, max_lr=0.01, augmentation="flip,crop")
+    Recipe(name='mine', epochs=3, batch_size=64, max_lr=0.01, augmentation=('flip', 'crop'))
+    >>> RECIPES["s8"].epochs, RECIPES["s8"].max_lr
+    (15, 0.02)
     """
 
     name: str

@@ -28,7 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """The analysis of all that `folder` holds."""
+    """The analysis of all that `folder` holds.
+
+    >>> from normscope import Comparison
+    >>> comparison = Comparison.read("runs/shapes-s8-quick")  # doctest: +SKIP
+    >>> comparison.analysis.recommendation.text  # doctest: +SKIP
+    >>> comparison.figure("curves").savefig("curves.pdf")  # doctest: +SKIP
+    """
 
     folder: Path
     analysis: Analysis
