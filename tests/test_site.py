@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from html_parts import Parts
 
 import normscope
 from normscope.cli.app import app
@@ -99,3 +100,14 @@ def test_an_example_in_a_docstring_is_code(module):
     made.docstring = griffe.Docstring("Adds.\n\n>>> 1 + 1  # doctest: +SKIP\n2\n\nNo more.")
     module("examples").Examples().on_object(obj=made)
     assert made.docstring.value == "Adds.\n\n```pycon\n>>> 1 + 1\n2\n```\n\nNo more."
+
+
+def test_the_picture_of_a_terminal_says_what_the_command_says(module):
+    terminal = module("terminal")
+    kept = terminal.PICTURE.read_text(encoding="utf-8")
+    assert "url(" not in kept.replace("url(#", "")  # no font, no picture from elsewhere
+    shown = [
+        [text for text in Parts(svg).texts if "{" not in text] for svg in (kept, terminal.draw())
+    ]
+    assert len(shown[0]) > 20
+    assert shown[0] == shown[1], "make it anew: python docs/site/terminal.py"
