@@ -230,17 +230,16 @@ class Experiment(Frozen):
     def _repr_html_(self) -> str:
         """The same for people, with the network, full names, and all that the recipe does."""
         titles = {norm: title_of(norm) for norm in self.norms}
-        first = {
+        rows = {
             "dataset": self.dataset,
             "model": self.model,
             "norms": "; ".join(f"{n}: {name}" if name != n else n for n, name in titles.items()),
             "recipe": f"{self.recipe.name}: {self.recipe.describe()}",
         }
-        asked = {
-            name: ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-            for name, value in self.__repr_args__()
-        }
-        rows = {name.replace("_", " "): words for name, words in (first | asked | first).items()}
+        for name, value in self.__repr_args__():
+            if name not in rows:
+                several = isinstance(value, tuple)
+                rows[name.replace("_", " ")] = ", ".join(map(str, value)) if several else str(value)
         return as_table("Experiment", rows)
 
     @property

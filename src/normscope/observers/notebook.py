@@ -47,7 +47,7 @@ class Bar:
 class InNotebook(Observer):
     """Bars and lines in one display: the experiment, the trials that run, and what was said last.
 
-    A cell so shows a few lines, however long the training; those of `PlainLines` are hundreds.
+    However long the training, a cell shows a few lines, where those of `PlainLines` are hundreds.
     """
 
     def __init__(self, check: Check = never, now: Now = time.monotonic, show: Show | None = None):
