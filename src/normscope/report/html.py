@@ -93,8 +93,13 @@ TEMPLATES.filters |= {
 }
 
 
-def render_page(analysis: Analysis, figures: Sequence[ReportFigure], pictures: Path) -> str:
-    """The whole page as a string; all text from data is escaped by the template engine."""
+def render_page(
+    analysis: Analysis, figures: Sequence[ReportFigure], pictures: Path, how_far: str = ""
+) -> str:
+    """The whole page as a string; all text from data is escaped by the template engine.
+
+    `how_far` is a sentence on a training that goes on, which the page says first.
+    """
     tables = evidence_tables(analysis)
     errors = [result for result in analysis.all_results if result.error is not None]
     inline = {
@@ -105,6 +110,7 @@ def render_page(analysis: Analysis, figures: Sequence[ReportFigure], pictures: P
     first = [(f, svg) for f, svg in inline[ANSWER] if few and f.name == "differences"]
     return TEMPLATES.get_template("report.html.j2").render(
         policy=POLICY,
+        how_far=how_far,
         analysis=analysis,
         experiment=analysis.experiment,
         title=title(analysis),
