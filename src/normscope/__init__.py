@@ -1,9 +1,15 @@
 """Which normalization layer should a CNN use, by how much, and why.
 
 >>> import normscope
->>> comparison = normscope.compare(normscope.Experiment(dataset="shapes"))  # doctest: +SKIP
->>> comparison.table()  # doctest: +SKIP
->>> comparison.report()  # doctest: +SKIP
+>>> experiment = normscope.Experiment(dataset="shapes", norms=("bn", "gn"), seeds=3)
+>>> experiment.norms, experiment.recipe.epochs
+(('bn', 'gn'), 3)
+>>> normscope.summarize("s8", "gn").parameters
+31216
+>>> comparison = normscope.compare(experiment)  # doctest: +SKIP
+>>> comparison  # doctest: +SKIP
+Comparison('runs/shapes-s8-quick', <Analysis of shapes, 3 seeds: bn baseline, gn undecided>)
+>>> comparison.analysis.answers, comparison.table()  # doctest: +SKIP
 """
 
 from importlib import import_module
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
     from normscope.probes import PROBES
     from normscope.study.compare import compare
     from normscope.study.comparison import Comparison
+    from normscope.study.contract import check_norm
     from normscope.study.cost import cost
     from normscope.study.diff import diff
     from normscope.study.explain import explain
@@ -44,6 +51,7 @@ __all__ = [
     "Recipe",
     "RunError",
     "UsageError",
+    "check_norm",
     "compare",
     "convert",
     "cost",
@@ -74,6 +82,7 @@ _HOMES = {
     "OnRay": "normscope.executors.ray",
     "RunError": "normscope.errors",
     "UsageError": "normscope.errors",
+    "check_norm": "normscope.study.contract",
     "compare": "normscope.study.compare",
     "convert": "normscope.models.convert",
     "cost": "normscope.study.cost",

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from html_parts import Parts
 from pydantic import ValidationError
 
 from normscope.errors import UsageError
@@ -263,3 +264,50 @@ def test_seeds_of_its_own_are_given_as_seeds():
         with pytest.raises(ValidationError, match="give seeds of your own as the list"):
             Experiment(**seeds)
     assert Experiment(seeds=[0, 1, 2]) == Experiment(seeds=range(3)) == Experiment(seeds=3)
+
+
+@pytest.mark.parametrize(
+    ("asked", "shown"),
+    [
+        ({}, "dataset='shapes', norms=('bn', 'gn', 'ln'), seeds=5"),
+        (
+            {"dataset": "cifar10", "norms": ("bn",), "seeds": [1, 7]},
+            "dataset='cifar10', norms=('bn',), seeds=(1, 7)",
+        ),
+        (
+            {"norms": ("bn",), "recipe": "s8", "seeds": 2, "model": "s8-gap"},
+            "dataset='shapes', model='s8-gap', norms=('bn',), recipe='s8', seeds=2",
+        ),
+        (
+            {"norms": ("bn",), "recipe": {"batch_size": 16}, "train_limit": 100},
+            "dataset='shapes', norms=('bn',), recipe={'name': 'quick', 'batch_size': 16}, "
+            "seeds=5, train_limit=100",
+        ),
+        (
+            {"norms": ("bn",), "recipe": {"base": "s8", "name": "mine", "epochs": 3}},
+            "dataset='shapes', norms=('bn',), "
+            "recipe=Recipe(name='mine', epochs=3, batch_size=512, max_lr=0.02), seeds=5",
+        ),
+        (
+            {"dataset": "photos", "norms": ("bn",), "folds": 5, "image_size": 48},
+            "dataset='photos', norms=('bn',), folds=5, seeds=5, image_size=48",
+        ),
+        (
+            {"norms": ("bn",), "batch_sizes": (8, 32), "protocol": "tuned"},
+            "dataset='shapes', norms=('bn',), seeds=5, batch_sizes=(8, 32), protocol='tuned'",
+        ),
+    ],
+)
+def test_it_is_shown_by_what_makes_the_same_experiment(asked, shown):
+    experiment = Experiment(**asked)
+    assert repr(experiment) == f"Experiment({shown})"
+    assert eval(repr(experiment), {"Experiment": Experiment, "Recipe": Recipe}) == experiment
+
+
+def test_a_notebook_shows_names_in_full_and_what_the_recipe_does():
+    experiment = Experiment(norms=("bn", "gn:groups=2", "<b>b"), recipe={"epochs": 4}, seeds=[1, 7])
+    texts = Parts(experiment._repr_html_()).texts
+    rows = dict(zip(texts[1::2], texts[2::2], strict=True))
+    assert rows["norms"] == "bn: BatchNorm; gn:groups=2: GroupNorm (groups 2); <b>b"
+    assert rows["recipe"].startswith("quick: 4 epochs with batches of 64 images")
+    assert (rows["dataset"], rows["model"], rows["seeds"]) == ("shapes", "s8", "1, 7")

@@ -304,6 +304,14 @@ def test_what_has_no_file_is_registered_for_this_process_alone():
     assert not isinstance(NORMS["mine"], OwnCode)
 
 
+def test_a_class_of_a_notebook_is_registered_for_this_process_alone(monkeypatch):
+    """There `__main__` is no file."""
+    monkeypatch.delattr(sys.modules["__main__"], "__file__", raising=False)
+    typed = type("Typed", (torch.nn.Identity,), {"__module__": "__main__"})
+    assert register("mine")(typed) is typed
+    assert NORMS["mine"] is typed
+
+
 @pytest.mark.parametrize("name", ["bn", "batchnorm2d", "a:b", "gn:groups=2", ""])
 def test_a_name_that_is_not_free_cannot_be_registered(name):
     with pytest.raises(UsageError, match="no norm can be registered"):

@@ -1,7 +1,7 @@
 """What a user asks for: a frozen, validated value, from which every trial follows."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -17,10 +17,11 @@ from pydantic_core import InitErrorDetails
 
 from normscope.errors import lookup
 from normscope.experiment.frozen import Frozen, PositiveInt
+from normscope.experiment.in_html import as_table
 from normscope.experiment.recipe import Recipe, in_a_word
 from normscope.experiment.recipes import RECIPES, default_recipe
 from normscope.experiment.source import Source
-from normscope.norms import canonical
+from normscope.norms import canonical, title_of
 
 # Those of the search for learning rates lie above all that an experiment may have.
 Seed = Annotated[int, Field(ge=0, lt=1_000_000, strict=True)]
@@ -83,6 +84,12 @@ class Experiment(Frozen):
     best for it on images held out from the training set.
 
     Raises `pydantic.ValidationError` on a wrong type or value, `UsageError` on an unknown recipe.
+
+    >>> from normscope import Experiment
+    >>> Experiment(dataset="cifar10", norms=("BatchNorm2d", "gn:size=4"))
+    Experiment(dataset='cifar10', norms=('bn', 'gn:size=4'), seeds=3)
+    >>> Experiment(recipe={"epochs": 5}, seeds=[1, 7]).slug
+    'shapes-s8-quick-epochs5'
     """
 
     dataset: str = "shapes"
@@ -205,6 +212,36 @@ class Experiment(Frozen):
             raise ValueError("names a seed twice")
         return seeds
 
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """Data set, norms and seeds, and what else is not as usual: what makes the same again.
+
+        `compare` fills the sources in.
+        """
+        usual = Experiment(dataset=self.dataset, recipe=self.recipe)
+        always, filled_in = {"dataset", "norms", "seeds"}, {"sources", "model_source", "images"}
+        asked = {**dict(self), "seeds": self.own_seeds or self.seeds, "own_seeds": ()}
+        for name, value in asked.items():
+            if name == "recipe":
+                if self.recipe != RECIPES[default_recipe(self.dataset)]:
+                    yield name, _as_asked(self.recipe)
+            elif name in always or (name not in filled_in and value != getattr(usual, name)):
+                yield name, value
+
+    def _repr_html_(self) -> str:
+        """The same for people, with the network, full names, and all that the recipe does."""
+        titles = {norm: title_of(norm) for norm in self.norms}
+        rows = {
+            "dataset": self.dataset,
+            "model": self.model,
+            "norms": "; ".join(f"{n}: {name}" if name != n else n for n, name in titles.items()),
+            "recipe": f"{self.recipe.name}: {self.recipe.describe()}",
+        }
+        for name, value in self.__repr_args__():
+            if name not in rows:
+                several = isinstance(value, tuple)
+                rows[name.replace("_", " ")] = ", ".join(map(str, value)) if several else str(value)
+        return as_table("Experiment", rows)
+
     @property
     def seed_numbers(self) -> tuple[int, ...]:
         """The seeds themselves, in the order of the blocks."""
@@ -262,16 +299,9 @@ class Experiment(Frozen):
 
     def _changes_to_recipe(self) -> list[str]:
         """``epochs2``: what differs from the recipe of that name, or from all that is usual."""
-        named = RECIPES.get(self.recipe.name)
-        if named is None:
-            usual: dict[str, Any] = {key: f.default for key, f in Recipe.model_fields.items()}
-        else:  # the rate that follows from the batch size goes without saying
-            scaled = named.with_batch_size(self.recipe.batch_size)
-            usual = {**dict(scaled), "batch_size": named.batch_size}
         return [
             f"{key.replace('_', '')}{in_a_word(value).replace(',', '+')}"
-            for key, value in self.recipe
-            if key != "name" and value != usual[key]
+            for key, value in _changes(self.recipe).items()
         ]
 
     def extended_by(self, asked: "Experiment") -> "Experiment":
@@ -303,6 +333,25 @@ class Experiment(Frozen):
             for key in mine
             if mine[key] != others[key]
         )
+
+
+def _changes(recipe: Recipe) -> dict[str, Any]:
+    """What differs from the recipe of that name or, if there is none, from all that is usual."""
+    named = RECIPES.get(recipe.name)
+    if named is None:
+        usual: dict[str, Any] = {key: f.default for key, f in Recipe.model_fields.items()}
+    else:  # the rate that follows from the batch size goes without saying
+        scaled = named.with_batch_size(recipe.batch_size)
+        usual = {**dict(scaled), "batch_size": named.batch_size}
+    return {key: value for key, value in recipe if key != "name" and value != usual[key]}
+
+
+def _as_asked(recipe: Recipe) -> str | dict[str, Any] | Recipe:
+    """A recipe as a user may give it: its name, the changes to it, or a whole one."""
+    if recipe.name not in RECIPES:
+        return recipe
+    changes = _changes(recipe)
+    return {"name": recipe.name, **changes} if changes else recipe.name
 
 
 def _flat(experiment: Experiment) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """How a network is trained: everything but the norm and the model."""
 
 import math
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -86,6 +87,12 @@ class Recipe(Frozen):
 
     Values that are usual are left out where a recipe is written, so that the ids of trials and the
     files of folders stay what they were before there were these fields.
+
+    >>> from normscope import RECIPES, Recipe
+    >>> Recipe(name="mine", epochs=3, batch_size=64, max_lr=0.01, augmentation="flip,crop")
+    Recipe(name='mine', epochs=3, batch_size=64, max_lr=0.01, augmentation=('flip', 'crop'))
+    >>> RECIPES["s8"].epochs, RECIPES["s8"].max_lr
+    (15, 0.02)
     """
 
     name: str
@@ -178,6 +185,11 @@ class Recipe(Frozen):
         if isinstance(size, int) and size > 0:  # or the validation says what is wrong with it
             scaled = self.with_batch_size(size)
         return {**dict(self), "max_lr": scaled.max_lr, **changes}
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """What is not as usual, from which the same recipe can be made."""
+        fields = type(self).model_fields
+        return ((name, value) for name, value in self if value != fields[name].default)
 
     # -- in words ----------------------------------------------------------------------------------
 

@@ -17,6 +17,13 @@ def summarize(
     """Summarize a model of the MODELS table with a norm of the NORMS table, for one image.
 
     `image_shape` is (H, W, C). Raises `UsageError` if either name is unknown.
+
+    >>> from normscope import summarize
+    >>> summary = summarize("s8", "bn")
+    >>> summary.parameters, summary.multiply_adds
+    (31216, 6231448)
+    >>> summary.layers[0].name, summary.layers[0].output_shape
+    ('Conv2d-1', (16, 30, 30))
     """
     network = make_network(model, norm, num_classes, torch.Generator(), torch.Generator()).network
     network.eval()

@@ -44,7 +44,7 @@ def _registered(make: Any) -> OwnCode | None:
     """None if there is no file, or the object cannot be found in it by its name."""
     try:
         file = Path(inspect.getfile(make)).resolve()
-    except TypeError:  # of a session
+    except (TypeError, OSError):  # of a session: a function, a class
         return None
     if file.suffix != ".py" or not file.is_file() or "<locals>" in make.__qualname__:
         return None

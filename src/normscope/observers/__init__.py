@@ -1,5 +1,6 @@
 """Who is told while an experiment runs, by name: the tables `OBSERVERS` and `TRACKERS`."""
 
+import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import TextIO
@@ -10,6 +11,7 @@ from normscope.errors import UsageError, lookup
 from normscope.observers.bars import LiveBars
 from normscope.observers.lines import PlainLines
 from normscope.observers.mlflow import MLflow
+from normscope.observers.notebook import InNotebook, is_of_a_notebook
 from normscope.observers.protocol import Check, NormOutcome, Observer, Report, Several, never
 from normscope.observers.tensorboard import TensorBoard
 from normscope.observers.tracker import Tracker
@@ -19,6 +21,7 @@ __all__ = [
     "OBSERVERS",
     "TRACKERS",
     "Check",
+    "InNotebook",
     "LiveBars",
     "NormOutcome",
     "Observer",
@@ -27,6 +30,7 @@ __all__ = [
     "Several",
     "observer_for",
     "trackers_named",
+    "usual_observer",
 ]
 
 # By name: makes the observer that writes to a stream, and calls a check after every epoch.
@@ -44,7 +48,7 @@ TRACKERS: dict[str, type[Tracker]] = {
 
 
 def observer_for(stream: TextIO, check: Check = never) -> Observer:
-    """The observer that suits a stream: bars in a terminal, lines in a file or a notebook."""
+    """The observer that suits a stream: bars in a terminal, lines in a file."""
     return OBSERVERS["bars" if stream.isatty() else "lines"](stream, check)
 
 
@@ -63,3 +67,8 @@ def trackers_named(names: str | Sequence[str]) -> tuple[str, ...]:
                 f'pip install "normscope[{name}]"'
             )
     return tuple(dict.fromkeys(asked))
+
+
+def usual_observer() -> Observer:
+    """Who is told by a call from Python that names nobody: in place in a notebook, else lines."""
+    return InNotebook() if is_of_a_notebook(sys.stdout) else PlainLines()

@@ -1,4 +1,4 @@
-"""Progress as plain lines, for logs and notebooks."""
+"""Progress as plain lines, for logs."""
 
 import sys
 import time
@@ -20,7 +20,7 @@ from normscope.words import visible
 
 
 class PlainLines(Observer):
-    """One line per epoch, for logs and notebooks, and every tenth of a download.
+    """One line per epoch, for logs, and every tenth of a download.
 
     The lines go to `stream`, else to standard output; nothing is said where that is closed.
     """

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from normscope.analysis import Analysis
+from normscope.errors import lookup
 from normscope.report.plots.batch_sizes import batch_figures
 from normscope.report.plots.calibration import calibration_figures
 from normscope.report.plots.class_counts import class_figures
@@ -19,6 +21,7 @@ from normscope.report.plots.grouping import grouping_figures
 from normscope.report.plots.landscape import landscape_figures
 from normscope.report.plots.maps import map_figures
 from normscope.report.plots.paired import paired_figures
+from normscope.report.plots.pictures import mistake_figures
 from normscope.report.plots.race import race_figures
 from normscope.report.plots.sameness import sameness_figures
 from normscope.report.plots.shares import share_figures
@@ -43,6 +46,10 @@ class Entry:
     names: tuple[str, ...]
     section: str
     make: Callable[[Analysis], list[ReportFigure]]
+
+    def has(self, name: str) -> bool:
+        """Whether a figure of this name is made here, if there is something to draw."""
+        return any(re.fullmatch(own, name) for own in self.names)
 
 
 FIGURES = (
@@ -79,13 +86,24 @@ FIGURE_FILE = re.compile(rf"({'|'.join(_NAMES)})\.(png|svg)")
 
 def figures_named(analysis: Analysis, names: Collection[str]) -> list[ReportFigure]:
     """The figures of these names for which there is something to draw; no others are drawn."""
-    entries = [
-        entry
-        for entry in FIGURES
-        if any(re.fullmatch(own, name) for own in entry.names for name in names)
-    ]
+    entries = [entry for entry in FIGURES if any(map(entry.has, names))]
     made = [figure for entry in entries for figure in entry.make(analysis)]
     return [figure for figure in made if figure.name in names]
+
+
+def figure_named(analysis: Analysis, pictures: Path, name: str) -> ReportFigure:
+    """The figure of that name, or the first of the section of that name.
+
+    `pictures` is the folder of the test images. Raises `UsageError`, which lists the figures, if
+    there is nothing of that name to draw.
+    """
+    for entry in FIGURES:  # and no other figure is drawn
+        if entry.section == name or entry.has(name):
+            for figure in entry.make(analysis):
+                if name in (entry.section, figure.name):
+                    return figure
+    figures = [*make_figures(analysis), *mistake_figures(analysis, pictures)]
+    return lookup({figure.name: figure for figure in figures}, "figure", name)
 
 
 def make_figures(analysis: Analysis, sections: Collection[str] = SECTIONS) -> list[ReportFigure]:

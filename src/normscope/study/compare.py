@@ -13,7 +13,7 @@ from pathlib import Path
 from normscope.data import Dataset
 from normscope.executors.ray import OnRay
 from normscope.experiment import Design, Experiment, Keeping, ProbePlan, Result, Trial
-from normscope.observers import Observer, PlainLines
+from normscope.observers import Observer, usual_observer
 from normscope.stopping import uninterrupted
 from normscope.store import Store
 from normscope.store.claims import Claims
@@ -56,22 +56,22 @@ def compare(
     trials that run at once (default: one per core of a CPU, a fleet of 32 on a GPU); `executor` is
     who runs them: "inline", "processes", "fleet", "ray", or an `OnRay` that names a cluster
     (default: what is fastest on this machine); `observer` is told of the progress (default: it
-    prints a line per epoch); `command` is what the report gives as the way to repeat the experiment
-    (default: this call). `design` says how verdicts are reached (default: the folder's alpha,
-    margin and levels, fixed); until decided, 6 seeds are run first. With a budget of `budget_s`
-    seconds nothing is begun that would probably end after it, and an experiment that names no seeds
-    gets as many as it has room for; see `study.budget.fitted`. `probes` are names of
-    `normscope.PROBES`, "default" or "all": what is measured inside the networks that are trained
-    now. It changes no result. The state of trials that train is kept every `checkpoint_s` seconds
-    (0: never), from which they go on if they are stopped. `log` names trackers that are told of all
-    trials: "tensorboard", "mlflow", "wandb".
+    prints a line per epoch, or moves bars in a notebook); `command` is what the report gives as the
+    way to repeat the experiment (default: this call). `design` says how verdicts are reached
+    (default: the folder's alpha, margin and levels, fixed); until decided, 6 seeds are run first.
+    With a budget of `budget_s` seconds nothing is begun that would probably end after it, and an
+    experiment that names no seeds gets as many as it has room for; see `study.budget.fitted`.
+    `probes` are names of `normscope.PROBES`, "default" or "all": what is measured inside the
+    networks that are trained now. It changes no result. The state of trials that train is kept
+    every `checkpoint_s` seconds (0: never), from which they go on if they are stopped. `log`
+    names trackers that are told of all trials: "tensorboard", "mlflow", "wandb".
 
     Raises `UsageError` or `RunError`, in one line that says what to do; of the latter
     `EveryTrialFailed`, which holds the comparison, if there is nothing to compare. Every trial that
     ended before that, or before a KeyboardInterrupt, stays in the folder, and the next call goes on
     from there.
     """
-    observer = observer or PlainLines()
+    observer = observer or usual_observer()
     checked = check(
         experiment,
         out=out,

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -19,21 +20,36 @@ from normscope.experiment.tuning import Search, searches
 from normscope.files import user_path
 from normscope.norms import canonical, parse, title_of
 from normscope.report import PAGE, write_report
+from normscope.report.figures import figure_named
+from normscope.report.in_notebook import render_in_notebook, shown
 from normscope.report.write_up import write_write_up
 from normscope.store import Store
 from normscope.store.folder import ExperimentFolder
 from normscope.study.stored import norm_named, results_stored, search_results
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 @dataclass(frozen=True, repr=False)
 class Comparison:
-    """The analysis of all that `folder` holds."""
+    """The analysis of all that `folder` holds.
+
+    >>> from normscope import Comparison
+    >>> comparison = Comparison.read("runs/shapes-s8-quick")  # doctest: +SKIP
+    >>> comparison.analysis.recommendation.text  # doctest: +SKIP
+    >>> comparison.figure("curves").savefig("curves.pdf")  # doctest: +SKIP
+    """
 
     folder: Path
     analysis: Analysis
 
     def __repr__(self) -> str:
         return f"Comparison({str(self.folder)!r}, {self.analysis!r})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the recommendation, the result table, where the page is."""
+        return render_in_notebook(self.analysis, self.page if self.page.is_file() else None)
 
     @classmethod
     def read(
@@ -83,6 +99,10 @@ class Comparison:
             return self.folder / PAGE
         return ExperimentFolder(self.folder).reports / _in_a_file_name(promised.changes) / PAGE
 
+    @property
+    def _pictures(self) -> Path:
+        return self.folder / "pictures"
+
     def table(self) -> pd.DataFrame:
         """One row per norm: mean, sd and n of every metric, with the unit in the column's name.
 
@@ -97,6 +117,15 @@ class Comparison:
         position (along another axis, such as a channel), value. Empty if no probes were taken.
         """
         return self.analysis.probe_table()
+
+    def figure(self, name: str) -> "Figure":
+        """A figure of the report, drawn anew, which a notebook shows.
+
+        `name` is that of its files in the folder ``figures``, such as "race" or "confusion_0"; or a
+        part of the page, for its first figure: "curves" is "test_accuracy_percent". Raises
+        `UsageError`, which lists the figures there are, if this one is not among them.
+        """
+        return shown(figure_named(self.analysis, self._pictures, name).drawing)
 
     def predictions(self, norm: str | None = None, seed: int | None = None) -> pd.DataFrame:
         """One row per trial and test image: what each trained network said of it.
@@ -135,7 +164,7 @@ class Comparison:
                 "name another folder"
             )
         with cycles.searched_for_in_what_is_new():
-            return write_report(self.analysis, self.folder / "pictures", out, how_far)
+            return write_report(self.analysis, self._pictures, out, how_far)
 
     def write_up(self, path: Path | str | None = None, latex: bool = False) -> Path:
         """Write the page to hand in, and its figures, into the folder `path`; return the page.
@@ -144,7 +173,7 @@ class Comparison:
         method and BibTeX for a paper. Raises `RunError` if that folder cannot be written.
         """
         out = user_path(path) if path else ExperimentFolder(self.folder).write_up
-        return write_write_up(self.analysis, self.folder / "pictures", out, latex)
+        return write_write_up(self.analysis, self._pictures, out, latex)
 
 
 def _chosen(

@@ -27,6 +27,12 @@ def check_norm(norm: str, num_channels: int = 16) -> list[Check]:
     """Try a norm on random images: what must hold of it first, then what is good to know.
 
     Raises `UsageError` if the norm is unknown or its file cannot be imported.
+
+    >>> from normscope import check_norm
+    >>> [check.name for check in check_norm("gn") if check.holds is False]
+    []
+    >>> check_norm("bn")[0]
+    Check(name='keeps shape and type', holds=True, detail='')
     """
     factory = asked(norm)
 

@@ -10,7 +10,7 @@ from normscope.executors.ray import OnRay
 from normscope.experiment import Design, Experiment, ProbePlan
 from normscope.experiment.investigations import INVESTIGATIONS, WHOLE, Investigation
 from normscope.files import user_path
-from normscope.observers import Observer, PlainLines
+from normscope.observers import Observer, usual_observer
 from normscope.report.finding import write_finding
 from normscope.store.folder import RUNS
 from normscope.study.checks import Checked, check, check_types
@@ -67,7 +67,7 @@ def investigate(
 
     Raises `UsageError` for an unknown name, and what `compare` raises.
     """
-    observer = observer or PlainLines()
+    observer = observer or usual_observer()
     planned = plan(
         name,
         experiment or Experiment(),

@@ -6,7 +6,7 @@ from pathlib import Path
 from normscope.executors.ray import OnRay
 from normscope.experiment import Keeping, ProbePlan
 from normscope.files import user_path
-from normscope.observers import Observer, PlainLines
+from normscope.observers import Observer, usual_observer
 from normscope.store import Store
 from normscope.study.checks import check
 from normscope.study.compare import check_outcome, run
@@ -37,7 +37,7 @@ def retry(
     `normscope.compare`. Raises `UsageError` if the folder holds no experiment, and what `compare`
     raises.
     """
-    observer, folder = observer or PlainLines(), user_path(folder)
+    observer, folder = observer or usual_observer(), user_path(folder)
     checked = check(
         experiment_in(folder),
         out=folder,

@@ -11,7 +11,7 @@ from normscope.executors.ray import OnRay
 from normscope.experiment import Design, Experiment, Source
 from normscope.experiment.suite import Setting
 from normscope.files import user_path
-from normscope.observers import Observer, PlainLines
+from normscope.observers import Observer, usual_observer
 from normscope.report.suite import write_suite
 from normscope.store.folder import RUNS
 from normscope.study.checks import Checked, check, check_baseline, check_types
@@ -70,7 +70,7 @@ def suite(
     be told apart or differ in their norms, and for a design until decided; and what `compare`
     raises, but for `EveryTrialFailed`: then the other settings are run all the same.
     """
-    observer = observer or PlainLines()
+    observer = observer or usual_observer()
     planned = plan(
         settings,
         out=out,

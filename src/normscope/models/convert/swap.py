@@ -64,6 +64,12 @@ def convert(
     layer that has not seen an input, a norm function that is called in a `forward`, TorchScript;
     and for norms that need another network around them: those that replace the activation or change
     the convolutions, and ``order=...``.
+
+    >>> from normscope import convert
+    >>> from torch import nn
+    >>> network = nn.Sequential(nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU())
+    >>> len(convert(network, "gn:groups=4").swapped), network[1].num_groups
+    (1, 4)
     """
     if not isinstance(norm, str):
         raise UsageError(f'the norm is a name such as "gn:groups=8", not {norm!r}')
