@@ -851,14 +851,14 @@ def test_figures_of_an_earlier_report_go_and_other_files_stay(tmp_path):
     for name in others - {"confusion_7.png"}:
         figures.joinpath(name).write_text("mine", encoding="utf-8")
     figures.joinpath("confusion_7.png").mkdir()
-    assert figures.joinpath("drops.svg").exists()
+    assert figures.joinpath("paired.svg").exists()
     fewer = make_analysis(**{**FEW, "norms": ("bn",), "epochs": 1})
     report(tmp_path, fewer)
     kept = {path.name for path in figures.iterdir()}
     names = [*(figure.name for figure in make_figures(fewer)), "mistakes_0"]
     expected = {f"{name}.{ending}" for name in names for ending in ("png", "svg")}
     assert kept == expected | others
-    assert "drops.svg" not in kept
+    assert "paired.svg" not in kept
 
 
 def test_every_figure_has_a_name_by_which_it_can_be_removed(plain, twenty):

@@ -8,7 +8,7 @@ from normscope.files import disk_errors, written
 from normscope.parallel import meanwhile
 from normscope.report.csv_files import csv_file, epoch_rows, epochs_head, epochs_lines, trials_table
 from normscope.report.figures import FIGURE_FILE, make_figures
-from normscope.report.html import render_page
+from normscope.report.html import FILES, render_page
 from normscope.report.markdown import render_markdown
 from normscope.report.plots import to_png
 from normscope.report.plots.pictures import mistake_figures
@@ -39,7 +39,7 @@ def write_report(analysis: Analysis, pictures: Path, out: Path) -> Path:
     del rows, lines  # of many trials they take hundreds of megabytes
     files["trials.csv"] = [csv_file(trials_table(analysis))]
     files["summary.md"] = [render_markdown(analysis, drawn).encode()]
-    files[PAGE] = [render_page(analysis, figures, pictures).encode()]
+    files[PAGE] = [render_page(analysis, figures, pictures, FILES).encode()]
     with disk_errors(out / "figures", ADVICE):
         (out / "figures").mkdir(parents=True, exist_ok=True)
         _remove_old_figures(out, files.keys())

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,9 @@ def _mistake_figure(shown: NormMistakes, pictures: Path) -> ReportFigure:
     words = "; ".join(one.label for one in shown.mistakes)
     alt = f"Most confident mistakes of {shown.norm}, n {shown.n}: {words}."
     caption = "The true class and, after the arrow, the one predicted, with its mean confidence."
-    return ReportFigure(f"mistakes_{shown.number}", draw_mistakes(shown, images), alt, caption)
+    return ReportFigure(
+        f"mistakes_{shown.number}", partial(draw_mistakes, shown, images), alt, caption
+    )
 
 
 def read_picture(pictures: Path, index: int) -> np.ndarray | None:
