@@ -70,6 +70,7 @@ from normscope.words import (
 
 BESIDE = 8  # norms of which the figure of differences is as tall as the answers beside it
 MOST_LISTED, MOST_ERRORS = 1000, 100  # of trials, in the page; the CSV files have all
+MOST_OPEN = 30  # trials that are listed where nobody has asked for them
 
 SCRIPT = resources.files("normscope.report").joinpath("templates/report.js").read_text("utf-8")
 
@@ -85,7 +86,7 @@ FILES = {
     "results.csv": "every trial after every epoch",
     "trials.csv": "every trial, its last accuracy and what it took",
     "summary.md": "this report in short, in Markdown",
-    "figures": "every figure as PNG and SVG",
+    "figures/": "every figure as PNG and SVG",
 }
 
 
@@ -196,6 +197,7 @@ def render_page(
         heat_key=heat_key(),
         models=list(analysis.models.values()),
         listed=evenly(analysis.all_results, MOST_LISTED),
+        folded=len(analysis.all_results) > MOST_OPEN,
         errors=evenly(errors, MOST_ERRORS),
         errors_in_all=len(errors),
         environments=list(Counter(r.environment for r in analysis.all_results).items()),

@@ -43,8 +43,8 @@ for (const table of document.querySelectorAll("table:not(.shares)")) {
 
 // -- Curves: the point of a mean that is nearest to the pointer says its norm, epoch and value -----
 
-function element(name, attributes) {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+function element(svg, name, attributes) {
+  const made = document.createElementNS(svg.namespaceURI, name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
   return made;
 }
@@ -60,9 +60,9 @@ function pointsOf(svg, curves) {
 
 function readOut(svg, curves) {
   const points = pointsOf(svg, curves);
-  const dot = element("circle", { r: 3.5, fill: "none", "stroke-width": 1.5 });
-  const label = element("text", { "font-size": 9, "font-weight": "bold" });
-  const group = element("g", { class: "readout", "aria-hidden": "true" });
+  const dot = element(svg, "circle", { r: 3.5, fill: "none", "stroke-width": 1.5 });
+  const label = element(svg, "text", { "font-size": 9, "font-weight": "bold" });
+  const group = element(svg, "g", { class: "readout", "aria-hidden": "true" });
   const middle = svg.viewBox.baseVal.width / 2;
   group.append(dot, label);
   svg.addEventListener("pointermove", (event) => {
