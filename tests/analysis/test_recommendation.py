@@ -30,7 +30,7 @@ def shifted(points, noise=(0.02, -0.03, 0.01, 0.0)):
         (
             {"bn": BN, "gn": shifted(-1.5), "ln": shifted(-1.2)},
             ("bn",),
-            "Use bn: 75.2 % over 4 seeds, ahead of gn and ln, by 1.2 to 1.5 points.",
+            "Use bn: 75.2 % over 4 seeds, ahead of ln and gn, by 1.2 to 1.5 points.",
         ),
         (
             {"bn": BN, "gn": shifted(1.5), "ln": shifted(-1.0)},
@@ -171,5 +171,5 @@ def test_a_short_training_is_said():
 def test_full_names_are_used_where_they_are_known():
     finals = {"bn": BN, "gn": shifted(-1.5), "ln": shifted(-1.2)}
     text = str(recommendation_of(replace(with_finals(finals), titles=TITLES)))
-    ahead = "ahead of GroupNorm (4 groups) and LayerNorm (over C, H, W), by 1.2 to 1.5 points."
+    ahead = "ahead of LayerNorm (over C, H, W) and GroupNorm (4 groups), by 1.2 to 1.5 points."
     assert text == f"Use BatchNorm: 75.2 % over 4 seeds, {ahead}"

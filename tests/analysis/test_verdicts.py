@@ -1,10 +1,11 @@
 """Verdicts of families, in fixed and sequential designs, against the plain tests."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from report_fakes import diverged, failed, make_analysis
+from report_fakes import diverged, failed, make_analysis, make_costs
 from scipy import stats as scipy_stats
 
 from normscope.analysis.answers import equivalence_note, forecast_note, standing, verdict_sentence
@@ -13,6 +14,7 @@ from normscope.analysis.findings import _winners
 from normscope.analysis.guessing import Guessing
 from normscope.analysis.verdicts import Pairs, Rules, is_sequential, judge, rules_of, verdict_of
 from normscope.experiment import RULES, Design, Request
+from normscope.report.figures import make_figures
 from normscope.report.html import _best
 from normscope.stats import (
     anytime_p_value,
@@ -503,10 +505,10 @@ def test_a_winner_set_that_agrees_with_the_answers_has_nothing_to_explain():
     )
 
 
-def test_answers_begin_with_what_is_decided_and_then_with_the_largest_difference():
+def test_answers_tables_and_figures_have_the_baseline_first_and_then_the_most_accurate():
     def change(results):
-        """gn is a little worse in every seed; ln and in are far off in one of them."""
-        moved = {"gn": (-1.0, -1.1, -1.2, -1.0), "ln": (0, 0, 0, 9), "in": (0, 0, -30, 0)}
+        """gn is a little worse in every seed; ln is far ahead in one of them, frn far behind."""
+        moved = {"gn": (-1.0, -1.1, -1.2, -1.0), "ln": (0, 0, 0, 9), "frn": (0, 0, -30, 0)}
         changed = []
         for r in results:
             by = moved.get(r.trial.norm, (0,) * 4)[r.trial.seed]
@@ -514,8 +516,27 @@ def test_answers_begin_with_what_is_decided_and_then_with_the_largest_difference
             changed.append(r.model_copy(update={"history": (*r.history[:-1], last)}))
         return changed
 
-    answers = make_analysis(norms=("bn", "ln", "in", "gn"), seeds=4, change=change).answers
-    assert [answer.norm for answer in answers] == ["gn", "in", "ln"]
+    asked, order = ("bn", "gn", "frn", "ln"), ("bn", "ln", "gn", "frn")
+    analysis = make_analysis(norms=asked, seeds=4, change=change, costs=make_costs(asked))
+    assert analysis.experiment.norms == asked
+    assert analysis.order == order
+    assert [answer.norm for answer in analysis.answers] == [*order[1:]]
+    assert [norm.norm for norm in analysis.norms] == [*order]
+    assert [cost.norm for cost in analysis.costs.norms] == [*order]
+    assert [contrast.norm for contrast in analysis.secondary[:3]] == [*order[1:]]
+    for found in (analysis.models, analysis.mistakes.confusions, analysis.reliability):
+        assert [*found] == [*order]
+    for figure in make_figures(analysis):
+        named = dict.fromkeys(re.findall(r"\b(?:gn|frn|ln)\b", figure.alt))
+        assert [*named] == [norm for norm in order if norm in named], figure.name
+
+
+def test_norms_without_a_finished_trial_are_last_as_they_were_asked_for():
+    def change(results):
+        return [diverged(r, 1) if r.trial.norm in ("gn", "in") else r for r in results]
+
+    analysis = make_analysis(norms=("bn", "in", "gn", "ln"), epochs=2, change=change)
+    assert analysis.order == ("bn", "ln", "in", "gn")
 
 
 def test_answers_about_several_batch_sizes_come_in_their_order():

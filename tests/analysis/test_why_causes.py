@@ -172,7 +172,7 @@ def test_regrouped_norms_take_nothing_from_those_that_one_chooses_between():
         found, expected = ([c.judgement for c in getattr(a, family)] for a in (beside, alone))
         assert found == expected
     assert beside.winners == alone.winners == ("bn",)
-    assert [answer.norm for answer in beside.answers] == ["in", "gn", RANDOM, SIMILAR]
+    assert [answer.norm for answer in beside.answers] == ["gn", "in", SIMILAR, RANDOM]
     assert "In this family of 2 comparisons" in beside.method
     assert "are a family of their own, of 2 comparisons" in beside.method
     assert "order" not in alone.method

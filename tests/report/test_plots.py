@@ -37,6 +37,8 @@ from normscope.report.plots.style import (
 )
 from normscope.report.plots.svg import _attributes, for_page, to_png, to_svg
 
+NORMS = ("bn", "gn", "ln")
+
 
 def one_diverged(results):
     """The first trial of ln diverged after 4 epochs, the first of gn raised before any."""
@@ -70,8 +72,8 @@ def all_figures(analysis):
         yield metric, draw_curves(curves, title, norms)
     late = last_third(curves_data(analysis, "test_accuracy_percent"), 15)
     yield "late", draw_curves(late, "late", norms)
-    yield "final", draw_dots(final_accuracy_data(analysis), "title", "x")
-    yield "speed", draw_dots(epochs_to_level_data(analysis), "title", "x", 15.0)
+    yield "final", draw_dots(final_accuracy_data(analysis), "title", "x", NORMS)
+    yield "speed", draw_dots(epochs_to_level_data(analysis), "title", "x", NORMS, 15.0)
     yield "drops", draw_drops(drops_data(analysis), norms)
     for number, confusion in enumerate(confusion_data(analysis)):
         yield f"confusion_{number}", draw_confusion(confusion)
@@ -229,7 +231,7 @@ def test_a_norm_without_a_finished_trial_leaves_the_others_their_colours():
         change=lambda rs: [failed(r, "no") if r.trial.norm == "x" else r for r in rs],
     )
     curves = curves_data(analysis, "test_accuracy_percent")
-    dots = draw_dots(final_accuracy_data(analysis), "title", "x").axes[0]
+    dots = draw_dots(final_accuracy_data(analysis), "title", "x", norms).axes[0]
     drops = draw_drops(drops_data(analysis), norms).axes[-1]
     color = norm_styles(norms)["y"].color
     assert draw_curves(curves, "title", norms).axes[0].lines[-1].get_color() == color
@@ -252,10 +254,10 @@ def test_every_colour_shows_on_white_and_on_black(color):
 
 def test_drawing_neither_reads_nor_changes_the_settings_of_the_process(analysis):
     rows = final_accuracy_data(analysis)
-    expected = to_svg(draw_dots(rows, "t", "x"), "f", "alt")
+    expected = to_svg(draw_dots(rows, "t", "x", NORMS), "f", "alt")
     with matplotlib.rc_context({"axes.facecolor": "red", "font.size": 30.0}):
         before = dict(matplotlib.rcParams)
-        assert to_svg(draw_dots(rows, "t", "x"), "f", "alt") == expected
+        assert to_svg(draw_dots(rows, "t", "x", NORMS), "f", "alt") == expected
         assert dict(matplotlib.rcParams) == before
 
 
@@ -277,7 +279,7 @@ def test_every_figure_is_small_and_says_what_it_shows(svgs):
 
 def test_every_file_of_a_figure_is_drawn_once(analysis):
     """With any layout engine, be it a placeholder, matplotlib draws twice for each."""
-    figure, drawn = draw_dots(final_accuracy_data(analysis), "title", "x"), []
+    figure, drawn = draw_dots(final_accuracy_data(analysis), "title", "x", NORMS), []
 
     class Mark(Text):
         def draw(self, renderer):
@@ -456,7 +458,7 @@ def test_a_norm_of_which_no_trial_finished_is_named_where_it_ended():
 
 def test_what_was_never_reached_is_open_and_right_of_the_last_epoch():
     row = Row("bn", {0: 7.5, 1: None}, None, "reached in 1 of 2")
-    axes = draw_dots([row], "t", "Epochs", never_after=15.0).axes[0]
+    axes = draw_dots([row], "t", "Epochs", ["bn"], never_after=15.0).axes[0]
     full, hollow = [line for line in axes.lines if line.get_marker() == "o"]
     assert full.get_xdata() == (7.5,)
     assert full.get_markerfacecolor() != "none"
@@ -512,6 +514,6 @@ def test_twenty_norms_of_thirty_seeds_stay_small():
         curves = curves_data(analysis, metric)
         assert len(to_svg(draw_curves(curves, "t", norms), "n", "alt")) < 300_000
     rows = final_accuracy_data(analysis)
-    assert len(to_svg(draw_dots(rows, "t", "x"), "n", "alt")) < 300_000
+    assert len(to_svg(draw_dots(rows, "t", "x", norms), "n", "alt")) < 300_000
     drops = drops_data(analysis)
     assert len(to_svg(draw_drops(drops, norms), "n", "alt")) < 300_000

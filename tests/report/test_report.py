@@ -3,7 +3,9 @@
 import csv
 import io
 import re
+from base64 import b64encode
 from dataclasses import replace
+from hashlib import sha256
 from html.parser import HTMLParser
 from itertools import combinations
 from statistics import mean, stdev
@@ -37,6 +39,7 @@ from normscope.report.as_json import as_json
 from normscope.report.figures import FIGURE_FILE, WHY, make_figures
 from normscope.report.html import render_page
 from normscope.report.markdown import render_markdown
+from normscope.report.plots.style import NARROW_INCHES, PANEL_INCHES, panels_of
 from normscope.report.result_table import SECONDS_NOTE, setting
 from normscope.store import Store
 from normscope.study.comparison import Comparison
@@ -235,12 +238,15 @@ def test_trials_csv_has_a_row_per_trial_whatever_became_of_it(tmp_path):
 # -- the page ------------------------------------------------------------------------------------
 
 
-def test_the_page_needs_no_other_file_no_network_and_no_script(plain):
-    _, _, html = plain
+def test_the_page_needs_no_other_file_and_no_network_and_runs_one_script_of_ours(plain):
+    _, folder, html = plain
     tags = Page(html).tags
     assert "http://" not in html
     assert "https://" not in html
-    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in tags}
+    assert not {"link", "iframe", "object"} & {tag for tag, _ in tags}
+    (script,) = re.findall(r"<script>(.*?)</script>", html, flags=re.DOTALL)
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    assert any(f"script-src 'sha256-{digest}';" in value for value in Page(html).attribute_values)
     assert "@import" not in html
     assert "url(http" not in html
     for tag, attributes in tags:
@@ -248,7 +254,15 @@ def test_the_page_needs_no_other_file_no_network_and_no_script(plain):
         if "src" in attributes:
             assert attributes["src"].startswith("data:image/png;base64,")
         if "href" in attributes:
-            assert attributes["href"].startswith(("#", "data:")), (tag, attributes)
+            beside = tag == "a" and folder.joinpath(attributes["href"]).exists()
+            assert beside or attributes["href"].startswith(("#", "data:")), (tag, attributes)
+
+
+def test_the_page_links_to_what_lies_beside_it(plain, tmp_path):
+    links = [a["href"] for tag, a in Page(plain[2]).tags if tag == "a" and a["href"][0] != "#"]
+    assert links == ["results.csv", "trials.csv", "summary.md", "figures/"]
+    alone = page_without_figures(tmp_path, plain[0])
+    assert "Beside this page" not in alone
 
 
 def test_ids_are_unique_and_links_lead_somewhere(plain):
@@ -264,12 +278,12 @@ def test_ids_are_unique_and_links_lead_somewhere(plain):
 def test_every_figure_has_an_alternative_text_with_numbers_and_a_file(plain):
     _, folder, html = plain
     drawings = [a for tag, a in Page(html).tags if tag == "svg" and a.get("role") == "img"]
-    assert len(drawings) == 11 + 3
+    assert len(drawings) == 2 * (11 + 3)  # for a wide and for a narrow screen
     assert all(re.search(r"\d", drawing["aria-label"]) for drawing in drawings)
+    svgs = re.findall(r"<svg role=.*?</svg>", html, flags=re.DOTALL)
+    assert max(map(len, svgs)) < 300_000
     files = {path.name for path in folder.joinpath("figures").iterdir()}
-    assert len(files) == 2 * (
-        len(drawings) + 4
-    )  # the mistakes of each norm, and of all, are in no page
+    assert len(files) == len(drawings) + 2 * 4  # mistakes of each norm, and of all, are in no page
     assert {name.rpartition(".")[2] for name in files} == {"png", "svg"}
     markdown = folder.joinpath("summary.md").read_text(encoding="utf-8")
     linked = set(re.findall(r"\]\(figures/([^)]+)\)", markdown))
@@ -453,7 +467,7 @@ def test_the_figures_of_the_probes_stand_under_why_and_say_what_to_see(tmp_path)
     html = render_page(analysis, figures, tmp_path)
     inside = html[html.index('<section id="why"') : html.index('<section id="network"')]
     drawn = [figure for figure in figures if figure.section == WHY]
-    assert len(drawn) == inside.count("<svg ") >= 7
+    assert 2 * len(drawn) == inside.count("<svg ") >= 14
     for figure in drawn:
         assert figure.alt
         assert f"<figcaption>{Markup.escape(figure.caption)}</figcaption>" in inside
@@ -464,8 +478,8 @@ def test_the_navigation_has_the_headings_of_the_sections(plain):
     headings = dict(re.findall(r'<h2 id="(\w+)-title">([^<]+)</h2>', html))
     nav = html[html.index("<nav") : html.index("</nav>")]
     links = dict(re.findall(r'<a href="#(\w+)">([^<]+)</a>', nav))
-    assert links == {section: words for section, words in headings.items() if section != "answer"}
-    assert len(links) == 7
+    assert links == headings
+    assert len(links) == 8
 
 
 def test_a_section_has_one_name_on_the_page_in_markdown_and_in_the_terminal(tmp_path, capsys):
@@ -626,6 +640,28 @@ def test_odd_experiments_render_without_holes(case, tmp_path):
     assert all(len(p.read_bytes()) < 300_000 for p in path.parent.glob("figures/*.svg"))
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 6])
+def test_where_nothing_fell_a_sentence_says_so_instead_of_an_empty_figure(epochs, tmp_path):
+    def change(results):
+        """Every trial rises; but the first falls in its last epoch, of six."""
+        risen = []
+        for i, r in enumerate(results):
+            last = 5 if (i, epochs) == (0, 6) else 90
+            percent = [*range(10, 10 + epochs - 1), last]
+            history = [
+                replace(e, test_accuracy_percent=float(p))
+                for e, p in zip(r.history, percent, strict=True)
+            ]
+            risen.append(r.model_copy(update={"history": tuple(history)}))
+        return risen
+
+    analysis = make_analysis(**{**FEW, "epochs": epochs}, change=change)
+    html = page_without_figures(tmp_path, analysis)
+    drawn = [figure.name for figure in make_figures(analysis)]
+    sentence = "Test accuracy never fell from one epoch to the next, in "
+    assert (sentence in html, "drops" in drawn) == (epochs == 2, epochs == 6)
+
+
 def one_of_each(results):
     """Of gn, seed 0 diverged and seeds 1 and 2 collapsed."""
     ends = {0: lambda r: diverged(r, 1), 1: collapsed, 2: collapsed}
@@ -699,7 +735,7 @@ def test_text_from_data_stays_text(tmp_path):
     path = report(tmp_path, analysis)
     html = path.read_text(encoding="utf-8")
     page = Page(html)
-    assert "script" not in {tag for tag, _ in page.tags}
+    assert [tag for tag, _ in page.tags].count("script") == 1
     assert not [a for _, a in page.tags if {"onload", "onclick"} & set(a)]
     for text in (*HOSTILE[:4], "<script>x</script>", '<b onclick="x">'):
         assert text in page.text
@@ -798,7 +834,8 @@ def test_twenty_norms_are_all_in_every_table_and_have_their_figures(twenty):
 
 def test_what_is_long_with_twenty_norms_is_folded(twenty, plain):
     names = [tag for tag, _ in Page(without_galleries(twenty[2])).tags]
-    assert names.count("details") == 2 * 20 + 1 + 1 + 20  # mistakes, agreement, matrices, layers
+    # mistakes, agreement, matrices, layers, trials
+    assert names.count("details") == 2 * 20 + 1 + 1 + 20 + 1
     usual = [tag for tag, _ in Page(without_galleries(plain[2])).tags]
     assert usual.count("details") == 3  # layers
 
@@ -813,9 +850,12 @@ def labels(figure):
     return [Text.get_window_extent(text) for text in texts if text.get_text()]
 
 
-def test_no_words_lie_on_each_other_or_leave_the_figure_with_twenty_norms(twenty):
+@pytest.mark.parametrize("inches", [PANEL_INCHES, NARROW_INCHES])
+def test_no_words_lie_on_each_other_or_leave_the_figure_with_twenty_norms(twenty, inches):
     for figure in make_figures(twenty[0]):
-        frame, extents = figure.drawing.bbox, labels(figure.drawing)
+        with panels_of(inches):
+            drawing = figure.draw()
+        frame, extents = drawing.bbox, labels(drawing)
         assert len(extents) > 1
         for extent in extents:
             assert frame.x0 <= extent.x0 < extent.x1 <= frame.x1, figure.name
@@ -853,14 +893,14 @@ def test_figures_of_an_earlier_report_go_and_other_files_stay(tmp_path):
     for name in others - {"confusion_7.png"}:
         figures.joinpath(name).write_text("mine", encoding="utf-8")
     figures.joinpath("confusion_7.png").mkdir()
-    assert figures.joinpath("drops.svg").exists()
+    assert figures.joinpath("paired.svg").exists()
     fewer = make_analysis(**{**FEW, "norms": ("bn",), "epochs": 1})
     report(tmp_path, fewer)
     kept = {path.name for path in figures.iterdir()}
     names = [*(figure.name for figure in make_figures(fewer)), "mistakes_0"]
     expected = {f"{name}.{ending}" for name in names for ending in ("png", "svg")}
     assert kept == expected | others
-    assert "drops.svg" not in kept
+    assert "paired.svg" not in kept
 
 
 def test_every_figure_has_a_name_by_which_it_can_be_removed(plain, twenty):

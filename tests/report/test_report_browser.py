@@ -1,5 +1,6 @@
 """The report as a browser shows it: it fits, it is legible in the dark, and it asks for nothing."""
 
+import json
 import re
 import shutil
 from base64 import b64encode
@@ -18,8 +19,14 @@ from normscope.report.html import render_page
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
+axe = pytest.importorskip(
+    "axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed"
+)
+
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+TABLET = {"width": 700, "height": 900}
+LEAST_PIXELS = 10  # of the words in a figure
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +41,20 @@ def browser():
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
-    """A report with long names, a long command, pictures, one absent, and a trial that diverged."""
-    analysis = make_analysis(
+def analysis():
+    """Of long names, with a long command and a trial that diverged."""
+    return make_analysis(
         epochs=6,
         test_size=100,
         class_names=("ant", "<b>bee</b>", "averylongnameofaclass"),
         command="normscope compare --out /" + "a/very/long/path" * 20,
         change=lambda results: [diverged(results[0], after=3), *results[1:]],
     )
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory, analysis):
+    """The address of its page, with pictures, of which one is absent."""
     pictures = tmp_path_factory.mktemp("pictures")
     for index in sorted(analysis.mistakes.pictures())[1:]:
         pixels = np.random.default_rng(index).integers(0, 256, (32, 32, 3), dtype=np.uint8)
@@ -117,8 +129,9 @@ def test_without_scripts_every_section_and_figure_is_seen(visit, viewport):
     sections = ("answer", "evidence", "findings", "curves", "convergence", "mistakes", "provenance")
     for section in sections:
         assert page.locator(f"#{section}-title").is_visible()
-    figures = page.locator("figure svg")
+    figures = page.locator(f".drawing.{'narrow' if viewport is PHONE else 'wide'} svg")
     assert figures.count() == 13
+    assert page.locator("figure svg:visible").count() == 13
     for figure in figures.all():
         box = figure.bounding_box()
         assert box is not None
@@ -139,10 +152,159 @@ def test_the_page_does_not_scroll_sideways(visit, viewport):
     assert width <= room
 
 
-def test_on_a_phone_a_wide_table_scrolls_inside_itself(visit):
-    scroll = visit(viewport=PHONE).locator(".scroll").first
-    assert scroll.evaluate("e => e.scrollWidth > e.clientWidth")
-    assert scroll.evaluate("e => getComputedStyle(e).overflowX") == "auto"
+# The cells of tables, with whether all of each is within the page and within itself.
+WHOLE = """all => all.filter(e => e.checkVisibility()).map(e => {
+    const {left, right} = e.getBoundingClientRect();
+    return [e.textContent, left >= 0 && right <= innerWidth && e.scrollWidth <= e.clientWidth];
+})"""
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+def test_no_number_of_a_table_is_cut_off(visit, viewport):
+    page = visit(viewport=viewport)
+    page.evaluate("document.querySelectorAll('details').forEach(e => e.open = true)")
+    cells = page.locator("td, tbody th").evaluate_all(WHOLE)
+    assert len(cells) > 200
+    assert [words for words, whole in cells if not whole] == []
+
+
+def test_on_a_phone_each_number_stands_below_the_heading_of_its_column(visit):
+    page = visit(viewport=PHONE)
+    row = page.locator("table.leading tbody tr", has_text="gn")
+    label = "e => getComputedStyle(e, '::before').content"
+    labels = [cell.evaluate(label) for cell in row.locator("td:visible").all()]
+    headings = page.locator("table.leading thead th").all_text_contents()
+    assert labels == [f'"{heading}"' for heading in headings[1:]]
+    chip = row.locator(".chip").bounding_box()
+    assert chip["x"] + chip["width"] < PHONE["width"]
+
+
+# Words smaller than they should be, and words that leave their figure.
+HARD_TO_READ = """(svg, least) => {
+    const frame = svg.getBoundingClientRect();
+    const scale = frame.width / svg.viewBox.baseVal.width;
+    return [...svg.querySelectorAll("text")].filter(text => {
+        const {left, right} = text.getBoundingClientRect();
+        const size = parseFloat(getComputedStyle(text).fontSize) * scale;
+        return size < least || left < frame.left - 2 || right > frame.right + 2;
+    }).map(text => text.textContent);
+}"""
+
+
+def test_on_a_phone_every_word_of_a_figure_is_large_enough_and_inside_of_it(visit, twenty):
+    for address in (None, twenty):
+        page = visit(viewport=PHONE, **({"address": address} if address else {}))
+        for figure in page.locator("figure svg:visible").all():
+            words = figure.evaluate(HARD_TO_READ, LEAST_PIXELS)
+            assert words == [], figure.get_attribute("aria-label")
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+def test_axe_finds_nothing(visit, viewport, scheme):
+    """Contrast, alternative texts, headings, names of controls: axe-core's rules, all of them."""
+    page = visit(viewport=viewport, color_scheme=scheme)
+    page.evaluate("document.querySelectorAll('details').forEach(e => e.open = true)")
+    found = axe.Axe().run(page, options={"resultTypes": ["violations"]})
+    assert found.violations_count == 0, found.generate_report()
+
+
+# -- the script ------------------------------------------------------------------------------------
+
+
+def column(table, number):
+    return [words.split("sd")[0] for words in table.locator(f"tbody tr > :nth-child({number})")
+            .all_text_contents()]  # fmt: skip
+
+
+def test_a_click_on_a_heading_sorts_by_its_column_and_another_turns_it_round(visit):
+    page = visit(viewport=DESK)
+    table = page.locator("#provenance table")
+    heading = table.locator("thead th", has_text="Test accuracy (%)")
+    before = column(table, 3)
+    heading.locator("button").click()
+    up = column(table, 3)
+    numbers = [float(words) for words in up if words != "–"]
+    assert numbers == sorted(float(words) for words in before if words != "–")
+    assert up[-1] == "–"  # the trial that diverged has none
+    assert heading.get_attribute("aria-sort") == "ascending"
+    heading.locator("button").focus()
+    page.keyboard.press("Enter")
+    down = column(table, 3)
+    assert [float(words) for words in down[:-1]] == numbers[::-1]
+    assert down[-1] == "–"
+    assert heading.get_attribute("aria-sort") == "descending"
+    table.locator("thead button", has_text="Status").click()
+    assert heading.get_attribute("aria-sort") is None
+    assert column(table, 2) == sorted(column(table, 2))
+
+
+def test_differences_are_sorted_by_their_sign(visit):
+    table = visit(viewport=DESK).locator("#evidence table").first
+    table.locator("thead button").nth(1).click()
+    found = [float(words.replace("−", "-")) for words in column(table, 2)]
+    assert found == sorted(found)
+    assert found[0] < 0
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
+def test_where_the_pointer_is_a_curve_says_norm_epoch_and_value(visit, viewport, analysis):
+    page = visit(viewport=viewport)
+    figure = page.locator("#curves svg:visible").first
+    readout = figure.locator(".readout text")
+    assert readout.count() == 0
+    bn = [r for r in analysis.results_of("bn") if r.status == "finished"]
+    means = np.mean([[e.test_accuracy_percent for e in r.history] for r in bn], axis=0)
+    left, top, right, bottom, first, last, low, high = json.loads(figure.get_attribute("data-axes"))
+    x = left + (3 - first) / (last - first) * (right - left)
+    y = bottom - (means[2] - low) / (high - low) * (bottom - top)
+    box, width = figure.bounding_box(), figure.evaluate("e => e.viewBox.baseVal.width")
+    figure.scroll_into_view_if_needed()
+    box = figure.bounding_box()
+    page.mouse.move(box["x"] + x * box["width"] / width, box["y"] + y * box["width"] / width)
+    assert readout.text_content() == f"bn, epoch 3: {means[2]:.2f}"
+    page.mouse.move(0, 0)
+    assert readout.count() == 0
+
+
+def test_pictures_can_be_told_by_their_class_and_by_the_norm_that_errs(visit, analysis):
+    page = visit(viewport=DESK)
+    by_class, by_norm = (page.locator(".filter select").nth(place) for place in (0, 1))
+    tiles = page.locator(".gallery > li")
+    examples = [each for group in analysis.mistakes.groups for each in group.examples]
+    assert tiles.count() == len(examples)
+    by_class.select_option("ant")
+    assert page.locator(".gallery > li:visible").count() == sum(e.true == "ant" for e in examples)
+    by_norm.select_option("gn")
+    answers = {each: analysis.images[each.index].norms[1] for each in examples}
+    shown = [e for e in examples if e.true == "ant" and 2 * answers[e].wrong > answers[e].trials]
+    assert 0 < len(shown) < len(examples)
+    assert page.locator(".gallery > li:visible").count() == len(shown)
+    assert page.locator(".filter output").text_content() == (
+        f"{len(shown)} of {len(examples)} pictures"
+    )
+    by_class.select_option("all")
+    by_norm.select_option("any")
+    assert page.locator(".gallery > li:visible").count() == len(examples)
+
+
+def test_without_scripts_there_is_nothing_that_does_nothing(visit):
+    page = visit(viewport=DESK, java_script_enabled=False)
+    assert page.locator("button").count() == 0
+    assert not page.locator(".filter").is_visible()
+
+
+def test_contents_stay_at_the_top_and_lead_below_themselves(visit):
+    page = visit(viewport=DESK)
+    contents = page.get_by_role("navigation")
+    contents.get_by_role("link", name="Mistakes").click()
+    page.wait_for_timeout(100)
+    box, heading = contents.bounding_box(), page.locator("#mistakes-title").bounding_box()
+    assert box["y"] == 0
+    assert box["height"] <= heading["y"] < DESK["height"]
+
+
+# -- looks -----------------------------------------------------------------------------------------
 
 
 def test_pictures_are_enlarged_without_smoothing(visit):
@@ -217,19 +379,22 @@ def test_a_figure_may_be_printed_in_ink_though_the_screen_is_dark(visit):
     assert not page.locator("nav").is_visible()
 
 
-def test_on_paper_nothing_is_cut_off_and_every_layer_table_is_there(visit):
+def test_on_paper_nothing_is_cut_off_and_layers_are_there_once(visit):
     page = visit(viewport={"width": 680, "height": 960})  # A4 less its margins
     page.emulate_media(media="print")
     assert page.evaluate("document.documentElement.scrollWidth") <= 680
     tables = page.locator("#network details table")
-    assert tables.count() == 3
-    assert all(table.is_visible() for table in tables.all())
+    assert [table.is_visible() for table in tables.all()] == [True, False, False]
+
+
+def test_on_a_screen_the_layers_are_closed(visit):
+    assert visit(viewport=DESK).locator("#network details[open]").count() == 0
 
 
 def test_markup_in_names_is_shown_as_text(visit):
     page = visit(viewport=DESK)
     assert page.locator(".names", has_text="<b>bee</b>").count() > 0
-    assert page.locator("svg text", has_text="<b>bee</b>").count() == 6
+    assert page.locator(".wide svg text", has_text="<b>bee</b>").count() == 6
 
 
 @pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
@@ -269,15 +434,15 @@ def test_twenty_norms_fit_and_what_is_folded_opens_without_scripts(visit, twenty
         "[document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
     )
     assert width <= viewport["width"]
-    assert height < 33 * viewport["height"]
+    assert height < (65 if viewport is PHONE else 33) * viewport["height"]
     group = page.locator("details", has_text="Wrong only with norm19")
     assert not group.locator(".gallery").is_visible()
     group.locator("summary").first.click()
     assert group.locator(".gallery").is_visible()
 
 
-def test_on_a_phone_the_names_of_the_norms_stay_while_a_row_scrolls(visit, twenty):
-    page = visit(address=twenty, viewport=PHONE)
+def test_the_names_of_the_norms_stay_while_a_row_scrolls(visit, twenty):
+    page = visit(address=twenty, viewport=TABLET)
     name = page.locator(".results tbody th").first
     before = name.bounding_box()
     page.locator(".scroll").first.evaluate("e => e.scrollLeft = 200")

@@ -16,19 +16,10 @@ MANY_SEEDS = 1000  # what `stats.seeds_to_decide` looks at
 
 
 def answers_of(numbers: Numbers) -> tuple[Answer, ...]:
-    """One sentence per comparison with the baseline.
-
-    The candidates first, of these the decided ones, then by the size of the difference; or by batch
-    size, as they come.
-    """
-    verdicts = list(numbers.verdicts)
+    """One sentence per comparison with the baseline, by batch size, then in the order of norms."""
+    verdicts = numbers.verdicts
     if not verdicts:
         return tuple(Answer(norm.norm, _alone(norm, numbers)) for norm in numbers.by_batch_size)
-    if not numbers.several_sizes:
-        chosen = candidates(numbers.experiment)
-        verdicts.sort(
-            key=lambda v: (v.norm not in chosen, not v.decided, -abs(v.difference.mean or 0))
-        )
     return tuple(
         Answer(
             v.norm,

@@ -241,7 +241,7 @@ def _costs(numbers: Numbers) -> list[Remark]:
 def _medians(numbers: Numbers, metric: Metric, word: str) -> str:
     """Medians over the trials, for a trial that met a busy machine says nothing of the norm."""
     medians = {}
-    for norm in numbers.experiment.norms:
+    for norm in numbers.order:
         own = [t.metrics[metric.name] for t in numbers.trials if t.norm == norm and t.metrics]
         known = [value for value in own if value is not None]
         if known:

@@ -28,6 +28,7 @@ from normscope.analysis.gallery import ImageAnswers, Showing, image_answers
 from normscope.analysis.grouping import grouping_on
 from normscope.analysis.metrics import CALIBRATION_FAMILY, Metric, metrics_of, secondary_family
 from normscope.analysis.mistakes import Mistakes, find_mistakes
+from normscope.analysis.order import in_order, sorted_by
 from normscope.analysis.places import places_on
 from normscope.analysis.prediction import Prediction, predictions_of
 from normscope.analysis.probed import probe_table
@@ -101,22 +102,25 @@ class Contents:
 
 @dataclass(frozen=True, repr=False)
 class Numbers:
-    """All that sentences, tables and figures are made from. `norms` are in the user's order.
+    """All that sentences, tables and figures are made from.
 
-    `all_results`, `all_trials` and `by_batch_size` are of every batch size, in the order of the
-    experiment; everything else is of the main one. `metrics` are all there are, `secondary` those
-    that are tested besides test accuracy. `calibration` are the comparisons of what a temperature
-    makes of the confidence, and `robustness` those on corrupted images, if the probe was taken:
-    each is a family of its own. `places` are the verdicts on norms before the activation against
-    the same norms after it, and `grouping` those on who shares statistics with whom. `winners` are
-    the norms that no other is shown to beat; None while that cannot be said. `reliability` is how
-    sure the networks of each norm are, and how often right. `ran_alike`: whether the finished
-    trials ran in the same way, so that their times may be compared. `classes` says how
-    frequent the classes are, and how well each is recognised. `images` has what norms say of each
-    test image that is shown. `promised` is what was asked for, where the rules are other ones.
+    `order` has the norms of the `experiment`, which are as the user asked, in the order in which
+    everything shows them (`in_order`). `all_results`, `all_trials` and `by_batch_size` are of every
+    batch size, the first two in the order of the experiment; everything else is of the main one.
+    `metrics` are all there are, `secondary` those that are tested besides test accuracy.
+    `calibration` are the comparisons of what a temperature makes of the confidence, and
+    `robustness` those on corrupted images, if the probe was taken: each is a family of its own.
+    `places` are the verdicts on norms before the activation against the same norms after it, and
+    `grouping` those on who shares statistics with whom. `winners` are the norms that no other is
+    shown to beat; None while that cannot be said. `reliability` is how sure the networks of each
+    norm are, and how often right. `ran_alike`: whether the finished trials ran in the same way, so
+    that their times may be compared. `classes` says how frequent the classes are, and how well each
+    is recognised. `images` has what norms say of each test image that is shown. `promised` is what
+    was asked for, where the rules are other ones.
     """
 
     experiment: Experiment
+    order: tuple[str, ...]
     requests: tuple[Request, ...]
     facts: DatasetFacts
     models: Mapping[str, ModelSummary]
@@ -255,7 +259,9 @@ def numbers_of(
         summaries.append(summarize_trial(result, metrics, own and own.scores, measured))
         if result.trial.recipe.batch_size == size:
             tallies.add(result, own)
-    trials, tallied = Trials(summaries), tallies.by_norm
+    trials = Trials(summaries)
+    shown_as = in_order(experiment, trials)
+    order, tallied = shown_as.norms, sorted_by(shown_as.norms, tallies.by_norm)
     right = {norm: tally.right for norm, tally in tallied.items()}
     verdicts = verdicts_on(asked, trials, rules, facts.chance_percent)
     gone = dropped(asked, verdicts.values(), design, rules.version)
@@ -264,7 +270,7 @@ def numbers_of(
         promised = Promised(asked.baseline, rules, tuple(verdicts.values()), chosen)
         rules = chosen.changed(rules)
         verdicts = verdicts_on(experiment, trials, rules, facts.chance_percent)
-    by_batch_size = summarize_norms(experiment, trials, metrics, verdicts, overlap, gone)
+    by_batch_size = summarize_norms(shown_as, trials, metrics, verdicts, overlap, gone)
     ran_alike = _ran_alike(main)
     classes = classes_of(facts, tallied, labels)
     family = secondary_family(metrics, ran_alike, classes.test_imbalanced)
@@ -274,21 +280,20 @@ def numbers_of(
     shown = Showing.of(mistakes.pictures(), labels)  # for which the predictions are read again
     images = {}
     with ThreadPoolExecutor(1) as threads:  # numpy's part of it lets others work, too
-        evidence = threads.submit(
-            lambda: () if experiment.folds else evidence_of(experiment, right)
-        )
+        evidence = threads.submit(lambda: () if experiment.folds else evidence_of(shown_as, right))
         if shown:
             images = image_answers(
                 zip(main, contents.summarised(main, shown), strict=True),
-                experiment.norms,
+                order,
                 shown,
                 num_classes,
             )
     return Numbers(
         experiment=experiment,
+        order=order,
         requests=tuple(requests),
         facts=facts,
-        models=contents.models,
+        models=sorted_by(order, contents.models),
         rules=rules,
         levels_percent=levels,
         metrics=metrics,
@@ -296,16 +301,16 @@ def numbers_of(
         all_trials=trials,
         by_batch_size=by_batch_size,
         ran_alike=ran_alike,
-        places=places_on(experiment, trials, rules, facts.chance_percent),
+        places=places_on(shown_as, trials, rules, facts.chance_percent),
         grouping=grouping_on(experiment, trials, rules, facts.chance_percent),
-        secondary=contrasts_on(experiment, trials, against_baseline(experiment, family), rules),
+        secondary=contrasts_on(experiment, trials, against_baseline(shown_as, family), rules),
         calibration=contrasts_on(
-            experiment, trials, against_baseline(experiment, CALIBRATION_FAMILY), rules
+            experiment, trials, against_baseline(shown_as, CALIBRATION_FAMILY), rules
         ),
-        robustness=robustness_of(experiment, trials, metrics, rules, has_clean(probes.values())),
+        robustness=robustness_of(shown_as, trials, metrics, rules, has_clean(probes.values())),
         evidence=evidence.result(),
         variances={} if experiment.folds else variances_of(right),
-        winners=winners_of(experiment, by_batch_size, trials, rules),
+        winners=winners_of(shown_as, by_batch_size, trials, rules),
         searches=tuple(contents.searches),
         mistakes=mistakes,
         classes=classes,
@@ -318,9 +323,9 @@ def numbers_of(
         heat_maps=tuple(contents.heat_maps),
         left_out=tuple(contents.left_out),
         reliability=reliability_of(tallied),
-        scopes=scopes_of(experiment, facts, results, whole_train_size),
+        scopes=scopes_of(shown_as, facts, results, whole_train_size),
         titles=titles or {},
-        costs=contents.costs,
+        costs=_sorted_costs(contents.costs, order),
         probes=probes,
         promised=promised,
         predictions=predictions_of(
@@ -328,6 +333,13 @@ def numbers_of(
             [n for n in by_batch_size if n.batch_size == size and n.norm in to_choose(experiment)],
         ),
     )
+
+
+def _sorted_costs(costs: Costs | None, order: tuple[str, ...]) -> Costs | None:
+    if costs is None:
+        return None
+    norms = tuple(sorted(costs.norms, key=lambda cost: order.index(cost.norm)))
+    return costs.model_copy(update={"norms": norms})
 
 
 def _by_norm(results: Iterable[Result]) -> dict[str, list[Result]]:

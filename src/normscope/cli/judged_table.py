@@ -46,7 +46,7 @@ def show_judgment(found: Judgment, files: Sequence[str]) -> None:
     in_panels: list[Outcome] = [verdict.outcome for verdict in judged.verdicts]
     say_equivalence(screen, in_panels + outcomes(judged.across), judged.rules)
     for heading, sentences in (
-        ("Answer", (*(sentence for _, sentence in answers_of(judged)), judged.method)),
+        ("Answer", (*map(str, answers_of(judged)), judged.method)),
         ("Caveats", judged.caveats),
     ):
         if sentences:
@@ -107,7 +107,7 @@ def judgment_as_dict(found: Judgment) -> dict[str, Any]:
             "overlap_of_folds": judged.rules.overlap,
             "method": judged.method,
         },
-        "answers": [text for _, text in (*answers_of(judged), *answers_below(judged))],
+        "answers": [str(each) for each in (*answers_of(judged), *answers_below(judged))],
         "settings": [_panel_as_dict(panel) for panel in judged.panels],
         "over_all": [across_as_dict(across) for across in judged.across],
         "caveats": list(judged.caveats),

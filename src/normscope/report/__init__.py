@@ -8,7 +8,7 @@ from normscope.files import disk_errors, written
 from normscope.parallel import meanwhile
 from normscope.report.csv_files import csv_file, epoch_rows, epochs_head, epochs_lines, trials_table
 from normscope.report.figures import FIGURE_FILE, make_figures
-from normscope.report.html import render_page
+from normscope.report.html import FILES, render_page
 from normscope.report.markdown import render_markdown
 from normscope.report.plots import to_png
 from normscope.report.plots.pictures import mistake_figures
@@ -40,7 +40,7 @@ def write_report(analysis: Analysis, pictures: Path, out: Path, how_far: str = "
     del rows, lines  # of many trials they take hundreds of megabytes
     files["trials.csv"] = [csv_file(trials_table(analysis))]
     files[SUMMARY] = [render_markdown(analysis, drawn).encode()]
-    files[PAGE] = [render_page(analysis, figures, pictures, how_far).encode()]
+    files[PAGE] = [render_page(analysis, figures, pictures, FILES, how_far).encode()]
     with disk_errors(out / "figures", ADVICE):
         (out / "figures").mkdir(parents=True, exist_ok=True)
         _remove_old_figures(out, files.keys())

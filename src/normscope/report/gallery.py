@@ -1,7 +1,7 @@
 """What the page tells of a misclassified image: every norm's probabilities, and where it looked."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from normscope.analysis import Analysis
 from normscope.analysis.gallery import NormAnswer
+from normscope.analysis.order import sorted_by
 from normscope.experiment import HeatMaps
 from normscope.experiment.heat_maps import window
 from normscope.report.overlays import key, overlay
@@ -81,7 +82,7 @@ def make_card(analysis: Analysis, index: int, pictures: Path) -> Card:
     looks = {}
     if image is not None:
         for maps in analysis.heat_maps:
-            if found := _looks(maps, index, image, names, answers.true):
+            if found := _looks(maps, index, image, names, answers.true, analysis.order):
                 looks[_TITLES[maps.method]] = found
     return Card(
         agreement=answers.agreement,
@@ -102,9 +103,14 @@ def _row(answer: NormAnswer, classes: tuple[int, ...]) -> Row:
 
 
 def _looks(
-    maps: HeatMaps, index: int, image: np.ndarray, names: tuple[str, ...], true: int
+    maps: HeatMaps,
+    index: int,
+    image: np.ndarray,
+    names: tuple[str, ...],
+    true: int,
+    order: Sequence[str],
 ) -> tuple[Look, ...]:
-    found = maps.of(index)
+    found = sorted_by(order, maps.of(index))
     most = max((float(heat.max()) for _, heat in found.values()), default=0.0)
     return tuple(
         Look(norm, names[predicted], predicted == true, data_uri(overlay(image, heat, most)))

@@ -1,7 +1,12 @@
 """The page: one HTML file that needs no script, no network and no other file."""
 
+import base64
+import hashlib
+import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 from jinja2 import Environment as Templates
@@ -12,7 +17,6 @@ from normscope.analysis import Analysis
 from normscope.analysis.answers import MANY
 from normscope.analysis.mistakes import Mistake
 from normscope.analysis.summaries import NormSummary
-from normscope.experiment import ModelSummary
 from normscope.report.figures import (
     ANSWER,
     BATCH,
@@ -27,7 +31,13 @@ from normscope.report.figures import (
     ReportFigure,
 )
 from normscope.report.gallery import data_uri, heat_key, heat_notes, make_card
-from normscope.report.plots import curves_data, for_page, norm_styles, seeds_as_bands
+from normscope.report.plots import (
+    curves_data,
+    for_page,
+    never_fell,
+    norm_styles,
+    seeds_as_bands,
+)
 from normscope.report.plots.pictures import png_of, read_picture
 from normscope.report.result_table import (
     SECONDS_NOTE,
@@ -60,12 +70,24 @@ from normscope.words import (
 
 BESIDE = 8  # norms of which the figure of differences is as tall as the answers beside it
 MOST_LISTED, MOST_ERRORS = 1000, 100  # of trials, in the page; the CSV files have all
+MOST_OPEN = 30  # trials that are listed where nobody has asked for them
 
-# Nothing is loaded or run, whatever a name contains: the page holds all that it shows.
+SCRIPT = resources.files("normscope.report").joinpath("templates/report.js").read_text("utf-8")
+
+# Nothing is loaded or run but this script, whatever a name contains: the page holds all it shows.
+_DIGEST = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
 POLICY = (
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; "
-    "form-action 'none'"
+    f"default-src 'none'; script-src 'sha256-{_DIGEST}'; img-src data:; "
+    "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 )
+
+# What may lie beside a page, and what it is.
+FILES = {
+    "results.csv": "every trial after every epoch",
+    "trials.csv": "every trial, its last accuracy and what it took",
+    "summary.md": "this report in short, in Markdown",
+    "figures/": "every figure as PNG and SVG",
+}
 
 
 def _seen(value: object) -> object:
@@ -91,25 +113,52 @@ TEMPLATES.filters |= {
     "moment": moment,
     "what_went_wrong": what_went_wrong,
 }
+TEMPLATES.globals |= {"policy": POLICY, "script": Markup(SCRIPT)}
+
+
+@dataclass(frozen=True)
+class Inline:
+    """A figure on the page, as SVG for a wide screen and for a narrow one."""
+
+    figure: ReportFigure
+    wide: Markup
+    narrow: Markup
+
+    @classmethod
+    def of(cls, figure: ReportFigure) -> "Inline":
+        return cls(figure, Markup(for_page(figure.svg)), Markup(for_page(figure.narrow_svg)))
+
+    @property
+    def curves(self) -> str:
+        """What the script tells of the curves, as JSON."""
+        curves = {
+            norm: [[x, round(y, 2)] for x, y in points]
+            for norm, points in self.figure.curves.items()
+        }
+        return json.dumps(curves, separators=(",", ":"))
 
 
 def render_page(
-    analysis: Analysis, figures: Sequence[ReportFigure], pictures: Path, how_far: str = ""
+    analysis: Analysis,
+    figures: Sequence[ReportFigure],
+    pictures: Path,
+    beside: Collection[str] = (),
+    how_far: str = "",
 ) -> str:
     """The whole page as a string; all text from data is escaped by the template engine.
 
-    `how_far` is a sentence on a training that goes on, which the page says first.
+    `beside` are those of `FILES` that lie beside the page, which links to them; `how_far` is a
+    sentence on a training that goes on, which the page says first.
     """
     tables = evidence_tables(analysis)
     errors = [result for result in analysis.all_results if result.error is not None]
     inline = {
-        section: [(f, Markup(for_page(f.svg))) for f in figures if f.section == section]
+        section: [Inline.of(figure) for figure in figures if figure.section == section]
         for section in SECTIONS
     }
     few = len(analysis.norms) <= BESIDE
-    first = [(f, svg) for f, svg in inline[ANSWER] if few and f.name == "differences"]
+    first = [each for each in inline[ANSWER] if few and each.figure.name == "differences"]
     return TEMPLATES.get_template("report.html.j2").render(
-        policy=POLICY,
         how_far=how_far,
         analysis=analysis,
         experiment=analysis.experiment,
@@ -131,23 +180,27 @@ def render_page(
         inside=inside_tables(analysis),
         costs=cost_tables(analysis),
         first=first,
-        verdicts=[pair for pair in inline[ANSWER] if pair not in first],
-        beside={BY_BATCH_SIZE: inline[BATCH], BY_STATISTICS_BATCH: inline[STATISTICS]},
+        verdicts=[each for each in inline[ANSWER] if each not in first],
+        illustrated={BY_BATCH_SIZE: inline[BATCH], BY_STATISTICS_BATCH: inline[STATISTICS]},
         curves=inline[CURVES],
         bands=seeds_as_bands(curves_data(analysis, "test_accuracy_percent")),
         convergence=inline[CONVERGENCE],
+        never_fell=never_fell(analysis),
         class_counts=inline[CLASSES],
         recalls=class_tables(analysis),
         confusions=inline[MISTAKES],
         calibrations=inline[CALIBRATION],
         insides=inline[WHY],
+        files={name: what for name, what in FILES.items() if name in beside},
+        erring=lambda mistake: _erring(analysis, mistake.index),
         picture=lambda mistake: _picture(mistake, pictures),
         agreement=agreement_tables(analysis),
         card=lambda mistake: make_card(analysis, mistake.index, pictures),
         heat_notes=heat_notes(analysis),
         heat_key=heat_key(),
-        models=_distinct_models(analysis),
+        models=list(analysis.models.values()),
         listed=evenly(analysis.all_results, MOST_LISTED),
+        folded=len(analysis.all_results) > MOST_OPEN,
         errors=evenly(errors, MOST_ERRORS),
         errors_in_all=len(errors),
         environments=list(Counter(r.environment for r in analysis.all_results).items()),
@@ -199,11 +252,13 @@ def _best(norms: Iterable[NormSummary]) -> str | None:
     return better[0] if len(better) == 1 else None
 
 
+def _erring(analysis: Analysis, index: int) -> str:
+    """The places of the norms that misclassify a test image in most of their trials: ``0 2``."""
+    answers = analysis.images[index].norms
+    return " ".join(str(i) for i, each in enumerate(answers) if 2 * each.wrong > each.trials)
+
+
 def _picture(mistake: Mistake, pictures: Path) -> str | None:
     """The image as a data URI; None if the folder holds no such picture that is whole."""
     image = read_picture(pictures, mistake.index)
     return None if image is None else data_uri(png_of(image))
-
-
-def _distinct_models(analysis: Analysis) -> list[ModelSummary]:
-    return [analysis.models[norm] for norm in analysis.experiment.norms if norm in analysis.models]

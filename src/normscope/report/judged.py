@@ -6,16 +6,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
-from markupsafe import Markup
 
 from normscope.analysis.judged import Judged, Level, Panel
+from normscope.analysis.sentences import Answer
 from normscope.analysis.verdicts import Judgement
 from normscope.experiment import GUESSING
 from normscope.files import disk_errors, written
 from normscope.report.csv_files import csv_file
-from normscope.report.html import MOST_LISTED, POLICY, TEMPLATES
+from normscope.report.html import MOST_LISTED, TEMPLATES, Inline
 from normscope.report.markdown import bullets, code, escape, markdown_table
-from normscope.report.plots import for_page, norm_styles, to_png
+from normscope.report.plots import norm_styles, to_png
 from normscope.report.plots.across import across_figure
 from normscope.report.plots.dots import Row, final_accuracy_figure, note_of
 from normscope.report.plots.figure import ReportFigure
@@ -203,7 +203,9 @@ def _panel_figures(panel: Panel, judged: Judged, ending: str) -> list[ReportFigu
         for level in panel.levels
     ]  # fmt: skip
     if any(level.percent for level in panel.levels):
-        figures.append(final_accuracy_figure(dots, "Test accuracy", f"final_accuracy{ending}"))
+        figures.append(
+            final_accuracy_figure(dots, norms, "Test accuracy", f"final_accuracy{ending}")
+        )
     return figures
 
 
@@ -276,9 +278,9 @@ def render_judged_markdown(
         f"# {escape(title_of(judged))}",
         escape(about(judged, files)),
         "## Answer",
-        bullets([sentence for _, sentence in answers_of(judged)]),
+        bullets(answers_of(judged)),
         "### In each setting" if has_many(judged) else "",
-        bullets([sentence for _, sentence in answers_below(judged)]),
+        bullets(answers_below(judged)),
         "### Caveats" if judged.caveats else "",
         bullets(judged.caveats),
         "### Results",
@@ -305,7 +307,6 @@ def render_judged_page(
     styles = norm_styles(judged.levels)
     over_all = across_table(judged)
     return TEMPLATES.get_template("judged.html.j2").render(
-        policy=POLICY,
         judged=judged,
         title=title_of(judged),
         lead=about(judged, files),
@@ -318,9 +319,7 @@ def render_judged_page(
         },
         over_all=over_all,
         tables=panel_tables(judged),
-        drawn=[
-            (part.heading, [(f, Markup(for_page(f.svg))) for f in part.figures]) for part in drawn
-        ],
+        drawn=[(part.heading, list(map(Inline.of, part.figures))) for part in drawn],
         undrawn=max(0, len(judged.panels) - MOST_DRAWN),
         listed=evenly(judged.runs, MOST_LISTED),
         setting_columns=list(dict.fromkeys(n for run in judged.runs for n, _ in run.setting)),
@@ -328,22 +327,21 @@ def render_judged_page(
     )
 
 
-def answers_of(judged: Judged) -> list[tuple[str, str]]:
-    """A level and what is said of it: over all settings first, then one for each verdict.
+def answers_of(judged: Judged) -> list[Answer]:
+    """What is said of each level: over all settings first, then one for each verdict.
 
     Of many settings only what is said over all; then `answers_below` has the others.
     """
-    over_all = [(e.norm, f"{e.sentence} {e.of_another}".rstrip()) for e in judged.across]
-    return over_all if has_many(judged) else [*over_all, *_in_each(judged)]
+    over_all = [
+        Answer(each.norm, f"{each.sentence} {each.of_another}".rstrip(), each.outcome)
+        for each in judged.across
+    ]
+    return over_all if has_many(judged) else [*over_all, *judged.answers]
 
 
-def answers_below(judged: Judged) -> list[tuple[str, str]]:
+def answers_below(judged: Judged) -> list[Answer]:
     """What is said in each of many settings; nothing if `answers_of` has it."""
-    return _in_each(judged) if has_many(judged) else []
-
-
-def _in_each(judged: Judged) -> list[tuple[str, str]]:
-    return [(answer.norm, answer.text) for answer in judged.answers]
+    return list(judged.answers) if has_many(judged) else []
 
 
 def has_many(judged: Judged) -> bool:

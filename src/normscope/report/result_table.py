@@ -27,7 +27,7 @@ SECONDS_NOTE = (
 
 def title(analysis: Analysis) -> str:
     """What was compared, and on what."""
-    norms = analysis.experiment.norms
+    norms = analysis.order
     return f"{listed(norms) if len(norms) <= 6 else f'{len(norms)} norms'} on {analysis.facts.name}"
 
 
@@ -68,7 +68,7 @@ def _seeds(analysis: Analysis) -> str:
 def full_names(analysis: Analysis) -> str:
     """``bn: BatchNorm; gn: GroupNorm, 4 groups``: the norms whose full names are known."""
     titles = analysis.titles
-    return "; ".join(f"{n}: {titles[n]}" for n in analysis.experiment.norms if n in titles)
+    return "; ".join(f"{n}: {titles[n]}" for n in analysis.order if n in titles)
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ SHOWN: dict[str, tuple[str, bool]] = {
 def inside_of(numbers: Numbers) -> tuple[Inside, ...]:
     """Of every norm whose trials were looked into."""
     rows = []
-    for norm in numbers.experiment.norms:
+    for norm in numbers.order:
         own = probes_of(norm, numbers)
         measures = {}
         for heading, (name, trained) in SHOWN.items():

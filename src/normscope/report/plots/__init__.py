@@ -8,6 +8,7 @@ and into content for a page.
 
 import normscope.drawing  # noqa: F401  before any file here imports matplotlib
 from normscope.report.plots.curves import curves_data, seeds_as_bands
+from normscope.report.plots.drops import never_fell
 from normscope.report.plots.figure import ReportFigure
 from normscope.report.plots.style import norm_styles
 from normscope.report.plots.svg import for_page, to_png
@@ -16,6 +17,7 @@ __all__ = [
     "ReportFigure",
     "curves_data",
     "for_page",
+    "never_fell",
     "norm_styles",
     "seeds_as_bands",
     "to_png",

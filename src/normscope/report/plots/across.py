@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -23,11 +24,11 @@ from normscope.report.plots.forest import (
 )
 from normscope.report.plots.style import (
     INK,
-    PANEL_INCHES,
     NormStyle,
     add_heading,
     columns,
     norm_styles,
+    panel_inches,
     set_rows,
     shorten,
     styled,
@@ -56,8 +57,8 @@ def across_figure(across: Sequence[Across]) -> ReportFigure:
     """The figure `suite`."""
     panels, first = across_data(across), across[0]
     alt = " ".join(each.sentence for each in across)
-    drawing = draw_across(panels, first.baseline, first.rules)
-    return ReportFigure("suite", drawing, alt, _caption(panels, first))
+    draw = partial(draw_across, panels, first.baseline, first.rules)
+    return ReportFigure("suite", draw, alt, _caption(panels, first))
 
 
 def _caption(panels: Sequence[NormPanel], first: Across) -> str:
@@ -102,7 +103,7 @@ def draw_across(panels: Sequence[NormPanel], baseline: str, rules: Rules) -> Fig
     inches = 0.9 + len(panels) * TALL * (rows + 3)
     longest = max(columns(row.norm) for row in panels[0].settings)
     wider = WIDE * max(0, min(longest, MOST_COLUMNS) - USUAL_COLUMNS)
-    figure = Figure(figsize=(PANEL_INCHES + wider, inches), layout="constrained")
+    figure = Figure(figsize=(panel_inches() + wider, inches), layout="constrained")
     add_heading(figure, f"Difference to {shared.short_name(baseline)} in {rows - 1} settings")
     shown = _range(panels, rules.margin or 0.0)
     for place, panel in enumerate(panels):

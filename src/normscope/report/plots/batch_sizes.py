@@ -6,6 +6,7 @@ This is the figure that introduced group normalization: Wu and He 2018, arXiv 18
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,7 +18,17 @@ from normscope.analysis.guessing import Guessing
 from normscope.report.plots.curves import leader, spread
 from normscope.report.plots.differences import ROOM, reach
 from normscope.report.plots.figure import MAX_NORMS_IN_WORDS, ReportFigure, drawn, drawn_of
-from normscope.report.plots.style import BEHIND, MUTED, NormStyle, new_panel, norm_styles, styled
+from normscope.report.plots.style import (
+    BEHIND,
+    MUTED,
+    NormStyle,
+    is_narrow,
+    name_panel,
+    new_panel,
+    norm_styles,
+    shorten,
+    styled,
+)
 from normscope.words import signed
 
 LINE_INCHES = 0.155  # from one line of words to the next
@@ -61,8 +72,8 @@ def batch_figures(analysis: Analysis) -> list[ReportFigure]:
     if guessing.total:
         caption += f" There is no mean where a trial {guessing.how}."
     alt = f"Mean test error in percent by batch size: {words}."
-    drawing = draw_batch(lines, analysis.experiment.norms)
-    return [ReportFigure("batch_sizes", drawing, alt, caption)]
+    draw = partial(draw_batch, lines, analysis.experiment.norms)
+    return [ReportFigure("batch_sizes", draw, alt, caption)]
 
 
 def _errors(line: NormErrors) -> str:
@@ -120,7 +131,7 @@ def batch_data(analysis: Analysis) -> tuple[NormErrors, ...]:
     experiment = analysis.experiment
     if len(experiment.batch_sizes) < 2:
         return ()
-    norms = [_norm_errors(analysis, norm) for norm in experiment.norms]
+    norms = [_norm_errors(analysis, norm) for norm in analysis.order]
     return tuple(norm for norm in norms if norm.seeds or norm.guessing)
 
 
@@ -153,7 +164,7 @@ def draw_batch(lines: Sequence[NormErrors], norms: Sequence[str]) -> Figure:
     notes = _notes(lines, high)
     inches = max(2.4, LINE_INCHES * len(lines)) + LINE_INCHES * len(notes)  # about the axes' height
     figure, axes = new_panel(height_inches=inches + 0.8)
-    axes.set_title("Test error by batch size (%)")
+    name_panel(axes, "Test error by batch size (%)")
     set_sizes(axes, lines[0].sizes, "Batch size (images, logarithmic)")
     room = ROOM * (high - low)
     axes.set_ylim(low - room, high + room + (high - low) * LINE_INCHES * len(notes) / inches)
@@ -271,7 +282,8 @@ def label_ends(
     heights = spread([(np.clip(y, low, high) - low) / (high - low) for _, _, y in ends], gap)
     for (norm, x, y), height in zip(ends, heights, strict=True):
         axes.annotate(
-            norm, xy=(x, np.clip(y, low, high)), xytext=(1.045, height),
+            shorten(norm, 14) if is_narrow() else norm,
+            xy=(x, np.clip(y, low, high)), xytext=(1.045, height),
             textcoords="axes fraction", va="center", fontsize=8.5, annotation_clip=False,
             arrowprops=leader(styles[norm], 0),
         )  # fmt: skip

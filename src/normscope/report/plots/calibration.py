@@ -1,6 +1,7 @@
 """How often a norm's networks are right when they are so sure, and how often they are so sure."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -37,8 +38,8 @@ def calibration_figures(analysis: Analysis) -> list[ReportFigure]:
         f"than {LEAST_IMAGES}."
     )
     alt = f"Accuracy by confidence. Mean confidence minus accuracy, in points: {told}."
-    drawing = draw_calibration(found, analysis.experiment.norms)
-    return [ReportFigure("calibration", drawing, alt, caption)]
+    draw = partial(draw_calibration, found, analysis.experiment.norms)
+    return [ReportFigure("calibration", draw, alt, caption)]
 
 
 def surplus(bins: Reliability) -> float:

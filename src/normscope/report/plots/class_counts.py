@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 from normscope.analysis import Analysis
 from normscope.analysis.classes import Classes
 from normscope.report.plots.figure import ReportFigure
-from normscope.report.plots.style import INK, MUTED, PANEL_INCHES, add_heading, shorten, styled
+from normscope.report.plots.style import INK, MUTED, add_heading, new_figure, shorten, styled
 
 NAME_COLUMNS = 22  # longer class names are shortened, to leave room for the bars
 ROOM = 1.35  # times the longest bar: what its number needs
@@ -38,7 +39,8 @@ def class_figures(analysis: Analysis) -> list[ReportFigure]:
     alt = (
         f"Images of each of {len(classes.names)} classes, from the largest to the smallest: {told}."
     )
-    return [ReportFigure("class_counts", draw_class_counts(rows, classes.hidden), alt, caption)]
+    draw = partial(draw_class_counts, rows, classes.hidden)
+    return [ReportFigure("class_counts", draw, alt, caption)]
 
 
 def _told(row: CountRow) -> str:
@@ -59,7 +61,7 @@ def draw_class_counts(rows: Sequence[CountRow], hidden: int) -> Figure:
     counts = {"Training": [row.train for row in rows], "Test": [row.test for row in rows]}
     known = {title: each for title, each in counts.items() if None not in each}
     places = [i + (hidden > 0 and i >= len(rows) // 2) for i in range(len(rows))]
-    figure = Figure(figsize=(PANEL_INCHES, 0.75 + 0.21 * (places[-1] + 1)), layout="constrained")
+    figure = new_figure(0.75 + 0.21 * (places[-1] + 1))
     panels = figure.subplots(1, len(known), sharey=True, squeeze=False)[0]
     add_heading(figure, "Images of each class")
     for panel, (title, images) in zip(panels, known.items(), strict=True):

@@ -1,6 +1,7 @@
 """Confusion matrices: which classes a norm takes for which, all on one scale."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,10 +11,21 @@ from matplotlib.image import AxesImage
 
 from normscope.analysis import Analysis
 from normscope.report.plots.figure import ReportFigure
-from normscope.report.plots.style import COLORS, INK, MUTED, new_panel, shorten, styled
+from normscope.report.plots.style import (
+    COLORS,
+    INK,
+    MUTED,
+    heading_columns,
+    is_narrow,
+    new_panel,
+    panel_inches,
+    panels_of,
+    shorten,
+    styled,
+)
 from normscope.words import counted, number
 
-MAX_CLASSES_WITH_COUNTS = 20
+FEW_CLASSES, MAX_CLASSES_WITH_COUNTS = 10, 20  # on a phone's screen, on any other
 NAME_COLUMNS = 14  # longer class names are shortened, to leave room for the matrix
 LEAST_SHOWN = (
     0.5  # images per trial, or percent; a smaller value would be rounded to a misleading 0
@@ -79,7 +91,7 @@ def _confusion_figure(name: str, confusion: Confusion) -> ReportFigure:
     if not mistakes.any():
         caption = f"{confusion.norm} made no mistake."
     alt = f"Confusion matrix of {confusion.norm}, n {confusion.n}. {caption}"
-    return ReportFigure(name, draw_confusion(confusion), alt, caption)
+    return ReportFigure(name, partial(draw_confusion, confusion), alt, caption)
 
 
 def confusion_data(analysis: Analysis) -> tuple[Confusion, ...]:
@@ -98,9 +110,12 @@ def confusion_data(analysis: Analysis) -> tuple[Confusion, ...]:
 def draw_confusion(confusion: Confusion) -> Figure:
     """Colour shows mistakes only; the outlined diagonal is what was right."""
     size = len(confusion.counts)
-    inches = 3.9 if size <= 10 else 7.5
-    figure, axes = new_panel(inches * 0.93, inches)
-    axes.set_title(f"{confusion.norm}  n={confusion.n}")
+    inches = 3.9 if size <= FEW_CLASSES else 7.5
+    if is_narrow():
+        inches = panel_inches()
+    with panels_of(inches):
+        figure, axes = new_panel(inches * 0.93)
+    axes.set_title(f"{shorten(confusion.norm, heading_columns() - 16)}  n={confusion.n}")
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     picture = axes.imshow(
@@ -111,7 +126,7 @@ def draw_confusion(confusion: Confusion) -> Figure:
         interpolation="none",
     )
     _name_classes(axes, confusion)
-    if size <= MAX_CLASSES_WITH_COUNTS:
+    if size <= (FEW_CLASSES if is_narrow() else MAX_CLASSES_WITH_COUNTS):
         _write_values(axes, confusion)
     unit = "(% of the true class)" if confusion.by_class else "per trial (images)"
     _add_scale(figure, axes, picture, f"Mistakes {unit}")
@@ -151,7 +166,7 @@ def _write_values(axes: Axes, confusion: Confusion) -> None:
             f"{value:.0f}",
             ha="center",
             va="center_baseline",
-            fontsize=7,
+            fontsize=7.25,
             fontweight="bold" if right else "normal",
             color="#ffffff" if strong else INK,
             in_layout=False,

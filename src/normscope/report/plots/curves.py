@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -18,6 +19,8 @@ from normscope.report.plots.style import (
     INK,
     NormStyle,
     epoch_ticks,
+    name_panel,
+    names_above,
     new_panel,
     norm_styles,
     styled,
@@ -65,8 +68,9 @@ def curve_figures(analysis: Analysis) -> list[ReportFigure]:
         curves = curves_data(analysis, metric)
         if curves:
             alt = f"{title} by epoch, every seed and the mean. {_ends(curves)}"
-            drawing = draw_curves(curves, title, norms)
-            figures.append(ReportFigure(metric, drawing, alt, _ends(curves)))
+            draw = partial(draw_curves, curves, title, norms)
+            means = means_of(curves)
+            figures.append(ReportFigure(metric, draw, alt, _ends(curves), curves=means))
     return figures + _late_figures(analysis)
 
 
@@ -81,8 +85,17 @@ def _late_figures(analysis: Analysis) -> list[ReportFigure]:
         "The same test accuracy of the finished trials, enlarged to show where the curves "
         "separate, if they do."
     )
-    drawing = draw_curves(late, title, analysis.experiment.norms)
-    return [ReportFigure(LATE, drawing, alt, caption)]
+    draw = partial(draw_curves, late, title, analysis.experiment.norms)
+    return [ReportFigure(LATE, draw, alt, caption, curves=means_of(late))]
+
+
+def means_of(curves: Sequence[NormCurves]) -> dict[str, list[tuple[float, float]]]:
+    """By norm, the epochs and values of its mean."""
+    return {
+        norm.norm: list(zip(norm.mean.epochs.tolist(), norm.mean.values.tolist(), strict=True))
+        for norm in curves
+        if norm.mean
+    }
 
 
 def _ends(curves: Sequence[NormCurves]) -> str:
@@ -100,7 +113,7 @@ def _ends(curves: Sequence[NormCurves]) -> str:
 
 def curves_data(analysis: Analysis, metric: str) -> tuple[NormCurves, ...]:
     """The curves of every norm that has any; `metric` is a field of `EpochRecord`."""
-    curves = [_norm_curves(analysis, norm, metric) for norm in analysis.experiment.norms]
+    curves = [_norm_curves(analysis, norm, metric) for norm in analysis.order]
     return tuple(norm for norm in curves if norm.seeds)
 
 
@@ -151,9 +164,9 @@ def draw_curves(curves: Sequence[NormCurves], title: str, norms: Sequence[str]) 
     """Draw one panel; `norms` are all norms of the experiment, which fix the styles."""
     styles = norm_styles(norms)
     figure, axes = new_panel(height_inches=3.1)
-    axes.set_title(title)
+    name_panel(axes, title)
     axes.set_xlabel("Epoch")
-    labelled = len(curves) <= MAX_LABELS
+    labelled = len(curves) <= MAX_LABELS and not names_above([norm.norm for norm in curves])
     draw_one = _draw_band if seeds_as_bands(curves) else _draw_seeds
     for norm in curves:
         draw_one(axes, norm, styles[norm.norm])

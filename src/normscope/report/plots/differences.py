@@ -11,13 +11,14 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Transform
 
-from normscope.report.plots.style import GRID, INK, MUTED, shorten
+from normscope.report.plots.style import GRID, INK, MUTED, is_narrow, shorten
 
 FAR = 20  # a difference of more than that many times the next smaller one is left off the axis
 BEYOND = 1.5  # intervals widen an axis by at most that many times the range of the means
 LEAST = 0.5  # points that an axis reaches at least where there is no margin
 ROOM = 0.06  # of the range, left free at both ends
 MARGIN_ALPHA = 0.55
+LINE_INCHES = 0.17  # that one more line of a key takes
 COLUMN_GAP = 9.0  # between columns of words, in points of 1/72 inch
 ABOVE: dict[str, Any] = {"xytext": (0, 3.5), "va": "bottom"}  # the axes
 
@@ -60,7 +61,7 @@ def widened(shown: Range, ends: Iterable[float]) -> Range:
 
 def set_difference_axis(axes: Axes, shown: Range, baseline: str, margin: float) -> None:
     """Make x an axis of differences over a range, with a line at 0 and the margin as a band."""
-    axes.set_xlabel("Difference in test accuracy (points)")
+    axes.set_xlabel(f"Difference{'' if is_narrow() else ' in test accuracy'} (points)")
     room = ROOM * (shown[1] - shown[0])
     axes.set_xlim(shown[0] - room, shown[1] + room)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5, steps=[1, 2, 5, 10], min_n_ticks=3))
@@ -133,8 +134,13 @@ def margin_patch(margin: float) -> Patch:
 
 
 def add_key(figure: Figure, handles: Sequence[Line2D | Patch]) -> None:
-    """What the marks mean, in one line below everything else."""
-    figure.legend(
-        handles=handles, ncols=max(1, len(handles)), loc="outside lower left", handlelength=1.5,
-        columnspacing=1.4, labelcolor=INK,
-    )  # fmt: skip
+    """What the marks mean, below everything else, in as few lines as fit."""
+    look: dict[str, Any] = {"handles": handles, "labelcolor": INK, "handlelength": 1.5,
+                            "columnspacing": 1.4, "loc": "outside lower left"}  # fmt: skip
+    columns = max(1, len(handles))
+    key = figure.legend(ncols=columns, **look)
+    while columns > 1 and key.get_window_extent().width > figure.bbox.width:
+        key.remove()
+        columns -= 1
+        key = figure.legend(ncols=columns, **look)
+    figure.set_figheight(figure.get_figheight() + LINE_INCHES * (-(-len(handles) // columns) - 1))

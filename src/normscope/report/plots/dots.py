@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,14 +15,17 @@ from normscope.report.plots.style import (
     INK,
     MUTED,
     NormStyle,
+    name_panel,
     new_panel,
     norm_styles,
+    row_inches,
     set_rows,
     styled,
 )
 from normscope.stats import Estimate
 from normscope.words import number
 
+ABOVE_EDGE = 20  # points below a title that leave room for the words above the edge
 MAX_JOINED = 60  # more trials than that are not joined by seed: the lines would hide the dots
 
 
@@ -41,20 +45,22 @@ class Row:
 def final_accuracy_figures(analysis: Analysis) -> list[ReportFigure]:
     """The figure `final_accuracy`; none while no trial has finished."""
     rows = final_accuracy_data(analysis)
-    return [final_accuracy_figure(rows)] if any(row.values for row in rows) else []
+    norms = analysis.experiment.norms
+    return [final_accuracy_figure(rows, norms)] if any(row.values for row in rows) else []
 
 
 def final_accuracy_figure(
     rows: Sequence[Row],
+    norms: Sequence[str],
     title: str = "Test accuracy after the last epoch",
     name: str = "final_accuracy",
 ) -> ReportFigure:
-    """The figure of these rows, of which one has values."""
+    """The figure of these rows, of which one has values; `norms` fix the styles."""
     caption = f"One dot per seed, the mean as a bar.{drawn_of(_most(rows))}"
     if seeds_joined(rows):
         caption += " A thin line joins the trials of one seed."
-    drawing = draw_dots(rows, title, "Test accuracy (%)")
-    return ReportFigure(name, drawing, f"Final test accuracy: {_told(rows)}", caption)
+    draw = partial(draw_dots, rows, title, "Test accuracy (%)", norms)
+    return ReportFigure(name, draw, f"Final test accuracy: {_told(rows)}", caption)
 
 
 def _most(rows: Sequence[Row]) -> int:
@@ -68,11 +74,12 @@ def epochs_to_level_figures(analysis: Analysis) -> list[ReportFigure]:
     if not any(row.values for row in rows):
         return []
     title, epochs = f"Epochs until test accuracy reached {level}", analysis.experiment.recipe.epochs
-    drawing = draw_dots(rows, title, "Epochs", never_after=float(epochs))
+    norms = analysis.experiment.norms
+    draw = partial(draw_dots, rows, title, "Epochs", norms, never_after=float(epochs))
     alt = f"Epochs to {level}: {_told(rows)}"
     caption = f"Interpolated between evaluations. Further left means that {level} came earlier."
     caption += drawn_of(_most(rows))
-    return [ReportFigure("epochs_to_level", drawing, alt, caption)]
+    return [ReportFigure("epochs_to_level", draw, alt, caption)]
 
 
 def _told(rows: Sequence[Row]) -> str:
@@ -121,15 +128,22 @@ def note_of(found: Estimate, finished: int, decimals: int = 2) -> str:
 
 @styled
 def draw_dots(
-    rows: Sequence[Row], title: str, xlabel: str, never_after: float | None = None
+    rows: Sequence[Row],
+    title: str,
+    xlabel: str,
+    norms: Sequence[str],
+    never_after: float | None = None,
 ) -> Figure:
-    """Draw the rows from the top; what is None stands to the right of `never_after`."""
-    styles = norm_styles([row.norm for row in rows])
-    figure, axes = new_panel(height_inches=0.95 + 0.34 * max(2, len(rows)))
-    axes.set_title(title)
+    """Draw the rows from the top; what is None stands to the right of `never_after`.
+
+    `norms` are all norms of the experiment, which fix the styles.
+    """
+    styles = norm_styles(norms)
+    figure, axes = new_panel(height_inches=0.95 + row_inches(0.34, [row.norm for row in rows]))
     axes.set_xlabel(xlabel)
     set_rows(axes, [row.norm for row in rows])
     edge = _add_edge(axes, never_after, rows)
+    name_panel(axes, title, pad=None if np.isnan(edge) else ABOVE_EDGE)
     places = [_places(row, height, edge) for height, row in enumerate(rows)]
     if seeds_joined(rows):
         _join_seeds(axes, rows, places)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,14 +12,16 @@ from matplotlib.ticker import MaxNLocator
 from normscope.analysis import Analysis
 from normscope.report.plots.figure import ReportFigure
 from normscope.report.plots.style import (
-    PANEL_INCHES,
     NormStyle,
     add_heading,
     epoch_ticks,
+    is_narrow,
+    new_figure,
     norm_styles,
     styled,
 )
 from normscope.stats import drops
+from normscope.words import counted
 
 
 @dataclass(frozen=True)
@@ -35,16 +38,29 @@ class NormDrops:
 
 
 def drop_figures(analysis: Analysis) -> list[ReportFigure]:
-    """The figure `drops`; none while no trial has finished, or if there is only one epoch."""
+    """The figure `drops`; none where no trial has finished or no test accuracy ever fell."""
     rows = drops_data(analysis)
-    if not rows or analysis.experiment.recipe.epochs < 2:
+    if not any(row.depths.any() for row in rows):
         return []
     alt = "Falls of test accuracy: " + "; ".join(f"{row.norm} {row.note}" for row in rows) + "."
     caption = (
         "Every fall of a trial's test accuracy hangs down at its epoch. Fewer and shorter falls "
         "mean smoother training."
     )
-    return [ReportFigure("drops", draw_drops(rows, analysis.experiment.norms), alt, caption)]
+    draw = partial(draw_drops, rows, analysis.experiment.norms)
+    return [ReportFigure("drops", draw, alt, caption)]
+
+
+def never_fell(analysis: Analysis) -> str:
+    """The sentence in place of the figure; "" where it is drawn, or nothing can have fallen."""
+    rows = drops_data(analysis)
+    trials = sum(len(row.seeds) for row in rows)
+    if analysis.experiment.recipe.epochs < 2 or not rows or any(row.depths.any() for row in rows):
+        return ""
+    return (
+        "Test accuracy never fell from one epoch to the next, in "
+        f"{counted(trials, 'finished trial')}."
+    )
 
 
 def drops_data(analysis: Analysis) -> tuple[NormDrops, ...]:
@@ -71,7 +87,7 @@ def draw_drops(rows: Sequence[NormDrops], norms: Sequence[str]) -> Figure:
     `norms` are all norms of the experiment, which fix the styles.
     """
     styles = norm_styles(norms)
-    figure = Figure(figsize=(PANEL_INCHES, 0.75 + 0.8 * len(rows)), layout="constrained")
+    figure = new_figure(0.75 + (0.95 if is_narrow() else 0.8) * len(rows))
     panels = figure.subplots(len(rows), sharex=True, sharey=True, squeeze=False)[:, 0]
     deepest = max(float(row.depths.max()) for row in rows)
     panels[0].set_ylim(deepest * 1.08 or 1.0, 0)
@@ -101,5 +117,7 @@ def _draw_row(panel: Axes, row: NormDrops, style: NormStyle) -> None:
         linewidth=max(0.8, min(2.5, 18 * step)),
         solid_capstyle="butt",
     )
-    panel.set_title(row.norm, fontsize=8.5, pad=4)
-    panel.set_title(row.note, loc="right", fontsize=8.5, fontweight="normal", pad=4)
+    panel.set_title(row.norm, fontsize=8.5, pad=15 if is_narrow() else 4)
+    side = "left" if is_narrow() else "right"
+    panel.annotate(row.note, (float(side == "right"), 1), xycoords="axes fraction", ha=side,
+                   xytext=(0, 4), textcoords="offset points", fontsize=8.5)  # fmt: skip

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -41,7 +42,7 @@ class SeedGap:
 
 def gap_figures(analysis: Analysis) -> list[ReportFigure]:
     """The figures `eval_gap_0`, ... of the norms that are tested with running statistics."""
-    found = {norm: gap_data(analysis, norm) for norm in analysis.experiment.norms}
+    found = {norm: gap_data(analysis, norm) for norm in analysis.order}
     measured = [(norm, rows) for norm, rows in found.items() if rows]
     return [
         _figure(f"eval_gap_{place}", norm, rows, analysis)
@@ -71,8 +72,8 @@ def _figure(name: str, norm: str, rows: Sequence[SeedGap], analysis: Analysis) -
         f"Test accuracy of {norm} by epoch and statistics. Epochs that differ from running ones: "
         f"{counts} of {looked}."
     )
-    drawing = draw_gap(rows, norm, analysis.experiment.norms)
-    return ReportFigure(name, drawing, alt, caption)
+    draw = partial(draw_gap, rows, norm, analysis.experiment.norms)
+    return ReportFigure(name, draw, alt, caption)
 
 
 def gap_data(analysis: Analysis, norm: str) -> tuple[SeedGap, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,6 +25,7 @@ from normscope.report.plots.style import (
     add_heading,
     new_panel,
     norm_styles,
+    row_inches,
     set_rows,
     styled,
 )
@@ -60,7 +62,7 @@ def forest_figure(
     """The figure of these rows; see `draw_forest` for the arguments."""
     alt = f"Difference to {norms[0]} in test accuracy: {'; '.join(map(_standing, rows))}."
     caption = _caption(rows, norms[0], rules)
-    return ReportFigure(name, draw_forest(rows, norms, rules), alt, caption)
+    return ReportFigure(name, partial(draw_forest, rows, norms, rules), alt, caption)
 
 
 def _standing(row: ForestRow) -> str:
@@ -133,7 +135,7 @@ def draw_forest(
     the `heading` says so by default.
     """
     styles, margin = norm_styles(norms), rules.margin or 0.0
-    figure, axes = new_panel(height_inches=1.5 + 0.3 * max(2, len(rows)))
+    figure, axes = new_panel(height_inches=1.5 + row_inches(0.3, [row.norm for row in rows]))
     add_heading(figure, heading or f"Difference to {shared.short_name(norms[0])}")
     set_rows(axes, [row.norm for row in rows])
     shared.set_difference_axis(axes, range_of(rows, margin), norms[0], margin)

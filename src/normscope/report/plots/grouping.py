@@ -1,6 +1,7 @@
 """Who shares statistics with whom: each pair of networks that differ in nothing else, in a row."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from normscope.analysis import Analysis
 from normscope.analysis.grouping import DISSIMILAR, SIMILAR, order_of
@@ -19,7 +20,8 @@ def grouping_figures(analysis: Analysis) -> list[ReportFigure]:
         f"{row.norm} {signed(row.mean)} points ({interval(*(row.interval or (None, None)))})"
         for row in rows
     )
-    drawing = draw_forest(
+    draw = partial(
+        draw_forest,
         rows,
         ["no difference", *(row.norm for row in rows)],
         analysis.rules,
@@ -34,7 +36,7 @@ def grouping_figures(analysis: Analysis) -> list[ReportFigure]:
         f"{confidence(analysis.rules.alpha)} intervals; the band is what counts as no difference. "
         + "".join(by_sign(rows))
     ).strip()
-    return [ReportFigure("grouping", drawing, f"Differences in test accuracy: {told}.", caption)]
+    return [ReportFigure("grouping", draw, f"Differences in test accuracy: {told}.", caption)]
 
 
 def grouping_data(analysis: Analysis) -> tuple[ForestRow, ...]:

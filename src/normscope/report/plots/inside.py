@@ -9,7 +9,13 @@ from matplotlib.figure import Figure
 
 from normscope.analysis import Analysis
 from normscope.experiment import Series
-from normscope.report.plots.style import PANEL_INCHES, add_heading, shorten
+from normscope.report.plots.style import (
+    add_heading,
+    heading_columns,
+    is_narrow,
+    new_figure,
+    shorten,
+)
 from normscope.words import counted
 
 MAX_STACKED = 4  # more norms than that stand side by side
@@ -84,7 +90,7 @@ def norm_panels(
     """A panel for each name, on the same scales: below each other, or in two columns if many."""
     columns = 1 if len(names) <= most_stacked else 2
     lines = -(-len(names) // columns)
-    figure = Figure(figsize=(PANEL_INCHES, 1.1 + panel_inches * lines), layout="constrained")
+    figure = new_figure(1.1 + panel_inches * lines)
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     add_heading(figure, title)
     grid[-1, 0].set_xlabel(xlabel)
@@ -92,13 +98,13 @@ def norm_panels(
         axes.set_visible(place < len(names))
         axes.tick_params(labelbottom=place + columns >= len(names))
     for axes, name in zip(grid.flat, names, strict=False):
-        axes.set_title(shorten(name, 54 // columns), fontsize=8.5, pad=4)
+        axes.set_title(shorten(name, heading_columns() // columns), fontsize=8.5, pad=4)
     return figure, list(grid.flat[: len(names)])
 
 
 def set_layers(axes: Axes, count: int) -> None:
     """Make x an axis of layers 1, 2, ..., `count`."""
-    step = -(-count // 12)
+    step = -(-count // (6 if is_narrow() else 12))
     axes.set_xlim(0.5, count + 0.5)
     axes.set_xticks(range(1, count + 1, step))
 

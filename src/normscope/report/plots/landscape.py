@@ -6,6 +6,7 @@ relative to the weights.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,9 +22,10 @@ from normscope.report.plots.figure import MAX_NORMS_IN_WORDS, ReportFigure
 from normscope.report.plots.inside import BAND_ALPHA, Band, seeds, series_of
 from normscope.report.plots.style import (
     INK,
-    PANEL_INCHES,
     NormStyle,
     add_heading,
+    name_panel,
+    new_figure,
     new_panel,
     norm_styles,
     shorten,
@@ -88,8 +90,8 @@ def _around(found: Sequence[Surroundings], analysis: Analysis) -> ReportFigure:
     alt = (
         f"Change of loss and gradient by size of step. Of the gradient at {COMPARED_STEP}: {told}."
     )
-    drawing = draw_landscape(found, analysis.experiment.norms)
-    return ReportFigure("landscape", drawing, alt, caption)
+    draw = partial(draw_landscape, found, analysis.experiment.norms)
+    return ReportFigure("landscape", draw, alt, caption)
 
 
 def _compared(each: Surroundings) -> float:
@@ -116,14 +118,14 @@ def _at_loss(compared: Sequence[AtLoss], analysis: Analysis) -> ReportFigure:
         f"Change of the gradient at a step of {COMPARED_STEP} against the loss. "
         f"At the last moment: {_changes(ends)}."
     )
-    drawing = draw_at_loss(compared, analysis.experiment.norms)
-    return ReportFigure("landscape_at_loss", drawing, alt, caption)
+    draw = partial(draw_at_loss, compared, analysis.experiment.norms)
+    return ReportFigure("landscape_at_loss", draw, alt, caption)
 
 
 def landscape_data(analysis: Analysis) -> tuple[Surroundings, ...]:
     """By norm and moment; the moments are those of the norm's first seed."""
     found = []
-    for norm in analysis.experiment.norms:
+    for norm in analysis.order:
         losses, changes = _of(analysis, norm)
         for place, epoch in enumerate(losses[0].epochs if losses else ()):
             moved = [series.readings[place, 1:] - series.readings[place, 0] for series in losses]
@@ -138,7 +140,7 @@ def landscape_data(analysis: Analysis) -> tuple[Surroundings, ...]:
 def at_loss_data(analysis: Analysis) -> tuple[AtLoss, ...]:
     """Of every norm of which the landscape was measured."""
     rows = []
-    for norm in analysis.experiment.norms:
+    for norm in analysis.order:
         losses, changes = _of(analysis, norm)
         if losses:
             place = losses[0].names[0].index(COMPARED_STEP)
@@ -169,7 +171,7 @@ def draw_landscape(found: Sequence[Surroundings], norms: Sequence[str]) -> Figur
     """A row per norm: change of the loss and of the gradient, a line per moment."""
     styles = norm_styles(norms)
     rows = list(dict.fromkeys(each.norm for each in found))
-    figure = Figure(figsize=(PANEL_INCHES, 1.15 + 1.15 * len(rows)), layout="constrained")
+    figure = new_figure(1.15 + 1.15 * len(rows))
     grid = figure.subplots(len(rows), 2, sharex=True, sharey="col", squeeze=False)
     add_heading(figure, "Change of loss and gradient after one step")
     epochs = sorted({each.epoch for each in found})
@@ -226,7 +228,7 @@ def draw_at_loss(rows: Sequence[AtLoss], norms: Sequence[str]) -> Figure:
     """One panel: loss to the right, change of the gradient up; `norms` fix the styles."""
     styles = norm_styles(norms)
     figure, axes = new_panel(height_inches=3.1)
-    axes.set_title(f"Change of the gradient at a step of {COMPARED_STEP}")
+    name_panel(axes, f"Change of the gradient at a step of {COMPARED_STEP}")
     axes.set_xlabel("Training loss (nats)")
     for row in rows:
         style = styles[row.norm]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 from normscope.analysis import Analysis
 from normscope.report.plots.figure import ReportFigure
 from normscope.report.plots.inside import trained
-from normscope.report.plots.style import PANEL_INCHES, add_heading, shorten, styled
+from normscope.report.plots.style import add_heading, new_figure, shorten, styled
 
 MAX_NORMS = 5  # more would make a file too large
 SIDE = 3  # tiles to a side of a square of them
@@ -46,14 +47,14 @@ def map_figures(analysis: Analysis) -> list[ReportFigure]:
             "of one seed begin with the same filters, so the first tiles may still show the same."
         )
         alt = f"A test image, first filters, and channels after three norms, of {seen}."
-        figures.append(ReportFigure(f"maps_{image}", draw_maps(rows), alt, caption))
+        figures.append(ReportFigure(f"maps_{image}", partial(draw_maps, rows), alt, caption))
     return figures
 
 
 def maps_data(analysis: Analysis) -> list[list[NormMaps]]:
     """By image: the first `MAX_NORMS` norms of which maps were kept, each with its first seed."""
     by_image: dict[int, list[NormMaps]] = {}
-    for norm in analysis.experiment.norms:
+    for norm in analysis.order:
         kept = trained(analysis, norm, "maps.maps")
         for seed, places in list(kept.items())[:1]:
             filters = trained(analysis, norm, "filters.filters").get(seed)
@@ -93,7 +94,7 @@ def tiles(images: np.ndarray) -> np.ndarray:
 def draw_maps(rows: Sequence[NormMaps]) -> Figure:
     """The image at the top, and a row of squares of tiles per norm."""
     height = 0.75 + 1.25 * (len(rows) + 1)
-    figure = Figure(figsize=(PANEL_INCHES, height), layout="constrained")
+    figure = new_figure(height)
     grid = figure.subplots(len(rows) + 1, 1 + len(PLACES), squeeze=False)
     add_heading(figure, "What the networks make of an image")
     for axes in grid.flat:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,6 +22,7 @@ from normscope.report.plots.style import (
     add_heading,
     new_panel,
     norm_styles,
+    row_inches,
     set_rows,
     styled,
 )
@@ -71,7 +73,7 @@ def paired_figure(
     if any(row.signs for row in rows):
         caption += f" Open marks: a trial {how_guessing(rows)}, which counts as guessing."
     caption += drawn_of(max(len(row.differences) for row in rows))
-    return ReportFigure(name, draw_paired(rows, norms, rules), alt, caption)
+    return ReportFigure(name, partial(draw_paired, rows, norms, rules), alt, caption)
 
 
 def how_guessing(rows: Sequence[PairedRow]) -> str:
@@ -114,8 +116,8 @@ def draw_paired(rows: Sequence[PairedRow], norms: Sequence[str], rules: Rules) -
     """
     styles, margin = norm_styles(norms), rules.margin or 0.0
     most = max(len(row.differences) + len(row.signs) for row in rows)
-    row_inches = min(0.6, 0.3 + 0.012 * most)
-    figure, axes = new_panel(height_inches=1.5 + row_inches * max(2, len(rows)))
+    inches = row_inches(min(0.6, 0.3 + 0.012 * most), [row.norm for row in rows])
+    figure, axes = new_panel(height_inches=1.5 + inches)
     add_heading(figure, f"Difference to {shared.short_name(norms[0])}, seed by seed")
     set_rows(axes, [row.norm for row in rows])
     differences = [value for row in rows for value in row.differences.values()]

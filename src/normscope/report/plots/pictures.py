@@ -3,6 +3,7 @@
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,8 @@ def _figure_of_all(analysis: Analysis, pictures: Path) -> list[ReportFigure]:
         "The same images for all norms. Below the true class, for every norm, the class "
         "that it wrongly predicted most often, with its mean confidence."
     )
-    drawing = draw_grid(f"Test images that every norm gets wrong  {n}", shown, images)
+    title = f"Test images that every norm gets wrong  {n}"
+    drawing = partial(draw_grid, title, shown, images)
     return [ReportFigure("mistakes_of_all", drawing, alt, caption)]
 
 
@@ -107,7 +109,7 @@ def _mistake_figure(shown: NormMistakes, pictures: Path) -> ReportFigure:
     alt = f"Most confident mistakes of {shown.norm}, n {shown.n}: {words}."
     caption = "The true class and, after the arrow, the one predicted, with its mean confidence."
     title = f"Most confident mistakes of {shown.norm}  n={shown.n}"
-    drawing = draw_grid(title, shown.mistakes, images)
+    drawing = partial(draw_grid, title, shown.mistakes, images)
     return ReportFigure(f"mistakes_{shown.number}", drawing, alt, caption)
 
 

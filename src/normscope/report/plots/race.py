@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -29,11 +30,12 @@ from normscope.report.plots.style import (
     GRID,
     INK,
     MUTED,
-    PANEL_INCHES,
     PAPER,
     NormStyle,
     add_heading,
     epoch_ticks,
+    is_narrow,
+    new_figure,
     norm_styles,
     shorten,
     styled,
@@ -82,8 +84,8 @@ def race_figures(analysis: Analysis) -> list[ReportFigure]:
         f"Mean difference to {norms[0]} and its {confidence(rules.alpha)} interval after every "
         f"seed. {_decisions(races)}"
     )
-    drawing = draw_race(races, norms, rules)
-    return [ReportFigure("race", drawing, alt, _caption(races, analysis))]
+    draw = partial(draw_race, races, norms, rules)
+    return [ReportFigure("race", draw, alt, _caption(races, analysis))]
 
 
 def _decisions(races: Sequence[NormRace]) -> str:
@@ -176,19 +178,20 @@ def draw_race(races: Sequence[NormRace], norms: Sequence[str], rules: Rules) -> 
     """
     styles, margin = norm_styles(norms), rules.margin or 0.0
     columns = 1 if len(races) <= MAX_STACKED else COLUMNS
+    narrow = columns > 1 or is_narrow()
     lines = -(-len(races) // columns)
-    height = 1.2 + (1.15 if columns == 1 else 1.0) * lines
-    figure = Figure(figsize=(PANEL_INCHES, height), layout="constrained")
+    height = 1.2 + (1.0 if columns > 1 else 1.3 if narrow else 1.15) * lines
+    figure = new_figure(height)
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
     add_heading(figure, f"Difference to {short_name(norms[0])} after every seed (points)")
     grid[-1, 0].set_xlabel("Seeds")
-    _set_scales(grid[0, 0], races, margin, narrow=columns > 1)
+    _set_scales(grid[0, 0], races, margin, narrow=narrow)
     for number, axes in enumerate(grid.flat):
         axes.set_visible(number < len(races))
         axes.tick_params(labelbottom=number + columns >= len(races))
     for axes, race in zip(grid.flat, races, strict=False):
         _draw_one(axes, race, styles[race.norm], margin)
-        _name_one(axes, race, norms[0], narrow=columns > 1)
+        _name_one(axes, race, norms[0], narrow=narrow)
     _add_key(figure, races, rules)
     return figure
 

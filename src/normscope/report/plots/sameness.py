@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from normscope.analysis import Analysis
 from normscope.analysis.why.reading import layer_mean
-from normscope.report.plots.curves import NormCurves, SeedCurve, draw_curves
+from normscope.report.plots.curves import NormCurves, SeedCurve, draw_curves, means_of
 from normscope.report.plots.differences import add_key
 from normscope.report.plots.figure import ReportFigure
 from normscope.report.plots.inside import (
@@ -74,14 +75,14 @@ def _layers_figure(analysis: Analysis) -> list[ReportFigure]:
         "span them)."
     )
     alt = f"Sameness of the channels in each layer after training. Means over layers: {means}."
-    drawing = draw_sameness(rows, analysis.experiment.norms)
-    return [ReportFigure("sameness_layers", drawing, alt, caption)]
+    draw = partial(draw_sameness, rows, analysis.experiment.norms)
+    return [ReportFigure("sameness_layers", draw, alt, caption)]
 
 
 def sameness_data(analysis: Analysis) -> tuple[NormSameness, ...]:
     """Of every norm of which it was measured in a trained network."""
     rows = []
-    for norm in analysis.experiment.norms:
+    for norm in analysis.order:
         position = Band.of(trained(analysis, norm, POSITION).values())
         if position is not None:
             rows.append(
@@ -168,9 +169,15 @@ def _epochs_figure(analysis: Analysis) -> list[ReportFigure]:
         f"alike. From the first moment to the last: {told}."
     )
     alt = f"Mean sameness of the channels by epoch: {told}."
-    drawing = draw_curves(curves, "How alike channels are, by epoch", analysis.experiment.norms)
-    drawing.axes[0].yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
-    return [ReportFigure("sameness_epochs", drawing, alt, caption)]
+    draw = partial(draw_epochs, curves, analysis.experiment.norms)
+    return [ReportFigure("sameness_epochs", draw, alt, caption, curves=means_of(curves))]
+
+
+def draw_epochs(curves: Sequence[NormCurves], norms: Sequence[str]) -> Figure:
+    """One panel, with round numbers on its axis; `norms` fix the styles."""
+    figure = draw_curves(curves, "How alike channels are, by epoch", norms)
+    figure.axes[0].yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10]))
+    return figure
 
 
 def sameness_over_epochs(analysis: Analysis) -> tuple[NormCurves, ...]:
@@ -179,7 +186,7 @@ def sameness_over_epochs(analysis: Analysis) -> tuple[NormCurves, ...]:
     The mean over seeds is at the moments that all of them have.
     """
     found = []
-    for norm in analysis.experiment.norms:
+    for norm in analysis.order:
         curves = [
             SeedCurve(seed, True, series.epochs, np.array([layer_mean(r) for r in series.readings]))
             for seed, series in series_of(analysis, norm, POSITION).items()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -26,9 +27,9 @@ from normscope.report.plots.inside import (
 from normscope.report.plots.style import (
     COLORS,
     GRID,
-    PANEL_INCHES,
     PAPER,
     add_heading,
+    new_figure,
     norm_styles,
     shorten,
     styled,
@@ -76,8 +77,8 @@ def share_figures(analysis: Analysis) -> list[ReportFigure]:
         f"Means over layers: {told} ({seeds(min(counts), max(counts))})."
     )
     alt = f"Shares of the variance by layer and norm after training. Means over layers: {told}."
-    drawing = draw_shares(rows, analysis.experiment.norms)
-    return [ReportFigure("variance_shares", drawing, alt, caption)]
+    draw = partial(draw_shares, rows, analysis.experiment.norms)
+    return [ReportFigure("variance_shares", draw, alt, caption)]
 
 
 def _told(row: NormShares) -> str:
@@ -96,7 +97,8 @@ def shares_data(analysis: Analysis) -> tuple[NormShares, ...]:
     But not of regrouped ones beside others, which would be a row each: the table has them.
     """
     rows = []
-    for norm in to_choose(analysis.experiment):
+    chosen = to_choose(analysis.experiment)
+    for norm in (norm for norm in analysis.order if norm in chosen):
         bands = [
             Band.of(trained(analysis, norm, f"variance.{measure}").values())
             for measure, *_ in PARTS
@@ -114,7 +116,7 @@ def draw_shares(rows: Sequence[NormShares], norms: Sequence[str]) -> Figure:
     """A row per norm: its bars on the left, its gap on the right, on scales that all share."""
     styles = norm_styles(norms)
     height = 1.25 + 0.95 * len(rows)
-    figure = Figure(figsize=(PANEL_INCHES, height), layout="constrained")
+    figure = new_figure(height)
     grid = figure.subplots(
         len(rows), 2, sharex=True, sharey="col", squeeze=False, width_ratios=(1.6, 1)
     )

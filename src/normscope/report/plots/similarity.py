@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -59,8 +60,8 @@ def similarity_figures(analysis: Analysis) -> list[ReportFigure]:
         f"Means over layers: {told}. Bands span the pairs."
     )
     alt = f"CKA between networks by layer. Means over layers: {told}."
-    drawing = draw_similarity(rows, analysis.experiment.norms)
-    return [ReportFigure("similarity", drawing, alt, caption)]
+    draw = partial(draw_similarity, rows, analysis.experiment.norms)
+    return [ReportFigure("similarity", draw, alt, caption)]
 
 
 def _told(row: NormSimilarity) -> str:
@@ -76,7 +77,7 @@ def _told(row: NormSimilarity) -> str:
 
 def similarity_data(analysis: Analysis) -> tuple[NormSimilarity, ...]:
     """Of every norm with a network that can be paired with another one, after the training."""
-    norms = analysis.experiment.norms
+    norms = analysis.order
     after = pairs_of({norm: trained(analysis, norm, GRAM) for norm in norms})
     before = pairs_of({norm: untrained(analysis, norm, GRAM) for norm in norms})
     rows = []

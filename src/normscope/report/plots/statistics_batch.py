@@ -6,6 +6,7 @@ arXiv 1803.08494, figure 1. Here the images that gradients are averaged over sta
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,7 +25,7 @@ from normscope.report.plots.batch_sizes import (
 )
 from normscope.report.plots.differences import ROOM, widened
 from normscope.report.plots.figure import MAX_NORMS_IN_WORDS, ReportFigure
-from normscope.report.plots.style import NormStyle, new_panel, norm_styles, styled
+from normscope.report.plots.style import NormStyle, name_panel, new_panel, norm_styles, styled
 from normscope.stats import Estimate
 from normscope.words import counted, number
 
@@ -66,8 +67,8 @@ def statistics_figures(analysis: Analysis) -> list[ReportFigure]:
     if not lines.curves:
         return []
     alt = f"Mean test accuracy in percent by the images in bn's statistics: {_told(lines)}."
-    drawing = draw_statistics(lines, analysis.experiment.norms)
-    return [ReportFigure("statistics_batch", drawing, alt, _caption(lines, analysis))]
+    draw = partial(draw_statistics, lines, analysis.experiment.norms)
+    return [ReportFigure("statistics_batch", draw, alt, _caption(lines, analysis))]
 
 
 def _told(lines: Lines) -> str:
@@ -150,7 +151,7 @@ def draw_statistics(lines: Lines, norms: Sequence[str]) -> Figure:
     inches = max(2.4, LINE_INCHES * named) + LINE_INCHES * len(notes)  # about the axes' height
     low, high = _range(lines)
     figure, axes = new_panel(height_inches=inches + 0.8)
-    axes.set_title("Test accuracy by statistics batch (%)")
+    name_panel(axes, "Test accuracy by statistics batch (%)")
     set_sizes(axes, sizes, "Images in the statistics of bn (logarithmic)")
     room = ROOM * (high - low)
     axes.set_ylim(low - room, high + room + (high - low) * LINE_INCHES * len(notes) / inches)

@@ -4,10 +4,12 @@ The four inks are names as much as colours: where a figure stands in the report'
 sheet replaces each of them by the page's own, which is light or dark (`templates/report.css`).
 """
 
+import textwrap
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
 from typing import ParamSpec
@@ -23,7 +25,13 @@ GRID = "#dedbd5"
 PAPER = "#fefefe"
 BEHIND = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8}  # a box that keeps words legible
 
-PANEL_INCHES = 4.7  # two panels make the width of a page, one that of a phone
+PANEL_INCHES = 4.7  # two panels make the width of a page
+NARROW_INCHES = 3.5  # that of a phone: of 350 pixels, on which words of 7.2 points are 10 high
+
+LONGEST_BESIDE = 10  # columns of the name of a row that stands beside it on a phone
+ABOVE_INCHES = 0.14  # what a row's name takes above it
+BESIDE_INCHES = 0.5  # what stands to the left of axes, about
+HEADING_COLUMNS = 11.5  # columns of words to an inch of a heading
 
 STYLE = {
     "axes.edgecolor": MUTED,
@@ -63,6 +71,7 @@ STYLE = {
 }
 
 Parameters = ParamSpec("Parameters")
+_panel_inches = ContextVar("panel_inches", default=PANEL_INCHES)
 
 
 @contextmanager
@@ -75,6 +84,26 @@ def in_style(**changes: str) -> Iterator[None]:
     with matplotlib.style.context(["default", {**STYLE, **changes}]), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
         yield
+
+
+@contextmanager
+def panels_of(inches: float) -> Iterator[None]:
+    """Draw panels of this width; without it they are `PANEL_INCHES` wide."""
+    token = _panel_inches.set(inches)
+    try:
+        yield
+    finally:
+        _panel_inches.reset(token)
+
+
+def panel_inches() -> float:
+    """How wide a panel is, which is a figure's width."""
+    return _panel_inches.get()
+
+
+def is_narrow() -> bool:
+    """Whether it is drawn for the screen of a phone."""
+    return panel_inches() < PANEL_INCHES
 
 
 def styled(draw: Callable[Parameters, Figure]) -> Callable[Parameters, Figure]:
@@ -154,10 +183,25 @@ def shorten(name: str, most: int) -> str:
     return "".join(kept).rstrip() + "…"
 
 
+def names_above(names: Sequence[str]) -> bool:
+    """Whether rows are named above their marks, because there is no room on the left."""
+    return is_narrow() and max(map(columns, names)) > LONGEST_BESIDE
+
+
+def row_inches(inches: float, names: Sequence[str]) -> float:
+    """How tall all rows together are: so many inches each, and room for names above them."""
+    return (inches + (ABOVE_INCHES if names_above(names) else 0)) * max(2, len(names))
+
+
 def set_rows(axes: Axes, norms: Sequence[str]) -> None:
     """One row per norm, the first at the top."""
     axes.set_ylim(len(norms) - 0.4, -0.6)
     axes.set_yticks(range(len(norms)), norms)
+    if names_above(norms):
+        axes.set_yticks(range(len(norms)), [""] * len(norms))
+        for row, norm in enumerate(norms):
+            axes.text(0, row - 0.5, shorten(norm, 36), transform=axes.get_yaxis_transform(),
+                      va="top", fontsize=8.5, bbox={**BEHIND, "pad": 0.5})  # fmt: skip
     axes.grid(visible=True, axis="x")
     axes.grid(visible=False, axis="y")
     axes.spines["left"].set_visible(False)
@@ -165,10 +209,30 @@ def set_rows(axes: Axes, norms: Sequence[str]) -> None:
 
 def add_heading(figure: Figure, heading: str) -> None:
     """A title that begins at the left edge of the figure, where there is most room."""
-    figure.suptitle(heading, x=0.01, ha="left", fontsize=10, fontweight="bold")
+    figure.suptitle(in_lines(heading), x=0.01, ha="left", fontsize=10, fontweight="bold")
 
 
-def new_panel(height_inches: float, width_inches: float = PANEL_INCHES) -> tuple[Figure, Axes]:
+def in_lines(heading: str, inches: float = 0.0) -> str:
+    """A heading in as many lines as it takes; `inches` of the panel's width are not its own."""
+    return textwrap.fill(heading, heading_columns(inches))
+
+
+def heading_columns(inches: float = 0.0) -> int:
+    """How many columns of a heading a panel is wide, less so many inches."""
+    return int((panel_inches() - inches) * HEADING_COLUMNS)
+
+
+def name_panel(axes: Axes, title: str, pad: float | None = None) -> None:
+    """The title of a figure with one pair of axes, which begins at their left edge."""
+    axes.set_title(in_lines(title, inches=BESIDE_INCHES), pad=pad)
+
+
+def new_figure(height_inches: float) -> Figure:
+    """A figure as wide as a panel."""
+    return Figure(figsize=(panel_inches(), height_inches), layout="constrained")
+
+
+def new_panel(height_inches: float) -> tuple[Figure, Axes]:
     """A figure with one pair of axes, in the style of the caller's `styled` context."""
-    figure = Figure(figsize=(width_inches, height_inches), layout="constrained")
+    figure = new_figure(height_inches)
     return figure, figure.add_subplot()

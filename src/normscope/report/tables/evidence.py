@@ -33,7 +33,7 @@ def evidence_tables(analysis: Analysis) -> list[Table]:
 
 
 def _batch_sizes(analysis: Analysis) -> Table:
-    sizes, norms = analysis.experiment.batch_sizes, analysis.experiment.norms
+    sizes, norms = analysis.experiment.batch_sizes, analysis.order
     cells = {(norm.norm, norm.batch_size): norm for norm in analysis.by_batch_size}
     rows = [
         [Cell(norm), *(_accuracy(cells[norm, size]) for size in sizes)]
@@ -199,7 +199,10 @@ def _variances(analysis: Analysis) -> Table:
 
 def _tuning(analysis: Analysis) -> Table:
     rows, norms = [], []
-    for search in analysis.searches:
+    searches = sorted(
+        analysis.searches, key=lambda each: (each.batch_size, analysis.order.index(each.norm))
+    )
+    for search in searches:
         tried = zip(search.rates, search.accuracy_percent, strict=True)
         size = f", batch {search.batch_size}" if analysis.several_sizes else ""
         edge = "at the edge of the grid" if search.at_edge else ""
