@@ -59,7 +59,6 @@ from normscope.cli.options import (
     executor_of,
     probe_plan,
     say_that_it_starts,
-    trackers,
 )
 from normscope.errors import RunError
 from normscope.words import counted, visible
@@ -220,7 +219,7 @@ def compare(
             budget_s=budget,
             probes=probe_plan(probes, probe_epochs, probe_images),
             checkpoint_s=checkpoint_seconds(checkpoint_every),
-            log=trackers(log),
+            log=log or (),
         )
         if dry_run:
             _foresee(checked, as_json)
@@ -397,7 +396,7 @@ def retry(
             executor=executor_of(executor, address, cpus_per_trial, gpus_per_trial),
             probes=probe_plan(probes, probe_epochs, probe_images),
             checkpoint_s=checkpoint_seconds(checkpoint_every),
-            log=trackers(log),
+            log=log or (),
         )
 
         def work(observer: Any, command: str) -> Any:

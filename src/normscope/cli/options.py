@@ -418,11 +418,6 @@ def probe_plan(names: str, epochs: tuple[float, ...] | None, images: int | None)
     return ProbePlan(tuple(names.split(",")), epochs, images or ProbePlan.images)
 
 
-def trackers(given: list[str] | None) -> list[str]:
-    """The names of all ``--log``, each of which may hold several."""
-    return [name.strip() for names in given or () for name in names.split(",")]
-
-
 def checkpoint_seconds(every: float | None) -> float:
     """How often the state of trials is kept."""
     from normscope.experiment import Keeping

@@ -53,11 +53,12 @@ def observer_for(stream: TextIO, check: Check = never) -> Observer:
 
 
 def trackers_named(names: str | Sequence[str]) -> tuple[str, ...]:
-    """The names of trackers, each once; they may be one text, ``tensorboard,wandb``.
+    """The names of trackers, each once; a text may hold several, as in ``tensorboard,wandb``.
 
     Raises `UsageError` for one that is unknown, or whose library is not installed.
     """
-    asked = [each.strip() for each in names.split(",")] if isinstance(names, str) else names
+    texts = [names] if isinstance(names, str) else names
+    asked = dict.fromkeys(name.strip() for text in texts for name in text.split(","))
     for name in asked:
         library = lookup(TRACKERS, "tracker", name).library
         found = find_spec(library)
@@ -66,7 +67,7 @@ def trackers_named(names: str | Sequence[str]) -> tuple[str, ...]:
                 f"--log {name} needs {library}, which is not installed: "
                 f'pip install "normscope[{name}]"'
             )
-    return tuple(dict.fromkeys(asked))
+    return tuple(asked)
 
 
 def usual_observer() -> Observer:

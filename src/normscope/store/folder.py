@@ -28,7 +28,7 @@
 
 Each of them has a seal (see `normscope.seals`), but for predictions and weights, whose check sums
 are in the seal of their record, the labels, whose check sum is in that of `dataset.json`, sources,
-which are called by theirs, and logs, of which nothing is ever read.
+which are called by theirs, and logs, which no report needs.
 
 A folder that the user did not name lies in ``runs/``, whose ``.gitignore`` keeps it out of a
 repository.
