@@ -160,6 +160,14 @@ def test_a_tracker_is_an_extra_that_one_file_imports_when_it_is_needed(tracker):
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+def test_onnx_is_an_extra_that_one_file_imports_when_it_is_needed():
+    libraries = {"onnx", "onnxruntime", "onnxscript"}
+    named = [p for p in FILES if libraries & {n.split(".")[0] for n in imports_of(p)}]
+    assert [path.relative_to(PACKAGE).as_posix() for path in named] == ["models/exported.py"]
+    code = f"import sys, normscope.study.export; sys.exit(bool({libraries} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
 @pytest.mark.parametrize("name", normscope.__all__)
 def test_every_public_name_is_there(name):
     found = getattr(normscope, name)

@@ -32,7 +32,7 @@ def pixels(shapes):
 def used(network, shapes):
     """A classifier whose running statistics are those of images, and no weight what it began as.
 
-    Its logits have an sd of 1 over the images, so that probabilities show any change of them.
+    Its logits have an sd of 1/2 over the images, so that probabilities show any change of them.
     """
     rng = torch.Generator().manual_seed(1)
     for layer in network.modules():
@@ -53,7 +53,7 @@ def used(network, shapes):
 
 
 class Spread(nn.Module):
-    """Logits less their mean over images, over their deviation."""
+    """Logits less their mean over images, over twice their deviation."""
 
     def __init__(self, logits):
         super().__init__()
@@ -61,7 +61,7 @@ class Spread(nn.Module):
         self.register_buffer("sd", logits.std(dim=0))
 
     def forward(self, logits):
-        return (logits - self.mean) / self.sd
+        return (logits - self.mean) / (2 * self.sd)
 
 
 def of_norm(norm):

@@ -23,16 +23,13 @@ from normscope.study.compare import compare
 from normscope.study.comparison import Comparison
 from normscope.study.winner import of_seed, winner_in
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SMALL = {
     "train_limit": 64,
     "test_limit": 40,
     "recipe": {"base": "quick", "epochs": 1, "batch_size": 16},
 }
-
-
-@pytest.fixture(autouse=True)
-def undrawn(monkeypatch):
-    monkeypatch.setattr("normscope.study.comparison.write_report", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -143,9 +140,11 @@ def test_a_network_answers_as_it_did_at_the_end_of_its_training(folder, norm):
     np.testing.assert_allclose(shares, frame.confidence, atol=1e-3)  # of logits in float16
 
 
-def test_it_needs_no_images_and_draws_nothing(copied, monkeypatch):
+def test_it_needs_no_data_set_and_draws_nothing(copied, tmp_path, monkeypatch):
+    Image.new("RGB", (32, 32)).save(tmp_path / "black.png")
     monkeypatch.setattr("normscope.study.trained.load", None)
     before = torch.get_rng_state()
+    assert normscope.predict(copied, [tmp_path / "black.png"], "gn").seeds == (0, 1)
     one, other = normscope.load_model(copied, "gn"), normscope.load_model(copied, "gn", 0)
     assert torch.equal(torch.get_rng_state(), before)
     pairs = zip(one.parameters(), other.parameters(), strict=True)

@@ -36,7 +36,7 @@ def predict(
         list[Path],
         typer.Argument(
             parser=options.file,
-            metavar="IMAGE...",
+            metavar="IMAGE",
             show_default=False,
             help="Files of images. Each is cut to the square in its middle and resized to the size "
             "of the experiment's images.",
@@ -127,7 +127,7 @@ def export(
     """Write a trained network into a file that needs no normscope, checked on real test images.
 
     It turns pixels in [0, 1], float32 (N, 3, H, W), into probabilities, for any N; its metadata
-    tell the names of the classes (docs/winner.md). ONNX needs pip install "normscope[export]".
+    tell the names of the classes. ONNX needs the extra `export` of normscope (docs/winner.md).
     """
     with errors_in_one_line(debug):
         from normscope.cli.show import console, say, tell

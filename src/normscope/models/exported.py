@@ -55,9 +55,10 @@ def program_of(classifier: Classifier, shape: tuple[int, int, int]) -> ExportedP
     folded = fold_norms(classifier.network, classifier.normalized(images[:1]))
     classifier.network = folded or classifier.network
     _let_tensors_stand_alone(classifier)  # of which folding leaves views
+    classifier.eval().requires_grad_(False)
     with torch.no_grad():
         batch = {0: torch.export.Dim("batch")}
-        program = torch.export.export(classifier.eval(), (images,), dynamic_shapes=(batch,))
+        program = torch.export.export(classifier, (images,), dynamic_shapes=(batch,))
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # it names files of this machine
     return program

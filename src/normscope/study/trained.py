@@ -49,7 +49,7 @@ def opened(folder: Path | str) -> Store:
 def network_of(store: Store, result: Result) -> nn.Module:
     """The network of a result whose weights are there, on the CPU and in evaluation mode."""
     trial = result.trial
-    asked(trial.norm)  # raises if the table has it not
+    asked(trial.norm)  # raises for one that only a script knew
     alone = store.experiment.model_copy(update={"norms": (trial.norm,)})
     check_own_results(store.folder, store.experiment, own_names(alone))
     weights = store.weights(trial)
@@ -60,7 +60,7 @@ def network_of(store: Store, result: Result) -> nn.Module:
 def classifier_of(store: Store, result: Result, dataset: Dataset | None) -> Classifier:
     """The network of a result, from pixels to probabilities.
 
-    `dataset` is needed if `is_scale_kept` says so.
+    `dataset`, all of it, is needed unless `is_scale_kept`.
     """
     facts = store.facts() if dataset is None else dataset.of(result.trial)
     assert facts.mean is not None  # or a data set is here
