@@ -136,9 +136,7 @@ def test_compare_has_it_written_while_it_trains(tmp_path, monkeypatch):
                 wait_for(page.exists)
                 seen.append("with 1 of 2 seeds complete" in page.read_text())
 
-    experiment = read_experiment(
-        norms=["bn"], seeds=2, epochs=1, train_limit=192, test_limit=100
-    )
+    experiment = read_experiment(norms=["bn"], seeds=2, epochs=1, train_limit=192, test_limit=100)
     pipeline.compare(experiment, out=page.parent, executor="inline", observer=Reader())
     assert seen == [True]
     assert "while training went on" not in page.read_text()
