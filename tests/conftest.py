@@ -60,7 +60,7 @@ def tables_put_back():
 def undrawn(monkeypatch):
     """For tests of what is trained and said: they do not wait for a report to be drawn."""
     write = "normscope.study.comparison.write_report"
-    monkeypatch.setattr(write, lambda analysis, pictures, out: out / PAGE)
+    monkeypatch.setattr(write, lambda analysis, pictures, out, how_far: out / PAGE)
 
 
 @pytest.fixture

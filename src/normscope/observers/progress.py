@@ -20,6 +20,11 @@ class Clock:
         self.epochs_trained = self.epochs_skipped = self.failed = 0
         self.now, self.started = now, now()
         self._last_told: dict[str, float] = {}  # when, of each trial
+        self._first_told: dict[str, float] = {}
+        # What passed before the first steps: workers start, and code is compiled, but once. It is
+        # known with some trial's second epoch.
+        several = any(trial.recipe.epochs > 1 for trial in todo)
+        self.starting_s: float | None = None if several else 0.0
 
     def ended(self, trial: Trial, record: EpochRecord) -> None:
         """An epoch of a trial ended.
@@ -31,7 +36,14 @@ class Clock:
         there_was = self.now() - self._last_told.get(trial.id, self.started)
         if 0.9 * (record.train_seconds + record.test_seconds) <= there_was:
             self.epochs_trained += 1
+            self._learn_start(trial, there_was)
         self._last_told[trial.id] = self.now()
+
+    def _learn_start(self, trial: Trial, seconds: float) -> None:
+        """An epoch took so many seconds; the first of a trial took those of the start as well."""
+        first = self._first_told.setdefault(trial.id, self.now())
+        if self.starting_s is None and first < self.now():
+            self.starting_s = max(0.0, first - self.started - seconds)
 
     def begun(self, trial: Trial) -> None:
         """A trial begins."""
@@ -47,15 +59,15 @@ class Clock:
         self._epochs_of[trial.id] = epochs
 
     def left(self) -> str:
-        """The time left in words; "" before the first epoch."""
+        """The time left in words; "" before some trial's second epoch."""
         seconds = self.seconds_left()
         return "" if seconds is None else f"{duration(seconds)} left"
 
     def seconds_left(self) -> float | None:
-        """The time left, from the mean time of the epochs so far; None before the first."""
-        if not self.epochs_trained:
+        """The time left, from the mean time of the epochs so far; None until that is known."""
+        if not self.epochs_trained or self.starting_s is None:
             return None
-        mean = (self.now() - self.started) / self.epochs_trained
+        mean = (self.now() - self.started - self.starting_s) / self.epochs_trained
         remaining = self.epochs - self.epochs_done - self.epochs_skipped
         return max(0.0, mean * remaining)
 
@@ -69,6 +81,7 @@ class Clock:
     def trial_ended(self, result: Result) -> None:
         """A trial ended, perhaps early: then the rest of its epochs will not come."""
         self.epochs_skipped += result.trial.recipe.epochs - len(result.history)
+        self.starting_s = self.starting_s or 0.0
         self.failed += result.status == "failed"
 
     def trial_found(self, result: Result) -> None:

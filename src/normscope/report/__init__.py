@@ -20,10 +20,11 @@ ADVICE = "choose another folder for the report"
 MANY_ROWS = 20  # thousands of trials, whose rows of results.csv take 2 s
 
 
-def write_report(analysis: Analysis, pictures: Path, out: Path) -> Path:
+def write_report(analysis: Analysis, pictures: Path, out: Path, how_far: str = "") -> Path:
     """Write the whole report into the folder `out`; return the path of ``report.html``.
 
-    `pictures` holds the test images to be shown as ``INDEX.png``. Every file is replaced at once,
+    `pictures` holds the test images to be shown as ``INDEX.png``; `how_far` is said first on the
+    page. Every file is replaced at once,
     so a reader never meets half of one. Figures of an earlier report that this one lacks are
     removed. Raises `RunError` if `out` cannot be written.
     """
@@ -39,7 +40,7 @@ def write_report(analysis: Analysis, pictures: Path, out: Path) -> Path:
     del rows, lines  # of many trials they take hundreds of megabytes
     files["trials.csv"] = [csv_file(trials_table(analysis))]
     files["summary.md"] = [render_markdown(analysis, drawn).encode()]
-    files[PAGE] = [render_page(analysis, figures, pictures, FILES).encode()]
+    files[PAGE] = [render_page(analysis, figures, pictures, FILES, how_far).encode()]
     with disk_errors(out / "figures", ADVICE):
         (out / "figures").mkdir(parents=True, exist_ok=True)
         _remove_old_figures(out, files.keys())

@@ -143,10 +143,12 @@ def render_page(
     figures: Sequence[ReportFigure],
     pictures: Path,
     beside: Collection[str] = (),
+    how_far: str = "",
 ) -> str:
     """The whole page as a string; all text from data is escaped by the template engine.
 
-    `beside` are those of `FILES` that lie beside the page, which links to them.
+    `beside` are those of `FILES` that lie beside the page, which links to them; `how_far` is a
+    sentence on a training that goes on, which the page says first.
     """
     tables = evidence_tables(analysis)
     errors = [result for result in analysis.all_results if result.error is not None]
@@ -157,6 +159,7 @@ def render_page(
     few = len(analysis.norms) <= BESIDE
     first = [each for each in inline[ANSWER] if few and each.figure.name == "differences"]
     return TEMPLATES.get_template("report.html.j2").render(
+        how_far=how_far,
         analysis=analysis,
         experiment=analysis.experiment,
         title=title(analysis),

@@ -22,6 +22,7 @@ from normscope.study.checks import Checked, check, own_names
 from normscope.study.comparison import Comparison, EveryTrialFailed
 from normscope.study.cost import keep_costs
 from normscope.study.heartbeat import heartbeat
+from normscope.study.meantime import report_meanwhile
 from normscope.study.opening import joined, load, open_folder, pictures_kept, reporting
 from normscope.study.placement import place
 from normscope.study.probe_times import ProbeTimes
@@ -101,7 +102,11 @@ def carry_out(checked: Checked, observer: Observer, command: str) -> Comparison:
         joined(folder, lambda: open_folder(checked, dataset, observer, command)) as (store, claims),
         heartbeat(claims.own, observer) as heard,
     ):
-        with checked.machine.connected(), pictures_kept(store, dataset):
+        with (
+            checked.machine.connected(),
+            pictures_kept(store, dataset),
+            report_meanwhile(store, dataset, heard) as heard,
+        ):
             limits = checked.design, checked.budget_s, checked.machine.at_once
             due = rounds(store, *limits, heard, claims.alone, checked.seeds_by_time)
             run(store, claims, checked, dataset, heard, due)

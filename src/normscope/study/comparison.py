@@ -73,14 +73,15 @@ class Comparison:
         """
         return self.analysis.probe_table()
 
-    def report(self, path: Path | str | None = None) -> Path:
+    def report(self, path: Path | str | None = None, how_far: str = "") -> Path:
         """Write the report into the folder `path` (default: the experiment's); return the page.
 
-        Raises `RunError` if that folder cannot be written.
+        `how_far` is what the page says first, of a training that goes on. Raises `RunError` if that
+        folder cannot be written.
         """
         out = user_path(path) if path else self.folder
         with cycles.searched_for_in_what_is_new():
-            return write_report(self.analysis, self.folder / "pictures", out)
+            return write_report(self.analysis, self.folder / "pictures", out, how_far)
 
 
 def _analysis(store: Store, levels_percent: Sequence[float] | None) -> Analysis:

@@ -153,14 +153,15 @@ def pictures_kept(store: Store, dataset: Dataset) -> Iterator[None]:
         yield
     except BaseException as reason:
         try:
-            _keep_pictures(store, dataset)
+            keep_pictures(store, dataset)
         except NormscopeError as error:
             raise reason from error  # why the training ended matters more
         raise
-    _keep_pictures(store, dataset)
+    keep_pictures(store, dataset)
 
 
-def _keep_pictures(store: Store, dataset: Dataset) -> None:
+def keep_pictures(store: Store, dataset: Dataset) -> None:
+    """Leave in the folder the pictures that its report shows by now."""
     store.add_pictures(dataset.test_images, pictures_shown(store))
 
 
