@@ -113,7 +113,7 @@ def test_it_is_told_on_every_surface(imbalanced, tmp_path):
     assert f"(cat 300, owl 20); {words}\n" in markdown
     assert any(words in caveat for caveat in values["caveats"])
     section = html[html.index('<section id="classes"') : html.index('<section id="mistakes"')]
-    assert section.count("<svg ") == 1
+    assert section.count("<svg ") == 2
     assert "Recall by class" in section
     assert '<a href="#classes">Classes</a>' in html
     assert "## Classes\n\n### Recall by class\n" in markdown

@@ -29,7 +29,7 @@ PANEL_INCHES = 4.7  # two panels make the width of a page
 NARROW_INCHES = 3.5  # that of a phone: of 350 pixels, on which words of 7.2 points are 10 high
 
 LONGEST_BESIDE = 10  # columns of the name of a row that stands beside it on a phone
-ABOVE_INCHES = 0.14  # what a row's name takes above it
+ABOVE_INCHES = 0.2  # what a row's name takes above it
 BESIDE_INCHES = 0.5  # what stands to the left of axes, about
 HEADING_COLUMNS = 11.5  # columns of words to an inch of a heading
 
