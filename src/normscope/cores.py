@@ -18,6 +18,11 @@ def available_cores() -> int:
     return max(1, math.ceil(min(allowed, cgroup_quota())))
 
 
+def load() -> float | None:
+    """How many programs wanted a core over the last minute; None on systems that do not say."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
 @cache
 def affinity() -> tuple[int, ...]:
     """The numbers of the cores this process may run on, as they were at the first call.

@@ -163,10 +163,17 @@ def gone(process):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="workers are found in /proc")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
-def test_workers_end_with_their_command(number, tmp_path, environment):
+@pytest.mark.parametrize(
+    ("number", "every", "others"),
+    [
+        (signal.SIGTERM, "1m", "so is the state of those in training"),
+        (signal.SIGHUP, "0s", "those in training are lost and begin anew"),
+        (signal.SIGKILL, "1m", ""),
+    ],
+)
+def test_workers_end_with_their_command(number, every, others, tmp_path, environment):
     process = subprocess.Popen(
-        [*COMMAND, "--workers", "2"],
+        [*COMMAND, "--workers", "2", "--checkpoint-every", every],
         cwd=tmp_path,
         env=environment,
         stdout=subprocess.DEVNULL,
@@ -185,5 +192,6 @@ def test_workers_end_with_their_command(number, tmp_path, environment):
     assert all(gone(worker) for worker in workers)
     if number != signal.SIGKILL:
         assert process.returncode == 128 + number
-        assert "Stopped. The trials that ended are kept in e;" in stderr
-        assert "Traceback" not in stderr
+        ended = len(list(records.glob("[!.]*/record.json")))
+        assert f"Stopped. Kept in e: {ended} trials that ended; {others}.\n" in stderr
+        assert "Traceback" not in stderr, stderr

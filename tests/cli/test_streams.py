@@ -1,6 +1,7 @@
 """A shell may close the standard streams of a command."""
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -69,3 +70,17 @@ def test_output_that_the_disk_does_not_take_is_named(command, unbuffered, tmp_pa
         "normscope: cannot write standard output (No space left on device); make room, or send it "
         "elsewhere\n",
     )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a POSIX terminal")
+def test_a_terminal_is_told_at_once_that_something_happens(tmp_path, environment):
+    """And nothing else is: logs do not need it."""
+    command = [sys.executable, "-m", "normscope", "compare", "--norms", "nonsense"]
+    ours, its = os.openpty()
+    settings = {"cwd": tmp_path, "env": environment, "stderr": subprocess.DEVNULL}
+    assert subprocess.run(command, stdout=its, check=False, **settings).returncode == 2
+    os.close(its)
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        assert terminal.read(1000) == b"Starting: loading torch takes a few seconds.\r\n"
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False, **settings)
+    assert done.stdout == b""

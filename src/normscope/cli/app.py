@@ -16,6 +16,7 @@ from normscope.cli.interrupt import exit_code, signals_heard
 from normscope.cli.judge import judge
 from normscope.cli.names import HelpWithNames
 from normscope.cli.options import figures_without_a_home
+from normscope.cli.selftest import selftest
 from normscope.cli.status import status
 from normscope.cli.streams import prepare_streams
 from normscope.cli.suite import suite
@@ -31,8 +32,8 @@ app = typer.Typer(
     help="Which normalization layer should your CNN use, by how much, and why.",
 )
 COMMANDS = (
-    compare, suite, investigate, status, retry, report, show, table, write_up, judge, diff, doctor,
-    probe, explain, norms, check_norm, cost, plan, summary,
+    compare, suite, investigate, status, retry, report, show, table, write_up, judge, diff, probe,
+    explain, norms, check_norm, cost, plan, summary, doctor, selftest,
 )  # fmt: skip
 for command in COMMANDS:
     app.command(cls=HelpWithNames)(command)

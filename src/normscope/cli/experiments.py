@@ -57,9 +57,10 @@ from normscope.cli.options import (
     errors_in_one_line,
     executor_of,
     probe_plan,
+    say_that_it_starts,
 )
 from normscope.errors import RunError
-from normscope.words import visible
+from normscope.words import counted, visible
 
 # torch, pandas and matplotlib take seconds to import: each command imports what it needs.
 # typer reads annotations at run time, on Python 3.10 too, hence Optional.
@@ -164,6 +165,7 @@ def compare(
     Such as: normscope compare --dataset cifar10 --norms bn,gn,ln --until-decided --budget 2h
     """
     with errors_in_one_line(debug):
+        say_that_it_starts(as_json)
         from normscope.experiment.reading import read_design, read_experiment
         from normscope.study.checks import check, check_baseline, folder_of, kept_design
 
@@ -281,6 +283,7 @@ def investigate(
     The same command goes on where it was stopped, and several investigations may share a folder.
     """
     with errors_in_one_line(debug):
+        say_that_it_starts(as_json)
         from normscope.experiment.reading import read_design, read_experiment
         from normscope.study.checks import kept_design
         from normscope.study.investigate import carry_on, plan
@@ -376,6 +379,7 @@ def retry(
 ) -> None:
     """Run the trials of a folder that failed again, and no others, then report."""
     with errors_in_one_line(debug):
+        say_that_it_starts(as_json)
         from normscope.study.retry import retry as run_again
 
         again = partial(
@@ -433,18 +437,19 @@ def watched(folders: Sequence[Path], as_json: bool, work: Callable[[Any, str], O
     from normscope import stopping
     from normscope.cli.interrupt import exit_code
     from normscope.observers import observer_for
-    from normscope.study.stored import has_something
+    from normscope.study.stored import kept_in
 
     stream = sys.stderr if as_json else sys.stdout
     try:
         with closing(observer_for(stream, stopping.check)) as observer:
             return work(observer, _repeatable(sys.argv[1:]))
     except KeyboardInterrupt as stop:
-        kept = [folder for folder in folders if has_something(folder)]
-        if not kept:
+        kept = {folder: kept_in(folder) for folder in folders}
+        if not any(map(any, kept.values())):
             raise
-        for folder in kept:
-            _say_how_to_go_on(folder)
+        for folder, (ended, in_training) in kept.items():
+            if ended or in_training:
+                _say_how_to_go_on(folder, ended, in_training)
         raise typer.Exit(exit_code(stop)) from None
 
 
@@ -485,13 +490,18 @@ def _foresee(checked: Any, as_json: bool) -> None:
         show_forecast(foreseen)
 
 
-def _say_how_to_go_on(folder: Path) -> None:
-    """What a stopped experiment leaves, and the way on from there."""
-    words = (
-        f"\nStopped. The trials that ended are kept in {folder}; the same command goes on from "
-        "there, in the midst of those that did not.\n"
-        f"`normscope report {shlex.quote(str(folder))}` reports what there is."
+def _say_how_to_go_on(folder: Path, ended: int, in_training: bool) -> None:
+    """What of a stopped experiment is kept and what is lost, and the way on from there."""
+    others = (
+        "so is the state of those in training"
+        if in_training
+        else "those in training are lost and begin anew"
     )
+    words = f"\nStopped. Kept in {folder}: {counted(ended, 'trial')} that ended; {others}.\n"
+    words += "The same command goes on from there"
+    if ended:
+        words += f"; `normscope report {shlex.quote(str(folder))}` reports what there is"
+    words += "."
     print(visible(words, keep="\n"), file=sys.stderr)
 
 

@@ -414,6 +414,13 @@ def checkpoint_seconds(every: float | None) -> float:
     return Keeping.every_s if every is None else every
 
 
+def say_that_it_starts(as_json: bool) -> None:
+    """At once, in a terminal: what a training needs takes seconds to import."""
+    stream = sys.stderr if as_json else sys.stdout
+    if stream.isatty():
+        print("Starting: loading torch takes a few seconds.", file=stream, flush=True)
+
+
 @contextmanager
 def figures_without_a_home() -> Iterator[None]:
     """Let matplotlib start for a user who has no home folder, where it looks for its settings."""

@@ -294,6 +294,15 @@ def show_forecast(foreseen: Forecast) -> None:
         f"{len(foreseen.todo)} of {len(foreseen.trials)} trials to run in {foreseen.folder}: "
         f"about {duration(foreseen.seconds)} and {foreseen.disk_bytes / 1e6:.1f} MB"
     )
+    if words := busy_words(foreseen):
+        print(words)
+
+
+def busy_words(foreseen: Forecast) -> str:
+    """That times were measured on a busy machine, if so."""
+    if not foreseen.busy:
+        return ""
+    return f"Other programs run (load {foreseen.load:.1f}): it takes less time once they are done."
 
 
 def forecast_as_dict(foreseen: Forecast) -> dict[str, Any]:
@@ -303,6 +312,7 @@ def forecast_as_dict(foreseen: Forecast) -> dict[str, Any]:
         "trials": [{"id": trial.id, "stored": trial not in todo} for trial in foreseen.trials],
         "seconds": foreseen.seconds,
         "disk_bytes": foreseen.disk_bytes,
+        "load": foreseen.load,
         "notices": list(foreseen.notices),
     }
 

@@ -36,6 +36,7 @@ from normscope.cli.options import (
     Workers,
     errors_in_one_line,
     executor_of,
+    say_that_it_starts,
 )
 from normscope.errors import UsageError
 
@@ -111,6 +112,7 @@ def suite(
     missing; Ctrl-C stops; what was trained stays.
     """
     with errors_in_one_line(debug):
+        say_that_it_starts(as_json)
         from normscope.experiment.reading import read_design
         from normscope.experiment.suite import read_suite, settings_of
         from normscope.observers import observer_for

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from normscope.analysis.dropping import still_wanted
+from normscope.cores import available_cores, load
 from normscope.data import DATASETS, find
 from normscope.experiment import Experiment, Trial
 from normscope.experiment.plan import plan
@@ -26,7 +27,8 @@ class Forecast:
     """What `normscope.compare` would do: all trials, those that are not stored, and their cost.
 
     `costs` are those of one trial of each norm at each batch size, on `train_images` images, of
-    which so many are trained `at_once`. `notices` are sentences on what a user may not expect.
+    which so many are trained `at_once`. `notices` are sentences on what a user may not expect;
+    `load`, how many programs wanted a core before that was timed, None on systems that do not say.
     """
 
     folder: Path
@@ -36,6 +38,12 @@ class Forecast:
     train_images: int
     at_once: int
     notices: tuple[str, ...] = ()
+    load: float | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether other programs made it seem to take longer than on a quiet machine."""
+        return self.load is not None and self.load > available_cores() / 2
 
     @property
     def seconds(self) -> float:
@@ -60,7 +68,7 @@ def forecast(checked: Checked, known: Mapping[Kind, Cost] | None = None) -> Fore
     grid; what follows from it is listed with the recipe's rate. Raises `RunError` as `compare`
     does.
     """
-    store = Store(checked.folder) if checked.kept else None
+    store, wanted = Store(checked.folder) if checked.kept else None, load()
     if store is not None:
         results_stored(store)  # or this is the place to refuse it
     trials = _foreseen(checked, store)
@@ -78,6 +86,7 @@ def forecast(checked: Checked, known: Mapping[Kind, Cost] | None = None) -> Fore
         train_images=sizes[0],
         at_once=placement.networks_at_once,
         notices=(*checked.notices, *_on_data(checked.experiment.dataset, checked.data_dir)),
+        load=wanted,
     )
 
 

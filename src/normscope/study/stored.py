@@ -53,7 +53,12 @@ def _ids(experiment: Experiment, trials: Iterable[Trial]) -> set[str]:
     return known
 
 
-def has_something(folder: Path) -> bool:
-    """Whether the folder of an experiment holds a result, or the state of a trial in training."""
+def kept_in(folder: Path) -> tuple[int, bool]:
+    """The trials that have ended in a folder, and whether the state of others in training is kept.
+
+    Zero and False where there is no experiment.
+    """
     files = ExperimentFolder(folder)
-    return Store.exists(folder) and bool(files.stored_trials() or list(files.checkpoints.glob("*")))
+    if not Store.exists(folder):
+        return 0, False
+    return len(files.stored_trials()), any(files.checkpoints.glob("*"))

@@ -22,7 +22,7 @@ def environment(device: torch.device, precision: Precision, fleet: int) -> Envir
         torch=torch.__version__,
         numpy=np.__version__,
         platform=f"{platform.system()} {platform.machine()}",
-        processor=_processor(),
+        processor=processor(),
         device=_device(device),
         threads=torch.get_num_threads(),
         precision=_precision(device, precision),
@@ -44,7 +44,7 @@ def _precision(device: torch.device, precision: Precision) -> str:
     return "float32, convolutions in TF32" if device.type == "cuda" else "float32"
 
 
-def _processor() -> str:
+def processor() -> str:
     """The processor's model and its vector instructions, which decide the last bits of a sum."""
     model = platform.processor() or platform.machine()
     if os.path.exists("/proc/cpuinfo"):
