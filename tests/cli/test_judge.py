@@ -52,7 +52,7 @@ def test_results_are_judged_told_and_written(normscope, tmp_path):
     }  # fmt: skip
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "gn is 1.90 points worse than bn (95\u00a0% interval −2.97 to −0.83; 3 seeds)." in page
-    assert page.count("<svg role=") == 3
+    assert page.count("<svg role=") == 2 * 3  # for a wide and for a narrow screen
     assert "normscope judge mine.csv" in page
     with (folder / "verdicts.csv").open(encoding="utf-8") as file:
         rows = {row["level"]: row for row in csv.DictReader(file)}
@@ -84,8 +84,10 @@ def test_own_results_as_report_prints_them(normscope, tmp_path, unwritten, undra
     folder = RESULTS / "cifar10-s8-s8"
     report = json.loads(normscope("report", folder, "--json", "--out", tmp_path).stdout)
     judged = normscope("judge", folder / "trials.csv", "--looked", "--rules", 1, "--json").stdout
-    assert json.loads(judged)["settings"][0]["verdicts"] == report["verdicts"]
-    assert json.loads(judged)["answers"] == report["answers"]
+    found = json.loads(judged)  # in the order of the file, where a report has that of accuracy
+    verdicts = sorted(found["settings"][0]["verdicts"], key=lambda verdict: verdict["norm"])
+    assert verdicts == sorted(report["verdicts"], key=lambda verdict: verdict["norm"])
+    assert sorted(found["answers"]) == sorted(report["answers"])
 
 
 def test_equivalence_has_an_interval_of_its_own_beside_tables_of_others(normscope, tmp_path):
@@ -201,7 +203,7 @@ def test_hostile_names_are_text_everywhere(normscope, tmp_path, columns, environ
             text = path.read_text(encoding="utf-8")
             assert "\x1b" not in text, path
             if path.suffix != ".csv":
-                assert "<script" not in text, path
+                assert text.count("<script") == (path.suffix == ".html"), path
                 assert "<img src=x" not in text, path
     with (tmp_path / "out" / "runs.csv").open(encoding="utf-8", newline="") as file:
         cells = [cell for row in csv.reader(file) for cell in row]
@@ -222,7 +224,7 @@ def test_hostile_settings_are_text_in_every_table(normscope, tmp_path):
     assert "\x1b" not in done.stdout
     assert "\\x1b[31mred" in done.stdout
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
-    assert "<script" not in page
+    assert page.count("<script") == 1
     assert "\x1b" not in page
 
 
