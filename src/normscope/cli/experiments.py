@@ -534,6 +534,10 @@ def _show(comparison: Any, as_json: bool, page: Path, verbose: bool) -> None:
     else:
         show_analysis(comparison.analysis, verbose)
         tell(f"Report: {page}")
+        if any(norm.finished for norm in comparison.analysis.norms):
+            folder = shlex.quote(str(comparison.folder))
+            tell(f"To hand it in:  normscope write-up {folder}")
+            tell(f"Use the winner: normscope export {folder}")
     raise_if_failed(comparison, page)
 
 
