@@ -98,7 +98,7 @@ def check_curves(run, result, kind):
 def test_a_run_says_what_its_trial_is_and_what_became_of_it(kind, place, live):
     with telling(kind, place) as observer:
         for result in RESULTS:
-            train(observer, result) if live else observer.trial_found(result)
+            train(observer, result) if live else observer.stored(result)
     runs = RUNS[kind](place)
     assert runs.keys() - {"summary"} == {result.trial.id for result in RESULTS}
     for result in RESULTS:
@@ -126,7 +126,7 @@ def test_what_is_told_again_is_there_once(kind, place):
     for _ in range(2):
         with telling(kind, place) as observer:
             for result in RESULTS:
-                observer.trial_found(result)
+                observer.stored(result)
         written.append({path for path in place.rglob("*") if "-seed" in str(path)})
     runs = RUNS[kind](place)
     assert runs.keys() - {"summary"} == {result.trial.id for result in RESULTS}
@@ -151,7 +151,7 @@ def test_a_trial_that_was_stopped_goes_on_in_its_run(kind, place):
 
 def test_a_trial_that_failed_and_is_tried_again_has_one_run(kind, place):
     with telling(kind, place) as observer:
-        observer.trial_found(FAILED)
+        observer.stored(FAILED)
         train(observer, BN_1)
     run = RUNS[kind](place)[BN_1.trial.id]
     check_curves(run, BN_1, kind)
@@ -161,7 +161,7 @@ def test_a_trial_that_failed_and_is_tried_again_has_one_run(kind, place):
 
 def test_epochs_of_a_trial_that_was_stored_are_where_they_were_in_time(kind, place):
     with telling(kind, place) as observer:
-        observer.trial_found(BN)
+        observer.stored(BN)
     times = RUNS[kind](place)[BN.trial.id].times
     began = datetime.fromisoformat("2026-01-01T00:00:00+00:00").timestamp()
     ends = () if kind == "wandb" else (began + 12.8, began + 25.6, began + 38.4)

@@ -39,6 +39,7 @@ class Notes(Tracker):
         self.note("summarize")
 
     def close(self):
+        self.closed = True
         self.note("close")
 
 
@@ -83,18 +84,31 @@ def test_a_trial_that_raised_before_it_began_has_a_run():
 
 def test_a_run_that_ended_so_is_left_alone():
     tracker = Notes(ended=True)
-    Tracking("comet", tracker, print).trial_found(BN)
+    Tracking("comet", tracker, print).stored(BN)
     assert tracker.calls == []
+
+
+def test_a_trial_of_another_process_is_looked_for_when_all_have_ended():
+    """That process tells the tracker of it after it has stored it."""
+    tracker = Notes()
+    tracking = Tracking("comet", tracker, print)
+    tracking.trial_found(BN)
+    assert tracker.calls == []
+    tracking.reported(None)
+    assert [call[0] for call in tracker.calls] == [
+        "begin", "epoch", "epoch", "epoch", "end", "summarize",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("lost_after", range(7))
 def test_a_tracker_that_fails_is_told_no_more_and_its_user_once(lost_after):
     tracker = Notes(lost_after=lost_after)
     assert told(tracker, GN) == [
-        "comet failed and is told no more (the server is gone). The training goes on; the same "
-        "command adds later what is missing there."
+        "comet failed and is told no more (the server is gone). No training ends for that; the "
+        "same command adds later what is missing there."
     ]
     assert len(tracker.calls) == lost_after
+    assert tracker.closed
 
 
 def test_who_wants_to_stop_is_heard_in_the_midst_of_a_tracker():

@@ -1,19 +1,19 @@
 """What a machine has, how fast it trains, and what is said of both."""
 
 import json
+import os
 import platform
 from dataclasses import replace
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 
 import numpy
 import pytest
 from cifar_fakes import make_files, make_folder
 
 from normscope.cli.show import busy_words
-from normscope.cores import available_cores
 from normscope.errors import UsageError
 from normscope.experiment.reading import read_experiment
-from normscope.study.machine import machine, speed
+from normscope.study.machine import machine, precisions, speed
 
 
 def test_what_there_is(tmp_path, monkeypatch):
@@ -52,8 +52,22 @@ def test_speed_is_images_per_second_of_all_that_run_at_once(timed):
 
 @pytest.mark.parametrize(("load", "told"), [(0.0, False), (None, False), (1.0, True)])
 def test_times_on_a_busy_machine_are_told_to_be_too_long(timed, load, told):
-    wanted = None if load is None else load * available_cores()
+    wanted = None if load is None else load * os.cpu_count()
     assert bool(busy_words(replace(timed.foreseen, load=wanted))) is told
+
+
+def test_a_processor_without_bfloat16_is_not_timed_in_it(monkeypatch):
+    assert "fp32" in precisions()
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: False)
+    assert precisions() == ["fp32"]
+
+
+def test_sources_that_are_not_installed_have_no_extras(monkeypatch):
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("normscope.study.machine.requires", missing)
+    assert machine().extras == {}
 
 
 def test_the_command(normscope):
@@ -69,4 +83,4 @@ def test_the_command(normscope):
 def test_quick_is_of_the_machine_alone(normscope, tmp_path):
     refused = normscope("doctor", tmp_path, "--quick")
     assert refused.returncode == 2
-    assert "leave out FOLDER" in refused.stderr
+    assert "apply only without FOLDER" in refused.stderr

@@ -124,6 +124,21 @@ def test_one_that_cannot_be_written_is_told_once_and_not_tried_again(store, data
     assert "figures" in sentence
 
 
+def test_pictures_that_cannot_be_kept_end_no_training(store, dataset):
+    (store.folder / "pictures" / "7.png").unlink()
+    (store.folder / "pictures" / "14.png").unlink()
+    (store.folder / "pictures").rmdir()
+    (store.folder / "pictures").write_text("a file where a folder must be")
+    told = Noting()
+    with report_meanwhile(store, dataset, told, every_s=0) as observer:
+        for result in make_trials(store.experiment):
+            end(store, observer, result)
+        assert not writers()
+    (sentence,) = told.said
+    assert "The report could not be written so far (" in sentence
+    assert "pictures" in sentence
+
+
 def test_compare_has_it_written_while_it_trains(tmp_path, monkeypatch):
     often = partial(report_meanwhile, every_s=0)
     monkeypatch.setattr(pipeline, "report_meanwhile", often)

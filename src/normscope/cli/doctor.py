@@ -1,6 +1,7 @@
 """The command `normscope doctor`: what is wrong with a folder, or what this machine has."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 # ruff: noqa: UP045  # typer reads annotations at run time, on Python 3.10 too
 
-PRECISIONS = "fp32", "bf16"
+USUAL = "fp32"
 STANDARD = "cifar10"  # and all else as it is unless asked for otherwise
 
 
@@ -34,7 +35,7 @@ def doctor(
     ] = None,
     data_dir: DataDir = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Of the machine: time nothing, which takes a minute.")
+        bool, typer.Option("--quick", help="Skip the timing, which takes a minute.")
     ] = False,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -59,7 +60,7 @@ def _examine_folder(
 ) -> None:
     with errors_in_one_line(debug):
         if data_dir is not None or quick:
-            raise UsageError("--data-dir and --quick are of the machine; leave out FOLDER for it")
+            raise UsageError("--data-dir and --quick apply only without FOLDER")
         from normscope.study.doctor import examine
 
         found = examine(folder)
@@ -97,27 +98,28 @@ def _show(found: "Diagnosis") -> None:
 
 def _examine_machine(data_dir: Path | None, quick: bool, as_json: bool) -> None:
     from normscope.experiment import Experiment
-    from normscope.study.machine import machine, speed
+    from normscope.study.machine import machine, precisions, speed
 
     found = machine(data_dir)
     asked = Experiment(dataset=STANDARD)
     if as_json:
-        times = () if quick else map(speed, _in_precisions(asked))
+        times = () if quick else map(speed, _in(precisions(), asked))
         print(json.dumps(_machine_as_dict(found, list(times)), indent=2))
         return
     _show_machine(found)
     if quick:
         return
     print(f"\nTiming a few steps of {', '.join(asked.norms)} on random images of their size ...")
-    for each in _in_precisions(asked):
+    for each in _in(precisions(), asked):
         _show_speed(speed(each))
 
 
-def _in_precisions(experiment: Any) -> list[Any]:
+def _in(precisions: Sequence[str], experiment: Any) -> list[Any]:
+    """The experiment in each of the precisions."""
     recipe = experiment.recipe
     return [
         experiment.model_copy(update={"recipe": recipe.model_copy(update={"precision": precision})})
-        for precision in PRECISIONS
+        for precision in precisions
     ]
 
 
@@ -158,7 +160,8 @@ def _show_speed(found: "Speed") -> None:
     from normscope.cli.show import busy_words, tell
 
     asked, trials = found.experiment, counted(len(found.foreseen.trials), "trial")
-    flag = "" if asked.recipe.precision == PRECISIONS[0] else f" --precision {PRECISIONS[1]}"
+    precision = asked.recipe.precision
+    flag = "" if precision == USUAL else f" --precision {precision}"
     tell(f"\n{found.how}")
     tell(f"  {found.images_per_second:,.0f} training images per second, tests included")
     tell(

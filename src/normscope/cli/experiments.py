@@ -534,11 +534,20 @@ def _show(comparison: Any, as_json: bool, page: Path, verbose: bool) -> None:
     else:
         show_analysis(comparison.analysis, verbose)
         tell(f"Report: {page}")
-        if any(norm.finished for norm in comparison.analysis.norms):
-            folder = shlex.quote(str(comparison.folder))
-            tell(f"To hand it in:  normscope write-up {folder}")
-            tell(f"Use the winner: normscope export {folder}")
+        _say_what_is_next(comparison)
     raise_if_failed(comparison, page)
+
+
+def _say_what_is_next(comparison: Any) -> None:
+    """Nothing for a report by rules that were chosen afterwards, which is none to act on."""
+    from normscope.cli.show import tell
+
+    analysis, folder = comparison.analysis, shlex.quote(str(comparison.folder))
+    if analysis.promised or not any(norm.finished for norm in analysis.norms):
+        return
+    tell(f"To hand it in:  normscope write-up {folder}")
+    if len(analysis.recommendation.norms) == 1:
+        tell(f"Use the winner: normscope export {folder}")
 
 
 def raise_if_failed(comparison: Any, page: Path) -> None:

@@ -1,6 +1,6 @@
 """The command `normscope selftest`: whether the installation works on this machine."""
 
-from normscope.cli.options import Debug, errors_in_one_line
+from normscope.cli.options import Debug, errors_in_one_line, say_that_it_starts
 from normscope.errors import RunError
 from normscope.words import counted
 
@@ -11,6 +11,7 @@ def selftest(debug: Debug = False) -> None:
     Ends with 0 if all is well, and with 3 if not.
     """
     with errors_in_one_line(debug):
+        say_that_it_starts(as_json=False)
         from normscope.cli.show import tell
         from normscope.study.selftest import selftest as check
 

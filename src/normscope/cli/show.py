@@ -302,7 +302,10 @@ def busy_words(foreseen: Forecast) -> str:
     """That times were measured on a busy machine, if so."""
     if not foreseen.busy:
         return ""
-    return f"Other programs run (load {foreseen.load:.1f}): it takes less time once they are done."
+    return (
+        f"Other programs ran in the last minute (load {foreseen.load:.1f}): on a quiet machine it "
+        "takes less time."
+    )
 
 
 def forecast_as_dict(foreseen: Forecast) -> dict[str, Any]:

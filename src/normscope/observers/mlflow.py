@@ -59,12 +59,14 @@ class MLflow(Tracker):
             place.mkdir(parents=True, exist_ok=True)
             uri = f"sqlite:///{place.resolve() / 'mlflow.db'}"
             artifacts = (place / "artifacts").resolve().as_uri()
-            self.look = f"mlflow ui --backend-store-uri {quote(uri)} (of the whole package mlflow)"
+            self.look = f"mlflow ui --backend-store-uri {quote(uri)} (needs the package mlflow)"
         self.client = MlflowClient(uri)
         found = self.client.get_experiment_by_name(experiment)
         self.experiment = (
             found.experiment_id if found else self.client.create_experiment(experiment, artifacts)
         )
+        if found and found.lifecycle_stage == "deleted":  # on MLflow's page; it takes no runs then
+            self.client.restore_experiment(self.experiment)
         self.runs: dict[str, str] = {}  # MLflow's ids of those that are open, by the trial's
 
     def has(self, result: Result) -> bool:

@@ -112,7 +112,8 @@ class InNotebook(Observer):
     def epoch_ended(self, trial: Trial, record: EpochRecord) -> None:
         self.clock.ended(trial, record)
         self._stands(trial, record.epoch, f"test {record.test_accuracy_percent:.1f} %")
-        self._update(at_once=False)
+        # The members of a fleet end their epochs one right after the other: the last one is shown.
+        self._update(at_once=all(bar.done >= record.epoch for bar in self.running.values()))
         self.check()
 
     def trial_retried(self, trial: Trial, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from itertools import accumulate
 
@@ -23,6 +24,7 @@ class Tracking(Observer):
     ):
         self.name, self.tracker, self.tell, self.now = name, tracker, noticed, now
         self.failed = False
+        self.found: list[Result] = []  # of trials that other processes trained
         self.epochs: dict[str, int] = {}  # that an open run has, by the trial's id
 
     def trial_started(self, trial: Trial) -> None:
@@ -35,9 +37,16 @@ class Tracking(Observer):
         self._try(lambda: self._end(result))
 
     def trial_found(self, result: Result) -> None:
+        """The process that trained it may be telling the tracker of it: it is looked for later."""
+        self.found.append(result)
+
+    def stored(self, result: Result) -> None:
+        """A trial was in the folder already."""
         self._try(lambda: self._end(result))
 
     def reported(self, report: Report) -> None:
+        for result in self.found:
+            self.stored(result)
         self._try(lambda: self.tracker.summarize(report))
 
     def close(self) -> None:
@@ -50,9 +59,11 @@ class Tracking(Observer):
             do()
         except Exception as error:  # of whatever type: it is the library of somebody else
             self.failed = True
+            with suppress(Exception):  # what it holds open; that it failed is told
+                self.tracker.close()
             self.tell(
-                f"{self.name} failed and is told no more ({reason(error)}). The training goes on; "
-                "the same command adds later what is missing there."
+                f"{self.name} failed and is told no more ({reason(error)}). No training ends for "
+                "that; the same command adds later what is missing there."
             )
 
     def _begin(self, trial: Trial, at: float) -> None:

@@ -41,6 +41,7 @@ QUIET: dict[str, Any] = {
     "x_disable_meta": True,
     "x_disable_stats": True,
     "x_save_requirements": False,
+    "finish_timeout_raises": True,  # or a run that is not there yet would count as there
 }
 
 

@@ -1,5 +1,6 @@
 """What a `compare` would do, without training or writing anything: its trials and their cost."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -7,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from normscope.analysis.dropping import still_wanted
-from normscope.cores import available_cores, load
+from normscope.cores import load
 from normscope.data import DATASETS, find
 from normscope.experiment import Experiment, Trial
 from normscope.experiment.plan import plan
@@ -43,7 +44,7 @@ class Forecast:
     @property
     def busy(self) -> bool:
         """Whether other programs made it seem to take longer than on a quiet machine."""
-        return self.load is not None and self.load > available_cores() / 2
+        return self.load is not None and self.load > (os.cpu_count() or 1) / 2
 
     @property
     def seconds(self) -> float:

@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import get_args
 
 import torch
 
 from normscope.cores import available_cores, load
 from normscope.data import DATASETS, find
-from normscope.experiment import Experiment
+from normscope.errors import UsageError
+from normscope.experiment import Experiment, Precision
 from normscope.study.checks import check
 from normscope.study.forecast import Forecast, forecast
 from normscope.study.placement import place
+from normscope.training.device import check_precision, choose_device
 from normscope.training.environment import processor
 from normscope.version import __version__
 
@@ -47,7 +50,8 @@ class Speed:
     """How fast an experiment would be trained, by a few steps of each norm, timed right now.
 
     `images_per_second` are training images, with as many networks at once as there would be, the
-    tests after every epoch included; `how` says how many that is, and what computes them.
+    tests after every epoch included; `how` says how many that is, and what computes them. A fleet
+    on a GPU counts as one network, since what it saves is not known before it runs.
     """
 
     experiment: Experiment
@@ -75,11 +79,19 @@ def machine(data_dir: Path | None = None) -> Machine:
 
 def _extras() -> dict[str, dict[str, str | None]]:
     found: dict[str, dict[str, str | None]] = {}
-    for line in requires("normscope") or ():
+    for line in _requirements():
         asked = EXTRA.fullmatch(line)
         if asked and asked["extra"] not in FOR_DEVELOPERS:
             found.setdefault(asked["extra"], {})[asked["name"]] = _version(asked["name"])
     return found
+
+
+def _requirements() -> list[str]:
+    """None where normscope is run from its sources and is not installed."""
+    try:
+        return requires("normscope") or []
+    except PackageNotFoundError:
+        return []
 
 
 def _version(package: str) -> str | None:
@@ -87,6 +99,19 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def precisions() -> list[Precision]:
+    """Those in which the device of this machine computes, and does not only emulate them."""
+    return [each for each in get_args(Precision) if _computes_in(each)]
+
+
+def _computes_in(precision: Precision) -> bool:
+    try:
+        check_precision(precision, choose_device("auto"))
+    except UsageError:
+        return False
+    return True
 
 
 def speed(experiment: Experiment) -> Speed:

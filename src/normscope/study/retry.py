@@ -1,6 +1,7 @@
 """Running again what failed in a folder, without the command that made it."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from normscope.executors.ray import OnRay
@@ -51,12 +52,11 @@ def retry(
         log=log,
     )
     dataset = load(checked.experiment, checked.data_dir, observer)
-    with (
-        joined(folder, lambda: Store(folder)) as (store, claims),
-        tracked(checked.log, store, observer) as told,
-    ):
+    with ExitStack() as until_left:
+        store, claims = until_left.enter_context(joined(folder, lambda: Store(folder)))
         results = [*results_stored(store), *search_results(store)]
         store.check_data(dataset.facts(), dataset.test_labels, results)
+        told = until_left.enter_context(tracked(checked.log, store, observer))
         failed = [result.trial for result in results if result.status == "failed"]
         if not failed:
             observer.noticed("No trial has failed.")

@@ -94,12 +94,15 @@ def _as_exact_as_torch() -> str:
 def _in_processes() -> str:
     with TemporaryDirectory() as folder:
         out = Path(folder) / "experiment"
-        page = compare(EXPERIMENT, out=out, executor="processes", observer=Observer()).page
+        here = {"device": "cpu", "executor": "processes", "observer": Observer()}
+        page = compare(EXPERIMENT, out=out, **here).page
         if not page.is_file():
             return "the report was not written"
         if findings := examine(out).findings:
             return f"{findings[0].path}: {findings[0].reason}"
-        return _apart(Store(out).results(plan(EXPERIMENT)), _trained(EXPERIMENT), at_most=0.0)
+        stored = Store(out).results(plan(EXPERIMENT))
+        again = _trained(EXPERIMENT, threads=stored[0].environment.threads)
+        return _apart(stored, again, at_most=0.0)
 
 
 def _on_the_gpu() -> str:
@@ -117,10 +120,10 @@ CHECKS: dict[str, Callable[[], str]] = {
 }
 
 
-def _trained(experiment: Experiment, device: str = "cpu") -> list[Result]:
-    """Its trials, trained in this process with one thread."""
+def _trained(experiment: Experiment, device: str = "cpu", threads: int = 1) -> list[Result]:
+    """Its trials, trained in this process."""
     dataset = load_dataset(experiment.dataset, None, experiment.train_limit, experiment.test_limit)
-    with torch_threads(1):
+    with torch_threads(threads):
         return [run_trial(trial, dataset, choose_device(device)) for trial in plan(experiment)]
 
 

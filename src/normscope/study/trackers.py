@@ -31,7 +31,7 @@ def tracked(names: Sequence[str], store: Store, observer: Observer) -> Iterator[
             observer.noticed(f"Trials are logged to {name}; to see them: {tracker.look}")
         for result in store.undamaged():
             for tracking in trackings:
-                tracking.trial_found(result)
+                tracking.stored(result)
         yield Several(observer, *trackings)
 
 
