@@ -139,4 +139,4 @@ def test_a_run_is_explained_afterwards(normscope, tmp_path):
     assert (tmp_path / "run/heat_maps/occlusion.npz").exists()
     refused = normscope("explain", "run", "--seed", "7")
     assert refused.returncode == 2
-    assert refused.stderr == ("normscope: run holds no weights of seed 7; it has those of 0\n")
+    assert refused.stderr == ("normscope: there are no weights with seed 7, but with 0\n")

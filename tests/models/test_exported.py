@@ -180,3 +180,20 @@ def test_without_onnx_it_is_told_what_to_install(monkeypatch):
     with pytest.raises(RunError, match=r'pip install "normscope\[export\]"'):
         FORMATS["onnx"].check()
     FORMATS["torch"].check()
+
+
+def test_images_are_scaled_by_the_part(monkeypatch):
+    """As float32 they take four times the memory, so never all of them do at once."""
+    lengths = []
+
+    def counted(images_NHWC):
+        lengths.append(len(images_NHWC))
+        return scaled(images_NHWC)
+
+    monkeypatch.setattr("normscope.models.classifier.scaled", counted)
+    images = np.random.default_rng(0).integers(0, 256, (150, 2, 2, 3), dtype=np.uint8)
+    found = Classifier(nn.Flatten(), *SCALE).answers(images)
+    assert lengths == [64, 64, 22]
+    x_NHWC = (images / 255 - SCALE[0]) / SCALE[1]
+    shares = np.exp(x_NHWC.transpose(0, 3, 1, 2).reshape(150, 12))
+    np.testing.assert_allclose(found, shares / shares.sum(axis=1, keepdims=True), rtol=1e-5)

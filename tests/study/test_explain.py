@@ -117,7 +117,7 @@ def test_damaged_maps_are_made_again_and_left_out_until_then(copied):
 def test_without_weights_there_is_nothing_to_explain(copied):
     for weights in copied.glob("trials/*-seed0-*/weights.safetensors"):
         weights.unlink()
-    with pytest.raises(UsageError, match=r"holds no weights of seed 0; it has those of 1$"):
+    with pytest.raises(UsageError, match=r"no weights with seed 0, but with 1$"):
         explain(copied, seed=0)
     for weights in copied.glob("trials/*/weights.safetensors"):
         weights.unlink()

@@ -113,8 +113,8 @@ def test_the_networks_of_a_fold_are_used_with_its_own_mean_and_deviation(folder,
     assert store.facts().mean is None
     scales = []
     for result in store.records():
-        classifier = classifier_of(store, result, dataset)
-        right = classifier.answers(dataset.of(result.trial).test_images).argmax(axis=1)
+        classifier = classifier_of(store, result, part := dataset.of(result.trial))
+        right = classifier.answers(part.test_images).argmax(axis=1)
         (kept,) = store.predictions([result])
         assert right.tolist() == kept.classes.tolist()
         scales.append(tuple(classifier.mean.flatten().tolist()))

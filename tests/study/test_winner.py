@@ -16,7 +16,9 @@ from store_fakes import IMAGES, flipped, make_store, make_trials
 import normscope
 from normscope.errors import RunError, UsageError
 from normscope.experiment import Design, Experiment
+from normscope.models import MODELS
 from normscope.models.exported import FORMATS, Format
+from normscope.norms import NORMS
 from normscope.observers import Observer
 from normscope.store import Store
 from normscope.study.compare import compare
@@ -111,7 +113,9 @@ def test_seeds_whose_weights_are_gone_are_passed_over(copied):
     (copied / "trials" / first.id / "weights.safetensors").unlink()
     assert of_seed(winner_in(Store(copied), "bn"), None).trial == second
     (copied / "trials" / second.id / "weights.safetensors").unlink()
-    with pytest.raises(RunError, match=r"no weights of a network with bn .* moved away from there"):
+    with pytest.raises(
+        RunError, match=r"no weights of a network with bn .* out of trials/ and run"
+    ):
         normscope.load_model(copied, "bn")
 
 
@@ -138,6 +142,11 @@ def test_a_network_answers_as_it_did_at_the_end_of_its_training(folder, norm):
     assert [dataset.class_names[k] for k in found] == frame.predicted.tolist()
     shares = logits.softmax(dim=1).max(dim=1).values
     np.testing.assert_allclose(shares, frame.confidence, atol=1e-3)  # of logits in float16
+
+
+def test_predictions_of_a_seed_that_is_not_there_are_refused(folder):
+    with pytest.raises(UsageError, match=r"there are no results with seed 9, but with 0, 1$"):
+        Comparison.read(folder).predictions(seed=9)
 
 
 def test_it_needs_no_data_set_and_draws_nothing(copied, tmp_path, monkeypatch):
@@ -215,6 +224,29 @@ def test_a_network_and_a_norm_of_the_users_own(tmp_path, monkeypatch, length):
         assert normscope.export("run", "Scaling").difference < 1e-6
 
 
+NO_SOURCE = (
+    r"was defined in a script or notebook, whose source .* does not keep; write it to a file"
+)
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_what_only_a_script_knew_is_told_in_a_line(tmp_path, monkeypatch, is_there):
+    """In the process that defined it, and in another."""
+    with monkeypatch.context() as script:
+        script.setitem(NORMS, "mine", lambda num_channels: torch.nn.BatchNorm2d(num_channels))
+        script.setitem(MODELS, "net", lambda *arguments: MODELS["s8"](*arguments))
+        for out, own in (("norm", {"norms": ("bn", "mine")}), ("model", {"model": "net"})):
+            experiment = Experiment(seeds=1, **SMALL, **own)
+            compare(experiment, out=tmp_path / out, workers=1, observer=Observer())
+        if not is_there:
+            script.undo()
+        with pytest.raises(UsageError, match=f"^mine {NO_SOURCE}"):
+            normscope.load_model(tmp_path / "norm", "mine")
+        with pytest.raises(UsageError, match=f"^net {NO_SOURCE}"):
+            normscope.load_model(tmp_path / "model")
+        assert normscope.load_model(tmp_path / "norm", "bn")
+
+
 # -- images ----------------------------------------------------------------------------------------
 
 
@@ -235,6 +267,7 @@ def test_an_image_is_classified_by_all_seeds(folder, tmp_path):
     for path, pixels in zip(paths, dataset.test_images, strict=False):
         Image.fromarray(pixels).save(path)
     predicted = normscope.predict(folder, paths, "bn")
+    assert normscope.predict(folder, str(paths[3]), "bn").images == predicted.images[3:4]
     assert (predicted.norm, predicted.why, predicted.seeds) == ("bn", "", (0, 1))
     for path, pixels, found in zip(paths, dataset.test_images, predicted.images, strict=False):
         names, mean, firsts = by_hand(folder, "bn", pixels)
@@ -283,6 +316,8 @@ def test_images_that_cannot_be_read_are_named(folder, tmp_path, monkeypatch):
         normscope.predict(folder, [good, tmp_path / "text.jpg", tmp_path / "tiny.png"], "bn")
     with pytest.raises(UsageError, match=r"none\.jpg: not an image, .*\(No such file"):
         normscope.predict(folder, [tmp_path / "none.jpg"], "bn")
+    with pytest.raises(UsageError, match="has no norm 'ln'"):  # before images are decoded
+        normscope.predict(folder, [tmp_path / "none.jpg"], "ln")
     with pytest.raises(UsageError, match="name one or more files of images"):
         normscope.predict(folder, [], "bn")
     monkeypatch.setattr("normscope.data.own.reading.MAX_PIXELS", 1000)
@@ -320,12 +355,28 @@ def test_a_file_of_onnx_answers_as_the_network_did(folder, tmp_path):
     names = json.loads(told["class_names"])
     assert [names[k] for k in found.argmax(axis=1)] == frame.predicted.tolist()
     np.testing.assert_allclose(found.max(axis=1), frame.confidence, atol=1e-3)
-    assert told["norm"], told["seed"] == ("bn", "1")
-    assert told["data_set"], told["model"] == ("shapes", "s8")
+    assert (told["norm"], told["seed"]) == ("bn", "1")
+    assert (told["data_set"], told["model"]) == ("shapes", "s8")
     np.testing.assert_allclose(json.loads(told["mean"]), dataset.mean, rtol=1e-6)
     np.testing.assert_allclose(json.loads(told["std"]), dataset.std, rtol=1e-6)
     assert told["normscope"] == normscope.__version__
     assert [path.name for path in tmp_path.iterdir()] == ["my.onnx"]
+
+
+def test_other_data_than_it_was_trained_on_are_told_to_be_named(copied, tmp_path, monkeypatch):
+    other = normscope.load_dataset("shapes", train_limit=65, test_limit=40)
+    monkeypatch.setattr("normscope.study.trained.load", lambda *_: other)
+    with pytest.raises(RunError, match=r"come from other shapes data .* with --data-dir$"):
+        normscope.export(copied, "bn", out=tmp_path / "bn.onnx")
+
+
+def test_a_file_that_was_not_named_is_not_replaced(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gn-seed0.pt2").write_text("of another experiment", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"^gn-seed0\.pt2 is there already; name another .*--out$"):
+        normscope.export(folder, "gn", format="torch")
+    assert (tmp_path / "gn-seed0.pt2").read_text() == "of another experiment"
+    assert normscope.export(folder, "gn", format="torch", out="gn-seed0.pt2").difference < 1e-6
 
 
 def test_a_file_of_torch_is_named_after_norm_and_seed(folder, tmp_path, monkeypatch):
@@ -348,7 +399,8 @@ def test_a_file_that_answers_otherwise_is_not_written(folder, tmp_path, monkeypa
 
     def wrong(content, images):
         found = right.answers(content, images).copy()
-        found[-1, -1] += answer
+        if len(images) > 1:  # the first by itself is right
+            found[-1, -1] += answer
         return found
 
     monkeypatch.setitem(FORMATS, "torch", Format(right.suffix, right.content, wrong))

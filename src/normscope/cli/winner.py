@@ -49,8 +49,8 @@ def predict(
 ) -> None:
     """Classify images with the networks that an experiment trained.
 
-    All seeds of one norm answer: shown are the mean of their probabilities, and how many of them
-    agree on the first class.
+    All seeds of one norm answer whose weights are there: shown are the mean of their probabilities,
+    and how many of them agree on the first class.
     """
     with errors_in_one_line(debug):
         from normscope.study.predict import predict as run
@@ -117,7 +117,8 @@ def export(
             parser=options.file,
             metavar="FILE",
             show_default=False,
-            help="Default: the norm and the seed, such as bn-seed0.onnx, in the working folder.",
+            help="Default: the norm and the seed, such as bn-seed0.onnx, in the working folder, "
+            "unless that is there already.",
         ),
     ] = None,
     data_dir: DataDir = None,

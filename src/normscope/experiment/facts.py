@@ -31,7 +31,7 @@ class DatasetFacts(Frozen):
 
     @model_serializer(mode="wrap")
     def _without_what_was_not_kept(self, write: Any) -> dict[str, Any]:
-        """Folders were written before classes were counted."""
+        """Folders were written before classes were counted, or mean and deviation kept."""
         return {key: value for key, value in write(self).items() if value is not None}
 
     @property

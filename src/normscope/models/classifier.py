@@ -34,8 +34,9 @@ class Classifier(nn.Module):
     def answers(self, images_NHWC: np.ndarray) -> np.ndarray:
         """The probabilities of images uint8 (N, H, W, 3) in evaluation mode: float32."""
         self.eval()
-        some = torch.from_numpy(scaled(images_NHWC)).split(AT_ONCE)
-        return torch.cat([self(images) for images in some]).numpy()
+        starts = range(0, len(images_NHWC), AT_ONCE)
+        parts = (scaled(images_NHWC[start : start + AT_ONCE]) for start in starts)
+        return torch.cat([self(torch.from_numpy(part)) for part in parts]).numpy()
 
 
 def scaled(images_NHWC: np.ndarray) -> np.ndarray:

@@ -53,7 +53,8 @@ def program_of(classifier: Classifier, shape: tuple[int, int, int]) -> ExportedP
     images = torch.zeros(2, *shape)  # the number 1 torch would take for fixed
     _let_tensors_stand_alone(classifier)  # or a `view` of a map may fail
     folded = fold_norms(classifier.network, classifier.normalized(images[:1]))
-    classifier.network = folded or classifier.network
+    if folded is not None:
+        classifier.network = folded
     _let_tensors_stand_alone(classifier)  # of which folding leaves views
     classifier.eval().requires_grad_(False)
     with torch.no_grad():

@@ -296,9 +296,13 @@ class Store:
         return self.trials.foreign(folder)
 
     def check_data(
-        self, facts: DatasetFacts, test_labels: np.ndarray, results: Sequence[Result]
+        self,
+        facts: DatasetFacts,
+        test_labels: np.ndarray,
+        results: Sequence[Result],
+        advice: str = "choose another folder with --out",
     ) -> None:
-        """Raise `RunError` if the stored `results` cannot come from these data."""
+        """Raise `RunError`, with `advice`, if the stored `results` cannot come from these data."""
         before = self._facts_if_whole()
         if before is not None:
             fits = before.checksums == facts.checksums or not results
@@ -308,7 +312,7 @@ class Store:
         if not fits:
             raise RunError(
                 f"the results in {self.folder} come from other {facts.name} data than is loaded "
-                "now; choose another folder with --out"
+                f"now; {advice}"
             )
 
     def set_damaged_aside(self, facts: DatasetFacts, test_labels: np.ndarray) -> list[str]:

@@ -392,14 +392,18 @@ def check_fits(experiment: Experiment, source: DatasetSource) -> "dict[str, Made
 
 
 def own_names(experiment: Experiment) -> list[str]:
-    """The model and the norms that a script put into the package's tables without a source."""
+    """The model and the norms that a script put into the package's tables without a source.
+
+    In this process, or in another, so that they are not there any more.
+    """
     own = [
         norm
         for norm in experiment.norms
-        if not is_packaged(norm) and not isinstance(NORMS[parse(norm).name], OwnCode)
+        if not is_packaged(norm) and not isinstance(NORMS.get(parse(norm).name), OwnCode)
     ]
-    model = MODELS[experiment.model]
-    if model is not PACKAGED_MODELS.get(experiment.model) and not isinstance(model, OwnCode):
+    model = MODELS.get(experiment.model)
+    packaged = model is not None and model is PACKAGED_MODELS.get(experiment.model)
+    if not packaged and not isinstance(model, OwnCode):
         own.insert(0, experiment.model)
     return own
 

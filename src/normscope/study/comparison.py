@@ -25,7 +25,7 @@ from normscope.report.in_notebook import render_in_notebook, shown
 from normscope.report.write_up import write_write_up
 from normscope.store import Store
 from normscope.store.folder import ExperimentFolder
-from normscope.study.stored import norm_named, results_stored, search_results
+from normscope.study.stored import check_seed, norm_named, results_stored, search_results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -136,14 +136,17 @@ class Comparison:
         to the end have no rows. They are read from the folder, and no logits are held. Of many
         trials name the `norm` or the `seed`.
 
-        Raises `UsageError` for a norm that the experiment does not have, or for more than 100
+        Raises `UsageError` for a norm or seed of which there is no result, or for more than 100
         million rows, and `RunError` if trials are damaged.
         """
         store = Store(self.folder)
         wanted = norm_named(store, norm) if norm else None
+        stored = results_stored(store)
+        if seed is not None:
+            check_seed(seed, {each.trial.seed for each in stored}, "results")
         results = [
             each
-            for each in results_stored(store)
+            for each in stored
             if each.trained_to_the_end
             and wanted in (None, each.trial.norm)
             and seed in (None, each.trial.seed)

@@ -13,8 +13,8 @@ from normscope.files import user_path
 from normscope.observers import Observer
 from normscope.store import Store
 from normscope.study.comparison import Comparison
-from normscope.study.opening import load_for_folder, pictures_shown, reporting
-from normscope.study.stored import results_stored, results_with_weights
+from normscope.study.opening import TRAINED_ON, load_for_folder, pictures_shown, reporting
+from normscope.study.stored import check_seed, results_stored, results_with_weights
 from normscope.training.attribution import check_captum
 from normscope.training.trained import look_with_trained
 from normscope.words import counted
@@ -56,7 +56,7 @@ def explain(
         )
     checked, dataset = load_for_folder(folder, data_dir, device, observer)
     with reporting(folder, observer) as store:
-        store.check_data(dataset.facts(), dataset.test_labels, results_stored(store))
+        store.check_data(dataset.facts(), dataset.test_labels, results_stored(store), TRAINED_ON)
         seed, trained = _of_seed(_with_weights(store), seed, folder)
         indexes = np.array(sorted(pictures_shown(store)), dtype=np.int64)
         if not len(indexes):
@@ -97,7 +97,5 @@ def _of_seed(
         )
     if seed is None:
         seed = max(found, key=lambda each: (len(found[each]), -each))
-    if seed not in found:
-        known = ", ".join(map(str, sorted(found)))
-        raise UsageError(f"{folder} holds no weights of seed {seed}; it has those of {known}")
+    check_seed(seed, found, "weights")
     return seed, found[seed]

@@ -53,11 +53,13 @@ def export(
     `norm` is by default the one that is recommended; see `winner_in`. `seed` is the first whose
     weights are there. `format` is "onnx" or "torch", a program of `torch.export`. The file turns
     images (N, 3, H, W), float32 in [0, 1], into probabilities (N, classes); its metadata tell the
-    names of the classes. `out` is by default ``bn-seed0.onnx`` or ``.pt2``, in the working folder.
+    names of the classes. `out` is by default ``bn-seed0.onnx`` or ``.pt2``, in the working folder:
+    a file that is there is replaced only if `out` names it.
 
-    Raises `UsageError` if the folder holds no experiment, or not that norm or seed, or `out` has
-    another suffix; `RunError` if weights, the data set or a library are missing, or if the file
-    would answer otherwise than the network, by more than `TOLERANCE`. Then nothing is written.
+    Raises `UsageError` if the folder holds no experiment, or not that norm or seed, or the file has
+    another suffix or is there; `RunError` if weights, the data set or a library are missing, or if
+    the file would answer otherwise than the network, by more than `TOLERANCE`. Then nothing is
+    written.
     """
     kind = lookup(FORMATS, "format", format)
     kind.check()
@@ -66,26 +68,33 @@ def export(
     store = opened(folder)
     winner = winner_in(store, norm)
     result = of_seed(winner, seed)
-    dataset = data_of(store, data_dir, observer)
-    images = dataset.of(result.trial).test_images[:IMAGES]
-    classifier = classifier_of(store, result, dataset)
+    path = user_path(out) if out else _unused(result.trial.id.rpartition("-")[0] + kind.suffix)
+    part = data_of(store, data_dir, observer).of(result.trial)
+    images = part.test_images[:IMAGES]
+    classifier = classifier_of(store, result, part)
     expected = classifier.answers(images)
-    content = _content(kind, classifier, dataset, result)
+    content = _content(kind, classifier, part, result)
     difference = _difference(kind, content, scaled(images), expected)
     if not difference <= TOLERANCE:  # nor is no number
         raise RunError(
             f"the file would answer otherwise than the network of {result.trial.id}, by "
             f"{difference:.1e} in a probability, so it is not written"
         )
-    path = user_path(out) if out else Path(result.trial.id.rpartition("-")[0] + kind.suffix)
     with written(path, "choose another file with --out") as partial:
         put(partial, content)
     return Exported(path, winner.norm, result.trial.seed, winner.why, difference, len(images))
 
 
-def _content(kind: Format, classifier: Classifier, dataset: Dataset, result: Result) -> bytes:
-    metadata = _metadata(classifier, dataset, result)
-    height, width, channels = dataset.test_images.shape[1:]
+def _unused(name: str) -> Path:
+    """A file that nobody named: it may be of another experiment, whose norm is called the same."""
+    if Path(name).exists():
+        raise UsageError(f"{name} is there already; name another file, or this one, with --out")
+    return Path(name)
+
+
+def _content(kind: Format, classifier: Classifier, part: Dataset, result: Result) -> bytes:
+    metadata = _metadata(classifier, part, result)
+    height, width, channels = part.test_images.shape[1:]
     try:
         return kind.content(program_of(classifier, (channels, height, width)), metadata)
     except Exception as error:  # whatever a network of the user's own makes of a program, or torch
@@ -97,17 +106,17 @@ def _content(kind: Format, classifier: Classifier, dataset: Dataset, result: Res
         ) from error
 
 
-def _metadata(classifier: Classifier, dataset: Dataset, result: Result) -> dict[str, str]:
+def _metadata(classifier: Classifier, part: Dataset, result: Result) -> dict[str, str]:
     """What is told of a file inside of it; whatever is no text as JSON."""
     trial = result.trial
     values = {
-        "class_names": dataset.class_names,
+        "class_names": part.class_names,
         "model": trial.model,
         "norm": trial.norm,
         "seed": trial.seed,
         "trial": trial.id,
         "data_set": trial.dataset,
-        "image_size": dataset.test_images.shape[1],
+        "image_size": part.test_images.shape[1],
         "mean": classifier.mean.flatten().tolist(),
         "std": classifier.std.flatten().tolist(),
         "normscope": __version__,
@@ -123,4 +132,4 @@ def _difference(kind: Format, content: bytes, images: np.ndarray, expected: np.n
     """The largest between probabilities; the first image is answered by itself, too."""
     found = [kind.answers(content, some) for some in (images[:1], images)]
     pairs = zip(found, (expected[:1], expected), strict=True)
-    return float(max(np.abs(one - other).max() for one, other in pairs))
+    return float(np.max([np.abs(one - other).max() for one, other in pairs]))  # keeps a NaN

@@ -19,6 +19,9 @@ from normscope.study.checks import Checked, check, checked_again, kept_header
 from normscope.study.own import sources_of
 from normscope.study.stored import check_planned, results_stored
 
+# What helps those who may name other data, but no other folder: see `Store.check_data`.
+TRAINED_ON = "name the data that it was trained on with --data-dir"
+
 
 def load(experiment: Experiment, data_dir: Path | None, observer: Observer) -> Dataset:
     """The images of an experiment, downloaded first where this machine has no copy."""

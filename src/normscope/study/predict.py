@@ -42,13 +42,13 @@ class Predicted:
 
 def predict(
     folder: Path | str,
-    images: Sequence[Path | str],
+    images: Sequence[Path | str] | Path | str,
     norm: str | None = None,
     *,
     data_dir: Path | str | None = None,
     observer: Observer | None = None,
 ) -> Predicted:
-    """Classify image files with all networks of a norm whose weights a folder holds.
+    """Classify image files, or one, with all networks of a norm whose weights a folder holds.
 
     `norm` is by default the one that is recommended; see `winner_in`. An image is decoded as images
     of a user's own are, cut to the square in its middle and resized to the size of the
@@ -59,14 +59,17 @@ def predict(
     read, and `RunError` if weights are not there or damaged.
     """
     store = opened(folder)
-    facts = store.facts()
-    paths = [user_path(image) for image in images]
-    pixels = _pixels(paths, facts.image_shape[0])
     winner = winner_in(store, norm)
+    facts = store.facts()
+    named = [images] if isinstance(images, (str, Path)) else images
+    paths = [user_path(image) for image in named]
+    pixels = _pixels(paths, facts.image_shape[0])
     dataset = None if is_scale_kept(store) else data_of(store, data_dir, observer)
-    answers = np.stack(
-        [classifier_of(store, result, dataset).answers(pixels) for result in winner.results]
-    )  # seeds, images, classes
+    answers = []
+    for result in winner.results:
+        scale = facts if dataset is None else dataset.of(result.trial)
+        answers.append(classifier_of(store, result, scale).answers(pixels))
+    answers = np.stack(answers)  # seeds, images, classes
     mean = answers.mean(axis=0, dtype=np.float64)
     order = np.argsort(-mean, axis=1, kind="stable")[:, :TOP]
     agreeing = (answers.argmax(axis=2) == order[:, 0]).sum(axis=0)

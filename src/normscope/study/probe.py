@@ -9,7 +9,7 @@ from normscope.files import user_path
 from normscope.observers import Observer
 from normscope.study.checks import checked_probes
 from normscope.study.comparison import Comparison
-from normscope.study.opening import load_for_folder, reporting
+from normscope.study.opening import TRAINED_ON, load_for_folder, reporting
 from normscope.study.stored import results_stored
 from normscope.training.trained import probe_trained
 from normscope.words import counted
@@ -45,7 +45,7 @@ def probe(
     failures: dict[str, str] = {}
     with reporting(folder, observer) as store:
         results = [each for each in results_stored(store) if each.trained_to_the_end]
-        store.check_data(dataset.facts(), dataset.test_labels, results)
+        store.check_data(dataset.facts(), dataset.test_labels, results, TRAINED_ON)
         probed = 0
         for result in results:
             weights = store.weights(result.trial)

@@ -13,7 +13,14 @@ from normscope.study.checks import check
 from normscope.study.compare import check_outcome, run
 from normscope.study.comparison import Comparison
 from normscope.study.heartbeat import heartbeat
-from normscope.study.opening import experiment_in, joined, load, pictures_kept, reporting
+from normscope.study.opening import (
+    TRAINED_ON,
+    experiment_in,
+    joined,
+    load,
+    pictures_kept,
+    reporting,
+)
 from normscope.study.rounds import trials_wanted
 from normscope.study.stored import results_stored, search_results
 from normscope.study.trackers import report_of, tracked
@@ -55,7 +62,7 @@ def retry(
     with ExitStack() as until_left:
         store, claims = until_left.enter_context(joined(folder, lambda: Store(folder)))
         results = [*results_stored(store), *search_results(store)]
-        store.check_data(dataset.facts(), dataset.test_labels, results)
+        store.check_data(dataset.facts(), dataset.test_labels, results, TRAINED_ON)
         told = until_left.enter_context(tracked(checked.log, store, observer))
         failed = [result.trial for result in results if result.status == "failed"]
         if not failed:

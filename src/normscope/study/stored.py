@@ -1,6 +1,6 @@
 """What a folder holds, seen from its experiment: which trials it plans, and their results."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from normscope.errors import UsageError
@@ -76,6 +76,13 @@ def norm_named(store: Store, written: str) -> str:
     if norm not in norms:
         raise UsageError(f"{store.folder} has no norm {written!r}; it has {', '.join(norms)}")
     return norm
+
+
+def check_seed(seed: int, known: Collection[int], what: str) -> None:
+    """Raise `UsageError`, listing the `known` seeds, if it is none of them; `what` they are of."""
+    if seed not in known:
+        there = ", ".join(map(str, sorted(known)))
+        raise UsageError(f"there are no {what} with seed {seed}, but with {there}")
 
 
 def kept_in(folder: Path) -> tuple[int, bool]:

@@ -5,14 +5,14 @@ from pathlib import Path
 from torch import nn
 
 from normscope.data import Dataset
-from normscope.experiment import Result
+from normscope.errors import UsageError
+from normscope.experiment import DatasetFacts, Result
 from normscope.files import user_path
 from normscope.models.classifier import Classifier
-from normscope.norms import asked
 from normscope.observers import Observer
 from normscope.store import Store
-from normscope.study.checks import check_own_results, own_names
-from normscope.study.opening import experiment_in, load
+from normscope.study.checks import own_names
+from normscope.study.opening import TRAINED_ON, experiment_in, load
 from normscope.study.own import know_model, with_own_norms
 from normscope.study.own_images import named
 from normscope.study.stored import results_stored
@@ -24,13 +24,14 @@ def load_model(folder: Path | str, norm: str | None = None, seed: int | None = N
     """The trained network of one seed, on the CPU and in evaluation mode.
 
     It takes images x (N, 3, H, W), float32 pixels in [0, 1] less the mean, over the deviation, of
-    the training images (`mean` and `std` in the folder's dataset.json), and returns logits
-    (N, classes). `norm` is by default the one that `export` takes, `seed` the first whose weights
-    are there; of several batch sizes it is the main one. Weights are read as data, so that no code
-    in them is run; a network or norm of the user's own is made from the source in the folder.
+    the training images, and returns logits (N, classes). Mean and deviation are in the folder's
+    dataset.json, but for cross-validated experiments and folders from before they were kept. `norm`
+    is by default the one that `export` takes, `seed` the first whose weights are there; of several
+    batch sizes it is the main one. Weights are read as data, so that no code in them is run; for a
+    network or norm of the user's own the source that the folder keeps is run.
 
-    Raises `UsageError` if the folder holds no experiment, or not that norm or seed, and `RunError`
-    if the weights are not there or damaged.
+    Raises `UsageError` if the folder holds no experiment, or not that norm or seed, or not the
+    source of a user's own, and `RunError` if the weights are not there or damaged.
     """
     store = opened(folder)
     return network_of(store, of_seed(winner_in(store, norm), seed))
@@ -49,23 +50,25 @@ def opened(folder: Path | str) -> Store:
 def network_of(store: Store, result: Result) -> nn.Module:
     """The network of a result whose weights are there, on the CPU and in evaluation mode."""
     trial = result.trial
-    asked(trial.norm)  # raises for one that only a script knew
     alone = store.experiment.model_copy(update={"norms": (trial.norm,)})
-    check_own_results(store.folder, store.experiment, own_names(alone))
+    if own := own_names(alone):
+        raise UsageError(
+            f"{own[0]} was defined in a script or notebook, whose source {store.folder} does not "
+            "keep; write it to a file, and train it as my.py:MyNorm, to use its networks later"
+        )
     weights = store.weights(trial)
     assert weights is not None  # or it would not have been chosen
     return network_trained(trial, store.facts(), weights)
 
 
-def classifier_of(store: Store, result: Result, dataset: Dataset | None) -> Classifier:
+def classifier_of(store: Store, result: Result, scale: Dataset | DatasetFacts) -> Classifier:
     """The network of a result, from pixels to probabilities.
 
-    `dataset`, all of it, is needed unless `is_scale_kept`.
+    `scale` has its mean and deviation: what it was trained on, or the facts if `is_scale_kept`.
     """
-    facts = store.facts() if dataset is None else dataset.of(result.trial)
-    assert facts.mean is not None  # or a data set is here
-    assert facts.std is not None
-    return Classifier(network_of(store, result), facts.mean, facts.std)
+    assert scale.mean is not None  # or the data set was asked
+    assert scale.std is not None
+    return Classifier(network_of(store, result), scale.mean, scale.std)
 
 
 def is_scale_kept(store: Store) -> bool:
@@ -83,5 +86,5 @@ def data_of(store: Store, data_dir: Path | str | None, observer: Observer | None
     """
     place, observer = user_path(data_dir) if data_dir else None, observer or Observer()
     dataset = load(named(store.experiment, place, observer), place, observer)
-    store.check_data(dataset.facts(), dataset.test_labels, results_stored(store))
+    store.check_data(dataset.facts(), dataset.test_labels, results_stored(store), TRAINED_ON)
     return dataset

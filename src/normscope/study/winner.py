@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from normscope.analysis import Analysis
 from normscope.analysis.contrasts import to_choose
-from normscope.errors import RunError, UsageError
+from normscope.errors import RunError
 from normscope.experiment import Result
 from normscope.store import Store
 from normscope.study.comparison import Comparison
-from normscope.study.stored import norm_named, results_with_weights
+from normscope.study.stored import check_seed, norm_named, results_with_weights
 from normscope.words import number
 
 
@@ -37,8 +37,8 @@ def winner_in(store: Store, norm: str | None) -> Winner:
     if not found:
         raise RunError(
             f"{store.folder} holds no weights of a network with {norm} that finished its training; "
-            "normscope compare leaves them in trials/, and trains anew what is moved away from "
-            "there"
+            "normscope compare leaves them in trials/; to train it again, move its folders out of "
+            "trials/ and run normscope compare"
         )
     return Winner(norm, why, found)
 
@@ -50,11 +50,9 @@ def of_seed(winner: Winner, seed: int | None) -> Result:
     """
     if seed is None:
         return winner.results[0]
-    for result in winner.results:
-        if result.trial.seed == seed:
-            return result
-    known = ", ".join(str(each.trial.seed) for each in winner.results)
-    raise UsageError(f"there are no weights of {winner.norm} with seed {seed}, but with {known}")
+    by_seed = {each.trial.seed: each for each in winner.results}
+    check_seed(seed, by_seed, f"weights of {winner.norm}")
+    return by_seed[seed]
 
 
 def _recommended(store: Store) -> tuple[str, str]:
