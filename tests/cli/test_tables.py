@@ -95,8 +95,8 @@ def test_rules_as_they_were_asked_for_are_no_other_rules(normscope, folder):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--baseline", "in"), "in was not trained in"),
-        (("--baseline", "xn"), "choose one of bn, gn, ln"),
+        (("--baseline", "in"), "has no norm 'in'; it has bn, gn, ln"),
+        (("--baseline", "xn"), "it has bn, gn, ln"),
         (("--alpha", "0.7"), "alpha"),
         (("--margin", "-1"), "margin"),
     ],
