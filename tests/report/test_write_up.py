@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,13 @@ def test_the_summary_has_the_layers_and_the_mistakes():
 )
 def test_the_method_says_how_it_was_done(arguments, words):
     assert words.rstrip(";") in method_paragraph(make_analysis(**arguments))
+
+
+def test_of_folds_no_signs_are_tested():
+    analysis = make_analysis(change=lambda results: [collapsed(results[0]), *results[1:]])
+    folded = replace(analysis, rules=replace(analysis.rules, overlap=1 / 2))
+    assert "counts as guessing, and the comparison is left undecided." in method_paragraph(folded)
+    assert "signs" not in method_paragraph(folded)
 
 
 def test_one_norm_was_tested_against_nothing():

@@ -70,17 +70,21 @@ class Promised:
                 "All looks were computed anew, as if these rules had been there from the first; "
                 "but seeds were added by those of the design."
             )
-        sentences.append(
-            "To promise what these rules say, train in another folder, with them from the start "
-            "and with seeds that were not seen (--seeds A,B,...)."
-        )
+        sentences.append(self._to_promise())
         return " ".join(sentences)
+
+    def _to_promise(self) -> str:
+        """What to do; a design until decided takes no seeds of the user's choice."""
+        anew = "To promise what these rules say, train in another folder, with them from the start"
+        design = " in a fixed design" if self.rules.sequential else ""
+        return f"{anew} and{design} with seeds that were not seen (--seeds A,B,...)."
 
     def _left(self) -> str:
         """What is left of the promise.
 
         With another baseline nothing is. At a smaller alpha, whatever differs differs at the
-        design's too, by Holm's method as well. The margin has no part in tests of differences.
+        design's too, by Holm's method as well; a verdict may yet turn from a small difference into
+        equivalence, which comes second. The margin has no part in tests of differences.
         """
         changes, old, new = self.changes, self.rules.alpha, self.chosen.alpha
         if "baseline" in changes:
@@ -88,11 +92,13 @@ class Promised:
         equivalence = ""
         if "margin" in changes:
             equivalence = "; equivalence within another margin is not promised"
+        elif new < old and self.chosen.margin_points:
+            equivalence = "; a small difference may now be called equivalent only"
         if new > old:
             found = f"What is found at {_percent(new)} and not at {_percent(old)} is not promised"
         elif new < old:
             found = (
-                f"What is found at {_percent(new)} is found at {_percent(old)} too, and the chance "
+                f"What differs at {_percent(new)} differs at {_percent(old)} too, and the chance "
                 f"that was promised is {_percent(old)}"
             )
         else:

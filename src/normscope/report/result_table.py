@@ -52,13 +52,13 @@ def setting(analysis: Analysis) -> str:
         )
     return (
         f"Model {experiment.model}, recipe {experiment.recipe.name} with "
-        f"{counted(experiment.recipe.epochs, 'epoch')}, {_seeds(analysis)} per "
+        f"{counted(experiment.recipe.epochs, 'epoch')}, {seeds_per_norm(analysis)} per "
         f"norm{protocol}, batch size{several} {sizes}, {rate}, "
         f"{images}."
     )
 
 
-def _seeds(analysis: Analysis) -> str:
+def seeds_per_norm(analysis: Analysis) -> str:
     """``9 seeds``; or ``6 to 9 seeds``, where a norm was trained no further once it was decided."""
     seeds = analysis.experiment.seeds
     fewest = min(norm.trials for norm in analysis.by_batch_size)
