@@ -19,7 +19,8 @@ from normscope.report.tables import network_tables, result_tables
 from normscope.report.write_up import write_write_up
 
 ROOT = Path(__file__).parents[2]
-HOSTILE = (r"\input{/etc/passwd}", "a|b`c`\n# d <script>", r"$x^2$ & 50 % _ # ~ {\bf} ]](http://e)")
+HOSTILE = (r"\input{/etc/passwd}", "a|b`c`\n# d <script>", r"$x^2$ & 50 % _ # ~ {\bf} ]](http://e)",
+           "[1ex] --{ `")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +83,19 @@ def test_the_result_table_in_two_has_every_column_once():
     analysis = make_analysis(seeds=5)
     accuracy = analysis.norms[1].test_accuracy_percent
     assert str(main.rows[1][2]) == f"{accuracy.mean:.1f} ± {accuracy.sd:.2f}"
+
+
+def test_of_several_batch_sizes_each_table_says_which_it_is_for(tmp_path):
+    analysis = make_analysis(batch_sizes=(512, 8), epochs=1, test_size=60)
+    assert all(each.caption.startswith("Batch size 512. ") for each in result_tables(analysis))
+    assert r"\caption{Batch size 512. cifar10. " in latex.render_latex(analysis)
+    page = write_write_up(analysis, tmp_path, tmp_path).read_text(encoding="utf-8")
+    below = page[page.index("### By batch size") : page.index("## Curves")]
+    assert "| Norm | 8 | 512 |" in below
+    assert "](figures/batch_sizes.png)" in below
+    one = make_analysis(epochs=1, test_size=60)
+    assert not any("Batch size" in each.caption for each in result_tables(one))
+    assert "Batch size" not in latex.render_latex(one)
 
 
 def test_one_seed_has_no_spread():
@@ -165,7 +179,7 @@ def test_the_files_for_a_paper(written):
 def hostile():
     return make_analysis(
         norms=("bn", "gn"), epochs=1, test_size=60, class_names=HOSTILE, command="x `\n# y",
-        titles={"gn": HOSTILE[0] + HOSTILE[2]},
+        titles={"bn": HOSTILE[3], "gn": "*" + HOSTILE[0] + HOSTILE[2]},
     )  # fmt: skip
 
 
@@ -173,8 +187,11 @@ def test_hostile_names_are_text_in_a_paper():
     analysis = hostile()
     for text in (latex.render_latex(analysis), latex.render_method(analysis)):
         assert r"\input" not in text
-        assert r"\textbackslash{}input\{/etc/passwd\}" in text
+        assert r"\textbackslash{}input\textbraceleft{}/etc/passwd\textbraceright{}" in text
         assert r"\$x\textasciicircum{}2\$ \& 50 \% \_ \# \textasciitilde{}" in text
+    table = latex.render_latex(analysis)
+    assert "\\midrule\n    {[}1ex] -{}-\\textbraceleft{} ` &" in table
+    assert "\n    {*}\\textbackslash{}input" in table
     assert latex.escape("a < b | c > d × 2") == (
         r"a \textless{} b \textbar{} c \textgreater{} d $\times$ 2"
     )

@@ -77,6 +77,7 @@ def caveats(analysis: Analysis, level: str) -> list[str]:
 
 
 def results(analysis: Analysis) -> list[str]:
+    """The result table in two, each with its caption."""
     main, beside = result_tables(analysis)
     return [
         drawn(main),
