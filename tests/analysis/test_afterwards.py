@@ -17,6 +17,7 @@ from normscope.report.markdown import render_markdown
 from normscope.report.method import method_paragraph
 
 LOOKING = Design(until_decided=True)
+NOISY = (1.5, -0.5, 1.0, 0.2, -0.7, 1.2, 0.4, -0.2, 0.9)
 
 
 def outcomes(verdicts):
@@ -149,6 +150,21 @@ def test_the_note_says_what_was_promised_and_what_is_left_of_it(chosen, words):
 
 def test_only_a_sequential_design_tells_of_its_looks():
     assert "looks" in make_analysis(design=LOOKING, chosen=Chosen("gn", 0.05, 0.5)).promised.note
+
+
+def test_no_number_of_seeds_is_foreseen():
+    """More of them would not make of it what was promised."""
+    drawn = {"seeds": 9, "norms": ("bn", "gn"), "design": LOOKING, "change": behind(NOISY)}
+    asked = make_analysis(**drawn)
+    assert "more seed" in str(asked.answers[0])
+    assert "more seed" in str(asked.recommendation)
+    late = make_analysis(**drawn, chosen=Chosen("bn", 0.01, 0.5))
+    assert late.answers[0].outcome == asked.answers[0].outcome == "undecided"
+    assert "seeds)." in str(late.answers[0])
+    assert not any("more seed" in str(each) for each in (*late.answers, late.recommendation))
+    assert late.verdicts[0].judgement.more_seeds is None
+    few = make_analysis(norms=("bn", "gn"), chosen=Chosen("bn", 0.01, 0.5))
+    assert "more seeds" not in few.method
 
 
 def test_seeds_of_the_users_choice_are_for_a_fixed_design():

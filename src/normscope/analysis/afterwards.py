@@ -25,7 +25,7 @@ class Chosen:
 
     def changed(self, rules: Rules) -> Rules:
         """The design's rules with this alpha and margin."""
-        return replace(rules, alpha=self.alpha, margin=self.margin_points)
+        return replace(rules, alpha=self.alpha, margin=self.margin_points, late=True)
 
 
 @dataclass(frozen=True)

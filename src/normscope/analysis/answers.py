@@ -177,7 +177,7 @@ def undecided_words(verdict: Verdict, rules: Rules, mean: float, sure: str) -> s
             "its intervals at different numbers of seeds exclude each other: the differences do "
             f"not look like draws from one distribution (mean {signed(mean)} points; {seeds})"
         )
-    if rules.overlap or judgement.difference.n < LEAST_SEEDS:
+    if rules.overlap or rules.late or judgement.difference.n < LEAST_SEEDS:
         return f"{signed(mean)} points ({sure})"
     if more := _more_seeds(judgement):
         return f"{signed(mean)} points ({sure}); {more} would probably decide it"
@@ -194,7 +194,7 @@ def forecast_note(verdicts: Iterable[Verdict], rules: Rules) -> str:
         and 1 < verdict.difference.n < LEAST_SEEDS
         for verdict in verdicts
     )
-    if not few or rules.overlap:
+    if not few or rules.overlap or rules.late:
         return ""
     return f"How many more seeds would decide is foreseen from {LEAST_SEEDS} seeds on."
 
