@@ -12,6 +12,7 @@ from statsmodels.stats.multitest import multipletests
 from normscope.analysis.afterwards import Chosen
 from normscope.experiment import Design
 from normscope.report.as_json import as_json
+from normscope.report.html import render_page
 from normscope.report.latex import render_latex
 from normscope.report.markdown import render_markdown
 from normscope.report.method import method_paragraph
@@ -182,12 +183,20 @@ def test_of_many_verdicts_the_note_counts():
     assert sum(int(word) for word in told.split() if word.isdigit()) == 5
 
 
-def test_every_surface_says_so():
+def test_every_surface_says_so(tmp_path):
     analysis = make_analysis(seeds=6, chosen=Chosen("gn", 0.05, 0.5))
     assert str(analysis.recommendation).endswith("by rules chosen after seeing the results.")
     assert str(analysis.caveats[0]) == analysis.promised.note
     assert "It would hold for rules that were chosen in advance" in analysis.method
     assert "Exploratory: baseline gn" in render_markdown(analysis, [])
+    repeat = "normscope report FOLDER --baseline gn"
+    assert f"    normscope compare --dataset cifar10\n\n    {repeat}\n" in (
+        render_markdown(analysis, [])
+    )
+    assert f"<code>{repeat}</code>" in render_page(analysis, [], tmp_path)
+    chosen = Chosen("bn", 0.01, 1)
+    command = make_analysis(chosen=chosen).promised.command
+    assert command == "normscope report FOLDER --alpha 0.01 --margin 1"
     assert "Exploratory: baseline gn" in render_latex(analysis)
     assert set(analysis.table()["rules"]) == {"chosen after seeing the results"}
     design = json.loads(json.dumps(as_json(analysis)))["design"]

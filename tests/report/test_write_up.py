@@ -11,6 +11,7 @@ import yaml
 from report_fakes import collapsed, make_analysis
 
 from normscope.analysis.afterwards import Chosen
+from normscope.analysis.sentences import Caveat
 from normscope.experiment import Design
 from normscope.report import latex
 from normscope.report.markdown import render_markdown
@@ -134,7 +135,7 @@ def test_the_summary_has_the_layers_and_the_mistakes():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({}, "number of seeds was fixed in advance, and t tests were used;"),
+        ({}, "no result had a say in the number of seeds, and t tests were used;"),
         ({"design": Design(until_decided=True)}, "spend the error over all looks (Lan and DeMets"),
         ({"design": Design(until_decided=True), "rules": 1}, "t e-process whose prior is a Gauss"),
         ({"protocol": "tuned"}, "the learning rate was chosen on images held out"),
@@ -147,6 +148,16 @@ def test_the_summary_has_the_layers_and_the_mistakes():
 )
 def test_the_method_says_how_it_was_done(arguments, words):
     assert words.rstrip(";") in method_paragraph(make_analysis(**arguments))
+
+
+def test_a_paper_says_what_was_decided_after_a_look():
+    texts = "The alpha was changed after a look at results.", "Added after a look at results: in."
+    kinds: tuple = ("changed rules", "enlarged family")
+    caveats = [Caveat(*each) for each in zip(kinds, texts, strict=True)]
+    analysis = replace(make_analysis(), caveats=(*caveats, Caveat("one seed", "One seed.")))
+    assert method_paragraph(analysis).endswith(" ".join(texts))
+    assert " ".join(texts) + "}\n" in latex.render_latex(analysis)
+    assert "One seed." not in method_paragraph(analysis)
 
 
 def test_of_folds_no_signs_are_tested():

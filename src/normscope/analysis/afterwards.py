@@ -1,5 +1,6 @@
 """Rules that were chosen when the results were there: what that does to what was promised."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -50,6 +51,13 @@ class Promised:
             "margin": (chosen.margin_points, rules.margin),
         }
         return {name: new for name, (new, old) in own.items() if new != old}
+
+    @property
+    def command(self) -> str:
+        """What shows an experiment by these rules."""
+        values = {n: v if isinstance(v, str) else f"{v:g}" for n, v in self.changes.items()}
+        options = [word for name, value in values.items() for word in (f"--{name}", value)]
+        return shlex.join(["normscope", "report", "FOLDER", *options])
 
     @property
     def note(self) -> str:

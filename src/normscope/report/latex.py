@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from normscope.analysis import Analysis
 from normscope.analysis.summaries import NormSummary
-from normscope.report.method import method_paragraph
+from normscope.report.method import method_paragraph, reservations
 from normscope.report.result_table import main_size, setting, trials_cell
 from normscope.report.tables import network_tables
 from normscope.stats import Estimate
@@ -121,10 +121,10 @@ def _caption(analysis: Analysis) -> str:
         "Test accuracy as mean and standard deviation over seeds. Differences to "
         f"{analysis.titles.get(baseline, baseline)} are taken within seeds, in points."
     )
-    late = f" {analysis.promised.note}" if analysis.promised else ""
+    late = " ".join(reservations(analysis))
     return escape(
         f"{main_size(analysis)}{facts.name}. {setting(analysis)}{synthetic} {means} "
-        f"{analysis.method}{late}"
+        f"{analysis.method} {late}"
     )
 
 

@@ -6,6 +6,8 @@ from normscope.analysis.contrasts import candidates
 from normscope.report.result_table import seeds_per_norm
 from normscope.words import counted, listed
 
+AFTER_A_LOOK = ("chosen afterwards", "changed rules", "enlarged family")  # kinds of caveats
+
 
 def method_paragraph(analysis: Analysis) -> str:
     """What was trained, how it was paired, how the differences were tested, by which rules."""
@@ -19,9 +21,13 @@ def method_paragraph(analysis: Analysis) -> str:
         ]
         if any(verdict.guessing_in_all.total for verdict in analysis.verdicts):
             sentences.append(_guessing(analysis))
-    if analysis.promised:
-        sentences.append(analysis.promised.note)
+    sentences += reservations(analysis)
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def reservations(analysis: Analysis) -> list[str]:
+    """What was decided when there were results to look at, which a paper must say too."""
+    return [caveat.text for caveat in analysis.caveats if caveat.kind in AFTER_A_LOOK]
 
 
 def _training(analysis: Analysis) -> list[str]:
@@ -58,7 +64,9 @@ def _looks(analysis: Analysis) -> str:
         wider = ""
         if rules.overlap:
             wider = ", widened for the overlap of the training sets (Nadeau and Bengio 2003)"
-        return f"{paired}; the number of seeds was fixed in advance, and t tests were used{wider}."
+        return (
+            f"{paired}; no result had a say in the number of seeds, and t tests were used{wider}."
+        )
     if rules.version == 1:
         test = (
             "with a t e-process whose prior is a Gaussian mixture (Wang and Ramdas 2023), so that "
