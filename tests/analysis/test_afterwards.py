@@ -1,6 +1,7 @@
 """Rules chosen when the results were there: the verdicts, and what is said of the promise."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,10 +12,13 @@ from statsmodels.stats.multitest import multipletests
 from normscope.analysis.afterwards import Chosen
 from normscope.experiment import Design
 from normscope.report.as_json import as_json
+from normscope.report.html import render_page
 from normscope.report.latex import render_latex
 from normscope.report.markdown import render_markdown
+from normscope.report.method import method_paragraph
 
 LOOKING = Design(until_decided=True)
+NOISY = (1.5, -0.5, 1.0, 0.2, -0.7, 1.2, 0.4, -0.2, 0.9)
 
 
 def outcomes(verdicts):
@@ -53,14 +57,47 @@ def test_another_alpha_and_margin_judge_as_if_they_had_been_asked_for(design):
     assert late.verdicts != own.verdicts
 
 
-def test_what_is_found_at_a_smaller_alpha_is_found_at_the_promised_one():
+def test_what_differs_at_a_smaller_alpha_differs_at_the_promised_one():
     """That is what the note says of it."""
     promised = outcomes(make_analysis(seeds=10).verdicts)
     for alpha in (0.04, 0.01, 1e-3, 1e-4, 1e-5):
-        for norm, outcome in outcomes(
-            make_analysis(seeds=10, chosen=Chosen("bn", alpha, 0.5)).verdicts
-        ).items():
-            assert outcome == "undecided" or outcome == promised[norm]
+        strict = make_analysis(seeds=10, chosen=Chosen("bn", alpha, 0.5))
+        for norm, outcome in outcomes(strict.verdicts).items():
+            assert outcome not in ("better", "worse") or outcome == promised[norm]
+
+
+def behind(points):
+    """A change of results, by which gn ends so many points behind bn, one number per seed."""
+
+    def change(results):
+        reached = {r.trial.seed: r.history[-1] for r in results if r.trial.norm == "bn"}
+        return [
+            r.model_copy(update={"history": (*r.history[:-1], less(reached, r.trial.seed))})
+            if r.trial.norm == "gn"
+            else r
+            for r in results
+        ]
+
+    def less(reached, seed):
+        own = reached[seed]
+        lower = own.test_accuracy_percent - points[seed]
+        return replace(own, test_accuracy_percent=lower)
+
+    return change
+
+
+def test_a_small_difference_may_be_called_equivalent_at_a_smaller_alpha():
+    """p is 0.0032 of no difference, and 0.0003 of 0.5 points."""
+    points = (0.0, 0.1, 0.1, 0.1, 0.2, 0.2, 0.2, 0.3, 0.4, 0.6)
+    drawn = {"seeds": 10, "norms": ("bn", "gn"), "change": behind(points)}
+    assert stats.ttest_1samp(points, 0).pvalue == pytest.approx(0.0032, abs=1e-4)
+    assert stats.ttest_1samp(points, 0.5, alternative="less").pvalue < 0.001
+    own = make_analysis(**drawn)
+    strict = make_analysis(**drawn, chosen=Chosen("bn", 0.001, 0.5))
+    assert (outcomes(own.verdicts), outcomes(strict.verdicts)) == (
+        {"gn": "worse"}, {"gn": "equivalent"}
+    )  # fmt: skip
+    assert "a small difference may now be called equivalent only" in strict.promised.note
 
 
 def test_a_norm_that_the_design_dropped_lacks_no_trial_by_other_rules():
@@ -78,6 +115,17 @@ def test_a_norm_that_the_design_dropped_lacks_no_trial_by_other_rules():
     assert outcomes(strict.verdicts)["gn"] == "undecided"
     assert [n.trials for n in strict.norms] == [n.trials for n in own.norms] == [9, 9, 6]
     assert "unfinished trials" not in [caveat.kind for caveat in strict.caveats]
+    late = make_analysis(
+        seeds=9, design=LOOKING, change=dropped, norms=("bn", "ln", "gn"),
+        chosen=Chosen("gn", 0.05, 0.5),
+    )  # fmt: skip
+    assert " Decided, and so trained no further: gn after 6 seeds." in own.method
+    for analysis in (strict, late):
+        by_design = "By the design's rules decided, and so trained no further: gn after 6 seeds."
+        assert by_design in analysis.method
+        assert by_design in method_paragraph(analysis)
+    assert "with 6 to 9 seeds: " in method_paragraph(own)
+    assert "Decided, and so trained no further: gn after 6 seeds." in method_paragraph(own)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +153,29 @@ def test_only_a_sequential_design_tells_of_its_looks():
     assert "looks" in make_analysis(design=LOOKING, chosen=Chosen("gn", 0.05, 0.5)).promised.note
 
 
+def test_no_number_of_seeds_is_foreseen():
+    """More of them would not make of it what was promised."""
+    drawn = {"seeds": 9, "norms": ("bn", "gn"), "design": LOOKING, "change": behind(NOISY)}
+    asked = make_analysis(**drawn)
+    assert "more seed" in str(asked.answers[0])
+    assert "more seed" in str(asked.recommendation)
+    late = make_analysis(**drawn, chosen=Chosen("bn", 0.01, 0.5))
+    assert late.answers[0].outcome == asked.answers[0].outcome == "undecided"
+    assert "seeds)." in str(late.answers[0])
+    assert not any("more seed" in str(each) for each in (*late.answers, late.recommendation))
+    assert late.verdicts[0].judgement.more_seeds is None
+    few = make_analysis(norms=("bn", "gn"), chosen=Chosen("bn", 0.01, 0.5))
+    assert "more seeds" not in few.method
+
+
+def test_seeds_of_the_users_choice_are_for_a_fixed_design():
+    chosen = Chosen("gn", 0.05, 0.5)
+    advice = "and in a fixed design with seeds that were not seen (--seeds A,B,...)."
+    assert make_analysis(design=LOOKING, chosen=chosen).promised.note.endswith(advice)
+    note = make_analysis(chosen=chosen).promised.note
+    assert note.endswith("from the start and with seeds that were not seen (--seeds A,B,...).")
+
+
 def test_of_many_verdicts_the_note_counts():
     norms = ("bn", "gn", "ln", "in", "frn", "brn")
     note = make_analysis(norms=norms, chosen=Chosen("gn", 0.05, 0.5)).promised.note
@@ -112,12 +183,20 @@ def test_of_many_verdicts_the_note_counts():
     assert sum(int(word) for word in told.split() if word.isdigit()) == 5
 
 
-def test_every_surface_says_so():
+def test_every_surface_says_so(tmp_path):
     analysis = make_analysis(seeds=6, chosen=Chosen("gn", 0.05, 0.5))
     assert str(analysis.recommendation).endswith("by rules chosen after seeing the results.")
     assert str(analysis.caveats[0]) == analysis.promised.note
     assert "It would hold for rules that were chosen in advance" in analysis.method
     assert "Exploratory: baseline gn" in render_markdown(analysis, [])
+    repeat = "normscope report FOLDER --baseline gn"
+    assert f"    normscope compare --dataset cifar10\n\n    {repeat}\n" in (
+        render_markdown(analysis, [])
+    )
+    assert f"<code>{repeat}</code>" in render_page(analysis, [], tmp_path)
+    chosen = Chosen("bn", 0.01, 1)
+    command = make_analysis(chosen=chosen).promised.command
+    assert command == "normscope report FOLDER --alpha 0.01 --margin 1"
     assert "Exploratory: baseline gn" in render_latex(analysis)
     assert set(analysis.table()["rules"]) == {"chosen after seeing the results"}
     design = json.loads(json.dumps(as_json(analysis)))["design"]

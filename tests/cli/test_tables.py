@@ -24,7 +24,7 @@ def test_show_says_what_was_found_and_writes_nothing(normscope, folder):
     before = everything_in(folder)
     done = normscope("show", folder)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("Use BatchNorm: 75.9 % over 10 seeds, ahead of GroupNorm")
+    assert done.stdout.startswith("Use BatchNorm: 75.9 % over 10 seeds, ahead of LayerNorm")
     assert "gn is 1.45 points worse than bn" in done.stdout
     assert done.stdout.rstrip().endswith(f"Report: {folder / 'report.html'}")
     assert everything_in(folder) == before
@@ -38,16 +38,21 @@ def test_show_as_json(normscope, folder):
 
 def test_a_table_for_a_paper_for_a_repository_and_for_a_program(normscope, folder):
     latex = normscope("table", folder, "--format", "latex").stdout
-    gn = r"GroupNorm (4 groups) & 10 & $74.4 \pm 0.69$ & $-1.45$ [$-2.82$, $-0.08$] & worse \\"
+    gn = (
+        r"GroupNorm (4 groups) & 10 of 10 & $74.4 \pm 0.69$ & $-1.45$ [$-2.82$, $-0.08$] & worse \\"
+    )
     assert gn in latex
     markdown = normscope("table", folder).stdout.splitlines()
     assert markdown[0] == "| Norm | n | Test accuracy (%) | Difference to bn (points) | Verdict |"
-    assert markdown[3] == "| gn | 10 of 10 | 74.4 ± 0.69 | −1.45 (−2.82 to −0.08, n 10) | worse |"
-    assert markdown[6].startswith("| Norm | Train accuracy (%) |")
-    assert len(markdown) == 5 + 1 + 5
+    assert markdown[4] == "| gn | 10 of 10 | 74.4 ± 0.69 | −1.45 (−2.82 to −0.08, n 10) | worse |"
+    assert markdown[6] == "Differences are taken within seeds, with their 95 % interval."
+    assert markdown[8] == "### Other metrics"
+    assert markdown[10].startswith("Means over the finished trials")
+    assert markdown[12].startswith("| Norm | Train accuracy (%) |")
+    assert len(markdown) == 12 + 5
     rows = list(csv.DictReader(io.StringIO(normscope("table", folder, "--format", "csv").stdout)))
-    assert [row["norm"] for row in rows] == ["bn", "gn", "ln"]
-    assert float(rows[1]["test_accuracy_percent_mean"]) == pytest.approx(74.439)
+    assert [row["norm"] for row in rows] == ["bn", "ln", "gn"]
+    assert float(rows[2]["test_accuracy_percent_mean"]) == pytest.approx(74.439)
 
 
 def test_another_format_is_refused(normscope, folder):
@@ -95,8 +100,8 @@ def test_rules_as_they_were_asked_for_are_no_other_rules(normscope, folder):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--baseline", "in"), "in was not trained in"),
-        (("--baseline", "xn"), "choose one of bn, gn, ln"),
+        (("--baseline", "in"), "has no norm 'in'; it has bn, gn, ln"),
+        (("--baseline", "xn"), "it has bn, gn, ln"),
         (("--alpha", "0.7"), "alpha"),
         (("--margin", "-1"), "margin"),
     ],

@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import yaml
 from report_fakes import collapsed, make_analysis
 
 from normscope.analysis.afterwards import Chosen
+from normscope.analysis.sentences import Caveat
 from normscope.experiment import Design
 from normscope.report import latex
 from normscope.report.markdown import render_markdown
@@ -18,7 +20,8 @@ from normscope.report.tables import network_tables, result_tables
 from normscope.report.write_up import write_write_up
 
 ROOT = Path(__file__).parents[2]
-HOSTILE = (r"\input{/etc/passwd}", "a|b`c`\n# d <script>", r"$x^2$ & 50 % _ # ~ {\bf} ]](http://e)")
+HOSTILE = (r"\input{/etc/passwd}", "a|b`c`\n# d <script>", r"$x^2$ & 50 % _ # ~ {\bf} ]](http://e)",
+           "[1ex] --{ `")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +86,19 @@ def test_the_result_table_in_two_has_every_column_once():
     assert str(main.rows[1][2]) == f"{accuracy.mean:.1f} ± {accuracy.sd:.2f}"
 
 
+def test_of_several_batch_sizes_each_table_says_which_it_is_for(tmp_path):
+    analysis = make_analysis(batch_sizes=(512, 8), epochs=1, test_size=60)
+    assert all(each.caption.startswith("Batch size 512. ") for each in result_tables(analysis))
+    assert r"\caption{Batch size 512. cifar10. " in latex.render_latex(analysis)
+    page = write_write_up(analysis, tmp_path, tmp_path).read_text(encoding="utf-8")
+    below = page[page.index("### By batch size") : page.index("## Curves")]
+    assert "| Norm | 8 | 512 |" in below
+    assert "](figures/batch_sizes.png)" in below
+    one = make_analysis(epochs=1, test_size=60)
+    assert not any("Batch size" in each.caption for each in result_tables(one))
+    assert "Batch size" not in latex.render_latex(one)
+
+
 def test_one_seed_has_no_spread():
     main, _ = result_tables(make_analysis(seeds=1))
     assert re.fullmatch(r"\d\d\.\d", str(main.rows[0][2]))
@@ -119,7 +135,7 @@ def test_the_summary_has_the_layers_and_the_mistakes():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({}, "number of seeds was fixed in advance, and t tests were used;"),
+        ({}, "no result had a say in the number of seeds, and t tests were used;"),
         ({"design": Design(until_decided=True)}, "spend the error over all looks (Lan and DeMets"),
         ({"design": Design(until_decided=True), "rules": 1}, "t e-process whose prior is a Gauss"),
         ({"protocol": "tuned"}, "the learning rate was chosen on images held out"),
@@ -132,6 +148,23 @@ def test_the_summary_has_the_layers_and_the_mistakes():
 )
 def test_the_method_says_how_it_was_done(arguments, words):
     assert words.rstrip(";") in method_paragraph(make_analysis(**arguments))
+
+
+def test_a_paper_says_what_was_decided_after_a_look():
+    texts = "The alpha was changed after a look at results.", "Added after a look at results: in."
+    kinds: tuple = ("changed rules", "enlarged family")
+    caveats = [Caveat(*each) for each in zip(kinds, texts, strict=True)]
+    analysis = replace(make_analysis(), caveats=(*caveats, Caveat("one seed", "One seed.")))
+    assert method_paragraph(analysis).endswith(" ".join(texts))
+    assert " ".join(texts) + "}\n" in latex.render_latex(analysis)
+    assert "One seed." not in method_paragraph(analysis)
+
+
+def test_of_folds_no_signs_are_tested():
+    analysis = make_analysis(change=lambda results: [collapsed(results[0]), *results[1:]])
+    folded = replace(analysis, rules=replace(analysis.rules, overlap=1 / 2))
+    assert "counts as guessing, and the comparison is left undecided." in method_paragraph(folded)
+    assert "signs" not in method_paragraph(folded)
 
 
 def test_one_norm_was_tested_against_nothing():
@@ -157,7 +190,7 @@ def test_the_files_for_a_paper(written):
 def hostile():
     return make_analysis(
         norms=("bn", "gn"), epochs=1, test_size=60, class_names=HOSTILE, command="x `\n# y",
-        titles={"gn": HOSTILE[0] + HOSTILE[2]},
+        titles={"bn": HOSTILE[3], "gn": "*" + HOSTILE[0] + HOSTILE[2]},
     )  # fmt: skip
 
 
@@ -165,8 +198,11 @@ def test_hostile_names_are_text_in_a_paper():
     analysis = hostile()
     for text in (latex.render_latex(analysis), latex.render_method(analysis)):
         assert r"\input" not in text
-        assert r"\textbackslash{}input\{/etc/passwd\}" in text
+        assert r"\textbackslash{}input\textbraceleft{}/etc/passwd\textbraceright{}" in text
         assert r"\$x\textasciicircum{}2\$ \& 50 \% \_ \# \textasciitilde{}" in text
+    table = latex.render_latex(analysis)
+    assert "\\midrule\n    {[}1ex] -{}-\\textbraceleft{} ` &" in table
+    assert "\n    {*}\\textbackslash{}input" in table
     assert latex.escape("a < b | c > d × 2") == (
         r"a \textless{} b \textbar{} c \textgreater{} d $\times$ 2"
     )

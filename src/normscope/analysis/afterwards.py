@@ -1,5 +1,6 @@
 """Rules that were chosen when the results were there: what that does to what was promised."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -25,7 +26,7 @@ class Chosen:
 
     def changed(self, rules: Rules) -> Rules:
         """The design's rules with this alpha and margin."""
-        return replace(rules, alpha=self.alpha, margin=self.margin_points)
+        return replace(rules, alpha=self.alpha, margin=self.margin_points, late=True)
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,13 @@ class Promised:
         return {name: new for name, (new, old) in own.items() if new != old}
 
     @property
+    def command(self) -> str:
+        """What shows an experiment by these rules."""
+        values = {n: v if isinstance(v, str) else f"{v:g}" for n, v in self.changes.items()}
+        options = [word for name, value in values.items() for word in (f"--{name}", value)]
+        return shlex.join(["normscope", "report", "FOLDER", *options])
+
+    @property
     def note(self) -> str:
         """That the rules were chosen afterwards, what was promised, and what is left of it."""
         changes = self.changes
@@ -70,17 +78,21 @@ class Promised:
                 "All looks were computed anew, as if these rules had been there from the first; "
                 "but seeds were added by those of the design."
             )
-        sentences.append(
-            "To promise what these rules say, train in another folder, with them from the start "
-            "and with seeds that were not seen (--seeds A,B,...)."
-        )
+        sentences.append(self._to_promise())
         return " ".join(sentences)
+
+    def _to_promise(self) -> str:
+        """What to do; a design until decided takes no seeds of the user's choice."""
+        anew = "To promise what these rules say, train in another folder, with them from the start"
+        design = " in a fixed design" if self.rules.sequential else ""
+        return f"{anew} and{design} with seeds that were not seen (--seeds A,B,...)."
 
     def _left(self) -> str:
         """What is left of the promise.
 
         With another baseline nothing is. At a smaller alpha, whatever differs differs at the
-        design's too, by Holm's method as well. The margin has no part in tests of differences.
+        design's too, by Holm's method as well; a verdict may yet turn from a small difference into
+        equivalence, which comes second. The margin has no part in tests of differences.
         """
         changes, old, new = self.changes, self.rules.alpha, self.chosen.alpha
         if "baseline" in changes:
@@ -88,11 +100,13 @@ class Promised:
         equivalence = ""
         if "margin" in changes:
             equivalence = "; equivalence within another margin is not promised"
+        elif new < old and self.chosen.margin_points:
+            equivalence = "; a small difference may now be called equivalent only"
         if new > old:
             found = f"What is found at {_percent(new)} and not at {_percent(old)} is not promised"
         elif new < old:
             found = (
-                f"What is found at {_percent(new)} is found at {_percent(old)} too, and the chance "
+                f"What differs at {_percent(new)} differs at {_percent(old)} too, and the chance "
                 f"that was promised is {_percent(old)}"
             )
         else:

@@ -177,7 +177,7 @@ def undecided_words(verdict: Verdict, rules: Rules, mean: float, sure: str) -> s
             "its intervals at different numbers of seeds exclude each other: the differences do "
             f"not look like draws from one distribution (mean {signed(mean)} points; {seeds})"
         )
-    if rules.overlap or judgement.difference.n < LEAST_SEEDS:
+    if rules.overlap or rules.late or judgement.difference.n < LEAST_SEEDS:
         return f"{signed(mean)} points ({sure})"
     if more := _more_seeds(judgement):
         return f"{signed(mean)} points ({sure}); {more} would probably decide it"
@@ -194,15 +194,21 @@ def forecast_note(verdicts: Iterable[Verdict], rules: Rules) -> str:
         and 1 < verdict.difference.n < LEAST_SEEDS
         for verdict in verdicts
     )
-    if not few or rules.overlap:
+    if not few or rules.overlap or rules.late:
         return ""
     return f"How many more seeds would decide is foreseen from {LEAST_SEEDS} seeds on."
 
 
-def _no_further(numbers: Numbers) -> str:
-    """Which norms a design until decided has dropped; "" if none."""
-    seeds = numbers.experiment.seeds
-    ended = [norm for norm in numbers.by_batch_size if norm.verdict and norm.trials < seeds]
+def no_further(numbers: Numbers) -> str:
+    """Which norms a design until decided has dropped; "" if none.
+
+    Its own rules dropped them, by whichever the verdicts are reached.
+    """
+    seeds, promised = numbers.experiment.seeds, numbers.promised
+    baseline = promised.baseline if promised else numbers.experiment.baseline
+    ended = [
+        norm for norm in numbers.by_batch_size if norm.norm != baseline and norm.trials < seeds
+    ]
     if not ended:
         return ""
     named = [
@@ -210,7 +216,8 @@ def _no_further(numbers: Numbers) -> str:
         f"after {counted(norm.trials, 'seed')}"
         for norm in ended
     ]
-    return f" Decided, and so trained no further: {', '.join(named)}."
+    decided = "By the design's rules decided" if promised else "Decided"
+    return f"{decided}, and so trained no further: {', '.join(named)}."
 
 
 def method_of(numbers: Numbers) -> str:
@@ -252,7 +259,8 @@ def method_of(numbers: Numbers) -> str:
     sure = holm_words(len(answered), rules)
     if numbers.promised:
         sure = f"It would hold for rules that were chosen in advance: {sure[0].lower()}{sure[1:]}"
-    told = f"{_no_further(numbers)}{places}{causes} {protocol}.{version} {early}".rstrip()
+    ended = no_further(numbers)
+    told = f"{f' {ended}' if ended else ''}{places}{causes} {protocol}.{version} {early}".rstrip()
     return f"{design}. {sure}.{told}"
 
 

@@ -41,7 +41,8 @@ class Rules:
     without cross-validation. `version`: that of `Request.rules`. In the first, looks are those of
     an e-process, and equivalence is an interval at alpha over the size of the family; in the
     second, alpha is spent look by look, and equivalence is two one-sided tests, with Holm's
-    correction.
+    correction. `late`: chosen when the results were there; no number of seeds is foreseen then,
+    because no more seeds of this experiment make such a verdict one that was promised.
     """
 
     sequential: bool
@@ -49,6 +50,7 @@ class Rules:
     margin: float | None
     overlap: float = 0.0
     version: int = RULES
+    late: bool = False
 
     @property
     def sides_alpha(self) -> float:
@@ -292,8 +294,10 @@ def _judge_one(
 def _seeds_needed(pairs: Pairs, rules: Rules, family: int) -> int | None:
     """The total of seeds that would probably decide, if the differences go on as they were."""
     plain = t_interval(pairs.differences)
-    if pairs.ordinal or plain.mean is None or not _may_be_judged(pairs, rules) or rules.overlap:
+    if rules.late or rules.overlap:
         return None  # more folds do not make their overlap smaller
+    if pairs.ordinal or plain.mean is None or not _may_be_judged(pairs, rules):
+        return None
     if plain.n < LEAST_SEEDS:
         return None  # an sd of so few may be anything
     return seeds_to_decide(

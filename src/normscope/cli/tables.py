@@ -67,7 +67,7 @@ def table(
                 f"{kind!r} is no format of a table; choose one of {', '.join(FORMATS)}"
             )
         from normscope.report.latex import render_latex
-        from normscope.report.markdown import escape, results_table
+        from normscope.report.markdown import escape, joined, results
         from normscope.study.comparison import Comparison
 
         analysis = Comparison.read(folder, level, baseline, alpha, margin).analysis
@@ -76,6 +76,6 @@ def table(
         elif kind == "latex":
             print(render_latex(analysis), end="")
         else:
-            print(results_table(analysis))
+            print(joined(results(analysis)), end="")
             if analysis.promised:
                 print(f"\n{escape(analysis.promised.note)}")

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from normscope.analysis import Analysis
 from normscope.analysis.summaries import NormSummary
-from normscope.report.method import method_paragraph
-from normscope.report.result_table import setting
+from normscope.report.method import method_paragraph, reservations
+from normscope.report.result_table import main_size, setting, trials_cell
 from normscope.report.tables import network_tables
 from normscope.stats import Estimate
 from normscope.words import NONE, confidence, number, signed, visible
@@ -25,10 +25,17 @@ MARKUP = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    # Not a backslash and the brace, which BibTeX counts.
+    "{": r"\textbraceleft{}",
+    "}": r"\textbraceright{}",
+    # What the end of the row above would take for its own.
+    "[": "{[}",
+    "*": "{*}",
+    **{sign: f"\\{sign}" for sign in "&%$#_"},
     "±": r"$\pm$",
     "×": r"$\times$",
 }
+LIGATURE = re.compile(r"([-,'`?!])(?=[-,'`])")  # two signs that fonts make one of: -- is a dash
 
 
 def render_latex(analysis: Analysis) -> str:
@@ -102,6 +109,7 @@ def escape(text: str) -> str:
     """Text from data stays text: no markup of LaTeX in it takes effect."""
     text = visible(" ".join(text.split()))
     text = "".join(MARKUP.get(sign, sign) for sign in text)
+    text = LIGATURE.sub(r"\1{}", text)
     return re.sub(r"−(\d)", r"$-$\1", text)
 
 
@@ -113,14 +121,17 @@ def _caption(analysis: Analysis) -> str:
         "Test accuracy as mean and standard deviation over seeds. Differences to "
         f"{analysis.titles.get(baseline, baseline)} are taken within seeds, in points."
     )
-    late = f" {analysis.promised.note}" if analysis.promised else ""
-    return escape(f"{facts.name}. {setting(analysis)}{synthetic} {means} {analysis.method}{late}")
+    late = " ".join(reservations(analysis))
+    return escape(
+        f"{main_size(analysis)}{facts.name}. {setting(analysis)}{synthetic} {means} "
+        f"{analysis.method} {late}"
+    )
 
 
 def _row(norm: NormSummary, analysis: Analysis) -> list[str]:
     return [
         _name(norm.norm, analysis),
-        str(norm.finished),
+        escape(str(trials_cell(norm))),
         _mean_sd(norm.test_accuracy_percent),
         _difference(norm),
         norm.verdict.outcome if norm.verdict else "baseline",

@@ -77,6 +77,7 @@ def caveats(analysis: Analysis, level: str) -> list[str]:
 
 
 def results(analysis: Analysis) -> list[str]:
+    """The result table in two, each with its caption."""
     main, beside = result_tables(analysis)
     return [
         drawn(main),
@@ -127,7 +128,9 @@ def network(analysis: Analysis) -> list[str]:
 
 
 def commands(analysis: Analysis) -> list[str]:
-    return [code(request.command) for request in analysis.requests]
+    """Those that trained it; and by other rules, what shows it by these."""
+    late = [analysis.promised.command] if analysis.promised else []
+    return [code(each) for each in (*(r.command for r in analysis.requests), *late)]
 
 
 # -- what they are made of -------------------------------------------------------------------------

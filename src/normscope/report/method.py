@@ -1,23 +1,33 @@
 """How an experiment was done, as the paragraph that a paper or a hand-in has on its method."""
 
 from normscope.analysis import Analysis
+from normscope.analysis.answers import no_further
 from normscope.analysis.contrasts import candidates
+from normscope.report.result_table import seeds_per_norm
 from normscope.words import counted, listed
+
+AFTER_A_LOOK = ("chosen afterwards", "changed rules", "enlarged family")  # kinds of caveats
 
 
 def method_paragraph(analysis: Analysis) -> str:
     """What was trained, how it was paired, how the differences were tested, by which rules."""
     sentences = [*_training(analysis)]
     if analysis.verdicts:
-        sentences += [_looks(analysis), _correction(analysis), _equivalence(analysis)]
+        sentences += [
+            _looks(analysis),
+            no_further(analysis),
+            _correction(analysis),
+            _equivalence(analysis),
+        ]
         if any(verdict.guessing_in_all.total for verdict in analysis.verdicts):
-            sentences.append(
-                "Where a trial diverged or collapsed, it counts as guessing, and signs were tested "
-                "instead of means."
-            )
-    if analysis.promised:
-        sentences.append(analysis.promised.note)
+            sentences.append(_guessing(analysis))
+    sentences += reservations(analysis)
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def reservations(analysis: Analysis) -> list[str]:
+    """What was decided when there were results to look at, which a paper must say too."""
+    return [caveat.text for caveat in analysis.caveats if caveat.kind in AFTER_A_LOOK]
 
 
 def _training(analysis: Analysis) -> list[str]:
@@ -38,7 +48,7 @@ def _training(analysis: Analysis) -> list[str]:
         )
     return [
         f"Network {experiment.model} was trained on {analysis.facts.name} with {norms}{batches}, "
-        f"with {counted(experiment.seeds, 'seed')}: {experiment.recipe.describe()}",
+        f"with {seeds_per_norm(analysis)}: {experiment.recipe.describe()}",
         tuned,
         folds,
         "All norms of a seed share the initial weights of the convolutions, the order of the "
@@ -54,7 +64,9 @@ def _looks(analysis: Analysis) -> str:
         wider = ""
         if rules.overlap:
             wider = ", widened for the overlap of the training sets (Nadeau and Bengio 2003)"
-        return f"{paired}; the number of seeds was fixed in advance, and t tests were used{wider}."
+        return (
+            f"{paired}; no result had a say in the number of seeds, and t tests were used{wider}."
+        )
     if rules.version == 1:
         test = (
             "with a t e-process whose prior is a Gaussian mixture (Wang and Ramdas 2023), so that "
@@ -66,6 +78,13 @@ def _looks(analysis: Analysis) -> str:
             "intervals and p values hold whenever the training ended"
         )
     return f"{paired} and tested after every seed from the sixth on, {test}."
+
+
+def _guessing(analysis: Analysis) -> str:
+    counts = "Where a trial diverged or collapsed, it counts as guessing, and "
+    if analysis.rules.overlap:  # for which there is no test of signs
+        return f"{counts}the comparison is left undecided."
+    return f"{counts}signs were tested instead of means."
 
 
 def _correction(analysis: Analysis) -> str:

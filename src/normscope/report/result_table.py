@@ -52,17 +52,24 @@ def setting(analysis: Analysis) -> str:
         )
     return (
         f"Model {experiment.model}, recipe {experiment.recipe.name} with "
-        f"{counted(experiment.recipe.epochs, 'epoch')}, {_seeds(analysis)} per "
+        f"{counted(experiment.recipe.epochs, 'epoch')}, {seeds_per_norm(analysis)} per "
         f"norm{protocol}, batch size{several} {sizes}, {rate}, "
         f"{images}."
     )
 
 
-def _seeds(analysis: Analysis) -> str:
+def seeds_per_norm(analysis: Analysis) -> str:
     """``9 seeds``; or ``6 to 9 seeds``, where a norm was trained no further once it was decided."""
     seeds = analysis.experiment.seeds
     fewest = min(norm.trials for norm in analysis.by_batch_size)
     return f"{fewest} to {seeds} seeds" if fewest < seeds else counted(seeds, "seed")
+
+
+def main_size(analysis: Analysis) -> str:
+    """``Batch size 8. ``: which of several a table is for; "" where there is one."""
+    if not analysis.several_sizes:
+        return ""
+    return f"Batch size {analysis.experiment.main_batch_size:,}. "
 
 
 def full_names(analysis: Analysis) -> str:
@@ -119,7 +126,7 @@ def result_row(norm: NormSummary, analysis: Analysis) -> list[Cell]:
     """One norm in the order of `headings`."""
     return [
         Cell(norm.norm),
-        Cell(f"{norm.finished} of {norm.trials}", norm.guessing.counts),
+        trials_cell(norm),
         mean_sd(norm.test_accuracy_percent, 1),
         *(mean_sd(norm.estimates[metric.name], 1) for metric in of_classes(analysis)),
         difference(norm.verdict),
@@ -131,6 +138,11 @@ def result_row(norm: NormSummary, analysis: Analysis) -> list[Cell]:
         mean_sd(norm.estimates[LARGEST_DROP.name], 2),
         mean_sd(norm.estimates[SECONDS_PER_EPOCH.name], 1),
     ]
+
+
+def trials_cell(norm: NormSummary) -> Cell:
+    """How many trials finished, and how the others ended that count as guessing."""
+    return Cell(f"{norm.finished} of {norm.trials}", norm.guessing.counts)
 
 
 def difference(verdict: Verdict | None) -> Cell:

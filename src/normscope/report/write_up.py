@@ -8,17 +8,26 @@ from normscope.analysis import Analysis
 from normscope.experiment import Environment
 from normscope.files import disk_errors, written
 from normscope.report import markdown
-from normscope.report.figures import ANSWER, CONVERGENCE, CURVES, ReportFigure, make_figures
+from normscope.report.figures import (
+    ANSWER,
+    BATCH,
+    CONVERGENCE,
+    CURVES,
+    ReportFigure,
+    make_figures,
+)
 from normscope.report.latex import bibtex, render_latex, render_method, render_network
 from normscope.report.markdown import captioned, code, escape, joined
 from normscope.report.method import method_paragraph
 from normscope.report.plots import to_png
 from normscope.report.plots.pictures import mistake_figures
 from normscope.report.result_table import full_names, setting, title
+from normscope.report.tables import BY_BATCH_SIZE, evidence_tables
 from normscope.words import counted, listed
 
 WRITE_UP = "write-up.md"
-SHOWN = {ANSWER: ("differences",), CURVES: None, CONVERGENCE: None}  # None: all of the section
+# The figures by section; None: all of it.
+SHOWN = {ANSWER: ("differences",), BATCH: None, CURVES: None, CONVERGENCE: None}
 ADVICE = "choose another folder with --out"
 
 
@@ -44,7 +53,8 @@ def write_write_up(analysis: Analysis, pictures: Path, out: Path, latex: bool = 
 
 def render(analysis: Analysis, figures: Sequence[ReportFigure]) -> str:
     """The page, from the question to how it is cited."""
-    answer, curves, convergence = (_of(section, figures) for section in SHOWN)
+    answer, batch, curves, convergence = (_of(section, figures) for section in SHOWN)
+    by_size = [table for table in evidence_tables(analysis) if table.title == BY_BATCH_SIZE]
     return joined(
         [
             f"# {escape(title(analysis))}",
@@ -58,6 +68,8 @@ def render(analysis: Analysis, figures: Sequence[ReportFigure]) -> str:
             "## Results",
             *markdown.results(analysis),
             *map(captioned, answer),
+            *markdown.tables("", by_size),
+            *map(captioned, batch),
             "## Curves" if curves else "",
             *map(captioned, curves),
             "## Convergence and smoothness" if convergence else "",

@@ -18,7 +18,7 @@ from normscope.experiment import Design, Experiment
 from normscope.experiment.reading import read_design
 from normscope.experiment.tuning import Search, searches
 from normscope.files import user_path
-from normscope.norms import canonical, parse, title_of
+from normscope.norms import parse, title_of
 from normscope.report import PAGE, write_report
 from normscope.report.figures import figure_named
 from normscope.report.in_notebook import render_in_notebook, shown
@@ -158,32 +158,39 @@ class Comparison:
         """Write the report into the folder `path` (default: that of `page`); return the page.
 
         `how_far` is what the page says first, of a training that goes on. Raises `RunError` if that
-        folder cannot be written, `UsageError` if it is the experiment's and the rules are others.
+        folder cannot be written, `UsageError` if it is for what was asked for and the rules are
+        other ones.
         """
-        out = user_path(path) if path else self.page.parent
-        if self.analysis.promised and out.resolve() == self.folder.resolve():
-            raise UsageError(
-                f"{out} holds the report by the rules that were asked for; leave --out out, or "
-                "name another folder"
-            )
+        out = self._place(path, self.page.parent)
         with cycles.searched_for_in_what_is_new():
             return write_report(self.analysis, self._pictures, out, how_far)
 
     def write_up(self, path: Path | str | None = None, latex: bool = False) -> Path:
         """Write the page to hand in, and its figures, into the folder `path`; return the page.
 
-        By default that is ``write-up`` in the experiment's folder. With `latex` also tables, the
-        method and BibTeX for a paper. Raises `RunError` if that folder cannot be written.
+        By default that is ``write-up`` beside `page`. With `latex` also tables, the method and
+        BibTeX for a paper. Raises as `report` does.
         """
-        out = user_path(path) if path else ExperimentFolder(self.folder).write_up
-        return write_write_up(self.analysis, self._pictures, out, latex)
+        own = self.page.parent / ExperimentFolder(self.folder).write_up.name
+        return write_write_up(self.analysis, self._pictures, self._place(path, own), latex)
+
+    def _place(self, path: Path | str | None, own: Path) -> Path:
+        """The folder to write into; other rules do not replace what the design's rules made."""
+        out = user_path(path) if path else own
+        kept = (self.folder, ExperimentFolder(self.folder).write_up)
+        if self.analysis.promised and out.resolve() in [each.resolve() for each in kept]:
+            raise UsageError(
+                f"{out} is for what the rules say that were asked for; leave --out out, or name "
+                "another folder"
+            )
+        return out
 
 
 def _chosen(
     store: Store, baseline: str | None, alpha: float | None, margin_points: float | None
 ) -> Chosen | None:
     """What the verdicts are to be reached by; None if that is what the design says."""
-    if baseline is alpha is margin_points is None:
+    if (baseline, alpha, margin_points) == (None, None, None):
         return None
     norms = store.experiment.norms
     if len(norms) == 1:
@@ -191,11 +198,7 @@ def _chosen(
             f"{norms[0]} is the only norm in {store.folder}: there is no verdict to reach by other "
             "rules"
         )
-    norm = canonical(baseline or norms[0])
-    if norm not in norms:
-        raise UsageError(
-            f"{norm} was not trained in {store.folder}; choose one of {', '.join(norms)}"
-        )
+    norm = norm_named(store, baseline or norms[0])
     own = store.requests[-1].design if store.requests else Design()
     asked = read_design(own, alpha=alpha, margin_points=margin_points)
     chosen = Chosen(norm, asked.alpha, asked.margin_points)

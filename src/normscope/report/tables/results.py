@@ -8,6 +8,7 @@ from normscope.report.result_table import (
     difference,
     headings,
     intervals_note,
+    main_size,
     of_classes,
     result_row,
 )
@@ -22,17 +23,19 @@ def result_tables(analysis: Analysis) -> list[Table]:
     verdict = 4 + by_class
     others = [0, *range(3, 3 + by_class), *range(verdict + 1, len(names))]
     rows = [result_row(norm, analysis) for norm in analysis.norms]
+    size = main_size(analysis)
     norms: list[str | None] = [norm.norm for norm in analysis.norms]
     main = Table(
         "Results",
-        intervals_note(analysis.verdicts, analysis.rules),
+        f"{size}{intervals_note(analysis.verdicts, analysis.rules)}".rstrip(),
         ["Norm", "n", "Test accuracy (%)", names[verdict - 1], "Verdict"],
         [_main_row(norm, row) for norm, row in zip(analysis.norms, rows, strict=True)],
         norms,
     )
     beside = Table(
         "Other metrics",
-        f"Means over the finished trials, with the standard deviation over seeds. {SECONDS_NOTE}",
+        f"{size}Means over the finished trials, with the standard deviation over seeds. "
+        f"{SECONDS_NOTE}",
         [names[place] for place in others],
         [[row[place] for place in others] for row in rows],
         norms,
