@@ -1,21 +1,26 @@
 """Rules chosen when the results were there: the verdicts, and what is said of the promise."""
 
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from report_fakes import make_analysis
+from report_fakes import failed, make_analysis, make_probes
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from normscope.analysis.afterwards import Chosen
 from normscope.experiment import Design
 from normscope.report.as_json import as_json
+from normscope.report.figures import make_figures
 from normscope.report.html import render_page
+from normscope.report.in_notebook import render_in_notebook
 from normscope.report.latex import render_latex
 from normscope.report.markdown import render_markdown
 from normscope.report.method import method_paragraph
+from normscope.report.plots.style import COLORS
 
 LOOKING = Design(until_decided=True)
 NOISY = (1.5, -0.5, 1.0, 0.2, -0.7, 1.2, 0.4, -0.2, 0.9)
@@ -40,6 +45,37 @@ def test_another_baseline_compares_with_that_one():
         assert verdict.difference.mean == pytest.approx(each.mean())
         assert verdict.judgement.p_value == pytest.approx(p)
     assert all("gn" in str(answer) for answer in analysis.answers)
+
+
+@pytest.mark.parametrize(
+    ("change", "figures"),
+    [
+        (lambda results: results, {"differences", "paired", "race"}),  # of norms but the baseline
+        (lambda results: [r if r.trial.norm != "y" else failed(r, "no") for r in results], None),
+    ],
+)
+def test_another_baseline_leaves_every_norm_its_colour(change, figures):
+    """By it y would be drawn before x, though nothing of y is in these figures."""
+    analysis = make_analysis(
+        norms=("bn", "x", "y"), seeds=7, epochs=3, test_size=100, design=LOOKING, change=change,
+        batch_sizes=(8, 512), probes=make_probes(0.3), chosen=Chosen("y", 0.05, 0.5),
+    )  # fmt: skip
+    drawn = [f for f in make_figures(analysis) if figures is None or f.name in figures]
+    assert len(drawn) >= 3
+    for figure in drawn:
+        assert COLORS[4].lower() not in figure.svg.lower(), figure.name
+    assert any(COLORS[3].lower() in figure.svg.lower() for figure in drawn)
+
+
+@pytest.mark.parametrize("chosen", [None, Chosen("y", 0.05, 0.5)])
+def test_another_baseline_leaves_the_swatches_their_colours(chosen):
+    analysis = make_analysis(norms=("bn", "x", "y"), epochs=3, test_size=100, chosen=chosen)
+    page = render_page(analysis, [], Path("pictures"))
+    notebook = render_in_notebook(analysis, None)
+    for norm, color in (("x", COLORS[3]), ("y", COLORS[4])):
+        swatch = re.search(rf'class="swatch (norm-\d)"></span>{norm}</th>', page)
+        assert f".{swatch[1]} {{ background: {color}; }}" in page
+        assert f'background:{color}"></span>{norm}</th>' in notebook
 
 
 @pytest.mark.parametrize("design", [Design(), LOOKING])

@@ -8,6 +8,7 @@ import pytest
 from report_fakes import diverged, failed, make_analysis, make_costs
 from scipy import stats as scipy_stats
 
+from normscope.analysis.afterwards import Chosen
 from normscope.analysis.answers import equivalence_note, forecast_note, standing, verdict_sentence
 from normscope.analysis.caveats import _added, _changed_rules
 from normscope.analysis.findings import _winners
@@ -16,6 +17,9 @@ from normscope.analysis.verdicts import Pairs, Rules, is_sequential, judge, rule
 from normscope.experiment import RULES, Design, Request
 from normscope.report.figures import make_figures
 from normscope.report.html import _best
+from normscope.report.method import method_paragraph
+from normscope.report.tables import network_tables
+from normscope.report.write_up import render
 from normscope.stats import (
     anytime_p_value,
     equivalence_p_value,
@@ -505,19 +509,20 @@ def test_a_winner_set_that_agrees_with_the_answers_has_nothing_to_explain():
     )
 
 
-def test_answers_tables_and_figures_have_the_baseline_first_and_then_the_most_accurate():
-    def change(results):
-        """gn is a little worse in every seed; ln is far ahead in one of them, frn far behind."""
-        moved = {"gn": (-1.0, -1.1, -1.2, -1.0), "ln": (0, 0, 0, 9), "frn": (0, 0, -30, 0)}
-        changed = []
-        for r in results:
-            by = moved.get(r.trial.norm, (0,) * 4)[r.trial.seed]
-            last = replace(r.history[-1], **{"test_accuracy_percent": 60.0 + by})
-            changed.append(r.model_copy(update={"history": (*r.history[:-1], last)}))
-        return changed
+def apart(results):
+    """gn is a little worse in every seed; ln is far ahead in one of them, frn far behind."""
+    moved = {"gn": (-1.0, -1.1, -1.2, -1.0), "ln": (0, 0, 0, 9), "frn": (0, 0, -30, 0)}
+    changed = []
+    for r in results:
+        by = moved.get(r.trial.norm, (0,) * 4)[r.trial.seed]
+        last = replace(r.history[-1], **{"test_accuracy_percent": 60.0 + by})
+        changed.append(r.model_copy(update={"history": (*r.history[:-1], last)}))
+    return changed
 
+
+def test_answers_tables_and_figures_have_the_baseline_first_and_then_the_most_accurate():
     asked, order = ("bn", "gn", "frn", "ln"), ("bn", "ln", "gn", "frn")
-    analysis = make_analysis(norms=asked, seeds=4, change=change, costs=make_costs(asked))
+    analysis = make_analysis(norms=asked, seeds=4, change=apart, costs=make_costs(asked))
     assert analysis.experiment.norms == asked
     assert analysis.order == order
     assert [answer.norm for answer in analysis.answers] == [*order[1:]]
@@ -529,6 +534,24 @@ def test_answers_tables_and_figures_have_the_baseline_first_and_then_the_most_ac
     for figure in make_figures(analysis):
         named = dict.fromkeys(re.findall(r"\b(?:gn|frn|ln)\b", figure.alt))
         assert [*named] == [norm for norm in order if norm in named], figure.name
+
+
+def test_the_write_up_names_norms_in_that_order():
+    analysis = make_analysis(norms=("bn", "gn", "frn", "ln"), seeds=4, change=apart)
+    assert "on cifar10 with bn, ln, gn and frn" in method_paragraph(analysis)
+    assert "use: bn, ln, gn or frn?" in render(analysis, [])
+    (layers,) = network_tables(analysis)
+    assert "With ln, gn and frn all shapes" in layers.caption
+
+
+def test_what_was_promised_is_told_in_that_order_too():
+    analysis = make_analysis(
+        norms=("bn", "frn", "gn", "ln"), seeds=4, batch_sizes=(8, 512), change=apart,
+        chosen=Chosen("gn", 0.05, 0.5),
+    )  # fmt: skip
+    assert analysis.order == ("gn", "ln", "bn", "frn")
+    told = [(v.norm, v.batch_size) for v in analysis.promised.verdicts]
+    assert told == [(norm, size) for size in (8, 512) for norm in ("gn", "ln", "frn")]
 
 
 def test_norms_without_a_finished_trial_are_last_as_they_were_asked_for():

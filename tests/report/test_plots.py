@@ -310,6 +310,14 @@ def test_ids_of_a_figure_carry_its_name_and_resolve(svgs):
         assert set(ids) == set(used)
 
 
+def test_marks_are_there_in_browsers_that_know_no_alternative_text_of_them():
+    rules = files("normscope.report").joinpath("templates/report.css").read_text(encoding="utf-8")
+    marks = re.findall(r'content: ("[^"]+") / "";', rules)
+    assert len(marks) == 6
+    for mark in marks:
+        assert f'content: {mark}; content: {mark} / "";' in rules
+
+
 def test_a_page_has_a_rule_for_every_ink_and_a_figure_no_other_fixed_dark_colour(svgs):
     rules = files("normscope.report").joinpath("templates/report.css").read_text(encoding="utf-8")
     inks = {"ink": INK, "muted": MUTED, "grid": GRID, "paper": PAPER}

@@ -61,11 +61,11 @@ def compared(design=FIXED, change=lambda result: result, sizes=(512,), **differe
 
 def draw(analysis):
     """Every figure that there is something for, by its name, drawn for this one alone."""
-    norms, rules = analysis.experiment.norms, analysis.rules
+    norms, rest = analysis.asked, (analysis.experiment.baseline, analysis.rules)
     drawings = {
-        "forest": (forest_data, lambda rows: draw_forest(rows, norms, rules)),
-        "race": (race_data, lambda rows: draw_race(rows, norms, rules)),
-        "paired": (paired_data, lambda rows: draw_paired(rows, norms, rules)),
+        "forest": (forest_data, lambda rows: draw_forest(rows, norms, *rest)),
+        "race": (race_data, lambda rows: draw_race(rows, norms, *rest)),
+        "paired": (paired_data, lambda rows: draw_paired(rows, norms, *rest)),
         "batch": (batch_data, lambda rows: draw_batch(rows, norms)),
     }
     return {name: show(rows) for name, (data, show) in drawings.items() if (rows := data(analysis))}

@@ -10,7 +10,7 @@ from hashlib import sha256
 import numpy as np
 import pytest
 from PIL import Image
-from report_fakes import diverged, make_analysis
+from report_fakes import diverged, make_analysis, make_labels, right_in
 
 from normscope.experiment import HeatMaps, NormHeat
 from normscope.report import write_report
@@ -87,6 +87,25 @@ def explained(tmp_path_factory):
     page = pictures / "report.html"
     html = render_page(replace(analysis, heat_maps=(found,)), [], pictures)
     page.write_text(html, encoding="utf-8")
+    return page.as_uri()
+
+
+@pytest.fixture(scope="module")
+def spared(tmp_path_factory):
+    """The address of a page whose gn errs nowhere, and of a class that is written with two spaces.
+
+    No image is misclassified with every norm.
+    """
+    analysis = make_analysis(
+        epochs=2,
+        test_size=100,
+        class_names=("ant  lion", "bee", "cat"),
+        change=lambda results: [
+            right_in(r, make_labels(100, 3), 100) if r.trial.norm == "gn" else r for r in results
+        ],
+    )
+    page = tmp_path_factory.mktemp("spared") / "report.html"
+    page.write_text(render_page(analysis, [], page.parent / "pictures"), encoding="utf-8")
     return page.as_uri()
 
 
@@ -247,6 +266,33 @@ def test_differences_are_sorted_by_their_sign(visit):
     assert found[0] < 0
 
 
+def test_intervals_are_sorted_by_their_lower_ends(visit, twenty):
+    page = visit(viewport=DESK, address=twenty)
+    table = page.locator("#evidence table", has_text="Simultaneous")
+    heading = table.locator("thead th", has_text="Simultaneous")
+    place = heading.evaluate("e => e.cellIndex") + 1
+
+    def lower_ends():
+        ends = [words.split(" to ")[0] for words in column(table, place)]
+        return [float(end.replace("−", "-")) for end in ends]
+
+    expected = sorted(lower_ends())
+    assert len({*expected}) > 10
+    heading.locator("button").click()
+    assert lower_ends() == expected
+    heading.locator("button").click()
+    assert lower_ends() == expected[::-1]
+
+
+def test_a_browser_that_does_not_reflect_aria_sort_sorts_and_says_so_too(visit):
+    forget = "delete Element.prototype.ariaSort"
+    page = visit(lambda page: page.add_init_script(forget), viewport=DESK)
+    heading = page.locator("#provenance table thead th").first
+    for order in ("ascending", "descending"):
+        heading.locator("button").click()
+        assert heading.get_attribute("aria-sort") == order
+
+
 @pytest.mark.parametrize("viewport", [PHONE, DESK], ids=["phone", "desk"])
 def test_where_the_pointer_is_a_curve_says_norm_epoch_and_value(visit, viewport, analysis):
     page = visit(viewport=viewport)
@@ -286,6 +332,37 @@ def test_pictures_can_be_told_by_their_class_and_by_the_norm_that_errs(visit, an
     by_class.select_option("all")
     by_norm.select_option("any")
     assert page.locator(".gallery > li:visible").count() == len(examples)
+
+
+def test_a_group_without_pictures_is_there_whatever_is_chosen(visit, spared):
+    page = visit(viewport=DESK, address=spared)
+    empty = page.locator(".group", has_text="No test image.")
+    titles = [group.locator("h3").text_content() for group in empty.all()]
+    assert "Wrong with every norm 0 images" in titles
+    filled = page.locator(".group", has=page.locator(".gallery"))
+    for norm, shown in (("gn", 0), ("any", filled.count())):
+        page.locator(".filter select").nth(1).select_option(norm)
+        assert all(group.is_visible() for group in empty.all())
+        assert sum(group.is_visible() for group in filled.all()) == shown
+
+
+def test_a_class_is_told_by_its_name_with_every_space(visit, spared):
+    page = visit(viewport=DESK, address=spared)
+    page.locator(".filter select").first.select_option("ant  lion")
+    shown = page.locator(".gallery > li:visible").evaluate_all(
+        "all => all.map(e => e.dataset.class)"
+    )
+    assert {*shown} == {"ant  lion"}
+
+
+def test_on_paper_every_picture_is_there_whatever_is_chosen(visit, spared):
+    page = visit(viewport=DESK, address=spared)
+    page.locator(".filter select").nth(1).select_option("gn")
+    tiles = page.locator(".gallery > li")
+    assert not any(tile.is_visible() for tile in tiles.all())
+    page.emulate_media(media="print")
+    assert tiles.count() > 0
+    assert all(tile.is_visible() for tile in tiles.all())
 
 
 def test_without_scripts_there_is_nothing_that_does_nothing(visit):

@@ -104,22 +104,24 @@ class Contents:
 class Numbers:
     """All that sentences, tables and figures are made from.
 
-    `order` has the norms of the `experiment`, which are as the user asked, in the order in which
-    everything shows them (`in_order`). `all_results`, `all_trials` and `by_batch_size` are of every
-    batch size, the first two in the order of the experiment; everything else is of the main one.
-    `metrics` are all there are, `secondary` those that are tested besides test accuracy.
-    `calibration` are the comparisons of what a temperature makes of the confidence, and
-    `robustness` those on corrupted images, if the probe was taken: each is a family of its own.
-    `places` are the verdicts on norms before the activation against the same norms after it, and
-    `grouping` those on who shares statistics with whom. `winners` are the norms that no other is
-    shown to beat; None while that cannot be said. `reliability` is how sure the networks of each
-    norm are, and how often right. `ran_alike`: whether the finished trials ran in the same way, so
-    that their times may be compared. `classes` says how frequent the classes are, and how well each
-    is recognised. `images` has what norms say of each test image that is shown. `promised` is what
-    was asked for, where the rules are other ones.
+    `asked` has the norms in the order in which they were asked for with the training, which fixes
+    how each of them is drawn; the baseline is first in the `experiment`, whoever chose it. `order`
+    has them in the order in which everything shows them (`in_order`). `all_results`, `all_trials`
+    and `by_batch_size` are of every batch size, the first two in the order of the experiment;
+    everything else is of the main one. `metrics` are all there are, `secondary` those that are
+    tested besides test accuracy. `calibration` are the comparisons of what a temperature makes of
+    the confidence, and `robustness` those on corrupted images, if the probe was taken: each is a
+    family of its own. `places` are the verdicts on norms before the activation against the same
+    norms after it, and `grouping` those on who shares statistics with whom. `winners` are the norms
+    that no other is shown to beat; None while that cannot be said. `reliability` is how sure the
+    networks of each norm are, and how often right. `ran_alike`: whether the finished trials ran in
+    the same way, so that their times may be compared. `classes` says how frequent the classes are,
+    and how well each is recognised. `images` has what norms say of each test image that is shown.
+    `promised` is what was asked for, where the rules are other ones.
     """
 
     experiment: Experiment
+    asked: tuple[str, ...]
     order: tuple[str, ...]
     requests: tuple[Request, ...]
     facts: DatasetFacts
@@ -267,7 +269,10 @@ def numbers_of(
     gone = dropped(asked, verdicts.values(), design, rules.version)
     promised = None
     if chosen:
-        promised = Promised(asked.baseline, rules, tuple(verdicts.values()), chosen)
+        listed = [(norm, size) for size in asked.batch_sizes for norm in order]
+        promised = Promised(
+            asked.baseline, rules, tuple(sorted_by(listed, verdicts).values()), chosen
+        )
         rules = chosen.changed(rules)
         verdicts = verdicts_on(experiment, trials, rules, facts.chance_percent)
     by_batch_size = summarize_norms(shown_as, trials, metrics, verdicts, overlap, gone)
@@ -290,6 +295,7 @@ def numbers_of(
             )
     return Numbers(
         experiment=experiment,
+        asked=asked.norms,
         order=order,
         requests=tuple(requests),
         facts=facts,
@@ -302,7 +308,7 @@ def numbers_of(
         by_batch_size=by_batch_size,
         ran_alike=ran_alike,
         places=places_on(shown_as, trials, rules, facts.chance_percent),
-        grouping=grouping_on(experiment, trials, rules, facts.chance_percent),
+        grouping=grouping_on(shown_as, trials, rules, facts.chance_percent),
         secondary=contrasts_on(experiment, trials, against_baseline(shown_as, family), rules),
         calibration=contrasts_on(
             experiment, trials, against_baseline(shown_as, CALIBRATION_FAMILY), rules

@@ -1,6 +1,6 @@
 """The one order in which everything shows the norms: the baseline, then by test accuracy."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Mapping
 from statistics import fmean
 from typing import TypeVar
 
@@ -9,6 +9,7 @@ from normscope.analysis.metrics import TEST_ACCURACY
 from normscope.analysis.summaries import Trials
 from normscope.experiment import Experiment
 
+Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
 
@@ -30,6 +31,6 @@ def in_order(experiment: Experiment, trials: Trials) -> Experiment:
     return experiment.model_copy(update={"norms": (baseline, *sorted(others, key=place))})
 
 
-def sorted_by(norms: Collection[str], found: Mapping[str, Value]) -> dict[str, Value]:
-    """The same mapping from norms, in the order of `norms`, which has all of them."""
-    return {norm: found[norm] for norm in norms if norm in found}
+def sorted_by(order: Collection[Key], found: Mapping[Key, Value]) -> dict[Key, Value]:
+    """The same mapping in this order, which has all of its keys."""
+    return {key: found[key] for key in order if key in found}

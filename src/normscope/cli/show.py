@@ -227,7 +227,7 @@ def _show_batch_sizes(console: Console, analysis: Analysis) -> None:
             norm.norm,
             mean_sd(norm.test_accuracy_percent, 1),
             interval_of(verdict.difference) if verdict else "",
-            verdict.outcome if verdict else "baseline",
+            norm.outcome,
         )
     console.print()
     console.print(table)
@@ -255,7 +255,7 @@ def _cells(norm: NormSummary, level: Metric) -> list[str]:
         _epochs(norm, level),
         number(norm.estimates[DROP_SUM.name].mean, 2),
         number(norm.estimates[SECONDS_PER_EPOCH.name].mean, 1),
-        norm.verdict.outcome if norm.verdict else "baseline",
+        norm.outcome,
     ]
 
 

@@ -231,7 +231,7 @@ def _sections(analysis: Analysis, evidence: bool, why: bool) -> dict[str, str]:
 def _colors(analysis: Analysis) -> dict[str, tuple[str, str]]:
     """By norm, of all that were trained: the class of its swatch, and the class's colour."""
     trained = [result.trial.norm for result in analysis.all_results]
-    norms = list(dict.fromkeys([*analysis.experiment.norms, *trained]))
+    norms = list(dict.fromkeys([*analysis.asked, *trained]))
     styles = norm_styles(norms)
     return {norm: (f"norm-{place}", styles[norm].color) for place, norm in enumerate(norms)}
 

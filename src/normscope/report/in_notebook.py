@@ -24,7 +24,7 @@ def render_in_notebook(analysis: Analysis, page: Path | None) -> str:
     """
     named = headings(analysis)
     columns = named.index("Verdict") + 1
-    styles = norm_styles(analysis.experiment.norms)
+    styles = norm_styles(analysis.asked)
     return TEMPLATES.get_template("notebook.html.j2").render(
         analysis=analysis,
         title=title(analysis),

@@ -186,7 +186,7 @@ def _panel_figures(panel: Panel, judged: Judged, ending: str) -> list[ReportFigu
     compared = [(v.norm, v) for v in panel.verdicts if v.difference.n]
     forest = [forest_row(norm, verdict) for norm, verdict in compared]
     if any(row.mean is not None for row in forest):
-        figures.append(forest_figure(forest, norms, rules, f"differences{ending}"))
+        figures.append(forest_figure(forest, norms, judged.baseline, rules, f"differences{ending}"))
     if all(verdict.difference.n < 2 for verdict in panel.verdicts):
         return figures  # the others join runs by seed
     baseline = _guessing(panel.levels[0])
@@ -196,7 +196,7 @@ def _panel_figures(panel: Panel, judged: Judged, ending: str) -> list[ReportFigu
         if level.verdict and level.verdict.difference.n
     ]
     if paired:
-        figures.append(paired_figure(paired, norms, rules, f"paired{ending}"))
+        figures.append(paired_figure(paired, norms, judged.baseline, rules, f"paired{ending}"))
     dots = [
         Row(level.name, {**level.percent}, level.accuracy.mean,
             note_of(level.accuracy, len(level.percent)))

@@ -32,7 +32,7 @@ def reservations(analysis: Analysis) -> list[str]:
 
 def _training(analysis: Analysis) -> list[str]:
     experiment = analysis.experiment
-    norms = listed([analysis.titles.get(norm, norm) for norm in experiment.norms])
+    norms = listed([analysis.titles.get(norm, norm) for norm in analysis.order])
     batches = ""
     if analysis.several_sizes:
         sizes = [f"{size:,}" for size in experiment.batch_sizes]

@@ -130,7 +130,7 @@ def result_row(norm: NormSummary, analysis: Analysis) -> list[Cell]:
         mean_sd(norm.test_accuracy_percent, 1),
         *(mean_sd(norm.estimates[metric.name], 1) for metric in of_classes(analysis)),
         difference(norm.verdict),
-        Cell(norm.verdict.outcome if norm.verdict else "baseline"),
+        Cell(norm.outcome),
         mean_sd(norm.estimates[TRAIN_ACCURACY.name], 1),
         mean_sd(norm.estimates[GAP.name], 1),
         _epochs(norm, analysis.level),

@@ -116,7 +116,7 @@ def _of(section: str, figures: Sequence[ReportFigure]) -> list[ReportFigure]:
 
 def _question(analysis: Analysis) -> str:
     experiment = analysis.experiment
-    norms = [analysis.titles.get(norm, norm) for norm in experiment.norms]
+    norms = [analysis.titles.get(norm, norm) for norm in analysis.order]
     network = f"network {experiment.model} on {analysis.facts.name}"
     if len(norms) == 1:
         return f"How accurate is {network} with {norms[0]}?"

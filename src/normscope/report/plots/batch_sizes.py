@@ -72,7 +72,7 @@ def batch_figures(analysis: Analysis) -> list[ReportFigure]:
     if guessing.total:
         caption += f" There is no mean where a trial {guessing.how}."
     alt = f"Mean test error in percent by batch size: {words}."
-    draw = partial(draw_batch, lines, analysis.experiment.norms)
+    draw = partial(draw_batch, lines, analysis.asked)
     return [ReportFigure("batch_sizes", draw, alt, caption)]
 
 

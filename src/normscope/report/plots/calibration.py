@@ -38,7 +38,7 @@ def calibration_figures(analysis: Analysis) -> list[ReportFigure]:
         f"than {LEAST_IMAGES}."
     )
     alt = f"Accuracy by confidence. Mean confidence minus accuracy, in points: {told}."
-    draw = partial(draw_calibration, found, analysis.experiment.norms)
+    draw = partial(draw_calibration, found, analysis.asked)
     return [ReportFigure("calibration", draw, alt, caption)]
 
 

@@ -63,7 +63,7 @@ class NormCurves:
 
 def curve_figures(analysis: Analysis) -> list[ReportFigure]:
     """One figure for each of the `METRICS`, and the last third of test accuracy, enlarged."""
-    norms, figures = analysis.experiment.norms, []
+    norms, figures = analysis.asked, []
     for metric, title in METRICS.items():
         curves = curves_data(analysis, metric)
         if curves:
@@ -85,7 +85,7 @@ def _late_figures(analysis: Analysis) -> list[ReportFigure]:
         "The same test accuracy of the finished trials, enlarged to show where the curves "
         "separate, if they do."
     )
-    draw = partial(draw_curves, late, title, analysis.experiment.norms)
+    draw = partial(draw_curves, late, title, analysis.asked)
     return [ReportFigure(LATE, draw, alt, caption, curves=means_of(late))]
 
 

@@ -45,7 +45,7 @@ class Row:
 def final_accuracy_figures(analysis: Analysis) -> list[ReportFigure]:
     """The figure `final_accuracy`; none while no trial has finished."""
     rows = final_accuracy_data(analysis)
-    norms = analysis.experiment.norms
+    norms = analysis.asked
     return [final_accuracy_figure(rows, norms)] if any(row.values for row in rows) else []
 
 
@@ -74,7 +74,7 @@ def epochs_to_level_figures(analysis: Analysis) -> list[ReportFigure]:
     if not any(row.values for row in rows):
         return []
     title, epochs = f"Epochs until test accuracy reached {level}", analysis.experiment.recipe.epochs
-    norms = analysis.experiment.norms
+    norms = analysis.asked
     draw = partial(draw_dots, rows, title, "Epochs", norms, never_after=float(epochs))
     alt = f"Epochs to {level}: {_told(rows)}"
     caption = f"Interpolated between evaluations. Further left means that {level} came earlier."

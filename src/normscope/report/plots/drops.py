@@ -47,7 +47,7 @@ def drop_figures(analysis: Analysis) -> list[ReportFigure]:
         "Every fall of a trial's test accuracy hangs down at its epoch. Fewer and shorter falls "
         "mean smoother training."
     )
-    draw = partial(draw_drops, rows, analysis.experiment.norms)
+    draw = partial(draw_drops, rows, analysis.asked)
     return [ReportFigure("drops", draw, alt, caption)]
 
 

@@ -72,7 +72,7 @@ def _figure(name: str, norm: str, rows: Sequence[SeedGap], analysis: Analysis) -
         f"Test accuracy of {norm} by epoch and statistics. Epochs that differ from running ones: "
         f"{counts} of {looked}."
     )
-    draw = partial(draw_gap, rows, norm, analysis.experiment.norms)
+    draw = partial(draw_gap, rows, norm, analysis.asked)
     return ReportFigure(name, draw, alt, caption)
 
 

@@ -52,17 +52,21 @@ class ForestRow:
 
 def forest_figures(analysis: Analysis) -> list[ReportFigure]:
     """The figure `differences`; none while no mean difference is known."""
-    rows, norms = forest_data(analysis), analysis.experiment.norms
-    return [forest_figure(rows, norms, analysis.rules)] if rows else []
+    rows, baseline = forest_data(analysis), analysis.experiment.baseline
+    return [forest_figure(rows, analysis.asked, baseline, analysis.rules)] if rows else []
 
 
 def forest_figure(
-    rows: Sequence[ForestRow], norms: Sequence[str], rules: Rules, name: str = "differences"
+    rows: Sequence[ForestRow],
+    norms: Sequence[str],
+    baseline: str,
+    rules: Rules,
+    name: str = "differences",
 ) -> ReportFigure:
     """The figure of these rows; see `draw_forest` for the arguments."""
-    alt = f"Difference to {norms[0]} in test accuracy: {'; '.join(map(_standing, rows))}."
-    caption = _caption(rows, norms[0], rules)
-    return ReportFigure(name, partial(draw_forest, rows, norms, rules), alt, caption)
+    alt = f"Difference to {baseline} in test accuracy: {'; '.join(map(_standing, rows))}."
+    caption = _caption(rows, baseline, rules)
+    return ReportFigure(name, partial(draw_forest, rows, norms, baseline, rules), alt, caption)
 
 
 def _standing(row: ForestRow) -> str:
@@ -126,19 +130,20 @@ def forest_row(norm: str, verdict: Verdict) -> ForestRow:
 def draw_forest(
     rows: Sequence[ForestRow],
     norms: Sequence[str],
+    baseline: str,
     rules: Rules,
     heading: str | None = None,
 ) -> Figure:
     """A marker for the mean, a thick line for the verdict's interval, a thin one for all at once.
 
-    `norms` are all that have a style, which their order fixes; the line at 0 is the first one, and
+    `norms` are all that have a style, which their order fixes; the line at 0 is the `baseline`, and
     the `heading` says so by default.
     """
     styles, margin = norm_styles(norms), rules.margin or 0.0
     figure, axes = new_panel(height_inches=1.5 + row_inches(0.3, [row.norm for row in rows]))
-    add_heading(figure, heading or f"Difference to {shared.short_name(norms[0])}")
+    add_heading(figure, heading or f"Difference to {shared.short_name(baseline)}")
     set_rows(axes, [row.norm for row in rows])
-    shared.set_difference_axis(axes, range_of(rows, margin), norms[0], margin)
+    shared.set_difference_axis(axes, range_of(rows, margin), baseline, margin)
     for height, row in enumerate(rows):
         draw_row(axes, row, height, styles[row.norm])
     notes = [(signed(row.mean), str(row.n), row.outcome) for row in rows]

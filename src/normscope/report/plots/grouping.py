@@ -10,6 +10,8 @@ from normscope.report.plots.figure import ReportFigure
 from normscope.report.plots.forest import ForestRow, by_sign, draw_forest, forest_row
 from normscope.words import confidence, interval, signed
 
+SAME = "no difference"  # what the line at 0 stands for
+
 
 def grouping_figures(analysis: Analysis) -> list[ReportFigure]:
     """The figure `grouping`; none without a pair whose mean difference is known."""
@@ -23,7 +25,8 @@ def grouping_figures(analysis: Analysis) -> list[ReportFigure]:
     draw = partial(
         draw_forest,
         rows,
-        ["no difference", *(row.norm for row in rows)],
+        [SAME, *(row.norm for row in rows)],
+        SAME,
         analysis.rules,
         heading="Who shares statistics with whom",
     )

@@ -90,7 +90,7 @@ def _around(found: Sequence[Surroundings], analysis: Analysis) -> ReportFigure:
     alt = (
         f"Change of loss and gradient by size of step. Of the gradient at {COMPARED_STEP}: {told}."
     )
-    draw = partial(draw_landscape, found, analysis.experiment.norms)
+    draw = partial(draw_landscape, found, analysis.asked)
     return ReportFigure("landscape", draw, alt, caption)
 
 
@@ -118,7 +118,7 @@ def _at_loss(compared: Sequence[AtLoss], analysis: Analysis) -> ReportFigure:
         f"Change of the gradient at a step of {COMPARED_STEP} against the loss. "
         f"At the last moment: {_changes(ends)}."
     )
-    draw = partial(draw_at_loss, compared, analysis.experiment.norms)
+    draw = partial(draw_at_loss, compared, analysis.asked)
     return ReportFigure("landscape_at_loss", draw, alt, caption)
 
 

@@ -56,24 +56,28 @@ class PairedRow:
 
 def paired_figures(analysis: Analysis) -> list[ReportFigure]:
     """The figure `paired`; none while no norm has a seed in common with the baseline."""
-    rows, norms = paired_data(analysis), analysis.experiment.norms
-    return [paired_figure(rows, norms, analysis.rules)] if rows else []
+    rows, baseline = paired_data(analysis), analysis.experiment.baseline
+    return [paired_figure(rows, analysis.asked, baseline, analysis.rules)] if rows else []
 
 
 def paired_figure(
-    rows: Sequence[PairedRow], norms: Sequence[str], rules: Rules, name: str = "paired"
+    rows: Sequence[PairedRow],
+    norms: Sequence[str],
+    baseline: str,
+    rules: Rules,
+    name: str = "paired",
 ) -> ReportFigure:
     """The figure of these rows; see `draw_paired` for the arguments."""
     ahead = "; ".join(f"{row.norm} ahead in {row.ahead}" for row in rows)
-    alt = f"Difference to {norms[0]} in test accuracy, seed by seed: {ahead}."
+    alt = f"Difference to {baseline} in test accuracy, seed by seed: {ahead}."
     caption = (
         f"One mark per seed, the first seed at the top, and a bar at their mean. To the right of "
-        f"the line the norm was better than {norms[0]} with the same seed."
+        f"the line the norm was better than {baseline} with the same seed."
     )
     if any(row.signs for row in rows):
         caption += f" Open marks: a trial {how_guessing(rows)}, which counts as guessing."
     caption += drawn_of(max(len(row.differences) for row in rows))
-    return ReportFigure(name, partial(draw_paired, rows, norms, rules), alt, caption)
+    return ReportFigure(name, partial(draw_paired, rows, norms, baseline, rules), alt, caption)
 
 
 def how_guessing(rows: Sequence[PairedRow]) -> str:
@@ -109,20 +113,22 @@ def paired_row(norm: str, verdict: Verdict, guessing: set[int]) -> PairedRow:
 
 
 @styled
-def draw_paired(rows: Sequence[PairedRow], norms: Sequence[str], rules: Rules) -> Figure:
+def draw_paired(
+    rows: Sequence[PairedRow], norms: Sequence[str], baseline: str, rules: Rules
+) -> Figure:
     """One dot per seed, the mean as a bar, and an arrow at the end of the axis for what is beyond.
 
-    `norms` are all norms of the experiment, which fix the styles; the first is the baseline.
+    `norms` are all norms of the experiment, which fix the styles.
     """
     styles, margin = norm_styles(norms), rules.margin or 0.0
     most = max(len(row.differences) + len(row.signs) for row in rows)
     inches = row_inches(min(0.6, 0.3 + 0.012 * most), [row.norm for row in rows])
     figure, axes = new_panel(height_inches=1.5 + inches)
-    add_heading(figure, f"Difference to {shared.short_name(norms[0])}, seed by seed")
+    add_heading(figure, f"Difference to {shared.short_name(baseline)}, seed by seed")
     set_rows(axes, [row.norm for row in rows])
     differences = [value for row in rows for value in row.differences.values()]
     shown = shared.difference_range(differences, margin)
-    shared.set_difference_axis(axes, shown, norms[0], margin)
+    shared.set_difference_axis(axes, shown, baseline, margin)
     for height, row in enumerate(rows):
         _draw_row(axes, row, height, styles[row.norm])
     notes = [(signed(row.mean), number(row.sd, 2), row.ahead) for row in rows]

@@ -77,14 +77,14 @@ class NormRace:
 
 def race_figures(analysis: Analysis) -> list[ReportFigure]:
     """The figure `race` of a sequential design; none while no interval is finite."""
-    races, norms, rules = race_data(analysis), analysis.experiment.norms, analysis.rules
+    races, baseline, rules = race_data(analysis), analysis.experiment.baseline, analysis.rules
     if not races:
         return []
     alt = (
-        f"Mean difference to {norms[0]} and its {confidence(rules.alpha)} interval after every "
+        f"Mean difference to {baseline} and its {confidence(rules.alpha)} interval after every "
         f"seed. {_decisions(races)}"
     )
-    draw = partial(draw_race, races, norms, rules)
+    draw = partial(draw_race, races, analysis.asked, baseline, rules)
     return [ReportFigure("race", draw, alt, _caption(races, analysis))]
 
 
@@ -171,10 +171,12 @@ def _decided(
 
 
 @styled
-def draw_race(races: Sequence[NormRace], norms: Sequence[str], rules: Rules) -> Figure:
+def draw_race(
+    races: Sequence[NormRace], norms: Sequence[str], baseline: str, rules: Rules
+) -> Figure:
     """A panel per norm, on one scale; a marker where the comparison was decided.
 
-    `norms` are all norms of the experiment, which fix the styles; the first is the baseline.
+    `norms` are all norms of the experiment, which fix the styles.
     """
     styles, margin = norm_styles(norms), rules.margin or 0.0
     columns = 1 if len(races) <= MAX_STACKED else COLUMNS
@@ -183,7 +185,7 @@ def draw_race(races: Sequence[NormRace], norms: Sequence[str], rules: Rules) -> 
     height = 1.2 + (1.0 if columns > 1 else 1.3 if narrow else 1.15) * lines
     figure = new_figure(height)
     grid = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-    add_heading(figure, f"Difference to {short_name(norms[0])} after every seed (points)")
+    add_heading(figure, f"Difference to {short_name(baseline)} after every seed (points)")
     grid[-1, 0].set_xlabel("Seeds")
     _set_scales(grid[0, 0], races, margin, narrow=narrow)
     for number, axes in enumerate(grid.flat):
@@ -191,7 +193,7 @@ def draw_race(races: Sequence[NormRace], norms: Sequence[str], rules: Rules) -> 
         axes.tick_params(labelbottom=number + columns >= len(races))
     for axes, race in zip(grid.flat, races, strict=False):
         _draw_one(axes, race, styles[race.norm], margin)
-        _name_one(axes, race, norms[0], narrow=narrow)
+        _name_one(axes, race, baseline, narrow=narrow)
     _add_key(figure, races, rules)
     return figure
 

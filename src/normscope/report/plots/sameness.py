@@ -75,7 +75,7 @@ def _layers_figure(analysis: Analysis) -> list[ReportFigure]:
         "span them)."
     )
     alt = f"Sameness of the channels in each layer after training. Means over layers: {means}."
-    draw = partial(draw_sameness, rows, analysis.experiment.norms)
+    draw = partial(draw_sameness, rows, analysis.asked)
     return [ReportFigure("sameness_layers", draw, alt, caption)]
 
 
@@ -169,7 +169,7 @@ def _epochs_figure(analysis: Analysis) -> list[ReportFigure]:
         f"alike. From the first moment to the last: {told}."
     )
     alt = f"Mean sameness of the channels by epoch: {told}."
-    draw = partial(draw_epochs, curves, analysis.experiment.norms)
+    draw = partial(draw_epochs, curves, analysis.asked)
     return [ReportFigure("sameness_epochs", draw, alt, caption, curves=means_of(curves))]
 
 

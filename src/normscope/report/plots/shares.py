@@ -77,7 +77,7 @@ def share_figures(analysis: Analysis) -> list[ReportFigure]:
         f"Means over layers: {told} ({seeds(min(counts), max(counts))})."
     )
     alt = f"Shares of the variance by layer and norm after training. Means over layers: {told}."
-    draw = partial(draw_shares, rows, analysis.experiment.norms)
+    draw = partial(draw_shares, rows, analysis.asked)
     return [ReportFigure("variance_shares", draw, alt, caption)]
 
 

@@ -60,7 +60,7 @@ def similarity_figures(analysis: Analysis) -> list[ReportFigure]:
         f"Means over layers: {told}. Bands span the pairs."
     )
     alt = f"CKA between networks by layer. Means over layers: {told}."
-    draw = partial(draw_similarity, rows, analysis.experiment.norms)
+    draw = partial(draw_similarity, rows, analysis.asked)
     return [ReportFigure("similarity", draw, alt, caption)]
 
 

@@ -67,7 +67,7 @@ def statistics_figures(analysis: Analysis) -> list[ReportFigure]:
     if not lines.curves:
         return []
     alt = f"Mean test accuracy in percent by the images in bn's statistics: {_told(lines)}."
-    draw = partial(draw_statistics, lines, analysis.experiment.norms)
+    draw = partial(draw_statistics, lines, analysis.asked)
     return [ReportFigure("statistics_batch", draw, alt, _caption(lines, analysis))]
 
 

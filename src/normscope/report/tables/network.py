@@ -11,7 +11,7 @@ from normscope.words import listed
 
 def network_tables(analysis: Analysis) -> list[Table]:
     """The layers of the baseline's network, then the size of each, where they differ."""
-    models = [analysis.models[n] for n in analysis.experiment.norms if n in analysis.models]
+    models = list(analysis.models.values())
     if not models:
         return []
     alike = all(_shapes(model) == _shapes(models[0]) for model in models)

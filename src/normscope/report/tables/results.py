@@ -50,5 +50,5 @@ def _main_row(norm: NormSummary, row: list[Cell]) -> list[Cell]:
         *row[:2],
         Cell(f"{number(accuracy.mean, 1)}{spread}"),
         difference(norm.verdict),
-        Cell(norm.verdict.outcome if norm.verdict else "baseline"),
+        Cell(norm.outcome),
     ]

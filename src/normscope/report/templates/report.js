@@ -10,8 +10,10 @@ function text(cell) {
   return parts.map((part) => part.textContent).join("").trim();
 }
 
+// Of an interval, which is written "1.50 to 2.25", the lower end.
 function number(words) {
-  return Number(words.replaceAll(",", "").replace("\u2212", "-").replace(/ %$/, ""));
+  const [first] = words.split(" to ");
+  return Number(first.replaceAll(",", "").replace("\u2212", "-").replace(/ %$/, ""));
 }
 
 function compared(one, other) {
@@ -22,12 +24,12 @@ function compared(one, other) {
 function sortBy(heading) {
   const body = heading.closest("table").tBodies[0];
   const column = heading.cellIndex;
-  const down = heading.ariaSort === "ascending";
+  const down = heading.getAttribute("aria-sort") === "ascending";
   const rows = [...body.rows].map((row) => ({ row, words: text(row.cells[column]) }));
   const empty = ({ words }) => words === "" || words === "\u2013";
   rows.sort((a, b) => empty(a) - empty(b) || (down ? -1 : 1) * compared(a.words, b.words));
   for (const other of heading.parentElement.cells) other.removeAttribute("aria-sort");
-  heading.ariaSort = down ? "descending" : "ascending";
+  heading.setAttribute("aria-sort", down ? "descending" : "ascending");
   body.append(...rows.map(({ row }) => row));
 }
 
@@ -96,7 +98,8 @@ for (const filter of document.querySelectorAll(".filter")) {
   const apply = () => {
     for (const picture of pictures) picture.hidden = !fits(picture);
     for (const group of document.querySelectorAll(".group")) {
-      group.hidden = group.querySelector(".gallery > li:not([hidden])") === null;
+      const own = [...group.querySelectorAll(".gallery > li")];
+      group.hidden = own.length > 0 && own.every((picture) => picture.hidden);
     }
     const shown = pictures.filter((picture) => !picture.hidden).length;
     filter.querySelector("output").textContent = `${shown} of ${pictures.length} pictures`;
