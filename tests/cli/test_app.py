@@ -290,7 +290,7 @@ def test_names_that_differ_at_their_ends_are_told_apart(normscope, undrawn):
     sizes = [
         after.split()[0] for line, after in pairwise(table) if line.startswith("ghost-bn:size= ")
     ]
-    assert sizes == ["2", "4", "8", "16", "64", "128"]
+    assert sorted(sizes, key=int) == ["2", "4", "8", "16", "64", "128"]
     assert sum(line.rstrip().endswith(" undecided") for line in table) == 7
     assert "…" not in shown
 

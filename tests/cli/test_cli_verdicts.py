@@ -90,7 +90,7 @@ def test_a_plan_takes_sd_norms_and_time_from_an_experiment_that_is_there(normsco
     done = normscope(*planned)
     assert done.returncode == 0, done.stderr
     said = " ".join(done.stdout.split())
-    assert "pooled over gn 0.98 (10 seeds), ln 0.94 (10 seeds)." in said
+    assert "pooled over ln 0.94 (10 seeds), gn 0.98 (10 seeds)." in said
     assert "an sd of 0.956 points" in said
     assert "2 comparisons" in said
     assert f"Times are for trials as in {folder}, at 369 s per trial." in said

@@ -92,7 +92,7 @@ def test_the_table_has_a_row_per_setting_and_the_whole_below(across, four):
     assert [row[0] for row in rows] == [
         "a", "b", "c", "d", "over all", "another setting", "sd between settings", "p (Holm)"
     ]  # fmt: skip
-    gn = four["a"].norms[1].verdict.difference
+    gn = next(norm for norm in four["a"].norms if norm.norm == "gn").verdict.difference
     assert rows[0][1] == f"worse: −1.50 (−{-gn.low:.2f} to −{-gn.high:.2f}), n 5"
     mean, (low, high) = across[0].pooled.mean, across[0].interval
     assert rows[4][1] == f"undecided: −{-mean:.2f} (−{-low:.2f} to +{high:.2f})"

@@ -71,8 +71,9 @@ def _draw_norm(axes: Axes, bins: Reliability, style: NormStyle) -> None:
     axes.bar(middle, share, width=100 / BINS, color=GRID, linewidth=0)
     axes.plot([0, 100], [0, 100], color=MUTED, linewidth=1, linestyle=":")
     kept = bins.count >= LEAST_IMAGES
-    axes.plot(100 * bins.confidence[kept], 100 * bins.accuracy[kept], color=style.color,
-              linewidth=1.6, marker=style.marker, markersize=4, clip_on=False)  # fmt: skip
+    if kept.any():  # a line without points would leave the panels no room
+        axes.plot(100 * bins.confidence[kept], 100 * bins.accuracy[kept], color=style.color,
+                  linewidth=1.6, marker=style.marker, markersize=4, clip_on=False)  # fmt: skip
 
 
 def _key() -> list[Line2D | Patch]:
