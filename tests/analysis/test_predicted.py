@@ -59,7 +59,8 @@ def test_of_a_norm_by_another_name_and_of_a_seed(folder):
     pd.testing.assert_frame_equal(
         some.astype({"norm": str}), expected.reset_index(drop=True).astype({"norm": str})
     )
-    assert comparison.predictions(seed=7).empty
+    with pytest.raises(UsageError, match="no results with seed 7, but with 0, 1, 2"):
+        comparison.predictions(seed=7)
     with pytest.raises(UsageError, match=r"has no norm 'ln'; it has bn, gn"):
         comparison.predictions("ln")
 
