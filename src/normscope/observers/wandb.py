@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # end of a run waits without end for a server that is gone.
 ENVIRONMENT = {"WANDB_ERROR_REPORTING": "false", "WANDB_FINISH_TIMEOUT": "10"}
 
+RAISES = "finish_timeout_raises"
 PROJECT = "normscope"  # unless WANDB_PROJECT names another
 
 # Runs say what a trial is, and nothing of this machine and of what else it does.
@@ -41,7 +42,6 @@ QUIET: dict[str, Any] = {
     "x_disable_meta": True,
     "x_disable_stats": True,
     "x_save_requirements": False,
-    "finish_timeout_raises": True,  # or a run that is not there yet would count as there
 }
 
 
@@ -102,6 +102,13 @@ class WeightsAndBiases(Tracker):
         for run in self.runs.values():
             run.finish(exit_code=1)
 
+    def _settings(self) -> Any:
+        """With the newer W&B that can: a run that is not there in time raises, or it would count."""
+        settings = self.wandb.Settings(**QUIET)
+        if hasattr(settings, RAISES):
+            setattr(settings, RAISES, True)
+        return settings
+
     def _open(self, name: str, values: Mapping[str, Value] | None = None) -> "Run":
         self.runs[name] = self.wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT),
@@ -113,7 +120,7 @@ class WeightsAndBiases(Tracker):
             dir=self.folder,
             resume="allow",
             reinit="create_new",  # trials run at the same time
-            settings=self.wandb.Settings(**QUIET),
+            settings=self._settings(),
         )
         return self.runs[name]
 

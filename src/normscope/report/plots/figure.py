@@ -62,4 +62,4 @@ class ReportFigure:
 
     def _svg(self, drawing: Figure, name: str) -> str:
         svg = to_svg(drawing, name, self.alt)
-        return with_axes(svg, drawing.axes[0]) if self.curves else svg
+        return with_axes(svg, drawing) if self.curves else svg

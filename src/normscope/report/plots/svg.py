@@ -9,7 +9,6 @@ import io
 import re
 from html import escape
 
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from normscope.report.plots.style import in_style
@@ -41,14 +40,14 @@ def to_svg(figure: Figure, name: str, alt: str) -> str:
     return visible(svg.replace("<svg ", start, 1), keep="\n\r\t")  # all that XML allows of them
 
 
-def with_axes(svg: str, axes: Axes) -> str:
-    """The same figure, which says where its axes are, for scripts.
+def with_axes(svg: str, figure: Figure) -> str:
+    """The same figure, which says where its first axes are, for scripts.
 
     Their left, top, right and bottom edge in points of 1/72 inch, which are the figure's own units;
     then the values of x at the left and at the right, and those of y at the bottom and at the top.
     """
-    figure, box = axes.get_figure(root=True), axes.get_position()
-    assert figure is not None  # axes are of the figure that was drawn
+    axes = figure.axes[0]
+    box = axes.get_position()
     width, height = 72 * figure.get_size_inches()
     edges = (width * box.x0, height * (1 - box.y1), width * box.x1, height * (1 - box.y0))
     places = [round(float(each), 4) for each in (*edges, *axes.get_xlim(), *axes.get_ylim())]
