@@ -103,7 +103,7 @@ class WeightsAndBiases(Tracker):
             run.finish(exit_code=1)
 
     def _settings(self) -> Any:
-        """With the newer W&B that can: a run that is not there in time raises, or it would count."""
+        """Where W&B can: a run that is not there in time raises, or it would count as there."""
         settings = self.wandb.Settings(**QUIET)
         if hasattr(settings, RAISES):
             setattr(settings, RAISES, True)
